@@ -1,0 +1,45 @@
+"""What any text generator promises: tokens in, tokens and their log-probabilities out."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Sampling(NamedTuple):
+    """How to continue a prompt."""
+
+    max_tokens: int = 128
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop_token_ids: tuple[int, ...] = ()
+
+
+class Completion(NamedTuple):
+    """One continuation: the new tokens only (a stop token included), and log p of each."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    finish_reason: str
+    """`stop` or `length`."""
+
+
+class Engine(Protocol):
+    """A model being served. `weights` is the digest of what it serves right now."""
+
+    @property
+    def weights(self) -> str:
+        """`sha256:...` of the served weights (`tensors_digest`): the receipt on each rollout."""
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> list[Completion]:
+        """Continue each prompt of token ids under its own sampling; order is kept."""
+
+    def update_weights(self, tensors: Mapping[str, "torch.Tensor"]) -> str:
+        """Serve these weights (Hugging Face names) from now on; returns their digest."""
+
+    def close(self) -> None:
+        """Stop serving and free the memory."""

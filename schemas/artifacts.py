@@ -1,0 +1,65 @@
+"""What stages pass to one another; the folder layout of each kind is its docstring."""
+
+from typing import Literal
+
+from schemas.base import Artifact
+
+
+class RawCorpus(Artifact):
+    """`documents/*.parquet` (`Document`), `sources.json` (source -> licence, package, version)."""
+
+    kind: Literal["raw_corpus"] = "raw_corpus"
+
+
+class CleanCorpus(Artifact):
+    """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), `funnel.json`, `sources.json`."""
+
+    kind: Literal["clean_corpus"] = "clean_corpus"
+
+
+class RephrasedCorpus(Artifact):
+    """`kept/*.parquet` (`Rewrite`), `rejects/*.parquet` (`RewriteReject`), `sources.json`."""
+
+    kind: Literal["rephrased_corpus"] = "rephrased_corpus"
+
+
+class TokenCorpus(Artifact):
+    """`tokenizer/` (Hugging Face layout), `train/DOMAIN.{bin,idx}` and `heldout/DOMAIN.{bin,idx}`
+    (Megatron IndexedDataset), `manifest.json` (mixture, token counts, documents in order),
+    `sources.json`."""
+
+    kind: Literal["token_corpus"] = "token_corpus"
+
+
+class TrajectorySet(Artifact):
+    """`accepted/*.parquet` and `rejects/*.parquet` (`TrajectoryRow`), `tools.json`, `stats.json`,
+    `sources.json`."""
+
+    kind: Literal["trajectory_set"] = "trajectory_set"
+
+
+class Checkpoint(Artifact):
+    """Weights in the Hugging Face layout: `config.json`, `*.safetensors`, tokenizer files,
+    `training.json` (steps, losses, schedule)."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+
+
+class RolloutLog(Artifact):
+    """`rollouts/*.parquet` (`RolloutRow`), each naming the digest of the weights that served it."""
+
+    kind: Literal["rollout_log"] = "rollout_log"
+
+
+class Evaluation(Artifact):
+    """`scores.json` (checkpoint -> family -> pass rate with interval; perplexity by domain),
+    `answers/*.parquet` (every graded answer)."""
+
+    kind: Literal["evaluation"] = "evaluation"
+
+
+class Release(Artifact):
+    """`base/` and `policy/` (Hugging Face layout), `MODEL_CARD.md`, `LICENSES.md`,
+    `lineage.json`, `parity.json` (logits against Megatron's)."""
+
+    kind: Literal["release"] = "release"

@@ -1,0 +1,29 @@
+"""What every promise is made of: frozen configs, and artifacts named by their content."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""SHA-256 over an artifact's manifest: every file's relative path, size and SHA-256."""
+
+
+class Config(BaseModel):
+    """What to compute. Frozen; an unknown field is an error; docstrings appear in the console."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class Artifact(BaseModel):
+    """A reference to bytes, by content and never by location; a store resolves it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: str
+    """What the bytes are, e.g. `clean_corpus`; fixed by the class."""
+    digest: Digest
+    """Identity: equal bytes have equal digests on every machine and in every store."""
+    counts: dict[str, float] = Field(default_factory=dict)
+    """What is in it, e.g. `{"documents": 9120, "words": 1830211}`."""

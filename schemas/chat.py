@@ -1,0 +1,128 @@
+"""Messages, tools and trajectories: the vocabulary of agents."""
+
+from typing import Any, Literal
+
+import pandera.polars as pa
+from pydantic import Field, JsonValue
+
+from schemas.base import Config
+
+
+class ToolSpec(Config):
+    """A tool as a model sees it: an OpenAI-style function."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]{0,63}$")
+    """Name that calls use."""
+    description: str = ""
+    """What it does, for the model."""
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    """JSON Schema of the arguments object."""
+
+    def declaration(self) -> dict[str, Any]:
+        """The form that K2's `tool_declare` block carries."""
+        return {"type": "function", "function": self.model_dump()}
+
+
+class ToolCall(Config):
+    """One call; `id` is `functions.NAME:IDX`, IDX counted over the dialogue from 0."""
+
+    id: str = Field(pattern=r"^functions\.[A-Za-z_][A-Za-z0-9_\-]*:\d+$")
+    """Identity of the call in its dialogue."""
+    name: str
+    """The tool's name."""
+    arguments: str
+    """The arguments exactly as the model wrote them: JSON text, valid or not."""
+
+
+class Message(Config):
+    """One turn of a dialogue."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    """Who speaks."""
+    content: str = ""
+    """The text; of a tool message, the tool's result."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of an assistant message."""
+    tool_call_id: str | None = None
+    """Of a tool message: the call that it answers."""
+    name: str | None = None
+    """Of a tool message: the tool's name."""
+
+
+class Problem(Config):
+    """What a model is asked, and how an answer is verified."""
+
+    problem_id: str
+    """`FAMILY/SPLIT/NUMBER`, reproducible from the family's generator."""
+    family: str
+    """The generator, e.g. `inventory_lookup`."""
+    group: Literal["code", "tools", "math", "general"]
+    """The evaluation group of the K2 report, section 4."""
+    messages: tuple[Message, ...]
+    """System and first user message."""
+    tools: tuple[ToolSpec, ...] = ()
+    """Tools that may be called."""
+    environment: str = "none"
+    """Simulator that executes the calls, by name; `none` has no tools."""
+    seed: int = 0
+    """Seed of the environment's session: equal seeds replay bit for bit."""
+    state: dict[str, JsonValue] = Field(default_factory=dict)
+    """Initial state of the environment."""
+    verifier: str
+    """Checker of the outcome, by name."""
+    expected: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the checker holds the outcome against; never shown to the model."""
+    rubric: tuple[str, ...] = ()
+    """Success criteria in words, for judges and readers."""
+    max_turns: int = Field(1, ge=1)
+    """Assistant messages allowed."""
+    max_tokens: int = Field(64, ge=1)
+    """Budget over all assistant messages, in tokens (K2 section 3.2.3, budget control)."""
+
+
+class TrajectoryRow(pa.DataFrameModel):
+    """One dialogue, judged. JSON columns hold the pydantic models of this module."""
+
+    trajectory_id: str = pa.Field(unique=True)
+    problem_id: str
+    family: str
+    group: str
+    agent: str
+    """Who acted: `expert`, or a checkpoint's digest."""
+    problem: str
+    """`Problem` as JSON."""
+    messages: str
+    """The whole dialogue, a JSON array of `Message`."""
+    reward: float
+    """What the checker gave, 0 to 1."""
+    judge: str
+    """The judge that decided, by name and version."""
+    reason: str
+    """Empty if accepted; else why it was rejected and whose fault it was."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
+class RolloutRow(pa.DataFrameModel):
+    """One on-policy sample of RL."""
+
+    rollout_id: str = pa.Field(unique=True)
+    problem_id: str
+    family: str
+    iteration: int = pa.Field(ge=0)
+    weights: str
+    """Digest of the weights that served it: the receipt of the weight update."""
+    messages: str
+    """The whole dialogue, a JSON array of `Message`."""
+    num_tokens: int = pa.Field(ge=0)
+    """Tokens that the policy wrote."""
+    reward: float
+    advantage: float
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True

@@ -1,0 +1,53 @@
+"""MuonClip and its schedule (arXiv:2507.20534, algorithm 1; arXiv:2502.16982)."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
+
+
+class OptimConfig(Config):
+    """Muon for matrices, AdamW for the rest, QK-Clip per attention head."""
+
+    lr: float = Field(2e-3, gt=0)
+    """Peak learning rate, of Muon and AdamW alike (updates are RMS-matched)."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Decoupled weight decay, on every parameter."""
+    momentum: float = Field(0.95, ge=0, lt=1)
+    """Muon's momentum."""
+    nesterov: bool = False
+    """Feed Nesterov momentum to Newton-Schulz (Moonlight); K2's algorithm 1 does not."""
+    newton_schulz_steps: int = Field(5, ge=1)
+    """Iterations of the quintic Newton-Schulz orthogonalisation."""
+    update_rms: float = Field(0.2, gt=0)
+    """Update scale: rms * sqrt(max(rows, columns)) matches AdamW's update RMS."""
+    adam_betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's moment decay."""
+    adam_eps: float = Field(1e-8, gt=0)
+    """AdamW's epsilon."""
+    clip_grad: float = Field(1.0, ge=0)
+    """Global gradient norm is scaled down to this; 0 turns it off."""
+    qk_clip_tau: float = Field(100.0, gt=0)
+    """QK-Clip rescales every head whose max attention logit exceeds this (K2: 100)."""
+
+
+class Schedule(Config):
+    """Warm-up, constant, then cosine decay to a fraction of the peak."""
+
+    num_steps: int = Field(100, ge=1)
+    """Optimizer steps in all."""
+    warmup_frac: float = Field(0.05, ge=0, le=1)
+    """Share of the steps with a linear rise."""
+    decay_frac: float = Field(0.3, ge=0, le=1)
+    """Share of the steps with the cosine decay, at the end."""
+    final_lr_frac: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the end, as a share of the peak (K2: 0.1)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.warmup_frac + self.decay_frac > 1:
+            raise ValueError(
+                f"warmup_frac={self.warmup_frac} + decay_frac={self.decay_frac} exceeds 1"
+            )
+        return self
