@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,23 +43,6 @@ class Store:
         for name in ("objects", "manifests", "work"):
             (self.local / name).mkdir(parents=True, exist_ok=True)
         self._verified: set[str] = set()
-
-    @property
-    def id(self) -> str:
-        """The store's own identity: salts the cache, so that two stores are never confused."""
-        path = self.local / "store-id"
-        if self._remote:
-            return self.root
-        if not path.exists():
-            fresh = path.with_name(f".store-id-{os.getpid()}")
-            fresh.write_text(uuid.uuid4().hex)
-            try:
-                os.link(fresh, path)
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
-        return path.read_text()
 
     def has(self, artifact: Artifact) -> bool:
         """Whether the artifact is here, whole by its manifest (bytes are checked on opening)."""
@@ -108,18 +90,24 @@ class Store:
         return kind.model_validate({"digest": digest, "counts": draft.counts})
 
     @contextmanager
-    def workspace(self, key: str, report: Reporter | None = None) -> Iterator[Workspace]:
-        """Work on `key`, alone: a second process waits; scratch survives unless the work succeeds."""
-        folder = self.local / "work" / key
-        folder.mkdir(parents=True, exist_ok=True)
+    def locked(self, key: str) -> Iterator[None]:
+        """Hold the work named `key` alone; a second process waits. A killed one lets go."""
         with (self.local / "work" / f"{key}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            out, scratch = folder / "out", folder / "scratch"
-            shutil.rmtree(out, ignore_errors=True)
-            out.mkdir(parents=True)
-            scratch.mkdir(parents=True, exist_ok=True)
-            yield Workspace(self, out, scratch, report or Silent())
-            shutil.rmtree(folder)
+            yield
+
+    def workspace(self, key: str, report: Reporter | None = None) -> Workspace:
+        """The folders of the work named `key`: `out` emptied, `scratch` as it was left."""
+        folder = self.local / "work" / key
+        out, scratch = folder / "out", folder / "scratch"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Workspace(self, out, scratch, report or Silent())
+
+    def clear(self, key: str) -> None:
+        """Delete the folders of finished work."""
+        shutil.rmtree(self.local / "work" / key, ignore_errors=True)
 
     def _verify(self, artifact: Artifact, folder: Path) -> None:
         text = (self.local / "manifests" / f"{folder.name}.json").read_text()

@@ -1,0 +1,46 @@
+"""The Flyte report of a stage: its plots and tables as one HTML page."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STYLE = (
+    "<style>table{border-collapse:collapse;font:13px sans-serif}td,th{border:1px solid #ccc;"
+    "padding:3px 7px;text-align:left;vertical-align:top;max-width:46em;white-space:pre-wrap}"
+    "h3{font-family:sans-serif}</style>"
+)
+
+
+def figure_png(figure: "Figure") -> bytes:
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def plot_html(title: str, png: bytes) -> str:
+    """A titled inline picture."""
+    data = base64.b64encode(png).decode()
+    return f'<h3>{html.escape(title)}</h3><img src="data:image/png;base64,{data}"/>'
+
+
+def table_html(title: str, rows: Sequence[Mapping[str, object]]) -> str:
+    """A titled table; the columns are the first row's keys."""
+    if not rows:
+        return f"<h3>{html.escape(title)}</h3><p>empty</p>"
+    columns = list(rows[0])
+    head = "".join(f"<th>{html.escape(str(c))}</th>" for c in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(r.get(c)))}</td>" for c in columns) + "</tr>"
+        for r in rows
+    )
+    return f"{_STYLE}<h3>{html.escape(title)}</h3><table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

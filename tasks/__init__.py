@@ -1,0 +1,1 @@
+"""One thin Flyte adapter a stage; the work is in `k2core`."""

@@ -1,0 +1,172 @@
+"""What every task does around its work: lineage, workspace, progress, report, publishing."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import flyte
+import flyte.report
+from pydantic import BaseModel
+
+from infra.home import home, store_root
+from infra.lineage import StageRun, close_stale
+from infra.progress import ProgressLine, format_seconds
+from infra.reports import figure_png, plot_html, table_html
+from k2core.store import Draft, Store, Workspace
+from schemas.base import Artifact
+from schemas.lineage import LineageRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+A = TypeVar("A", bound=Artifact)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=1)
+def open_store() -> Store:
+    """The artifact store of this process, from `K2_STORE`."""
+    root = store_root()
+    return Store(root, local=home() / "store-cache" if "://" in root else None)
+
+
+def record_of(stage: str, version: str, inputs: Mapping[str, object]) -> LineageRecord:
+    """The record of a stage that has not run yet; `placement` is no part of what it is."""
+    configs: dict[str, object] = {}
+    artifacts: dict[str, Artifact] = {}
+    for name, value in inputs.items():
+        if isinstance(value, Artifact):
+            artifacts[name] = value
+        elif name != "placement":
+            configs[name] = _as_json(value)
+    return LineageRecord.model_validate(
+        {"stage": stage, "version": version, "configs": configs, "inputs": artifacts}
+    )
+
+
+def work_key(record: LineageRecord) -> str:
+    """Names the work: the same stage, version, configs and inputs find the same workspace."""
+    identity = record.model_dump(mode="json", exclude={"outputs"})
+    for artifact in identity["inputs"].values():
+        del artifact["counts"]
+    text = json.dumps(identity, sort_keys=True)
+    return f"{record.stage}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+class RunningStage:
+    """A stage in progress; a `Reporter` bound to MLflow, the terminal and the Flyte report."""
+
+    def __init__(self, run: StageRun, workspace: Callable[["RunningStage"], Workspace]) -> None:
+        self._run = run
+        self._line = ProgressLine(run.record.stage)
+        self._html: list[str] = []
+        self._outputs: dict[str, Artifact] = {}
+        self.workspace = workspace(self)
+
+    async def work(self, function: Callable[..., T], **inputs: object) -> T:
+        """Do the work in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(function, **inputs, workspace=self.workspace)
+
+    def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
+        """Make the draft an artifact of the store and an output edge of the run."""
+        artifact = self.workspace.store.publish(kind, draft)
+        self._outputs[name or artifact.kind] = artifact
+        return artifact
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        """Redraw the stage's line."""
+        self._line.update(done, total, note)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record points of curves in MLflow."""
+        self._run.metrics(step, values)
+
+    def plot(self, title: str, figure: "Figure") -> None:
+        """Add a figure to the Flyte report and to the MLflow run."""
+        png = figure_png(figure)
+        self._html.append(plot_html(title, png))
+        self._run.file(title.lower().replace(" ", "-").replace("/", "-") + ".png", png)
+
+    def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Add a table to the Flyte report and to the MLflow run."""
+        text = table_html(title, rows)
+        self._html.append(text)
+        self._run.file(title.lower().replace(" ", "-").replace("/", "-") + ".html", text.encode())
+
+    async def finish(self) -> None:
+        """Close the run, flush the report and leave the last line."""
+        self._run.finish(self._outputs)
+        counts = [_counts(artifact) for artifact in self._outputs.values()]
+        rows = [{"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()]
+        for row in rows:
+            self._html.insert(0, table_html("Published", [row]))
+        await self.flush()
+        self._line.finish("; ".join(counts))
+
+    async def fail(self, error: BaseException) -> None:
+        """Close the run with its error; what was reported so far is kept."""
+        self._run.fail(error)
+        with suppress(Exception):
+            await self.flush()
+        self._line.finish(f"FAILED {type(error).__name__}: {error}")
+
+    async def flush(self) -> None:
+        """Write the Flyte report."""
+        await flyte.report.replace.aio("\n".join(self._html), do_flush=True)
+
+
+@asynccontextmanager
+async def stage_run(stage: str, version: str, **inputs: object) -> AsyncIterator[RunningStage]:
+    """Run a stage with lineage; on an error its scratch stays, so that the next run resumes."""
+    record = record_of(stage, version, inputs)
+    key = work_key(record)
+    context = flyte.ctx()
+    names = (context.action.run_name or "", context.action.name) if context else ("", "")
+    store = open_store()
+    with store.locked(key):
+        close_stale(key)
+        run = StageRun(record, key, *names)
+        running = RunningStage(run, lambda reporter: store.workspace(key, reporter))
+        try:
+            yield running
+        except BaseException as error:
+            await running.fail(error)
+            raise
+        await running.finish()
+        store.clear(key)
+
+
+def outputs_of(result: object) -> dict[str, Artifact]:
+    """A task's result as named artifacts: one by its kind, several by their field names."""
+    if isinstance(result, Artifact):
+        return {result.kind: result}
+    if isinstance(result, BaseModel):
+        return {name: a for name, a in result if isinstance(a, Artifact)}
+    raise TypeError(f"a stage returns artifacts, not {type(result).__name__}")
+
+
+def published_folder(artifact: Artifact) -> Path:
+    """Where this machine holds an artifact, verified."""
+    return open_store().open(artifact)
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_as_json(item) for item in value]
+    return value
+
+
+def _counts(artifact: Artifact) -> str:
+    pairs = ", ".join(f"{n:,.6g} {name}" for name, n in artifact.counts.items())
+    return f"{artifact.kind} {artifact.digest[7:15]} ({pairs})"
+
+
+__all__ = ["format_seconds", "open_store", "outputs_of", "record_of", "stage_run", "work_key"]
