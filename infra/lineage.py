@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import (
@@ -89,13 +91,19 @@ def find_runs(**tags: str) -> list[Run]:
             return runs
 
 
-def start_pipeline(flyte_run: str, recipe: Mapping[str, Any]) -> str:
-    """Open the parent run of a pipeline; returns its id."""
+@contextmanager
+def pipeline_run(flyte_run: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+    """Hold the parent run of a pipeline open; yields its id."""
     tags = {"k2.kind": "pipeline", "k2.flyte_run": flyte_run, "k2.code": code_version()}
-    run = client().create_run(experiment_id(), tags=tags, run_name=flyte_run)
-    client().log_dict(run.info.run_id, dict(recipe), "recipe.json")
-    _log_params(run.info.run_id, flatten(recipe))
-    return str(run.info.run_id)
+    run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
+    client().log_dict(run_id, dict(recipe), "recipe.json")
+    _log_params(run_id, flatten(recipe))
+    try:
+        yield run_id
+    except BaseException:
+        client().set_terminated(run_id, "FAILED")
+        raise
+    client().set_terminated(run_id, "FINISHED")
 
 
 def pipeline_of(flyte_run: str) -> str | None:
@@ -129,6 +137,8 @@ class StageRun:
             tags["mlflow.parentRunId"] = parent
         run = client().create_run(experiment_id(), tags=tags, run_name=record.stage)
         self.run_id = str(run.info.run_id)
+        self.stage = record.stage
+        self.flyte_run = flyte_run
         self.record = record
         self._metrics: list[Metric] = []
         self._flushed = time.monotonic()
@@ -176,7 +186,7 @@ class StageRun:
 def record_reuse(record: LineageRecord, flyte_run: str) -> None:
     """A stage answered from the cache: a child run with the same edges, naming its maker."""
     outputs = _digests(record.outputs)
-    made = [r for r in find_runs(kind="stage", stage=record.stage, outputs=outputs)]
+    made = find_runs(kind="stage", stage=record.stage, outputs=outputs)
     tags = {
         "k2.kind": "stage",
         "k2.stage": record.stage,
@@ -213,9 +223,12 @@ def log_outputs(run_id: str, record: LineageRecord) -> None:
 
 def read_record(run: Run) -> LineageRecord:
     """The record that a finished stage run keeps."""
-    path = client().download_artifacts(run.info.run_id, "record.json")
-    with open(path) as stream:  # noqa: PTH123 (mlflow returns a str)
-        return LineageRecord.model_validate(json.load(stream))
+    return LineageRecord.model_validate(read_json(run, "record.json"))
+
+
+def read_json(run: Run, name: str) -> Any:
+    """A JSON file kept with a run."""
+    return json.loads(Path(client().download_artifacts(run.info.run_id, name)).read_text())
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -275,6 +288,6 @@ def _model_of(artifact: Artifact, create_for: str | None, name: str) -> str:
     return str(model.model_id)
 
 
-def _digests(artifacts: Mapping[str, Artifact] | Iterable[tuple[str, Artifact]]) -> str:
-    pairs = sorted((name, a.digest) for name, a in dict(artifacts).items())
+def _digests(artifacts: Mapping[str, Artifact]) -> str:
+    pairs = sorted((name, artifact.digest) for name, artifact in artifacts.items())
     return json.dumps(dict(pairs), separators=(",", ":"))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.base import Artifact
+from schemas.base import Artifact, Config
 
 
 class RawCorpus(Artifact):
@@ -63,3 +63,12 @@ class Release(Artifact):
     `lineage.json`, `parity.json` (logits against Megatron's)."""
 
     kind: Literal["release"] = "release"
+
+
+class RlResult(Config):
+    """What RL makes: the policy and the log of all that it was trained on."""
+
+    policy: Checkpoint
+    """The trained weights."""
+    rollouts: RolloutLog
+    """Every sample, with its reward and the receipt of the weights that served it."""

@@ -117,8 +117,13 @@ class RunningStage:
         self._line.finish(f"FAILED {type(error).__name__}: {error}")
 
     async def flush(self) -> None:
-        """Write the Flyte report."""
-        await flyte.report.replace.aio("\n".join(self._html), do_flush=True)
+        """Write the Flyte report, and a copy of it that outlives Flyte's own folder."""
+        page = "\n".join(self._html)
+        copy = home() / "reports" / (self._run.flyte_run or "alone") / f"{self._run.stage}.html"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(page)
+        if flyte.ctx():
+            await flyte.report.replace.aio(page, do_flush=True)
 
 
 @asynccontextmanager

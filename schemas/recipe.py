@@ -1,0 +1,70 @@
+"""A recipe: one config a stage, and what they share, stated once."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
+from schemas.clean import CleanConfig
+from schemas.evaluate import EvaluateConfig
+from schemas.ingest import IngestConfig
+from schemas.model import ModelShape
+from schemas.placement import Placement
+from schemas.pretrain import PretrainConfig
+from schemas.problems import ProblemsConfig
+from schemas.release import ReleaseConfig
+from schemas.rephrase import RephraseConfig
+from schemas.rl import RlConfig
+from schemas.sft import SftConfig
+from schemas.synthesize import SynthesizeConfig
+from schemas.tokenize import TokenizeConfig
+
+
+class Recipe(Config):
+    """All of a pipeline: what the console's launch form asks for."""
+
+    name: str = Field("tiny", pattern=r"^[a-z0-9_\-]+$")
+    """Name of the recipe, for people."""
+    model: ModelShape = ModelShape()
+    """The model's shape, shared by every stage that builds or serves it."""
+    problems: ProblemsConfig = ProblemsConfig()
+    """What is asked of agents: training and held-out splits, shared by five stages."""
+    ingest: IngestConfig = IngestConfig()
+    """Which sources, how much of each."""
+    clean: CleanConfig = CleanConfig()
+    """Filters, deduplication, privacy and decontamination."""
+    rephrase: RephraseConfig = RephraseConfig()
+    """The rewriting model, its prompts and the fidelity gate."""
+    tokenize: TokenizeConfig = TokenizeConfig()
+    """Vocabulary and mixture."""
+    pretrain: PretrainConfig = PretrainConfig()
+    """MuonClip, schedule, batch."""
+    synthesize: SynthesizeConfig = SynthesizeConfig()
+    """Tools, agents, simulated users and how many trajectories."""
+    sft: SftConfig = SftConfig()
+    """Supervised finetuning on trajectories."""
+    rl: RlConfig = RlConfig()
+    """Reinforcement learning on verifiable rewards."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Held-out problems and text."""
+    release: ReleaseConfig = ReleaseConfig()
+    """What is published."""
+    placement: Placement = Placement()
+    """Where it runs; changes no result and no cache key."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.tokenize.vocab_size != self.model.vocab_size:
+            raise ValueError(
+                f"tokenize.vocab_size={self.tokenize.vocab_size} differs from model.vocab_size="
+                f"{self.model.vocab_size}: the embedding needs one row a token"
+            )
+        longest = self.model.max_position_embeddings
+        for stage in ("pretrain", "sft"):
+            length = getattr(self, stage).sequence_length
+            if length > longest:
+                raise ValueError(
+                    f"{stage}.sequence_length={length} exceeds model.max_position_embeddings="
+                    f"{longest}"
+                )
+        return self

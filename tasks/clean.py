@@ -1,0 +1,24 @@
+"""The clean stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import CPU
+from schemas.artifacts import CleanCorpus, RawCorpus
+from schemas.clean import CleanConfig
+from schemas.problems import ProblemsConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@CPU.task(cache=at(VERSION), report=True)
+async def clean(
+    config: CleanConfig,
+    problems: ProblemsConfig,
+    raw: RawCorpus,
+) -> CleanCorpus:
+    """Keep the documents worth reading, and every reject with its reason."""
+    from k2core.clean import clean_corpus
+
+    async with stage_run("clean", VERSION, config=config, problems=problems, raw=raw) as run:
+        return run.publish(CleanCorpus, await run.work(clean_corpus, config=config, problems=problems, raw=raw))

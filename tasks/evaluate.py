@@ -1,0 +1,27 @@
+"""The evaluate stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import SERVE
+from schemas.artifacts import Checkpoint, Evaluation, TokenCorpus
+from schemas.evaluate import EvaluateConfig
+from schemas.problems import ProblemsConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@SERVE.task(cache=at(VERSION), report=True)
+async def evaluate(
+    config: EvaluateConfig,
+    problems: ProblemsConfig,
+    base: Checkpoint,
+    sft: Checkpoint,
+    policy: Checkpoint,
+    tokens: TokenCorpus,
+) -> Evaluation:
+    """Grade base, SFT and RL checkpoints on held-out problems and text."""
+    from k2core.evaluate import evaluate_checkpoints
+
+    async with stage_run("evaluate", VERSION, config=config, problems=problems, base=base, sft=sft, policy=policy, tokens=tokens) as run:
+        return run.publish(Evaluation, await run.work(evaluate_checkpoints, config=config, problems=problems, base=base, sft=sft, policy=policy, tokens=tokens))

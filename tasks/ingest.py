@@ -1,0 +1,21 @@
+"""The ingest stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import CPU
+from schemas.artifacts import RawCorpus
+from schemas.ingest import IngestConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@CPU.task(cache=at(VERSION), report=True)
+async def ingest(
+    config: IngestConfig,
+) -> RawCorpus:
+    """Collect raw documents from installed sources, each with its licence and digest."""
+    from k2core.ingest import ingest_sources
+
+    async with stage_run("ingest", VERSION, config=config) as run:
+        return run.publish(RawCorpus, await run.work(ingest_sources, config=config))

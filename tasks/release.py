@@ -1,0 +1,29 @@
+"""The release stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import CPU
+from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, Release, TokenCorpus, TrajectorySet
+from schemas.lineage import LineageRecord
+from schemas.release import ReleaseConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@CPU.task(cache=at(VERSION), report=True)
+async def release(
+    config: ReleaseConfig,
+    base: Checkpoint,
+    policy: Checkpoint,
+    evaluation: Evaluation,
+    raw: RawCorpus,
+    tokens: TokenCorpus,
+    trajectories: TrajectorySet,
+    lineage: list[LineageRecord],
+) -> Release:
+    """Assemble base and policy weights with card, licences, lineage and parity proof."""
+    from k2core.release import assemble_release
+
+    async with stage_run("release", VERSION, config=config, base=base, policy=policy, evaluation=evaluation, raw=raw, tokens=tokens, trajectories=trajectories, lineage=lineage) as run:
+        return run.publish(Release, await run.work(assemble_release, config=config, base=base, policy=policy, evaluation=evaluation, raw=raw, tokens=tokens, trajectories=trajectories, lineage=lineage))

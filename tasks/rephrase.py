@@ -1,0 +1,22 @@
+"""The rephrase stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import SERVE
+from schemas.artifacts import CleanCorpus, RephrasedCorpus
+from schemas.rephrase import RephraseConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@SERVE.task(cache=at(VERSION), report=True)
+async def rephrase(
+    config: RephraseConfig,
+    clean: CleanCorpus,
+) -> RephrasedCorpus:
+    """Rewrite knowledge and mathematics text; keep what passes the fidelity gate."""
+    from k2core.rephrase import rephrase_corpus
+
+    async with stage_run("rephrase", VERSION, config=config, clean=clean) as run:
+        return run.publish(RephrasedCorpus, await run.work(rephrase_corpus, config=config, clean=clean))

@@ -1,0 +1,23 @@
+"""The synthesize stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import CPU
+from schemas.artifacts import TrajectorySet
+from schemas.problems import ProblemsConfig
+from schemas.synthesize import SynthesizeConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@CPU.task(cache=at(VERSION), report=True)
+async def synthesize(
+    config: SynthesizeConfig,
+    problems: ProblemsConfig,
+) -> TrajectorySet:
+    """Make tool-use trajectories, judge them and keep what passes."""
+    from k2core.synthesize import synthesize_trajectories
+
+    async with stage_run("synthesize", VERSION, config=config, problems=problems) as run:
+        return run.publish(TrajectorySet, await run.work(synthesize_trajectories, config=config, problems=problems))

@@ -1,0 +1,23 @@
+"""The tokenize stage as a Flyte task."""
+
+from infra.cache import at
+from infra.pools import CPU
+from schemas.artifacts import CleanCorpus, RephrasedCorpus, TokenCorpus
+from schemas.tokenize import TokenizeConfig
+from tasks.adapter import stage_run
+
+VERSION = "2026.11.24"
+"""Bump when equal inputs would give other bytes."""
+
+
+@CPU.task(cache=at(VERSION), report=True)
+async def tokenize(
+    config: TokenizeConfig,
+    clean: CleanCorpus,
+    rephrased: RephrasedCorpus,
+) -> TokenCorpus:
+    """Train the byte-level BPE and write the mixture as Megatron IndexedDatasets."""
+    from k2core.tokenize import tokenize_corpora
+
+    async with stage_run("tokenize", VERSION, config=config, clean=clean, rephrased=rephrased) as run:
+        return run.publish(TokenCorpus, await run.work(tokenize_corpora, config=config, clean=clean, rephrased=rephrased))

@@ -1,0 +1,1 @@
+"""The chain, its recipes and its command."""

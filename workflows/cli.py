@@ -1,0 +1,131 @@
+"""`k2`: run the pipeline, rerun a stage, look at runs, lineage and the released model."""
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from infra.home import ROOT, home, tracking_uri
+
+app = typer.Typer(
+    help="Make an agentic language model the way Kimi K2 was made, and audit every step of it.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a field: `--set pretrain.optim.lr=3e-3`. Repeatable."),
+]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "tiny",
+    settings: Settings = None,
+) -> None:
+    """Run the ten stages here. What was done before is cached; what was killed resumes.
+
+    Example: `k2 run --recipe tiny --set rl.num_iterations=10`
+    """
+    from workflows.launch import run_pipeline
+    from workflows.overrides import change
+    from workflows.recipes import RECIPES
+    from workflows.show import show_result
+
+    if recipe not in RECIPES:
+        raise _fail(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    with _plain_errors():
+        changed = change(RECIPES[recipe](), settings or [])
+        name, _ = run_pipeline(changed)
+        show_result(name)
+    _next_steps(name)
+
+
+@app.command()
+def rerun(
+    stage: Annotated[str, typer.Argument(help="ingest, clean, ... release.")],
+    source: Annotated[str, typer.Option("--from", help="A run of `k2 runs`.")] = "latest",
+    settings: Settings = None,
+    downstream: Annotated[
+        bool, typer.Option(help="Then run what follows from it, too.")
+    ] = False,
+) -> None:
+    """Run one stage again from an earlier run's recorded inputs.
+
+    Example: `k2 rerun sft --set sft.optim.lr=1e-3 --downstream`
+    """
+    from workflows.launch import STAGES, rerun_downstream, rerun_stage
+    from workflows.show import console, show_result
+
+    if stage not in STAGES:
+        raise _fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    with _plain_errors():
+        name, recipe, result = rerun_stage(stage, source, settings or [])
+        console.print(f"{name}: {result}")
+        if downstream:
+            name, _ = rerun_downstream(stage, source, recipe)
+            show_result(name)
+
+
+@app.command()
+def runs() -> None:
+    """List the pipelines that ran, the newest first."""
+    from workflows.show import show_runs
+
+    show_runs()
+
+
+@app.command()
+def lineage(
+    target: Annotated[str, typer.Argument(help="A run's name or an artifact's digest.")] = "latest",
+) -> None:
+    """Show the tree of stages, configs and digests behind an artifact, down to its sources."""
+    from workflows.show import show_lineage
+
+    with _plain_errors():
+        show_lineage(target)
+
+
+@app.command()
+def ui(port: int = 5000) -> None:
+    """Open the MLflow UI on the recorded runs (`flyte start tui` shows the Flyte side)."""
+    command = ["mlflow", "ui", "--backend-store-uri", tracking_uri(), "--port", str(port)]
+    raise SystemExit(subprocess.call([sys.executable, "-m", *command], cwd=home()))
+
+
+def _next_steps(name: str) -> None:
+    typer.echo(
+        f"""
+Where to look next
+  reports of the stages   {home() / "reports" / name}
+  runs in Flyte's TUI     cd {ROOT} && .venv/bin/flyte start tui
+  curves and lineage      .venv/bin/k2 ui          (MLflow)
+  the tree behind it      .venv/bin/k2 lineage {name}
+  talk to the policy      .venv/bin/k2 chat"""
+    )
+
+
+class _plain_errors:  # noqa: N801 (used like a function)
+    """Turns errors that the user can mend into one plain message, without a traceback."""
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from workflows.launch import NoSuchRunError
+        from workflows.overrides import BadRecipeError
+
+        if isinstance(error, BadRecipeError | NoSuchRunError):
+            raise _fail(str(error)) from None
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.secho(f"error: {message}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,82 @@
+"""The whole pipeline on one page: raw text to a released, evaluated agent.
+
+    flyte run --local workflows/k2.py k2 --recipe '{}'
+"""
+
+from infra.lineage import pipeline_run
+from infra.pools import DRIVER
+from schemas.artifacts import Release
+from schemas.lineage import LineageRecord
+from schemas.recipe import Recipe
+from tasks.clean import clean
+from tasks.evaluate import evaluate
+from tasks.ingest import ingest
+from tasks.pretrain import pretrain
+from tasks.release import release
+from tasks.rephrase import rephrase
+from tasks.rl import rl
+from tasks.sft import sft
+from tasks.synthesize import synthesize
+from tasks.tokenize import tokenize
+from workflows.chain import Chain, flyte_run_name
+
+
+@DRIVER.task
+async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Release:
+    """Make, evaluate and release a model.
+
+    Args:
+        recipe: One config a stage.
+        recorded: Work already done, e.g. by the run that this one repeats in part; equal work
+            is not done again.
+    """
+    with pipeline_run(flyte_run_name(), recipe.model_dump(mode="json")):
+        return await make_model(recipe, Chain(recorded or []))
+
+
+async def make_model(r: Recipe, chain: Chain) -> Release:
+    """The ten stages and what flows between them."""
+    place = r.placement
+
+    # Text: collect, clean, rewrite instead of repeating, tokenize.
+    raw = await chain(ingest, config=r.ingest)
+    text = await chain(clean, config=r.clean, problems=r.problems, raw=raw)
+    rewrites = await chain(rephrase, config=r.rephrase, clean=text)
+    tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
+
+    # The base model, with MuonClip.
+    base = await chain(pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place)
+
+    # The agent: trajectories, imitation, then reinforcement on what can be verified.
+    dialogues = await chain(synthesize, config=r.synthesize, problems=r.problems)
+    tuned = await chain(sft, config=r.sft, base=base, trajectories=dialogues, placement=place)
+    learned = await chain(
+        rl,
+        config=r.rl,
+        problems=r.problems,
+        sft=tuned,
+        trajectories=dialogues,
+        placement=place,
+    )
+
+    # What it can do, and what goes out.
+    scores = await chain(
+        evaluate,
+        config=r.evaluate,
+        problems=r.problems,
+        base=base,
+        sft=tuned,
+        policy=learned.policy,
+        tokens=tokens,
+    )
+    return await chain(
+        release,
+        config=r.release,
+        base=base,
+        policy=learned.policy,
+        evaluation=scores,
+        raw=raw,
+        tokens=tokens,
+        trajectories=dialogues,
+        lineage=list(chain.records),
+    )

@@ -1,0 +1,141 @@
+"""Starts local runs through Flyte: cached, recorded, listed by `flyte start tui`."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import flyte
+from mlflow.entities import Run
+from pydantic import BaseModel
+
+from infra.cache import refreshed
+from infra.home import ROOT, home
+from infra.lineage import find_runs, read_json, read_record
+from schemas.artifacts import Release
+from schemas.base import Artifact
+from schemas.lineage import LineageRecord
+from schemas.recipe import Recipe
+from tasks import clean, evaluate, ingest, pretrain, release, rephrase, rl, sft, synthesize, tokenize
+from workflows.chain import version_of
+from workflows.k2 import k2
+from workflows.overrides import change, validated
+
+STAGES = {
+    "ingest": ingest.ingest,
+    "clean": clean.clean,
+    "rephrase": rephrase.rephrase,
+    "tokenize": tokenize.tokenize,
+    "pretrain": pretrain.pretrain,
+    "synthesize": synthesize.synthesize,
+    "sft": sft.sft,
+    "rl": rl.rl,
+    "evaluate": evaluate.evaluate,
+    "release": release.release,
+}
+"""The ten stages, in the order in which they first can run."""
+
+_SHARED = {"shape": "model", "problems": "problems", "placement": "placement"}
+"""Task arguments that a recipe states under a name that is not the stage's."""
+
+
+class NoSuchRunError(LookupError):
+    """A run that is not recorded."""
+
+
+def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tuple[str, Release]:
+    """Run the whole chain here; returns the Flyte run's name and the release."""
+    name = run_name(recipe.name)
+    return name, _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
+
+
+def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
+    """Run one stage again from an earlier run's recorded inputs, whatever the cache holds.
+
+    Returns:
+        The new run's name, the recipe with the settings applied, and the stage's result.
+    """
+    pipeline = find_pipeline(source)
+    recipe = change(recipe_of(pipeline), settings)
+    record = records_of(pipeline).get(stage)
+    if record is None:
+        raise NoSuchRunError(
+            f"run {pipeline.info.run_name} recorded no finished {stage}; it has "
+            f"{', '.join(records_of(pipeline)) or 'none'}"
+        )
+    task = STAGES[stage]
+    inputs: dict[str, Any] = dict(record.inputs)
+    kinds = task.native_interface.inputs
+    for argument in kinds:
+        if argument == "config":
+            inputs[argument] = getattr(recipe, stage)
+        elif argument in _SHARED:
+            inputs[argument] = getattr(recipe, _SHARED[argument])
+        elif argument == "lineage":
+            inputs[argument] = [LineageRecord.model_validate(r) for r in record.configs[argument]]
+        else:
+            inputs[argument] = _typed(kinds[argument][0], record.inputs[argument])
+    again = task.override(cache=refreshed(version_of(task)))
+    name = run_name(f"{recipe.name}-{stage}")
+    return name, recipe, _run(name, again, **inputs)
+
+
+def rerun_downstream(stage: str, source: str, recipe: Recipe) -> tuple[str, Release]:
+    """Run what follows from a stage that was just run again; the rest is taken from the record."""
+    records = records_of(find_pipeline(source))
+    kept = [record for name, record in records.items() if name != stage]
+    return run_pipeline(recipe, kept)
+
+
+def find_pipeline(name: str) -> Run:
+    """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
+    runs = find_runs(kind="pipeline")
+    hits = [r for r in runs if name == "latest" or (r.info.run_name or "").startswith(name)]
+    if not hits:
+        known = ", ".join(str(r.info.run_name) for r in runs[:5]) or "none yet"
+        raise NoSuchRunError(f"no pipeline run named {name!r}; the newest are: {known}")
+    finished = [r for r in hits if r.info.status == "FINISHED"]
+    return (finished or hits)[0] if name == "latest" else hits[0]
+
+
+def recipe_of(pipeline: Run) -> Recipe:
+    """The recipe that a pipeline ran."""
+    return validated(read_json(pipeline, "recipe.json"))
+
+
+def records_of(pipeline: Run) -> dict[str, LineageRecord]:
+    """Stage -> record of each finished stage of a pipeline."""
+    flyte_run = pipeline.data.tags["k2.flyte_run"]
+    found = {
+        run.data.tags["k2.stage"]: read_record(run)
+        for run in find_runs(kind="stage", flyte_run=flyte_run)
+        if run.info.status == "FINISHED"
+    }
+    return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def run_name(prefix: str) -> str:
+    """A readable, unique name for a run: prefix and time."""
+    return f"{prefix}-{time.strftime('%m%d-%H%M%S')}"
+
+
+def _run(name: str, task: Any, **inputs: object) -> Any:
+    place = _flyte_place()
+    os.chdir(place)
+    flyte.init(root_dir=ROOT, local_persistence=True)
+    return flyte.with_runcontext(mode="local", name=name).run(task, **inputs).outputs()[0]
+
+
+def _flyte_place() -> str:
+    """Flyte keeps its local records beside its config: the repository's, or the set home's."""
+    if "K2_HOME" not in os.environ:
+        return str(ROOT)
+    home().mkdir(parents=True, exist_ok=True)
+    config = home() / "config.yaml"
+    if not config.exists():
+        config.write_text((ROOT / ".flyte" / "config.yaml").read_text())
+    return str(home())
+
+
+def _typed(kind: type[BaseModel], artifact: Artifact) -> BaseModel:
+    return kind.model_validate(artifact.model_dump())
