@@ -75,6 +75,8 @@ class Store:
     def publish(self, kind: type[A], draft: Draft) -> A:
         """Digest a draft and move it into the store in one rename; equal bytes are kept once."""
         manifest = manifest_of(draft.folder)
+        if not manifest:
+            raise ValueError(f"{draft.folder} holds no files: a stage must write what it publishes")
         digest = digest_of(manifest)
         name = digest.removeprefix("sha256:")
         target = self.local / "objects" / name

@@ -1,0 +1,120 @@
+"""Artifacts are named by content, published whole or not at all, and verified."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from k2core.store import ArtifactCorruptError, ArtifactMissingError, Draft, Store, digest_of
+from k2core.store import manifest_of
+from schemas.artifacts import CleanCorpus, RawCorpus
+
+
+def _publish(store: Store, text: str, key: str = "work") -> RawCorpus:
+    workspace = store.workspace(key)
+    (workspace.out / "sub").mkdir()
+    (workspace.out / "sub" / "a.txt").write_text(text)
+    return store.publish(RawCorpus, Draft(workspace.out, {"documents": 1}))
+
+
+def test_equal_bytes_have_equal_digests_in_two_stores(tmp_path: Path) -> None:
+    first = _publish(Store(tmp_path / "one"), "text")
+    second = _publish(Store(tmp_path / "two"), "text")
+    assert first == second
+    assert _publish(Store(tmp_path / "one"), "other").digest != first.digest
+
+
+def test_a_file_name_is_part_of_the_identity(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("same")
+    assert digest_of(manifest_of(tmp_path / "a")) != digest_of(manifest_of(tmp_path / "b"))
+
+
+def test_publishing_twice_keeps_one_object(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _publish(store, "text", "first")
+    _publish(store, "text", "second")
+    assert len(list((tmp_path / "objects").iterdir())) == 1
+
+
+def test_an_empty_draft_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ValueError, match="holds no files"):
+        store.publish(RawCorpus, Draft(store.workspace("w").out, {}))
+
+
+def test_a_changed_byte_is_found_and_named(tmp_path: Path) -> None:
+    artifact = _publish(Store(tmp_path), "text")
+    (Store(tmp_path).open(artifact) / "sub" / "a.txt").write_text("tex7")
+    with pytest.raises(ArtifactCorruptError, match="sub/a.txt"):
+        Store(tmp_path).open(artifact)
+
+
+@pytest.mark.parametrize("damage", ["lost", "added"])
+def test_a_lost_or_added_file_is_found(tmp_path: Path, damage: str) -> None:
+    artifact = _publish(Store(tmp_path), "text")
+    folder = Store(tmp_path).open(artifact)
+    if damage == "lost":
+        (folder / "sub" / "a.txt").unlink()
+    else:
+        (folder / "stranger").write_text("x")
+    with pytest.raises(ArtifactCorruptError, match="a.txt|stranger"):
+        Store(tmp_path).open(artifact)
+
+
+def test_a_forged_manifest_does_not_pass(tmp_path: Path) -> None:
+    artifact = _publish(Store(tmp_path), "text")
+    folder = Store(tmp_path).open(artifact)
+    (folder / "sub" / "a.txt").write_text("forged")
+    forged = json.dumps([list(entry) for entry in manifest_of(folder)])
+    (tmp_path / "manifests" / f"{folder.name}.json").write_text(forged)
+    with pytest.raises(ArtifactCorruptError, match="does not match its digest"):
+        Store(tmp_path).open(artifact)
+
+
+def test_a_missing_artifact_says_what_to_do(tmp_path: Path) -> None:
+    artifact = CleanCorpus(digest="sha256:" + "0" * 64)
+    with pytest.raises(ArtifactMissingError, match="rerun the stage"):
+        Store(tmp_path).open(artifact)
+
+
+def test_scratch_survives_and_out_does_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.workspace("key")
+    (first.scratch / "step-5").write_text("state")
+    (first.out / "half").write_text("written")
+    again = Store(tmp_path).workspace("key")
+    assert (again.scratch / "step-5").read_text() == "state"
+    assert not list(again.out.iterdir())
+    store.clear("key")
+    assert not list(store.workspace("key").scratch.iterdir())
+
+
+def test_a_remote_root_gives_the_same_artifact_elsewhere(tmp_path: Path) -> None:
+    root = f"memory://{tmp_path.name}"
+    artifact = _publish(Store(root, local=tmp_path / "here"), "text")
+    elsewhere = Store(root, local=tmp_path / "there")
+    assert elsewhere.has(artifact)
+    assert (elsewhere.open(artifact) / "sub" / "a.txt").read_text() == "text"
+
+
+def _hold(root: str, log: str) -> None:
+    store = Store(root)
+    with store.locked("key"):
+        with Path(log).open("a") as stream:
+            stream.write("in ")
+        with Path(log).open("a") as stream:
+            stream.write("out ")
+
+
+def test_the_same_work_is_done_by_one_process_at_a_time(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_hold, args=(str(tmp_path), str(log))) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert log.read_text().split() == ["in", "out"] * 3

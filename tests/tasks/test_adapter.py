@@ -1,0 +1,117 @@
+"""A stage's life around its work: cache, lineage, killed runs, lost artifacts."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").write_text("local:\n  persistence: true\n")
+    return tmp_path
+
+
+def _start(place: Path, name: str, length: int, pause: float = 0.0) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))}
+    env |= {"K2_HOME": str(place), "PYTHONPATH": str(ROOT), "FLYTE_DISABLE_RICH_LOGGING": "1"}
+    script = ROOT / "tests" / "tasks" / "toy_pipeline.py"
+    return subprocess.Popen(
+        [sys.executable, str(script), name, str(length), str(pause)],
+        cwd=place,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _run(place: Path, name: str, length: int = 3) -> tuple[dict[str, object], str]:
+    process = _start(place, name, length)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    result = next(line for line in out.splitlines() if line.startswith("RESULT "))
+    return json.loads(result.removeprefix("RESULT ")), out
+
+
+def _stage_runs(place: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(place / "mlflow.db") as db:
+        return list(db.execute("select name, status from runs order by start_time"))
+
+
+def test_second_run_is_cached_and_still_has_its_lineage(place: Path) -> None:
+    first, out = _run(place, "one")
+    assert "step 0" in out
+    second, out = _run(place, "two")
+    assert second == first
+    assert "step 0" not in out
+    assert _stage_runs(place) == [
+        ("one", "FINISHED"),
+        ("ingest", "FINISHED"),
+        ("clean", "FINISHED"),
+        ("two", "FINISHED"),
+        ("ingest (cached)", "FINISHED"),
+        ("clean (cached)", "FINISHED"),
+    ]
+    with sqlite3.connect(place / "mlflow.db") as db:
+        digests = [row[0] for row in db.execute("select digest from datasets where name='clean_corpus'")]
+        edges = db.execute("select count(*) from inputs").fetchone()[0]
+    assert digests == [str(first["digest"]).removeprefix("sha256:")[:36]]
+    assert edges >= 6
+    with sqlite3.connect(place / "local-cache" / "cache.db") as db:
+        hits = db.execute("select sum(cache_hit) from runs where run_name='two'").fetchone()[0]
+    assert hits == 2
+    assert (place / "reports" / "one" / "ingest.html").read_text().count("&lt;b&gt;") == 1
+
+
+def test_a_lost_artifact_is_made_again(place: Path) -> None:
+    first, _ = _run(place, "one")
+    digest = str(first["digest"]).removeprefix("sha256:")
+    shutil.rmtree(place / "store" / "objects" / digest)
+    (place / "store" / "manifests" / f"{digest}.json").unlink()
+    second, _ = _run(place, "two")
+    assert second == first
+    assert [name for name, _ in _stage_runs(place)[3:]] == ["two", "ingest (cached)", "clean"]
+
+
+def test_a_new_store_does_not_believe_the_old_cache(place: Path) -> None:
+    first, _ = _run(place, "one")
+    shutil.rmtree(place / "store")
+    second, out = _run(place, "two")
+    assert second == first
+    assert "step 0" in out
+
+
+def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
+    process = _start(place, "one", 6, pause=0.4)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step 2"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list((place / "store" / "manifests").iterdir())
+    result, out = _run_paused(place, "two", 6, 0.4)
+    assert "step 1" not in out
+    assert "step 5" in out
+    assert result["counts"] == {"characters": 12.0}
+    statuses = dict(_stage_runs(place))
+    assert ("ingest", "KILLED") in _stage_runs(place)
+    assert statuses["clean"] == "FINISHED"
+    assert not [p for p in (place / "store" / "work").iterdir() if p.is_dir()]
+
+
+def _run_paused(place: Path, name: str, length: int, pause: float) -> tuple[dict[str, object], str]:
+    process = _start(place, name, length, pause)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    result = next(line for line in out.splitlines() if line.startswith("RESULT "))
+    return json.loads(result.removeprefix("RESULT ")), out

@@ -1,0 +1,81 @@
+"""A two-stage pipeline through the real adapter, chain, cache and lineage; run as a script."""
+
+import sys
+import time
+
+import flyte
+
+from infra.cache import at
+from infra.lineage import pipeline_run
+from k2core.store import Draft, Workspace
+from schemas.artifacts import CleanCorpus, RawCorpus
+from schemas.base import Config
+from schemas.lineage import LineageRecord
+from tasks.adapter import stage_run
+from workflows.chain import Chain, flyte_run_name
+
+ENV = flyte.TaskEnvironment("toy")
+
+
+class ToyConfig(Config):
+    """How much to write, and how slowly."""
+
+    length: int = 3
+    """Steps, one character each."""
+    seconds_a_step: float = 0.0
+    """Time between two steps, so that a test can kill the work in between."""
+
+
+def write_text(config: ToyConfig, workspace: Workspace) -> Draft:
+    """Write a character a step, resuming from scratch."""
+    state = workspace.scratch / "state"
+    text = state.read_text() if state.exists() else ""
+    for step in range(len(text), config.length):
+        text += str(step % 10)
+        aside = state.with_suffix(".new")
+        aside.write_text(text)
+        aside.rename(state)
+        workspace.report.progress(step + 1, config.length, f"step {step}")
+        workspace.report.metrics(step, {"loss": 1 / (step + 1)})
+        print("step", step, flush=True)
+        time.sleep(config.seconds_a_step)
+    workspace.report.table("rows", [{"step": 1, "text": "<b>"}])
+    (workspace.out / "text").write_text(text)
+    return Draft(workspace.out, {"characters": len(text)})
+
+
+def double_text(raw: RawCorpus, workspace: Workspace) -> Draft:
+    """Write the text twice."""
+    text = (workspace.open(raw) / "text").read_text() * 2
+    (workspace.out / "text").write_text(text)
+    return Draft(workspace.out, {"characters": len(text)})
+
+
+@ENV.task(cache=at("1"), report=True)
+async def ingest(config: ToyConfig) -> RawCorpus:
+    """Write."""
+    async with stage_run("ingest", "1", config=config) as run:
+        return run.publish(RawCorpus, await run.work(write_text, config=config))
+
+
+@ENV.task(cache=at("1"), report=True)
+async def clean(raw: RawCorpus) -> CleanCorpus:
+    """Double."""
+    async with stage_run("clean", "1", raw=raw) as run:
+        return run.publish(CleanCorpus, await run.work(double_text, raw=raw))
+
+
+@ENV.task
+async def toy(config: ToyConfig, recorded: list[LineageRecord] | None = None) -> CleanCorpus:
+    """Two stages."""
+    with pipeline_run(flyte_run_name(), config.model_dump(mode="json")):
+        chain = Chain(recorded or [])
+        raw = await chain(ingest, config=config)
+        return await chain(clean, raw=raw)
+
+
+if __name__ == "__main__":
+    flyte.init(local_persistence=True)
+    config = ToyConfig(length=int(sys.argv[2]), seconds_a_step=float(sys.argv[3]))
+    run = flyte.with_runcontext(mode="local", name=sys.argv[1]).run(toy, config)
+    print("RESULT", run.outputs()[0].model_dump_json())
