@@ -1,0 +1,9 @@
+"""Megatron-core as the training backend. Importing this package makes it importable without CUDA."""
+
+import warnings
+
+from k2core.engines.megatron.shim import install
+
+# Upstream warns at length that Transformer Engine and Apex are missing: on CPU they must be.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"megatron\.")
+install()

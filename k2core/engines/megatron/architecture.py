@@ -1,0 +1,78 @@
+"""A `ModelShape` as Megatron's configuration."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from megatron.core.transformer.transformer_config import MLATransformerConfig
+
+from k2core.model.hf import YARN_BETAS
+from k2core.model.scaling import routed_scaling_factor
+from schemas.model import ModelShape
+
+
+def _describe_experts(shape: ModelShape) -> dict[str, object]:
+    num_sparse = shape.num_layers - shape.num_dense_layers
+    if num_sparse == 0:
+        return {}
+    return {
+        "num_moe_experts": shape.num_experts,
+        "moe_layer_freq": [0] * shape.num_dense_layers + [1] * num_sparse,
+        "moe_ffn_hidden_size": shape.moe_ffn_hidden_size,
+        "moe_shared_expert_intermediate_size": (
+            shape.num_shared_experts * shape.moe_ffn_hidden_size
+        ),
+        "moe_router_topk": shape.experts_per_token,
+        "moe_router_score_function": "sigmoid",
+        "moe_router_enable_expert_bias": True,
+        "moe_router_bias_update_rate": shape.bias_update_rate,
+        "moe_router_topk_scaling_factor": routed_scaling_factor(shape),
+        "moe_router_load_balancing_type": "seq_aux_loss",
+        "moe_aux_loss_coeff": shape.seq_aux_loss,
+        "moe_router_dtype": "fp32",
+        "moe_token_dispatcher_type": "allgather",
+        "moe_permute_fusion": False,
+    }
+
+
+def megatron_config(shape: ModelShape) -> MLATransformerConfig:
+    """K2's architecture (arXiv:2507.20534, section 2.3), in fp32 on one model-parallel rank."""
+    yarn = shape.yarn_factor > 1
+    return MLATransformerConfig(
+        num_layers=shape.num_layers,
+        hidden_size=shape.hidden_size,
+        num_attention_heads=shape.num_heads,
+        kv_channels=shape.v_head_dim,
+        ffn_hidden_size=shape.ffn_hidden_size,
+        multi_latent_attention=True,
+        q_lora_rank=shape.q_lora_rank,
+        kv_lora_rank=shape.kv_lora_rank,
+        qk_head_dim=shape.qk_nope_head_dim,
+        qk_pos_emb_head_dim=shape.qk_rope_head_dim,
+        v_head_dim=shape.v_head_dim,
+        qk_layernorm=True,  # of the compressed latents; K2 has no norm on queries and keys
+        rope_type="yarn" if yarn else "rope",
+        rotary_base=shape.rope_theta,
+        rotary_scaling_factor=shape.yarn_factor,
+        original_max_position_embeddings=shape.original_max_position_embeddings,
+        mscale=1.0,
+        mscale_all_dim=1.0,
+        **YARN_BETAS,
+        normalization="RMSNorm",
+        layernorm_epsilon=shape.rms_norm_eps,
+        gated_linear_unit=True,
+        activation_func=F.silu,
+        add_bias_linear=False,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        init_method_std=shape.init_std,
+        params_dtype=torch.float32,
+        use_cpu_initialization=not torch.cuda.is_available(),
+        # Fused kernels are CUDA's; the CPU shim's list of what Megatron then needs.
+        apply_rope_fusion=False,
+        masked_softmax_fusion=False,
+        bias_dropout_fusion=False,
+        bias_activation_fusion=False,
+        gradient_accumulation_fusion=False,
+        persist_layer_norm=False,
+        batch_p2p_comm=False,
+        **_describe_experts(shape),
+    )

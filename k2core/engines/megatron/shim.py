@@ -1,0 +1,152 @@
+"""Let megatron-core 0.16.1 run on CPU with gloo: an import hook over its own source.
+
+Megatron names CUDA in about 200 places: `torch.cuda.current_device()` as a device, `"cuda"`
+literals, streams, `"torch.cuda.FloatTensor"` type names. While `megatron.core` is imported, its
+syntax tree is rewritten: `torch.cuda` becomes the stand-in below, the literals become `"cpu"`.
+torch itself is untouched, nothing is cached on disk, and where CUDA exists nothing is rewritten.
+The same hook applies the fixes of `upstream.py`, on CPU and GPU alike.
+"""
+
+import ast
+import contextlib
+import importlib.machinery
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from k2core.engines.megatron.upstream import FIXES
+
+_STAND_IN = "k2_cuda_stand_in"
+_DEVICE_ARGUMENTS = ("device", "device_type")
+_DEVICE_CALLS = ("device", "autocast", "init_data")
+
+
+class NullStream:
+    """Stands for `torch.cuda.Stream` and `Event`: every method does nothing."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_args, **_kwargs: NullStream()
+
+    def __enter__(self) -> "NullStream":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+
+def build_stand_in() -> types.ModuleType:
+    """A module with the parts of `torch.cuda` that Megatron calls, acting on the CPU."""
+    module: Any = types.ModuleType(_STAND_IN)
+
+    def nothing(*_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    module.is_available = lambda: False
+    module.current_device = lambda: torch.device("cpu")
+    module.synchronize = module.empty_cache = module._lazy_init = nothing
+    module.Stream = module.Event = NullStream
+    module.current_stream = module.default_stream = NullStream
+    module.stream = module.device = lambda *_args: contextlib.nullcontext()
+    module.manual_seed = torch.manual_seed
+    module.get_rng_state = lambda *_args: torch.get_rng_state()
+    module.set_rng_state = lambda state, *_args: torch.set_rng_state(state)
+    module.random = types.SimpleNamespace(get_rng_state=module.get_rng_state)
+    module.default_generators = {torch.device("cpu"): torch.default_generator}
+    module._lazy_call = lambda callback: callback()
+    module.__getattr__ = lambda name: getattr(torch.cuda, name)
+    return module  # type: ignore[no-any-return]
+
+
+class CudaRewriter(ast.NodeTransformer):
+    """Turns the CUDA sites of one source file into CPU ones."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+        """`torch.cuda` -> the stand-in."""
+        self.generic_visit(node)
+        if node.attr == "cuda" and isinstance(node.value, ast.Name) and node.value.id == "torch":
+            return ast.copy_location(ast.Name(_STAND_IN, node.ctx), node)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:  # noqa: N802
+        """`from torch.cuda import x` -> from the stand-in."""
+        if node.module == "torch.cuda":
+            node.module = _STAND_IN
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+        """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` and `torch.device("cuda")` -> "cpu"."""
+        self.generic_visit(node)
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if called == "cuda" and isinstance(node.func, ast.Attribute):
+            node.func.attr, node.args, node.keywords = "cpu", [], []
+        for keyword in node.keywords:
+            if keyword.arg in _DEVICE_ARGUMENTS and _is_cuda(keyword.value):
+                keyword.value = ast.copy_location(ast.Constant("cpu"), keyword.value)
+        if called in _DEVICE_CALLS and node.args and _is_cuda(node.args[0]):
+            node.args[0] = ast.copy_location(ast.Constant("cpu"), node.args[0])
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+        """`'torch.cuda.FloatTensor'` -> `'torch.FloatTensor'`."""
+        name = node.value
+        if isinstance(name, str) and name.startswith("torch.cuda.") and name.endswith("Tensor"):
+            return ast.copy_location(ast.Constant(name.replace("torch.cuda.", "torch.")), node)
+        return node
+
+
+def _is_cuda(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == "cuda"
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    def get_code(self, fullname: str) -> types.CodeType | None:
+        if torch.cuda.is_available():
+            return super().get_code(fullname)
+        path = self.get_filename(fullname)
+        tree = CudaRewriter().visit(ast.parse(self.get_data(path), path))
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__dict__[_STAND_IN] = sys.modules[_STAND_IN]
+        super().exec_module(module)
+        if fix := FIXES.get(module.__name__):
+            fix(module)
+
+
+class MegatronFinder:
+    """Finds modules of `megatron.core` for the loader above; other imports pass by."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a Megatron module, with the rewriting loader."""
+        if not name.startswith("megatron.core"):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def install() -> None:
+    """Put the hook in front of the import system, once.
+
+    Raises:
+        ImportError: megatron.core was imported before, without the hook.
+    """
+    if MegatronFinder in sys.meta_path:
+        return
+    if any(name.startswith("megatron.core") for name in sys.modules):
+        raise ImportError(
+            "megatron.core was imported before k2core.engines.megatron: import it through this "
+            "package, which makes it run without CUDA and applies its fixes"
+        )
+    sys.modules[_STAND_IN] = build_stand_in()
+    sys.meta_path.insert(0, MegatronFinder)

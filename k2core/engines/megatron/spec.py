@@ -1,0 +1,66 @@
+"""The layer spec: which module plays which part. CPU and GPU differ here and nowhere else."""
+
+from typing import Any
+
+import torch
+from megatron.core import tensor_parallel
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
+from megatron.core.models.gpt.gpt_model import GPTModel
+from megatron.core.transformer.multi_latent_attention import Linear
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_config import MLATransformerConfig
+
+from k2core.engines.megatron.architecture import megatron_config
+from k2core.engines.megatron.attention import CoreAttention
+from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
+from schemas.model import ModelShape
+
+
+class RMSNorm(torch.nn.RMSNorm):
+    """RMSNorm that marks its gain for Megatron's sequence-parallel gradient sum.
+
+    Upstream's WrappedTorchNorm refuses sequence parallelism, which TP with MoE demands; only the
+    mark was missing.
+    """
+
+    def __init__(self, config: Any, hidden_size: int, eps: float = 1e-6, **_kwargs: Any) -> None:
+        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
+        self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+
+
+def block_spec(config: MLATransformerConfig) -> Any:
+    """Megatron's local decoder spec, with our attention, norms, experts and router."""
+    spec = get_gpt_decoder_block_spec(config, use_transformer_engine=False, normalization="RMSNorm")
+    for layer in spec.layer_specs:
+        parts = layer.submodules
+        parts.input_layernorm = parts.pre_mlp_layernorm = RMSNorm
+        attention = parts.self_attention.submodules
+        attention.core_attention = CoreAttention
+        attention.q_layernorm = attention.kv_layernorm = RMSNorm
+        # As column-parallel layers the down-projections lose a part of the shared rotary key's
+        # gradient when TP > 1 (its backward only splits); replicated, as with TE, they are right.
+        attention.linear_q_down_proj = attention.linear_kv_down_proj = Linear
+        if hasattr(parts.mlp.submodules, "experts"):
+            parts.mlp.submodules.experts = ModuleSpec(module=GroupedExperts)
+            parts.mlp.submodules.router = BalancedRouter
+    spec.layer_norm = RMSNorm
+    return spec
+
+
+def build_model(shape: ModelShape, seed: int) -> GPTModel:
+    """A GPTModel of this shape with random weights; the seed decides them."""
+    torch.manual_seed(seed)
+    tensor_parallel.model_parallel_cuda_manual_seed(seed, inference_rng_tracker=True)
+    config = megatron_config(shape)
+    model = GPTModel(
+        config=config,
+        transformer_layer_spec=block_spec(config),
+        vocab_size=shape.vocab_size,
+        max_sequence_length=shape.max_position_embeddings,
+        share_embeddings_and_output_weights=False,
+        position_embedding_type="rope",
+    )
+    for module in model.modules():
+        if isinstance(module, Linear):  # ignores the init_method that it is given
+            config.init_method(module.weight)
+    return model

@@ -1,0 +1,47 @@
+"""Fixes of megatron-core 0.16.1, each applied to one module right after its import.
+
+They matter where Transformer Engine is missing and are no-ops elsewhere. What can be put right in
+the layer spec is put right there instead (`spec.py`, `attention.py`, `experts.py`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def compile_nothing(jit: Any) -> None:
+    """`jit_fuser` compiles small functions with torch.compile: seconds of start-up, a C++ compiler
+    needed, nothing gained at small shapes. Decorators bind at import, hence before all else."""
+    jit.disable_jit_fuser()
+
+
+def judge_transformer_engine(mla: Any) -> None:
+    """Without TE, `TELinear` is no class while HAVE_TE is True: `isinstance(x, TELinear)` fails."""
+    mla.HAVE_TE = isinstance(mla.TELinear, type)
+
+
+def name_te_gemm(moe_utils: Any) -> None:
+    """`te_general_gemm` is imported only with TE, and read without asking."""
+    if not hasattr(moe_utils, "te_general_gemm"):
+        moe_utils.te_general_gemm = None
+
+
+def list_splits(dispatcher: Any) -> None:
+    """The all-to-all dispatcher turns splits into numbers only if they lie on a GPU; gloo wants
+    numbers too."""
+    upstream = dispatcher.maybe_move_tensor_to_cpu
+
+    def move(tensor: Any, as_numpy: bool = False, record_stream: bool = False) -> Any:
+        if as_numpy and hasattr(tensor, "is_cuda") and not tensor.is_cuda:
+            return tensor.tolist()
+        return upstream(tensor, as_numpy, record_stream)
+
+    dispatcher.maybe_move_tensor_to_cpu = move
+
+
+FIXES: dict[str, Callable[[Any], None]] = {
+    "megatron.core.jit": compile_nothing,
+    "megatron.core.transformer.multi_latent_attention": judge_transformer_engine,
+    "megatron.core.transformer.moe.moe_utils": name_te_gemm,
+    "megatron.core.transformer.moe.token_dispatcher": list_splits,
+}
+"""Module -> what is done to it."""

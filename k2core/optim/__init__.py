@@ -1,0 +1,1 @@
+"""MuonClip's mathematics in plain torch: Newton-Schulz, Muon, AdamW, QK-Clip, the schedule."""
