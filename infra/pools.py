@@ -3,6 +3,7 @@
 import os
 
 import flyte
+from flyteplugins.ray import RayJobConfig, WorkerNodeConfig
 
 from infra.images import cpu_image, gpu_image
 
@@ -10,6 +11,18 @@ _SHARED = ("K2_STORE", "MLFLOW_TRACKING_URI", "K2_EXPERIMENT")
 _ENV = {name: os.environ[name] for name in _SHARED if name in os.environ}
 _GPUS = os.environ.get("K2_GPU_POOL", "")
 """Accelerator of the GPU pools, e.g. `H100:8`; empty: the pools are CPU nodes."""
+_REPLICAS = int(os.environ.get("K2_GPU_NODES", "1"))
+"""Nodes of the serving pool's Ray cluster, where there is a GPU pool."""
+
+
+def ray_cluster() -> RayJobConfig | None:
+    """A Ray cluster over the GPU nodes; without a GPU pool, engines start Ray themselves."""
+    if not _GPUS:
+        return None
+    node = flyte.Resources(cpu=32, memory="500Gi", gpu=_GPUS)
+    workers = WorkerNodeConfig("vllm", replicas=_REPLICAS, requests=node, limits=node)
+    return RayJobConfig([workers], shutdown_after_job_finishes=True)
+
 
 CPU = flyte.TaskEnvironment(
     "k2-cpu",
@@ -32,6 +45,7 @@ SERVE = flyte.TaskEnvironment(
     image=gpu_image() if _GPUS else cpu_image(),
     resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS or None),
     env_vars=_ENV,
+    plugin_config=ray_cluster(),
 )
 """vLLM in Ray actors: rephrasing, RL (with Megatron beside it) and evaluation."""
 

@@ -1,0 +1,39 @@
+"""Changing a recipe from the command line: right values land, wrong ones are named."""
+
+import pytest
+
+from workflows.overrides import BadRecipeError, change
+from workflows.recipes import RECIPES, tiny
+
+
+def test_a_setting_changes_one_field_only() -> None:
+    changed = change(tiny(), ["pretrain.optim.lr=3e-3", "model.num_experts=8"])
+    assert changed.pretrain.optim.lr == 3e-3
+    assert changed.model.num_experts == 8
+    assert change(changed, [f"pretrain.optim.lr={tiny().pretrain.optim.lr}"]) == change(
+        tiny(), ["model.num_experts=8"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("pretrain.optim.lr", "write it as stage.field=value"),
+        ("pretrian.optim.lr=1", "no section 'pretrian'"),
+        ("pretrain.optim.speed=1", "no field 'speed'"),
+        ("model.hidden_size=-1", "model.hidden_size: .*greater than or equal to 16"),
+        ("model.experts_per_token=99", "experts_per_token=99 exceeds num_experts"),
+        ("model.vocab_size=4096", "tokenize.vocab_size=.* differs from model.vocab_size=4096"),
+        ("sft.sequence_length=100000", "exceeds model.max_position_embeddings"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
+    with pytest.raises(BadRecipeError, match=message):
+        change(tiny(), [setting])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_shipped_recipe_is_valid_and_named(name: str) -> None:
+    recipe = RECIPES[name]()
+    assert recipe.name == name
+    assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe
