@@ -10,6 +10,8 @@ import time
 import traceback
 from multiprocessing.connection import Connection
 
+from k2core.engines.megatron.wire import receive, send
+
 
 def die_with(parent: int) -> None:
     """End this process within half a second of its parent's death, even in the middle of work."""
@@ -32,7 +34,7 @@ def serve(connection: Connection) -> None:
     trainer = None
     while True:
         try:
-            method, args, kwargs = connection.recv()
+            method, args, kwargs = receive(connection)
         except EOFError:
             return
         try:
@@ -45,9 +47,9 @@ def serve(connection: Connection) -> None:
         except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
             kind = "non_finite" if isinstance(error, NonFiniteError) else "error"
             said = str(error) if kind == "non_finite" else traceback.format_exc()
-            connection.send((None, (kind, said)))
+            send(connection, (None, (kind, said)))
         else:
-            connection.send((value, None))
+            send(connection, (value, None))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from k2core.engines.megatron.batch import (
     StepStats,
     language_model_loss,
 )
+from k2core.engines.megatron.wire import receive, send
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
@@ -57,7 +58,7 @@ class _Rank:
     def answer(self) -> Any:
         """What the child says to the last call."""
         try:
-            value, failure = self.connection.recv()
+            value, failure = receive(self.connection)
         except (EOFError, ConnectionResetError):
             code = self.process.wait()
             raise RankError(f"training rank {self.rank} died with exit code {code}") from None
@@ -162,7 +163,7 @@ class TrainerGroup:
         values: dict[int, Any] = {}
         try:
             for rank, args in zip(called, arguments, strict=True):
-                rank.connection.send((method, args, options or {}))
+                send(rank.connection, (method, args, options or {}))
             while waiting := [r for r in called if r.rank not in values]:
                 ready = wait([rank.connection for rank in waiting])
                 for rank in waiting:
