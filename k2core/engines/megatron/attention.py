@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
+
+_QUERY_BLOCK = 128
 
 
 def segment_mask(segments: Tensor) -> Tensor:
@@ -20,8 +21,50 @@ def segment_mask(segments: Tensor) -> Tensor:
     return zeros.masked_fill_(~same.tril_(), -math.inf)
 
 
+class AttendBlock(torch.autograd.Function):
+    """softmax(q k^T + mask) v, and the largest logit of each head, from one product q k^T.
+
+    torch's fused attention on CPU refuses MLA's unequal head widths (keys 48, values 32), falls
+    back to this same arithmetic step by step, and does not report logits.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Attend queries [b, h, s, d] to keys [b, h, t, d]; returns [b, h, s, dv] and [h]."""
+        batch, heads = query.shape[:2]
+        q, k, v = (x.flatten(0, 1) for x in (query, key, value))  # bh s d
+        logits = torch.bmm(q * scale, k.mT)
+        logits.view(batch, heads, *logits.shape[1:]).add_(mask)
+        largest = logits.view(batch, heads, -1).amax(-1).amax(0)
+        weights = torch.softmax(logits, -1)
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.scale, ctx.shape = scale, (batch, heads)
+        ctx.mark_non_differentiable(largest)
+        return torch.bmm(weights, v).unflatten(0, (batch, heads)), largest
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, grad: Tensor, _grad_largest: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """dS = W * (dW - sum(dW * W)), from the saved weights W."""
+        q, k, v, weights = ctx.saved_tensors
+        grad = grad.flatten(0, 1)
+        grad_weights = torch.bmm(grad, v.mT)
+        grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        grad_logits.mul_(ctx.scale)
+        grads = (
+            torch.bmm(grad_logits, k),
+            torch.bmm(grad_logits.mT, q),
+            torch.bmm(weights.mT, grad),
+        )
+        dq, dk, dv = (g.unflatten(0, ctx.shape) for g in grads)
+        return dq, dk, dv, None, None
+
+
 class CoreAttention(MegatronModule):  # type: ignore[misc]
-    """Scaled dot product over what MLA hands down.
+    """Scaled dot product over what MLA hands down, block by block of queries.
 
     Megatron's local DotProductAttention refuses MLA (`k_channels`), and only Transformer Engine's
     reports logits. `current_max_attn_logits` [heads] grows over micro-batches until it is taken.
@@ -38,18 +81,25 @@ class CoreAttention(MegatronModule):  # type: ignore[misc]
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **_kwargs: Any
     ) -> Tensor:
-        """Attend [s, b, heads, d] under an additive mask; returns [s, b, heads * d_v]."""
+        """Attend [s, b, heads, d] under an additive causal mask; returns [s, b, heads * d_v]."""
         q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))  # b h s d
+        outs, largest = [], []
+        for start in range(0, q.size(2), _QUERY_BLOCK):
+            end = min(start + _QUERY_BLOCK, q.size(2))  # later keys are masked: skip them
+            out, block_largest = AttendBlock.apply(
+                q[:, :, start:end],
+                k[:, :, :end],
+                v[:, :, :end],
+                attention_mask[:, :, start:end, :end],
+                self.softmax_scale,
+            )
+            outs.append(out.permute(2, 0, 1, 3))
+            largest.append(block_largest)
         if self.training:
-            self._record(q.detach(), k.detach(), attention_mask)
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=attention_mask, scale=self.softmax_scale
-        )
-        return out.permute(2, 0, 1, 3).flatten(2)
+            self._record(torch.stack(largest).amax(0))
+        return torch.cat(outs).flatten(2)
 
-    def _record(self, q: Tensor, k: Tensor, mask: Tensor) -> None:
+    def _record(self, largest: Tensor) -> None:
         """S = max over the batch of the scaled logit q.k (arXiv:2507.20534, equation 1)."""
-        logits = (q @ k.mT).mul_(self.softmax_scale).add_(mask)
-        largest = logits.flatten(2).amax(-1).amax(0).float()  # h
         seen = self.current_max_attn_logits
         self.current_max_attn_logits = largest if seen is None else torch.maximum(seen, largest)

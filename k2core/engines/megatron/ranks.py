@@ -44,6 +44,9 @@ class _Rank:
             "K2_RENDEZVOUS": f"file://{rendezvous}",
             "GLOO_SOCKET_IFNAME": "lo",
             "OMP_NUM_THREADS": "1",
+            # glibc would give activations back to the system and fault them in again each step
+            "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+            "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or ".",
             "PYTHONWARNINGS": "ignore",
         }
