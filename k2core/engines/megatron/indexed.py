@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from megatron.core.datasets.indexed_dataset import DType, IndexedDatasetBuilder
 from numpy.typing import NDArray
+
+from megatron.core.datasets.indexed_dataset import DType, IndexedDatasetBuilder
 
 
 def write_indexed(
