@@ -3,9 +3,6 @@
 .PHONY: help setup tiny test check bench ui deploy
 
 PYTHON := .venv/bin/python
-# Torch's compiler is never used here; looking for a C++ compiler only costs time.
-export TORCHDYNAMO_DISABLE := 1
-
 RECIPE ?= tiny
 ENDPOINT ?= dns:///localhost:8090
 PROJECT ?= k2

@@ -37,40 +37,39 @@ find_python() {
 
 make_venv() {
     local folder=$1 python
-    "$folder/bin/python" -c '' 2>/dev/null && [ "$(cat "$folder/place" 2>/dev/null)" = "$folder" ] &&
-        return
+    # A venv that was moved or whose Python has gone is made anew.
+    "$folder/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null &&
+        grep -qsF "$folder/bin/python" "$folder/bin/pip" && return
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python cannot make virtual environments: apt-get install python3.11-venv"
     say "making ${folder#"$ROOT"/} with $python"
     "$python" -m venv --clear "$folder"
-    echo "$folder" >"$folder/place"
 }
 
-pip_install() {
-    local python=$1
+pip_install() { # PYTHON ARGUMENT...; pip's words are shown only where it fails
+    local python=$1 log
     shift
-    "$python" -m pip install --disable-pip-version-check --quiet --no-input --no-deps \
-        --no-compile --progress-bar off "$@"
+    log=$(mktemp)
+    if ! "$python" -m pip install --disable-pip-version-check --no-input --no-deps --no-compile \
+        --progress-bar off "$@" >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
 }
 
 install_torch() {
     # One package, one call: PyTorch's index is asked for nothing else. Short timeouts, so that a
     # machine that cannot reach it falls back to pip's configured sources (find-links) in seconds.
-    local pin log
+    local pin version='import importlib.metadata as m; print("torch==" + m.version("torch"))'
     pin=$(grep '^torch==' "$LOCKS/torch-cpu.txt")
-    "$VENV/bin/python" -m pip show --quiet "${pin%%==*}" 2>/dev/null &&
-        [ "torch==$("$VENV/bin/python" -c 'import importlib.metadata as m; print(m.version("torch"))')" = "$pin" ] &&
-        return
+    [ "$("$VENV/bin/python" -c "$version" 2>/dev/null)" != "$pin" ] || return 0
     say "installing $pin (about 200 MB)"
-    log=$(mktemp)
-    if ! pip_install "$VENV/bin/python" --retries 1 --timeout 5 \
-        --extra-index-url "$TORCH_INDEX" "$pin" >"$log" 2>&1; then
-        cat "$log" >&2
+    pip_install "$VENV/bin/python" --retries 1 --timeout 5 --extra-index-url "$TORCH_INDEX" "$pin" ||
         die "pip found no $pin, neither on $TORCH_INDEX nor in its configured sources.
   Put the wheel into a folder and run: PIP_FIND_LINKS=that-folder make setup"
-    fi
-    rm -f "$log"
 }
 
 install_packages() {
