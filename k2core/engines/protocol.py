@@ -18,7 +18,11 @@ class Sampling(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """One continuation: the new tokens only (a stop token included), and log p of each."""
+    """One continuation: the new tokens only (a stop token included), and log p of each.
+
+    Log p is the model's own, before temperature and top_p; the model's end-of-text tokens stop a
+    continuation as `stop_token_ids` do.
+    """
 
     token_ids: list[int]
     logprobs: list[float]
@@ -37,6 +41,9 @@ class Engine(Protocol):
         self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
     ) -> list[Completion]:
         """Continue each prompt of token ids under its own sampling; order is kept."""
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log p of every token but the first, given those before it; for perplexities."""
 
     def update_weights(self, tensors: Mapping[str, "torch.Tensor"]) -> str:
         """Serve these weights (Hugging Face names) from now on; returns their digest."""

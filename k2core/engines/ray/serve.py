@@ -1,0 +1,133 @@
+"""Several vLLM engines behind one `Engine`: prompts are split over them, weights sent once."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import ray
+
+from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.ray.actor import EngineActor
+from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.vllm.engine import Serving
+from k2core.engines.vllm.environment import environment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+class ServedEngines:
+    """Engines in Ray actors, one a core or GPU; implements `k2core.engines.protocol.Engine`.
+
+    Args:
+        folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
+        serving: how each engine serves them.
+        num_engines: how many.
+    """
+
+    def __init__(self, folder: Path, serving: Serving, num_engines: int) -> None:
+        hold_cluster(num_engines)
+        self._actors: list[Any] = []
+        self._held = True
+        try:
+            self._actors = _start_actors(folder, serving, num_engines)
+            self._weights = _agreed(ray.get([a.served_weights.remote() for a in self._actors]))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def weights(self) -> str:
+        """Digest of the weights that all engines serve."""
+        return self._weights
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> list[Completion]:
+        """Continue each prompt; neighbours go to the same engine, where they share a prefix."""
+        parts = self._deal(len(prompts))
+        answers = [a.generate.remote(prompts[p], sampling[p]) for a, p in parts]
+        return [completion for part in ray.get(answers) for completion in part]
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log p of every token but the first, given those before it."""
+        answers = [a.score.remote(sequences[p]) for a, p in self._deal(len(sequences))]
+        return [logprobs for part in ray.get(answers) for logprobs in part]
+
+    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
+        """Serve these weights; they pass once through the object store, whatever the number."""
+        shared = ray.put(dict(tensors))
+        answers = [actor.update_weights.remote(shared) for actor in self._actors]
+        self._weights = _agreed(ray.get(answers))
+        return self._weights
+
+    def close(self) -> None:
+        """Kill the engines; stop Ray if it was started for them."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+        if self._held:
+            self._held = False
+            release_cluster()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _deal(self, count: int) -> list[tuple[Any, slice]]:
+        """Contiguous parts of `count` prompts, as even as possible; no actor gets an empty one."""
+        num = len(self._actors)
+        if not num:
+            raise RuntimeError("the engines are closed")
+        ends = [count * (index + 1) // num for index in range(num)]
+        parts = map(slice, [0, *ends], ends)
+        pairs = zip(self._actors, parts, strict=True)
+        return [(actor, part) for actor, part in pairs if part.start < part.stop]
+
+
+def _start_actors(folder: Path, serving: Serving, num_engines: int) -> list[Any]:
+    gpu = ray.cluster_resources().get("GPU", 0) >= num_engines
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    variables = environment(gpu) | {"PYTHONPATH": path}
+    actor = ray.remote(EngineActor).options(
+        num_cpus=1, num_gpus=int(gpu), runtime_env={"env_vars": variables}
+    )
+    return [actor.remote(folder, serving) for _ in range(num_engines)]
+
+
+def _agreed(digests: list[str]) -> str:
+    if len(set(digests)) != 1:
+        raise RuntimeError(f"engines serve different weights: {', '.join(digests)}")
+    return digests[0]
+
+
+def serve(
+    folder: Path,
+    *,
+    num_engines: int,
+    max_model_len: int,
+    max_num_seqs: int,
+    dtype: str = "float32",
+    prefix_caching: bool = True,
+) -> ServedEngines:
+    """Serve a folder in the Hugging Face layout by `num_engines` vLLM engines in Ray actors.
+
+    Args:
+        folder: weights, config.json, tokenizer files.
+        num_engines: engines, one core (or GPU) each.
+        max_model_len: longest prompt with its continuation, in tokens.
+        max_num_seqs: sequences in flight together, an engine.
+        dtype: arithmetic.
+        prefix_caching: compute a shared beginning once; off, a result depends on its own batch
+            alone and not on what was asked before.
+    """
+    serving = Serving(max_model_len, max_num_seqs, dtype, prefix_caching)
+    return ServedEngines(folder, serving, num_engines)

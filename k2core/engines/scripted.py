@@ -1,0 +1,58 @@
+"""An engine that says what it is told: for unit tests only, never on the main path."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from k2core.engines.protocol import Completion, Sampling
+from k2core.model.digest import tensors_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reply = Callable[[list[int], Sampling], Sequence[int]]
+"""What follows a prompt of token ids; should end with a stop token, else it counts as cut."""
+
+
+class ScriptedEngine:
+    """Implements `Engine` by a function; every token has probability 1/2.
+
+    Args:
+        reply: the continuation of a prompt; cut to the sampling's `max_tokens`.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._weights = tensors_digest({})
+        self.prompts: list[list[int]] = []
+        """Every prompt so far, in order."""
+
+    @property
+    def weights(self) -> str:
+        """Digest of the last update's tensors; of none at the start."""
+        return self._weights
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> list[Completion]:
+        """Ask the function for each prompt."""
+        completions = []
+        for prompt, how in zip(prompts, sampling, strict=True):
+            self.prompts.append(list(prompt))
+            tokens = list(self._reply(list(prompt), how))[: how.max_tokens]
+            stopped = bool(tokens) and tokens[-1] in how.stop_token_ids
+            reason = "stop" if stopped else "length"
+            completions.append(Completion(tokens, [-math.log(2)] * len(tokens), reason))
+        return completions
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Every token but the first has probability 1/2."""
+        return [[-math.log(2)] * (len(tokens) - 1) for tokens in sequences]
+
+    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
+        """Take note of the digest."""
+        self._weights = tensors_digest(tensors)
+        return self._weights
+
+    def close(self) -> None:
+        """Nothing to free."""

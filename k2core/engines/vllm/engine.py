@@ -1,0 +1,131 @@
+"""One vLLM engine in the current process: exact on the CPU, and updated while it serves."""
+
+import gc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.vllm.environment import prepare_environment
+from k2core.model.digest import tensors_digest
+from k2core.model.hf import load_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PLAIN_ROTARY = {"custom_ops": ["-rotary_embedding"]}
+"""W2: the CPU's own rotary operator is wrong for interleaved multi-head queries (1-8 nats off)."""
+EXTENSION = "k2core.engines.vllm.worker.WeightUpdates"
+
+
+class Serving(NamedTuple):
+    """How a model is served."""
+
+    max_model_len: int
+    """Longest prompt with its continuation, in tokens."""
+    max_num_seqs: int
+    """Sequences in flight together."""
+    dtype: str = "float32"
+    """Arithmetic; float32 is what the tests hold against transformers."""
+    prefix_caching: bool = True
+    """Compute a shared beginning once. Off: a batch's result does not depend on earlier ones."""
+
+
+class VllmEngine:
+    """A folder in the Hugging Face layout, served; implements `k2core.engines.protocol.Engine`.
+
+    Args:
+        folder: weights, config.json and tokenizer files.
+        serving: lengths, batch and arithmetic.
+    """
+
+    def __init__(self, folder: Path, serving: Serving) -> None:
+        prepare_environment()
+        import torch
+        from vllm import LLM
+
+        weights = load_weights(folder)
+        self._shapes = {name: tensor.shape for name, tensor in weights.items()}
+        self._weights = tensors_digest(weights)
+        on_cpu: dict[str, Any] = {"compilation_config": PLAIN_ROTARY, "enforce_eager": True}
+        self._llm: Any = LLM(
+            str(folder),
+            max_model_len=serving.max_model_len,
+            max_num_seqs=serving.max_num_seqs,
+            dtype=serving.dtype,
+            enable_prefix_caching=serving.prefix_caching,
+            worker_extension_cls=EXTENSION,
+            skip_tokenizer_init=True,  # tokens in, tokens out
+            seed=0,
+            **({} if torch.cuda.is_available() else on_cpu),
+        )
+
+    @property
+    def weights(self) -> str:
+        """Digest of the served weights."""
+        return self._weights
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> list[Completion]:
+        """Continue each prompt; log p is the model's own, before temperature and top_p."""
+        from vllm import SamplingParams
+
+        wanted = [
+            SamplingParams(
+                max_tokens=s.max_tokens,
+                temperature=s.temperature,
+                top_p=s.top_p,
+                seed=s.seed,
+                stop_token_ids=list(s.stop_token_ids),
+                logprobs=0,
+                detokenize=False,
+            )
+            for s in sampling
+        ]
+        outputs = self._run(prompts, wanted)
+        return [_completion(output.outputs[0]) for output in outputs]
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log p of every token but the first, given those before it."""
+        from vllm import SamplingParams
+
+        once = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        scores = []
+        for output, tokens in zip(self._run(sequences, [once] * len(sequences)), sequences, strict=True):
+            rest = zip(output.prompt_logprobs[1:], tokens[1:], strict=True)
+            scores.append([found[token].logprob for found, token in rest])
+        return scores
+
+    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
+        """Serve these weights from now on; every tensor of the model must be among them."""
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if shapes != self._shapes:
+            names = shapes.keys() | self._shapes.keys()
+            wrong = sorted(n for n in names if shapes.get(n) != self._shapes.get(n))
+            raise ValueError(
+                f"{len(wrong)} tensors lack, are unknown or have another shape, e.g. {wrong[0]}: "
+                f"{shapes.get(wrong[0])} given, {self._shapes.get(wrong[0])} served"
+            )
+        self._llm.collective_rpc("load_tensors", args=(dict(tensors),))
+        # W4: cached keys and values are the old weights' (7 nats stale otherwise).
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("the prefix cache could not be reset: is a request still running?")
+        self._weights = tensors_digest(tensors)
+        return self._weights
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._llm = None
+        gc.collect()
+
+    def _run(self, prompts: Sequence[Sequence[int]], sampling: list[Any]) -> list[Any]:
+        tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        outputs: list[Any] = self._llm.generate(tokens, sampling, use_tqdm=False) if tokens else []
+        return outputs
+
+
+def _completion(output: Any) -> Completion:
+    tokens = list(output.token_ids)
+    found = zip(tokens, output.logprobs, strict=True)
+    return Completion(tokens, [lp[token].logprob for token, lp in found], output.finish_reason)
