@@ -118,7 +118,11 @@ def _special_ids(tokenizer_folder: Path) -> dict[str, Any]:
     added = json.loads(path.read_text()).get("added_tokens", []) if path.exists() else []
     ids = {token["content"]: token["id"] for token in added}
     stops = [ids[token] for token in _STOP_TOKENS if token in ids]
-    found = {"bos_token_id": ids.get("[BOS]"), "eos_token_id": stops, "pad_token_id": ids.get("[PAD]")}
+    found = {
+        "bos_token_id": ids.get("[BOS]"),
+        "eos_token_id": stops,
+        "pad_token_id": ids.get("[PAD]"),
+    }
     return {key: value for key, value in found.items() if value not in (None, [])}
 
 

@@ -63,7 +63,9 @@ def pair_names(shape: ModelShape) -> list[NamePair]:
             ),
         ]
         pairs += [
-            NamePair(f"{megatron}.self_attention.{ours}.weight", (f"{hf}.self_attn.{theirs}.weight",))
+            NamePair(
+                f"{megatron}.self_attention.{ours}.weight", (f"{hf}.self_attn.{theirs}.weight",)
+            )
             for ours, theirs in _ATTENTION.items()
         ]
         if layer < shape.num_dense_layers:
@@ -79,7 +81,7 @@ def pair_names(shape: ModelShape) -> list[NamePair]:
 
 def to_hf(weights: Mapping[str, "Tensor"], shape: ModelShape) -> dict[str, "Tensor"]:
     """Split Megatron's tensors into the Hugging Face layout (views, no copies)."""
-    out = {}
+    out: dict[str, Tensor] = {}
     for pair in pair_names(shape):
         whole = weights[pair.megatron]
         rows = whole.flatten(0, -2) if whole.dim() > 1 else whole

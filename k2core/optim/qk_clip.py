@@ -16,7 +16,7 @@ class ClipEvent(NamedTuple):
 
 
 def clip_factors(max_logits: Tensor, tau: float) -> Tensor:
-    """g = min(1, tau / S) a head (arXiv:2507.20534, algorithm 1, line 12).
+    """The factor g = min(1, tau / S) of each head (arXiv:2507.20534, algorithm 1, line 12).
 
     A head whose largest logit is zero or below is left alone (g = 1): a plain tau / S would give
     infinity or a flipped sign there.

@@ -1,4 +1,4 @@
-"""Megatron-core as the training backend. Importing this package makes it importable without CUDA."""
+"""Megatron-core as the training backend; importing this package makes it run without CUDA."""
 
 import warnings
 

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import torch
-from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
+
+from megatron.core.transformer.module import MegatronModule
 
 _QUERY_BLOCK = 128
 
@@ -29,7 +30,7 @@ class AttendBlock(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
         """Attend queries [b, h, s, d] to keys [b, h, t, d]; returns [b, h, s, dv] and [h]."""
@@ -42,13 +43,13 @@ class AttendBlock(torch.autograd.Function):
         ctx.save_for_backward(q, k, v, weights)
         ctx.scale, ctx.shape = scale, (batch, heads)
         ctx.mark_non_differentiable(largest)
-        return torch.bmm(weights, v).unflatten(0, (batch, heads)), largest
+        return torch.bmm(weights, v).view(batch, heads, q.size(1), -1), largest
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any, grad: Tensor, _grad_largest: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """dS = W * (dW - sum(dW * W)), from the saved weights W."""
+        """Softmax's gradient W * (dW - sum(dW * W)), from the saved weights W."""
         q, k, v, weights = ctx.saved_tensors
         grad = grad.flatten(0, 1)
         grad_weights = torch.bmm(grad, v.mT)
@@ -59,11 +60,11 @@ class AttendBlock(torch.autograd.Function):
             torch.bmm(grad_logits.mT, q),
             torch.bmm(weights.mT, grad),
         )
-        dq, dk, dv = (g.unflatten(0, ctx.shape) for g in grads)
+        dq, dk, dv = (g.view(*ctx.shape, *g.shape[1:]) for g in grads)
         return dq, dk, dv, None, None
 
 
-class CoreAttention(MegatronModule):  # type: ignore[misc]
+class CoreAttention(MegatronModule):
     """Scaled dot product over what MLA hands down, block by block of queries.
 
     Megatron's local DotProductAttention refuses MLA (`k_channels`), and only Transformer Engine's
@@ -86,7 +87,7 @@ class CoreAttention(MegatronModule):  # type: ignore[misc]
         outs, largest = [], []
         for start in range(0, q.size(2), _QUERY_BLOCK):
             end = min(start + _QUERY_BLOCK, q.size(2))  # later keys are masked: skip them
-            out, block_largest = AttendBlock.apply(
+            out, block_largest = AttendBlock.apply(  # type: ignore[no-untyped-call]
                 q[:, :, start:end],
                 k[:, :, :end],
                 v[:, :, :end],

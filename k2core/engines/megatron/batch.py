@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The same change to every tensor."""
         extra = {name: change(tensor) for name, tensor in self.extra.items()}
-        return Batch(*(change(tensor) for tensor in self[:4]), extra, self.totals)
+        tokens, labels, loss_mask, segments = (change(tensor) for tensor in self[:4])
+        return Batch(tokens, labels, loss_mask, segments, extra, self.totals)
 
     def select_rows(self, start: int, stop: int) -> "Batch":
         """Rows from start to stop (views)."""

@@ -4,13 +4,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
-from megatron.core.transformer.moe.router import TopKRouter
-from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
 
+from megatron.core.transformer.module import MegatronModule
+from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
+from megatron.core.transformer.moe.router import TopKRouter
 
-class GroupedExperts(MegatronModule):  # type: ignore[misc]
+
+class GroupedExperts(MegatronModule):
     """Experts of one layer, stacked: a third faster on CPU than Megatron's loop over modules.
 
     `weight1` [E, 2f, h] holds each expert's gate over up, `weight2` [E, h, f] its down-projection.
@@ -44,7 +45,7 @@ class GroupedExperts(MegatronModule):  # type: ignore[misc]
         return torch._grouped_mm(inner, self.weight2.mT, offs=ends), None
 
 
-class BalancedRouter(TopKRouter):  # type: ignore[misc]
+class BalancedRouter(TopKRouter):
     """Megatron's router with a balance loss that is a plain sum over sequences.
 
     Upstream averages over the micro-batch and, with padding, uses the micro-batch's mean length:
@@ -52,9 +53,7 @@ class BalancedRouter(TopKRouter):  # type: ignore[misc]
     broadcast the padding mask along the wrong axis.
     """
 
-    def _apply_expert_bias(
-        self, routing_map: Tensor, padding_mask: Tensor | None = None
-    ) -> None:
+    def _apply_expert_bias(self, routing_map: Tensor, padding_mask: Tensor | None = None) -> None:
         column = None if padding_mask is None else padding_mask.unsqueeze(-1)
         super()._apply_expert_bias(routing_map, column)
 
@@ -75,4 +74,5 @@ class BalancedRouter(TopKRouter):  # type: ignore[misc]
         f = chosen.sum(0) * num_experts / (self.topk * num_tokens)  # b e
         p = scores.sum(0) / num_tokens
         loss = self.get_aux_loss_coeff("seq_aux_loss") * (f * p).sum()
-        return MoEAuxLossAutoScaler.apply(probs, loss)
+        scaled: Tensor = MoEAuxLossAutoScaler.apply(probs, loss)
+        return scaled

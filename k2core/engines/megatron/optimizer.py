@@ -14,17 +14,17 @@ _ADAMW = ("embedding.word_embeddings.weight", "output_layer.weight")
 
 
 class Matrix(NamedTuple):
-    """One matrix that Newton-Schulz sees: the `index`-th of a parameter, and the rank it is on."""
+    """One matrix that Newton-Schulz sees: the `place`-th of a parameter, and the rank it is on."""
 
     parameter: str
-    index: int
+    place: int
     shape: tuple[int, int]
     owner: int
 
     @property
     def key(self) -> str:
         """Its name in a checkpoint."""
-        return f"momentum/{self.parameter}/{self.index}"
+        return f"momentum/{self.parameter}/{self.place}"
 
 
 def matrix_shape(name: str, parameter: Tensor) -> tuple[int, int] | None:
@@ -76,7 +76,7 @@ class MuonClipOptimizer:
         sizes = [p.numel() for p in parameters.values()]
         device = next(iter(parameters.values())).device
         self.gradient = torch.zeros(sum(sizes), device=device)
-        for p, part in zip(parameters.values(), self.gradient.split(sizes), strict=True):
+        for p, part in zip(parameters.values(), torch.split(self.gradient, sizes), strict=True):
             p.grad = part.view_as(p)
 
         self.rank, self.num_ranks = dist.get_rank(), dist.get_world_size()
@@ -162,9 +162,9 @@ class MuonClipOptimizer:
 
     @staticmethod
     def _view(matrix: Matrix, whole: Tensor) -> Tensor:
-        return whole.view(-1, *matrix.shape)[matrix.index]
+        return whole.view(-1, *matrix.shape)[matrix.place]
 
     @staticmethod
     def _split(matrices: list[Matrix], flat: Tensor) -> list[Tensor]:
-        parts = flat.split([m.shape[0] * m.shape[1] for m in matrices])
+        parts = torch.split(flat, [m.shape[0] * m.shape[1] for m in matrices])
         return [part.view(m.shape) for m, part in zip(matrices, parts, strict=True)]

@@ -4,6 +4,7 @@ import os
 
 import torch
 import torch.distributed as dist
+
 from megatron.core import parallel_state
 
 
@@ -21,6 +22,7 @@ def join_ranks() -> None:
             address = os.environ.get("K2_RENDEZVOUS", "env://")
             dist.init_process_group(backend, address, rank=rank, world_size=world_size)
         else:
-            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+            alone = torch._C._distributed_c10d.HashStore()
+            dist.init_process_group(backend, store=alone, rank=0, world_size=1)
     if not parallel_state.model_parallel_is_initialized():
         parallel_state.initialize_model_parallel()

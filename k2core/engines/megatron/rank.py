@@ -44,7 +44,7 @@ def serve(connection: Connection) -> None:
                 trainer, value = Trainer(*args, **kwargs), None
             else:
                 value = getattr(trainer, method)(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
+        except Exception as error:  # the parent raises it
             kind = "non_finite" if isinstance(error, NonFiniteError) else "error"
             said = str(error) if kind == "non_finite" else traceback.format_exc()
             send(connection, (None, (kind, said)))

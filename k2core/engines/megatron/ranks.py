@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from types import TracebackType
@@ -152,7 +153,7 @@ class TrainerGroup:
     def _deal(self, batch: Batch) -> list[Batch]:
         rows, count = len(batch.tokens), len(self._ranks)
         ends = [rows * (index + 1) // count for index in range(count)]
-        parts = [batch.select_rows(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        parts = [batch.select_rows(*bounds) for bounds in pairwise([0, *ends])]
         # a view would drag its whole storage through the pipe
         return [part.map(lambda tensor: tensor.contiguous().clone()) for part in parts]
 

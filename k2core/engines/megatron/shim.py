@@ -66,20 +66,20 @@ def build_stand_in() -> types.ModuleType:
 class CudaRewriter(ast.NodeTransformer):
     """Turns the CUDA sites of one source file into CPU ones."""
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """`torch.cuda` -> the stand-in."""
         self.generic_visit(node)
         if node.attr == "cuda" and isinstance(node.value, ast.Name) and node.value.id == "torch":
             return ast.copy_location(ast.Name(_STAND_IN, node.ctx), node)
         return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         """`from torch.cuda import x` -> from the stand-in."""
         if node.module == "torch.cuda":
             node.module = _STAND_IN
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` and `torch.device("cuda")` -> "cpu"."""
         self.generic_visit(node)
         called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
@@ -92,7 +92,7 @@ class CudaRewriter(ast.NodeTransformer):
             node.args[0] = ast.copy_location(ast.Constant("cpu"), node.args[0])
         return node
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
         """`'torch.cuda.FloatTensor'` -> `'torch.FloatTensor'`."""
         name = node.value
         if isinstance(name, str) and name.startswith("torch.cuda.") and name.endswith("Tensor"):

@@ -3,16 +3,16 @@
 from typing import Any
 
 import torch
+
+from k2core.engines.megatron.architecture import megatron_config
+from k2core.engines.megatron.attention import CoreAttention
+from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
 from megatron.core import tensor_parallel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
 from megatron.core.models.gpt.gpt_model import GPTModel
 from megatron.core.transformer.multi_latent_attention import Linear
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_config import MLATransformerConfig
-
-from k2core.engines.megatron.architecture import megatron_config
-from k2core.engines.megatron.attention import CoreAttention
-from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
 from schemas.model import ModelShape
 
 

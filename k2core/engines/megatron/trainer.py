@@ -10,11 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from megatron.core.distributed.finalize_model_grads import (
-    _update_router_expert_bias,
-    reset_model_temporary_tensors,
-)
-from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 from torch import Tensor
 
 from k2core.engines.megatron import resume
@@ -34,6 +29,11 @@ from k2core.engines.megatron.process_group import join_ranks
 from k2core.engines.megatron.spec import build_model
 from k2core.model.hf import load_weights
 from k2core.model.names import from_hf, to_hf
+from megatron.core.distributed.finalize_model_grads import (
+    _update_router_expert_bias,
+    reset_model_temporary_tensors,
+)
+from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
@@ -96,7 +96,7 @@ class Trainer:
         for part in self._micro_batches(batch):
             share = objective(self._forward(part), part)
             MoEAuxLossAutoScaler.set_loss_scale(torch.tensor(1.0 / rows, device=self.device))
-            share.loss.backward()
+            share.loss.backward()  # type: ignore[no-untyped-call]
             loss += float(share.loss.detach())
             for name, value in share.metrics.items():
                 metrics[name] = metrics.get(name, 0.0) + float(value)
@@ -158,7 +158,7 @@ class Trainer:
         """Log p of the labels [B, S], with gradients unless they are off."""
         positions = torch.arange(batch.tokens.size(1), device=self.device)
         padding = batch.segments == PADDING
-        losses = self.model(
+        losses: Tensor = self.model(
             batch.tokens,
             positions.expand_as(batch.tokens),
             segment_mask(batch.segments),

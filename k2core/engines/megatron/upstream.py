@@ -9,8 +9,11 @@ from typing import Any
 
 
 def compile_nothing(jit: Any) -> None:
-    """`jit_fuser` compiles small functions with torch.compile: seconds of start-up, a C++ compiler
-    needed, nothing gained at small shapes. Decorators bind at import, hence before all else."""
+    """`jit_fuser` must not compile.
+
+    With torch.compile small functions cost seconds of start-up and need a C++ compiler, and gain
+    nothing at small shapes. Decorators bind at import, hence before all else.
+    """
     jit.disable_jit_fuser()
 
 
@@ -26,8 +29,7 @@ def name_te_gemm(moe_utils: Any) -> None:
 
 
 def list_splits(dispatcher: Any) -> None:
-    """The all-to-all dispatcher turns splits into numbers only if they lie on a GPU; gloo wants
-    numbers too."""
+    """The all-to-all dispatcher turns splits into numbers only on a GPU; gloo wants numbers."""
     upstream = dispatcher.maybe_move_tensor_to_cpu
 
     def move(tensor: Any, as_numpy: bool = False, record_stream: bool = False) -> Any:

@@ -1,0 +1,41 @@
+"""Figures of a training run."""
+
+from typing import TYPE_CHECKING
+
+from k2core.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_loss(history: History) -> "Figure":
+    """The loss over steps, and its running mean."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    steps = range(1, history.num_steps + 1)
+    mean, means = history.losses[0], []
+    for loss in history.losses:
+        mean += 0.1 * (loss - mean)
+        means.append(mean)
+    axes.plot(steps, history.losses, lw=0.7, alpha=0.5, label="loss of the batch")
+    axes.plot(steps, means, lw=1.6, label="running mean")
+    axes.set(xlabel="step", ylabel="loss (nats a token)")
+    axes.legend()
+    return figure
+
+
+def draw_max_logits(history: History, tau: float) -> "Figure":
+    """The largest attention logit of each layer over steps, and QK-Clip's threshold."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    steps = range(1, history.num_steps + 1)
+    for layer, logits in enumerate(zip(*history.max_logits, strict=True)):
+        axes.plot(steps, logits, lw=1.0, label=f"layer {layer}")
+    axes.axhline(tau, color="black", ls="--", lw=0.8, label=f"tau = {tau:g}")
+    axes.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
+    axes.legend(ncols=2, fontsize="small")
+    return figure

@@ -1,0 +1,121 @@
+"""Steps until the schedule ends, resuming from the last state in scratch."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from k2core.optim.schedule import learning_rate
+from k2core.store import Workspace
+from k2core.training.curves import draw_loss, draw_max_logits
+from k2core.training.history import ClippedHead, History
+from schemas.optim import OptimConfig, Schedule
+
+if TYPE_CHECKING:
+    from k2core.engines.megatron.batch import Batch, StepStats
+
+
+class Steps(Protocol):
+    """What takes the steps: a `Trainer` or a `TrainerGroup`."""
+
+    def step(self, batch: "Batch", lr: float) -> "StepStats":
+        """One optimizer step on a global batch."""
+
+    def save(self, folder: Path) -> None:
+        """Write the state."""
+
+    def load(self, folder: Path) -> None:
+        """Take up a state."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train on, and how long."""
+
+    optim: OptimConfig
+    schedule: Schedule
+    checkpoint_every: int
+    batch: "Callable[[int], Batch]"
+    """The global batch of a step, counted from 0; the same at every call."""
+    name_samples: Callable[[int], str]
+    """Says what is in the batch of a step, for errors."""
+
+
+def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
+    """Take all steps of the plan; a killed run goes on after its last saved state.
+
+    Raises:
+        FloatingPointError: the loss or a gradient is not finite; names the step and its samples.
+    """
+    states, report = workspace.scratch / "states", workspace.report
+    states.mkdir(parents=True, exist_ok=True)
+    history, total = _resume(trainer, states), plan.schedule.num_steps
+    for index in range(history.num_steps, total):
+        lr, start = learning_rate(index, plan.optim.lr, plan.schedule), time.perf_counter()
+        try:
+            stats = trainer.step(plan.batch(index), lr)
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"step {index + 1} of {total}: {error}; its batch was {plan.name_samples(index)}. "
+                "Lower optim.lr, or look at these samples; the last sound state is kept in "
+                f"{states}"
+            ) from error
+        history = _extend(history, stats)
+        speed = stats.tokens / (time.perf_counter() - start)
+        report.metrics(index + 1, _curves(stats, lr, speed))
+        note = f"step {index + 1}/{total} loss {stats.loss:.2f} {speed / 1000:.1f}k tok/s"
+        report.progress(index + 1, total, note)
+        if (index + 1) % plan.checkpoint_every == 0 and index + 1 < total:
+            _save(trainer, history, states)
+    report.plot("Loss", draw_loss(history))
+    report.plot("Largest attention logits", draw_max_logits(history, plan.optim.qk_clip_tau))
+    if history.clips:
+        report.table("First QK-Clip events", [clip.model_dump() for clip in history.clips[:50]])
+    return history
+
+
+def _extend(history: History, stats: "StepStats") -> History:
+    step = history.num_steps + 1
+    clips = [ClippedHead(step=step, **event._asdict()) for event in stats.clips]
+    return History.model_construct(
+        losses=[*history.losses, stats.loss],
+        grad_norms=[*history.grad_norms, stats.grad_norm],
+        max_logits=[*history.max_logits, stats.max_logits],
+        clips=[*history.clips, *clips],
+        tokens=history.tokens + stats.tokens,
+    )
+
+
+def _curves(stats: "StepStats", lr: float, speed: float) -> dict[str, float]:
+    layers = {f"max_logit/layer_{i}": logit for i, logit in enumerate(stats.max_logits)}
+    return {
+        "loss": stats.loss,
+        "lr": lr,
+        "grad_norm": stats.grad_norm,
+        "tokens_per_second": speed,
+        "clipped_heads": float(len(stats.clips)),
+        **layers,
+        **stats.metrics,
+    }
+
+
+def _save(trainer: Steps, history: History, states: Path) -> None:
+    """Write a state aside, rename it, and only then drop the older ones."""
+    aside = states / "aside"
+    shutil.rmtree(aside, ignore_errors=True)
+    trainer.save(aside)
+    history.save(aside / "history.json")
+    older = list(states.glob("step-*"))
+    aside.rename(states / f"step-{history.num_steps:08d}")
+    for folder in older:
+        shutil.rmtree(folder)
+
+
+def _resume(trainer: Steps, states: Path) -> History:
+    found = sorted(states.glob("step-*"))
+    if not found:
+        return History()
+    trainer.load(found[-1])
+    return History.load(found[-1] / "history.json")
