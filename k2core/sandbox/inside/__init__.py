@@ -1,0 +1,1 @@
+"""What runs inside the jail, on the system's Python, with the standard library alone."""

@@ -1,0 +1,172 @@
+"""The driver's end of a zygote: start it, send jobs, receive how they ended."""
+
+import itertools
+import json
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import Future
+from typing import Literal, NamedTuple
+
+from k2core.sandbox.bundle import open_bundle
+from k2core.sandbox.tiers import Tier, command_of
+from k2core.sandbox.verdict import SandboxError
+
+_JOB_USER = 60_001
+_START_S = 20.0
+Program = Literal["script", "solver", "tester"]
+
+
+class Limits(NamedTuple):
+    """What a job may use. CPU time judges; wall time is a backstop for what sleeps."""
+
+    cpu_s: int = 3
+    wall_s: float = 15.0
+    memory_mb: int = 512
+    disk_mb: int = 16
+    output_kb: int = 256
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class JobEnd(NamedTuple):
+    """How a job ended."""
+
+    exit_code: int
+    """As `Popen.returncode`: negative for a signal."""
+    cpu_s: float
+    timed_out: bool
+
+
+class Streams(NamedTuple):
+    """Descriptors that a job gets as standard input, output and error."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+class Zygote:
+    """One warm interpreter in its jail. It ends when its socket closes, so never outlives us."""
+
+    def __init__(self, tier: Tier) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        bundle = open_bundle()
+        # Root would keep its power over files and processes: a plain user from the start.
+        user = _JOB_USER if os.getuid() == 0 else None
+        try:
+            self._process = subprocess.Popen(
+                command_of(tier, theirs.fileno(), bundle),
+                pass_fds=(theirs.fileno(), bundle),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            ours.close()
+            raise SandboxError(f"tier {tier}: the zygote cannot start: {error}") from error
+        finally:
+            theirs.close()
+            os.close(bundle)
+        self._socket = ours
+        self._ids = itertools.count()
+        self._waiting: dict[int, Future[JobEnd]] = {}
+        self._lock = threading.Lock()
+        self._await_ready(tier)
+        threading.Thread(target=self._receive, name="sandbox", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still accepts jobs."""
+        return self._process.poll() is None
+
+    def start(
+        self, program: Program, payload: bytes, streams: Streams, limits: Limits
+    ) -> Future[JobEnd]:
+        """Start a job; the caller keeps its own copies of the streams.
+
+        The future fails with `SandboxError` if the jail or the zygote does.
+        """
+        number = next(self._ids)
+        request = {"id": number, "program": program, **limits._asdict()}
+        ended: Future[JobEnd] = Future()
+        source = os.memfd_create("payload")
+        try:
+            with os.fdopen(os.dup(source), "wb") as stream:
+                stream.write(payload)
+            os.lseek(source, 0, os.SEEK_SET)
+            with self._lock:
+                self._waiting[number] = ended
+                socket.send_fds(self._socket, [json.dumps(request).encode()], [source, *streams])
+        except OSError as error:
+            self._waiting.pop(number, None)
+            raise SandboxError(f"the sandbox's zygote is gone: {error}") from error
+        finally:
+            os.close(source)
+        return ended
+
+    def close(self) -> None:
+        """End it with all its jobs."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def _await_ready(self, tier: Tier) -> None:
+        readable, _, _ = select.select([self._socket], [], [], _START_S)
+        if readable and self._socket.recv(4096):
+            return
+        self._process.kill()
+        _, heard = self._process.communicate()
+        self._socket.close()
+        last = (heard or b"").decode(errors="replace").strip().splitlines()[-1:]
+        raise SandboxError(f"tier {tier}: the zygote did not start: {' '.join(last) or 'silent'}")
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            reply = json.loads(data)
+            with self._lock:
+                ended = self._waiting.pop(reply["id"])
+            if "failed" in reply:
+                ended.set_exception(SandboxError(f"the jail failed: {reply['failed']}"))
+            else:
+                end = JobEnd(reply["exit_code"], reply["cpu_s"], reply["timed_out"])
+                ended.set_result(end)
+        with self._lock:
+            for ended in self._waiting.values():
+                ended.set_exception(SandboxError("the sandbox's zygote ended during a job"))
+            self._waiting.clear()
+
+
+def read_all(descriptor: int, cap: int, deadline: float) -> bytes:
+    """Read to the end, to `cap` bytes or to the deadline; closing then breaks the writer's pipe."""
+    parts, size = [], 0
+    try:
+        while size < cap:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                break
+            data = os.read(descriptor, 65536)
+            if not data:
+                break
+            parts.append(data)
+            size += len(data)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)[:cap]
