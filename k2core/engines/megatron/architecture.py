@@ -74,5 +74,6 @@ def megatron_config(shape: ModelShape) -> MLATransformerConfig:
         gradient_accumulation_fusion=False,
         persist_layer_norm=False,
         batch_p2p_comm=False,
+        cuda_graph_scope=[],
         **_describe_experts(shape),
     )

@@ -6,20 +6,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from k2core.engines.megatron.batch import PADDING
 from megatron.core.transformer.module import MegatronModule
 
 _QUERY_BLOCK = 128
+_UNSEEN = -1e4
 
 
 def segment_mask(segments: Tensor) -> Tensor:
     """Additive mask [B, 1, S, S]: causal, and no token sees another segment.
 
+    Padding attends to padding, lest its rows be empty, but far below zero: softmax does not notice,
+    and its logits never count as a head's largest.
+
     Args:
         segments: [B, S] segment of each token; rotary positions need no reset, being relative.
     """
     same = segments[:, None, :, None] == segments[:, None, None, :]  # B 1 S S, query by key
-    zeros = torch.zeros(same.shape, device=segments.device)
-    return zeros.masked_fill_(~same.tril_(), -math.inf)
+    rows = torch.where(segments == PADDING, _UNSEEN, 0.0)[:, None, :, None]
+    return rows.expand(same.shape).masked_fill(~same.tril_(), -math.inf)
 
 
 class AttendBlock(torch.autograd.Function):

@@ -113,7 +113,7 @@ class Trainer:
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:
-        """Log p of each label [B, S], on the CPU; 0 at cut-off padding."""
+        """Log p of each label [B, S], on the CPU; 0 at padding."""
         self.model.eval()
         out = torch.zeros(batch.labels.shape)
         start = 0
@@ -122,7 +122,7 @@ class Trainer:
             out[start : start + rows, :width] = self._forward(part).cpu()
             start += rows
         self.model.train()
-        return out
+        return out.masked_fill_(batch.segments.cpu() == PADDING, 0.0)
 
     def export_weights(self) -> dict[str, Tensor]:
         """All weights by Hugging Face names: on the CPU, fp32, contiguous copies."""

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from k2core.engines.megatron.attention import segment_mask
+from k2core.engines.megatron.batch import Batch
+from k2core.engines.megatron.trainer import Trainer
+from k2core.model.counts import sum_parameters
+from k2core.model.digest import tensors_digest
+from k2core.model.hf import load_shape, save_checkpoint
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig
+
+
+def shake(trainer: Trainer) -> None:
+    """Leave the symmetric start: gains off 1, biases off 0, so that every part matters."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        for layer in trainer.model.decoder.layers[1:]:
+            bias = layer.mlp.router.expert_bias
+            bias.copy_(torch.randn(bias.shape, generator=generator) * 0.1)
+
+
+@pytest.mark.parametrize("yarn_factor", [1.0, 4.0])
+def test_logits_equal_transformers(shape: ModelShape, tmp_path: Path, yarn_factor: float) -> None:
+    from transformers import DeepseekV3ForCausalLM
+
+    shape = shape.model_copy(
+        update={"yarn_factor": yarn_factor, "original_max_position_embeddings": 64}
+    )
+    trainer = Trainer(shape, OptimConfig(), seed=1)
+    shake(trainer)
+    (tmp_path / "tokenizer").mkdir()
+    folder = tmp_path / "checkpoint"
+    save_checkpoint(folder, shape, trainer.export_weights(), tmp_path / "tokenizer", {})
+    theirs, info = DeepseekV3ForCausalLM.from_pretrained(
+        folder, output_loading_info=True, dtype=torch.float32
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+
+    tokens = torch.randint(0, 300, (2, 200), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = theirs.eval()(tokens).logits
+        positions = torch.arange(200).expand(2, -1)
+        mask = segment_mask(torch.zeros(2, 200, dtype=torch.long))
+        found = trainer.model.eval()(tokens, positions, mask)
+    assert expected.abs().max() > 1  # the comparison is about something
+    assert (found - expected).abs().max() < 1e-4
+
+    batch = Batch(tokens, tokens.roll(-1, 1), torch.ones(2, 200), torch.zeros_like(tokens))
+    logprobs = expected.log_softmax(-1).gather(-1, batch.labels[..., None])[..., 0]
+    assert (trainer.logprobs(batch) - logprobs).abs().max() < 1e-4
+
+
+def test_export_and_import_round_trip(shape: ModelShape, tmp_path: Path) -> None:
+    trainer = Trainer(shape, OptimConfig(), seed=1)
+    shake(trainer)
+    weights = trainer.export_weights()
+    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in weights.values())
+    (tmp_path / "tokenizer").mkdir()
+    save_checkpoint(tmp_path / "c", shape, weights, tmp_path / "tokenizer", {})
+    again = Trainer(load_shape(tmp_path / "c"), OptimConfig(), seed=2, checkpoint=tmp_path / "c")
+    assert tensors_digest(again.export_weights()) == tensors_digest(weights)
+
+
+def test_a_checkpoint_of_another_width_is_refused(shape: ModelShape, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    weights = Trainer(shape, OptimConfig(), seed=1).export_weights()
+    save_checkpoint(tmp_path / "c", shape, weights, tmp_path / "tokenizer", {})
+    wider = shape.model_copy(update={"ffn_hidden_size": 128})
+    with pytest.raises(ValueError, match=r"linear_fc1\.weight is \[128, 48\] in the checkpoint"):
+        Trainer(wider, OptimConfig(), seed=1, checkpoint=tmp_path / "c")
+
+
+def test_the_model_counts_as_the_arithmetic_says(shape: ModelShape) -> None:
+    model = Trainer(shape, OptimConfig(), seed=1).model
+    assert sum(p.numel() for p in model.parameters()) == sum_parameters(shape).total

@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from k2core.optim.muon import adamw_direction, apply_directions, muon_direction
+from k2core.optim.newton_schulz import orthogonalize
+from schemas.optim import OptimConfig
+
+Matrix = NDArray[np.float64]
+
+
+def naive_newton_schulz(matrix: Matrix, steps: int) -> Matrix:
+    """arXiv:2502.16982, equation 2, written down once more, one matrix, float64."""
+    x = matrix / (np.sqrt((matrix**2).sum()) + 1e-7)
+    if x.shape[0] > x.shape[1]:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16), (1, 5)])
+def test_newton_schulz_equals_the_naive_one(shape: tuple[int, int]) -> None:
+    matrices = np.random.default_rng(0).standard_normal((3, *shape))
+    found = orthogonalize(torch.from_numpy(matrices), 5).numpy()
+    for ours, matrix in zip(found, matrices, strict=True):
+        np.testing.assert_allclose(ours, naive_newton_schulz(matrix, 5), atol=1e-10)
+
+
+def test_singular_values_land_near_one_and_vectors_stay() -> None:
+    matrix = torch.randn(40, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
+    values = u.T @ orthogonalize(matrix) @ vh.T
+    assert (values - values.diagonal().diag()).abs().max() < 1e-8
+    assert values.diagonal().min() > 0.5
+    assert values.diagonal().max() < 1.5
+
+
+def test_scale_of_the_gradient_does_not_matter() -> None:
+    matrix = torch.randn(6, 9, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert (orthogonalize(matrix * 1e3) - orthogonalize(matrix)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_muon_equals_a_naive_float64_run(nesterov: bool) -> None:
+    config = OptimConfig(nesterov=nesterov, weight_decay=0.1)
+    rng = np.random.default_rng(3)
+    weight, lr = rng.standard_normal((12, 20)), 0.02
+    ours, momentum = torch.from_numpy(weight.copy()), torch.zeros(12, 20, dtype=torch.float64)
+    m = np.zeros_like(weight)
+    for _ in range(5):
+        grad = rng.standard_normal((12, 20))
+        m = 0.95 * m + grad
+        o = naive_newton_schulz(grad + 0.95 * m if nesterov else m, 5) * 0.2 * math.sqrt(20)
+        weight = weight - lr * (o + 0.1 * weight)
+        direction = muon_direction(torch.from_numpy(grad), momentum, config)
+        apply_directions([ours], [direction], lr, 0.1)
+    np.testing.assert_allclose(ours.numpy(), weight, rtol=1e-9, atol=1e-12)
+
+
+def test_update_rms_is_matched() -> None:
+    grad = torch.randn(64, 256, generator=torch.Generator().manual_seed(4))
+    direction = muon_direction(grad, torch.zeros_like(grad), OptimConfig(update_rms=0.2))
+    # Singular values uniform(0.5, 1.5)-ish: RMS = 0.2 * sqrt(mean s^2), within a fifth of 0.2.
+    assert direction.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.2)
+
+
+def test_adamw_equals_torch() -> None:
+    config = OptimConfig(weight_decay=0.1)
+    generator = torch.Generator().manual_seed(5)
+    start = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+    theirs = torch.nn.Parameter(start.clone())
+    torch_adam = torch.optim.AdamW([theirs], lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
+    ours, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+    for step in range(1, 6):
+        grad = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+        theirs.grad = grad.clone()
+        torch_adam.step()
+        direction = adamw_direction(grad, mean, square, step, config)
+        apply_directions([ours], [direction], 1e-2, 0.1)
+    torch.testing.assert_close(ours, theirs.data, rtol=1e-10, atol=1e-12)
