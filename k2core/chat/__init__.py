@@ -1,0 +1,17 @@
+"""K2's chat format: special tokens, template, parsing and token ids."""
+
+from k2core.chat.codec import ChatCodec, EncodedDialogue
+from k2core.chat.parse import ToolCallSyntaxError, parse_assistant, validate_dialogue
+from k2core.chat.template import CHAT_TEMPLATE, render
+from k2core.chat.tokens import SPECIAL_TOKENS
+
+__all__ = [
+    "CHAT_TEMPLATE",
+    "SPECIAL_TOKENS",
+    "ChatCodec",
+    "EncodedDialogue",
+    "ToolCallSyntaxError",
+    "parse_assistant",
+    "render",
+    "validate_dialogue",
+]

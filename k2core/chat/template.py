@@ -1,0 +1,115 @@
+"""K2's chat format (Kimi-K2 repository, tool-call guidance): messages to text, piece by piece."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from k2core.chat import tokens as t
+from schemas.chat import Message, ToolSpec
+
+CHAT_TEMPLATE = """\
+{%- if tools -%}
+<|im_system|>tool_declare<|im_middle|>{{ tools | tojson(separators=(',', ':')) }}<|im_end|>
+{%- endif -%}
+{%- for message in messages -%}
+{%- if message['role'] == 'user' -%}
+<|im_user|>user<|im_middle|>{{ message['content'] }}
+{%- elif message['role'] == 'assistant' -%}
+<|im_assistant|>assistant<|im_middle|>{{ message['content'] or '' }}
+{%- if message.get('tool_calls') -%}
+<|tool_calls_section_begin|>
+{%- for call in message['tool_calls'] -%}
+<|tool_call_begin|>{{ call['id'] }}<|tool_call_argument_begin|>
+{%- if call['function']['arguments'] is string -%}
+{{ call['function']['arguments'] }}
+{%- else -%}
+{{ call['function']['arguments'] | tojson(separators=(',', ':')) }}
+{%- endif -%}
+<|tool_call_end|>
+{%- endfor -%}
+<|tool_calls_section_end|>
+{%- endif -%}
+{%- elif message['role'] == 'tool' -%}
+<|im_system|>{{ message['name'] }}<|im_middle|>
+{{- '## Return of ' + message['tool_call_id'] + '\\n' + message['content'] }}
+{%- else -%}
+<|im_system|>{{ message['role'] }}<|im_middle|>{{ message['content'] }}
+{%- endif -%}
+<|im_end|>
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+<|im_assistant|>assistant<|im_middle|>
+{%- endif -%}
+"""
+"""The same format for `apply_chat_template` of transformers and vLLM."""
+
+
+class Piece(NamedTuple):
+    """A run of text that is tokenized by itself."""
+
+    text: str
+    special: bool
+    """One special token; plain text that spells a special token is not one."""
+    learned: bool
+    """Written by the assistant: what SFT and RL train on."""
+
+
+def pieces(
+    messages: Sequence[Message], tools: Sequence[ToolSpec], *, add_generation_prompt: bool = False
+) -> Iterator[Piece]:
+    """A dialogue as pieces; special tokens stand alone."""
+    if tools:
+        declared = json.dumps(
+            [tool.declaration() for tool in tools], separators=(",", ":"), ensure_ascii=False
+        )
+        yield from _block(t.SYSTEM, "tool_declare", declared)
+    for message in messages:
+        if message.role == "assistant":
+            yield from _assistant(message)
+        elif message.role == "tool":
+            returned = f"## Return of {message.tool_call_id}\n{message.content}"
+            yield from _block(t.SYSTEM, message.name or "tool", returned)
+        else:
+            opening = t.USER if message.role == "user" else t.SYSTEM
+            yield from _block(opening, message.role, message.content)
+    if add_generation_prompt:
+        yield from _header(t.ASSISTANT, "assistant")
+
+
+def render(
+    messages: Sequence[Message],
+    tools: Sequence[ToolSpec] = (),
+    *,
+    add_generation_prompt: bool = False,
+) -> str:
+    """The dialogue as text, equal to `CHAT_TEMPLATE`'s."""
+    parts = pieces(messages, tools, add_generation_prompt=add_generation_prompt)
+    return "".join(piece.text for piece in parts)
+
+
+def _header(opening: str, name: str) -> Iterator[Piece]:
+    yield Piece(opening, special=True, learned=False)
+    yield Piece(name, special=False, learned=False)
+    yield Piece(t.MIDDLE, special=True, learned=False)
+
+
+def _block(opening: str, name: str, text: str) -> Iterator[Piece]:
+    yield from _header(opening, name)
+    yield Piece(text, special=False, learned=False)
+    yield Piece(t.END, special=True, learned=False)
+
+
+def _assistant(message: Message) -> Iterator[Piece]:
+    yield from _header(t.ASSISTANT, "assistant")
+    if message.content:
+        yield Piece(message.content, special=False, learned=True)
+    if message.tool_calls:
+        yield Piece(t.CALLS_BEGIN, special=True, learned=True)
+        for call in message.tool_calls:
+            yield Piece(t.CALL_BEGIN, special=True, learned=True)
+            yield Piece(call.id, special=False, learned=True)
+            yield Piece(t.CALL_ARGUMENT, special=True, learned=True)
+            yield Piece(call.arguments, special=False, learned=True)
+            yield Piece(t.CALL_END, special=True, learned=True)
+        yield Piece(t.CALLS_END, special=True, learned=True)
+    yield Piece(t.END, special=True, learned=True)
