@@ -72,6 +72,7 @@ class Proxy:
         self._link, self._ref = link, ref
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Call the object in the solver."""
         return self._link.call({"op": "call", "ref": self._ref}, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,7 @@
+"""Verifiable rewards: a problem's own checker holds an outcome against what was expected."""
+
+from k2core.rewards.outcome import OVER_BUDGET, Outcome
+from k2core.rewards.verifiable import VERIFIERS, extract_code, verify
+from k2core.sandbox import Verdict
+
+__all__ = ["OVER_BUDGET", "VERIFIERS", "Outcome", "Verdict", "extract_code", "verify"]

@@ -1,0 +1,133 @@
+"""Verifiers by name: the one registry. Each gives its family's gold outcome 1, a wrong one 0."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from k2core.rewards.instructions import follows
+from k2core.rewards.outcome import OVER_BUDGET, Outcome
+from k2core.sandbox import Sandbox, Verdict
+from schemas.chat import Problem
+
+Expected = Mapping[str, JsonValue]
+Verifier = Callable[[Expected, Outcome, Sandbox | None], Verdict]
+
+# Whole numbers only: neither half of `3.5`, nor the 2 of `x2`; in `3-5` the minus is not a sign.
+_INTEGER = re.compile(r"(?<![\w.])-?\d+(?!\w|\.\d)")
+_FENCE = re.compile(r"```(?:python)?\n(.*?)```", re.DOTALL)
+_RIGHT = Verdict(1.0)
+
+
+def verify(problem: Problem, outcome: Outcome, sandbox: Sandbox | None = None) -> Verdict:
+    """Reward an outcome by the problem's own verifier.
+
+    Raises:
+        ValueError: the problem names an unknown verifier, or one that its `expected` does not fit.
+        SandboxError: the sandbox failed, which says nothing about the outcome.
+    """
+    if problem.verifier not in VERIFIERS:
+        known = ", ".join(sorted(VERIFIERS))
+        raise ValueError(
+            f"{problem.problem_id}: unknown verifier {problem.verifier!r}; known: {known}"
+        )
+    if outcome.over_budget:
+        return Verdict(0.0, OVER_BUDGET)
+    try:
+        return VERIFIERS[problem.verifier](problem.expected, outcome, sandbox)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{problem.problem_id}: expected does not fit {problem.verifier}: {error!r}"
+        ) from error
+
+
+def check_integer(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+    """`{"answer": 37}`: the last whole number of the final text."""
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    found = _INTEGER.findall(outcome.answer)
+    if not found:
+        return Verdict(0.0, "no_number")
+    wanted = expected["answer"]
+    if type(wanted) is not int:
+        raise TypeError(f"answer {wanted!r} is not an integer")
+    # As text, since a model may write more digits than Python converts.
+    same = found[-1].lstrip("-").lstrip("0") == str(abs(wanted)).lstrip("0")
+    signs = wanted == 0 or found[-1].startswith("-") == (wanted < 0)
+    return _RIGHT if same and signs else Verdict(0.0, "wrong_answer")
+
+
+def check_text(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+    """`{"answer": "..."}`: the final text, white space around it aside."""
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    right = outcome.answer == str(expected["answer"]).strip()
+    return _RIGHT if right else Verdict(0.0, "wrong_answer")
+
+
+def check_state(expected: Expected, outcome: Outcome, sandbox: Sandbox | None) -> Verdict:
+    """`{"state": {...}}`, a part of the final state; with `"answer"`, of the text as well."""
+    if not _contains(outcome.state, expected["state"]):
+        return Verdict(0.0, "wrong_state")
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    if "answer" not in expected:
+        return _RIGHT
+    check = check_integer if type(expected["answer"]) is int else check_text
+    return check(expected, outcome, sandbox)
+
+
+def check_function(expected: Expected, outcome: Outcome, sandbox: Sandbox | None) -> Verdict:
+    """`{"tests": [...], "entry_points": [...]}`: all hidden tests hold for the final code."""
+    if sandbox is None:
+        raise ValueError("code needs a sandbox to be judged in: pass one to verify")
+    tests, entry_points = _texts(expected, "tests"), _texts(expected, "entry_points")
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    verdict = sandbox.judge_calls(extract_code(outcome.answer), tests, tuple(entry_points))
+    return _RIGHT if verdict.reward == 1.0 else Verdict(0.0, f"tests: {verdict.reason}")
+
+
+def check_instruction(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+    """`{"kind": ..., ...}`: the final text has the form that was asked for."""
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    return _RIGHT if follows(expected, outcome.answer) else Verdict(0.0, "wrong_form")
+
+
+VERIFIERS: dict[str, Verifier] = {
+    "integer_answer": check_integer,
+    "text_answer": check_text,
+    "final_state": check_state,
+    "python_function": check_function,
+    "instruction": check_instruction,
+}
+
+
+def extract_code(text: str) -> str:
+    """The last fenced block, or all of a text that has none."""
+    blocks = _FENCE.findall(text)
+    return str(blocks[-1]) if blocks else text
+
+
+def _contains(whole: Any, part: Any) -> bool:
+    """Whether all of `part` is in `whole`: objects by key, all else equal and of equal type."""
+    if isinstance(part, Mapping):
+        return isinstance(whole, Mapping) and all(
+            key in whole and _contains(whole[key], value) for key, value in part.items()
+        )
+    if isinstance(part, list):
+        return (
+            isinstance(whole, list | tuple)
+            and len(whole) == len(part)
+            and all(_contains(w, p) for w, p in zip(whole, part, strict=True))
+        )
+    return type(whole) is type(part) and bool(whole == part)
+
+
+def _texts(expected: Expected, field: str) -> Sequence[str]:
+    values = expected[field]
+    if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
+        raise ValueError(f"{field} must be a list of at least one text")
+    return [str(value) for value in values]
