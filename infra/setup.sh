@@ -110,8 +110,10 @@ EOF
 # ---------------------------------------------------------------- system packages
 
 missing_packages() {
+    local libraries
+    libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
     have bwrap || echo bubblewrap
-    PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libseccomp\.so\.2' || echo libseccomp2
+    [[ $libraries == *libseccomp.so.2* ]] || echo libseccomp2
     # The sandbox runs the system's interpreter: one under a private home is unreachable from it.
     [ -x /usr/bin/python3 ] || echo python3
 }
