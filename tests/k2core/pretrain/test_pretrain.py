@@ -1,0 +1,141 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from k2core.pretrain import pretrain_model
+from k2core.pretrain.batches import read_batch
+from k2core.store import Store
+from k2core.tokens import TokenStream
+from schemas.artifacts import Checkpoint, TokenCorpus
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig, Schedule
+from schemas.placement import Placement
+from schemas.pretrain import PretrainConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Notes:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.points: list[dict[str, float]] = []
+        self.titles: list[str] = []
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        self.notes.append(note)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.points.append({"step": step, **values})
+
+    def plot(self, title: str, figure: "Figure") -> None:
+        self.titles.append(title)
+
+    def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        self.titles.append(title)
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
+    store: Store,
+    corpus: TokenCorpus,
+    shape: ModelShape,
+    config: PretrainConfig,
+    placement: Placement,
+    tmp_path: Path,
+) -> None:
+    notes = Notes()
+    draft = pretrain_model(config, shape, corpus, store.workspace("whole", notes), placement)
+    whole = store.publish(Checkpoint, draft)
+    assert len(notes.points) == 12
+    assert notes.points[-1]["loss"] < 0.95 * notes.points[0]["loss"]
+    assert {"lr", "grad_norm", "max_logit/layer_1", "tokens_per_second"} <= notes.points[0].keys()
+    assert notes.notes[-1].startswith("step 12/12 loss ")
+    assert notes.titles == ["Loss", "Largest attention logits", "First QK-Clip events"]
+
+    states = store.local / "work" / "killed" / "scratch" / "states"
+    arguments = [a.model_dump_json() for a in (config, shape, corpus, placement)]
+    driver = subprocess.Popen(
+        [sys.executable, __file__, str(store.root), *arguments],
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+    )
+    while not list(states.glob("step-*")) and driver.poll() is None:
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    saved = [path.name for path in states.glob("step-*")]
+    assert saved
+    assert saved[0] < "step-00000012"
+    assert not list((store.local / "work" / "killed" / "out").iterdir())
+
+    notes = Notes()
+    resumed = pretrain_model(config, shape, corpus, store.workspace("killed", notes), placement)
+    assert store.publish(Checkpoint, resumed).digest == whole.digest
+    assert 1 < notes.points[0]["step"] <= 10  # it did not start again
+
+    training = json.loads((store.open(whole) / "training.json").read_text())
+    assert training["tokens"] == corpus.digest
+    assert training["history"]["steps"] == 12
+    assert len(training["history"]["losses"]) == 12
+    assert whole.counts["tokens"] == 12 * 4 * 16
+    assert whole.counts["clipped_heads"] > 0
+
+
+def test_a_blown_up_loss_names_step_and_samples(
+    store: Store, corpus: TokenCorpus, shape: ModelShape, config: PretrainConfig
+) -> None:
+    wild = config.model_copy(
+        update={"optim": OptimConfig(lr=1e30), "schedule": Schedule(num_steps=4, warmup_frac=0.0)}
+    )
+    said = r"step 2 of 4: loss .*samples 4 to 7\. Lower optim"
+    with pytest.raises(FloatingPointError, match=said):
+        pretrain_model(wild, shape, corpus, store.workspace("wild"), Placement(num_ranks=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "model_change", "message"),
+    [
+        ({"schedule": Schedule(num_steps=10_000)}, {}, r"num_steps to at most \d+, or raise"),
+        ({}, {"max_position_embeddings": 8}, "sequence_length=16 exceeds model"),
+        ({}, {"vocab_size": 512}, "vocab_size=300; the model's shape says 512"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_work(
+    store: Store,
+    corpus: TokenCorpus,
+    shape: ModelShape,
+    config: PretrainConfig,
+    change: dict[str, object],
+    model_change: dict[str, object],
+    message: str,
+) -> None:
+    config, shape = config.model_copy(update=change), shape.model_copy(update=model_change)
+    with pytest.raises(ValueError, match=message):
+        pretrain_model(config, shape, corpus, store.workspace("unfit"), Placement(num_ranks=1))
+
+
+def test_labels_follow_inputs_and_stop_at_seams(store: Store, corpus: TokenCorpus) -> None:
+    batch = read_batch(TokenStream(store.open(corpus), 0, 16), range(8))
+    inside = batch.loss_mask.bool()
+    assert not inside.all()
+    step = (batch.labels - batch.tokens)[inside] % 300
+    assert set(step.tolist()) <= {1, 2, 3}
+    assert (batch.segments[:, 1:] != batch.segments[:, :-1]).sum() > 0
+
+
+if __name__ == "__main__":
+    root, *texts = sys.argv[1:]
+    kinds = (PretrainConfig, ModelShape, TokenCorpus, Placement)
+    settings, model, tokens, place = (
+        kind.model_validate_json(text) for kind, text in zip(kinds, texts, strict=True)
+    )
+    pretrain_model(settings, model, tokens, Store(root).workspace("killed"), place)
