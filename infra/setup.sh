@@ -194,6 +194,18 @@ link_installed_documentation() {
     return 1
 }
 
+name_documentation() {
+    # `ingest` looks in one place, whichever Python's pages these are.
+    local html target=$DOCS/usr/share/doc/python3.11/html
+    [ ! -e "$target" ] || return 0
+    for html in "$DOCS"/usr/share/doc/python3*/html; do
+        [ -f "$html/index.html" ] || continue
+        mkdir -p "$(dirname "$target")"
+        ln -sfn "$html" "$target"
+        return
+    done
+}
+
 extract_documentation() {
     [ -f "$DOCS/packages.txt" ] && return
     download_documentation || link_installed_documentation || {
@@ -205,6 +217,7 @@ extract_documentation() {
 
 and then the same make command again."
     }
+    name_documentation
 }
 
 [ "$(uname -sm)" = "Linux x86_64" ] || say "warning: the locks were tried on Linux x86_64 only"
