@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
-
 from k2core.engines.protocol import Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
 from k2core.engines.ray.cluster import hold_cluster, release_cluster

@@ -13,8 +13,14 @@ from k2core.model.hf import load_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-PLAIN_ROTARY = {"custom_ops": ["-rotary_embedding"]}
-"""W2: the CPU's own rotary operator is wrong for interleaved multi-head queries (1-8 nats off)."""
+ON_CPU: dict[str, Any] = {
+    "enforce_eager": True,  # compiling takes longer than it saves here
+    # W2: the CPU's own rotary operator is wrong for interleaved multi-head queries (1-8 nats off).
+    "compilation_config": {"custom_ops": ["-rotary_embedding"]},
+    # W6: a seeded request whose prompt is split over two batches stops the engine: its random
+    # generator is rewound, which those of the CPU cannot be. So prompts are not split.
+    "enable_chunked_prefill": False,
+}
 EXTENSION = "k2core.engines.vllm.worker.WeightUpdates"
 
 
@@ -42,12 +48,12 @@ class VllmEngine:
     def __init__(self, folder: Path, serving: Serving) -> None:
         prepare_environment()
         import torch
+
         from vllm import LLM
 
         weights = load_weights(folder)
         self._shapes = {name: tensor.shape for name, tensor in weights.items()}
         self._weights = tensors_digest(weights)
-        on_cpu: dict[str, Any] = {"compilation_config": PLAIN_ROTARY, "enforce_eager": True}
         self._llm: Any = LLM(
             str(folder),
             max_model_len=serving.max_model_len,
@@ -57,7 +63,7 @@ class VllmEngine:
             worker_extension_cls=EXTENSION,
             skip_tokenizer_init=True,  # tokens in, tokens out
             seed=0,
-            **({} if torch.cuda.is_available() else on_cpu),
+            **({} if torch.cuda.is_available() else ON_CPU),
         )
 
     @property
@@ -92,7 +98,9 @@ class VllmEngine:
 
         once = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
         scores = []
-        for output, tokens in zip(self._run(sequences, [once] * len(sequences)), sequences, strict=True):
+        for output, tokens in zip(
+            self._run(sequences, [once] * len(sequences)), sequences, strict=True
+        ):
             rest = zip(output.prompt_logprobs[1:], tokens[1:], strict=True)
             scores.append([found[token].logprob for found, token in rest])
         return scores

@@ -18,7 +18,7 @@ def forget_packed_experts(model: "torch.nn.Module") -> int:
     Returns:
         How many MoE layers there are.
     """
-    methods = [getattr(module, "quant_method", None) for module in model.modules()]
+    methods: list[Any] = [getattr(module, "quant_method", None) for module in model.modules()]
     experts = [m for m in methods if getattr(m, "moe_kernel", None) is not None]
     for method in experts:
         method.moe_kernel = None
