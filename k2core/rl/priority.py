@@ -1,0 +1,68 @@
+"""Which problems to practise: those that are not solved yet (arXiv:2501.12599, section 2.3.4)."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from schemas.base import Config
+from schemas.chat import Problem
+
+_PRIOR = 4.0
+
+
+class Tally(Config):
+    """Samples of one problem or family, and how many earned the full reward."""
+
+    samples: int = 0
+    successes: int = 0
+
+    def add(self, samples: int, successes: int) -> "Tally":
+        """With more samples."""
+        return Tally(samples=self.samples + samples, successes=self.successes + successes)
+
+
+class Successes(Config):
+    """All that sampling has seen so far."""
+
+    problems: dict[str, Tally] = Field(default_factory=dict)
+    families: dict[str, Tally] = Field(default_factory=dict)
+
+    def add(self, problem: Problem, rewards: Sequence[float]) -> "Successes":
+        """With a problem's samples."""
+        counts = len(rewards), sum(reward >= 1.0 for reward in rewards)
+        return Successes(
+            problems=_added(self.problems, problem.problem_id, *counts),
+            families=_added(self.families, problem.family, *counts),
+        )
+
+    def rate(self, problem: Problem) -> float:
+        """Success rate; a problem seen little leans on its family's."""
+        family = self.families.get(problem.family, Tally())
+        expected = (family.successes + 0.5 * _PRIOR) / (family.samples + _PRIOR)
+        own = self.problems.get(problem.problem_id, Tally())
+        return (own.successes + _PRIOR * expected) / (own.samples + _PRIOR)
+
+
+def choose_problems(
+    problems: Sequence[Problem], seen: Successes, count: int, floor: float, rng: random.Random
+) -> list[Problem]:
+    """Draw `count` different problems with weight max(floor, 1 - success rate)."""
+    if count > len(problems):
+        raise ValueError(
+            f"rl.problems_per_iteration={count} exceeds the training split's {len(problems)} "
+            "problems: lower it, or make more problems"
+        )
+    # Weighted sampling without replacement: the largest u^(1/w) (Efraimidis and Spirakis, 2006).
+    keys = {
+        index: rng.random() ** (1.0 / max(floor, 1.0 - seen.rate(problem)))
+        for index, problem in enumerate(problems)
+    }
+    chosen = sorted(keys, key=lambda index: (-keys[index], index))[:count]
+    return [problems[index] for index in chosen]
+
+
+def _added(
+    tallies: Mapping[str, Tally], name: str, samples: int, successes: int
+) -> dict[str, Tally]:
+    return {**tallies, name: tallies.get(name, Tally()).add(samples, successes)}

@@ -1,0 +1,62 @@
+"""Reinforcement learning on verifiable rewards (arXiv:2507.20534, section 3.2)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
+from schemas.optim import OptimConfig
+
+
+class RlConfig(Config):
+    """K2's objective on on-policy dialogues; K and tau are undisclosed and chosen here."""
+
+    num_iterations: int = Field(20, ge=1)
+    """Rounds of sampling, updating the policy, and serving the new weights."""
+    problems_per_iteration: int = Field(24, ge=1)
+    """Problems an iteration, from the training split."""
+    samples_per_problem: int = Field(8, ge=2)
+    """K: dialogues a problem; their mean reward is the baseline."""
+    updates_per_iteration: int = Field(1, ge=1)
+    """Optimizer steps that an iteration's samples are dealt to; above 1, tau holds the policy."""
+    optim: OptimConfig = OptimConfig(lr=3e-4, weight_decay=0.0)
+    """The optimizer."""
+    final_lr_frac: float = Field(0.2, gt=0, le=1)
+    """Learning rate of the last iteration, as a share of the first's; linear between."""
+    tau: float = Field(0.1, gt=0)
+    """Weight of log(pi / pi_old) in the objective: the larger, the closer to the old policy."""
+    temperature: float = Field(1.0, gt=0, le=2)
+    """Sampling temperature of the first iteration."""
+    final_temperature: float = Field(0.8, gt=0, le=2)
+    """Of the last; linear between (K2: high early, decayed later)."""
+    token_budgets: dict[str, int] = Field(default_factory=dict)
+    """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
+    over_budget_reward: float = Field(-0.25, ge=-1, le=0)
+    """Reward of a dialogue that its budget cut off (K2 section 3.2.3)."""
+    ptx_weight: float = Field(0.02, ge=0)
+    """Weight of the language-model loss on accepted trajectories (PTX); 0 turns it off."""
+    ptx_dialogues: int = Field(16, ge=1)
+    """Accepted trajectories mixed into each update."""
+    old_logprobs: Literal["engine", "trainer"] = "engine"
+    """Whose log pi_old: the engine's, as sampled, or a forward pass of the trainer's."""
+    priority_floor: float = Field(0.05, gt=0, le=1)
+    """Least sampling weight of a problem; above it, 1 - success rate (arXiv:2501.12599, 2.3.4)."""
+    max_num_seqs: int = Field(96, ge=1)
+    """Dialogues in flight together, an engine."""
+    unsafe_sandbox: bool = False
+    """Run code without isolation where no sandbox works; never on a machine that matters."""
+    seed: int = Field(0, ge=0)
+    """Decides the problems, the samples and their order."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.updates_per_iteration > self.problems_per_iteration:
+            raise ValueError(
+                f"updates_per_iteration={self.updates_per_iteration} exceeds "
+                f"problems_per_iteration={self.problems_per_iteration}: a problem's samples stay "
+                "in one update"
+            )
+        for family, budget in self.token_budgets.items():
+            if budget < 1:
+                raise ValueError(f"token_budgets.{family}={budget} must be at least 1")
+        return self

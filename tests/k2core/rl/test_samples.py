@@ -1,0 +1,107 @@
+"""Rewards, advantages, batches and the choice of problems."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k2core.rewards import OVER_BUDGET, Verdict
+from k2core.rl.batches import build_batch, policy_rows
+from k2core.rl.priority import Successes, choose_problems
+from k2core.rl.samples import Sample, informative, score, split_updates
+from schemas.chat import Message, Problem
+from schemas.rl import RlConfig
+
+
+def problem(number: int, family: str = "f") -> Problem:
+    return Problem(
+        problem_id=f"{family}/train/{number}",
+        family=family,
+        group="math",
+        messages=(Message(role="user", content="?"),),
+        verifier="integer_answer",
+    )
+
+
+def sample(number: int = 0, length: int = 3) -> Sample:
+    ids = list(range(1, length + 1))
+    return Sample(problem(number), (), ids, [0, *[1] * (length - 1)], [-0.5] * length, False)
+
+
+def test_score_by_hand() -> None:
+    verdicts = [Verdict(1.0), Verdict(0.0, "wrong"), Verdict(0.0, OVER_BUDGET), Verdict(1.0)]
+    scored = score([sample(0)] * 2 + [sample(1)] * 2, verdicts, 2, -0.5)
+    assert [s.reward for s in scored] == [1.0, 0.0, -0.5, 1.0]
+    assert [s.advantage for s in scored] == [0.5, -0.5, -0.75, 0.75]
+    assert [s.passed for s in scored] == [True, False, False, True]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=4, max_size=4))
+def test_advantages_sum_to_zero_and_uniform_groups_teach_nothing(rewards: list[float]) -> None:
+    scored = score([sample()] * 4, [Verdict(r, "x") for r in rewards], 4, 0.0)
+    assert sum(s.advantage for s in scored) == pytest.approx(0.0)
+    assert len(informative(scored, 4)) == (0 if len(set(rewards)) == 1 else 4)
+
+
+def test_updates_get_whole_problems_and_lose_none() -> None:
+    samples = [sample(n) for n in range(5) for _ in range(2)]
+    parts = split_updates(samples, 2, 3)
+    assert [[s.problem.problem_id[-1] for s in part] for part in parts] == [
+        ["0", "0", "3", "3"],
+        ["1", "1", "4", "4"],
+        ["2", "2"],
+    ]
+    assert split_updates(samples[:2], 2, 3) == [samples[:2]]
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3])
+def test_batch_keeps_rows_and_shifts_labels(num_ranks: int) -> None:
+    rows = policy_rows([sample(n, length=n + 2) for n in range(5)])
+    batch = build_batch(rows, pad_id=0, num_ranks=num_ranks)
+    assert batch.tokens.shape == (5, 5)
+    widths = (batch.segments == 0).sum(1).tolist()
+    assert sorted(widths) == [1, 2, 3, 4, 5]
+    for index, width in enumerate(widths):
+        assert batch.tokens[index, :width].tolist() == list(range(1, width + 1))
+        assert batch.labels[index, :width].tolist() == list(range(2, width + 2))
+        assert batch.loss_mask[index].tolist() == [1.0] * width + [0.0] * (5 - width)
+        assert batch.extra["old_logprobs"][index, :width].tolist() == [-0.5] * width
+    assert float(batch.extra["policy_share"].sum()) == pytest.approx(1.0)
+    assert torch.equal(batch.segments == -1, batch.loss_mask == 0)
+
+
+def test_unsolved_problems_are_chosen_more_often() -> None:
+    pool = [problem(n, "easy") for n in range(20)] + [problem(n, "hard") for n in range(20)]
+    seen = Successes()
+    for p in pool:
+        seen = seen.add(p, [1.0] * 8 if p.family == "easy" else [0.0] * 8)
+    rng = random.Random(0)
+    chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, rng)]
+    hard = sum(p.family == "hard" for p in chosen) / len(chosen)
+    assert hard > 0.8
+    assert {p.problem_id for p in chosen} == {p.problem_id for p in pool}
+
+
+def test_choice_is_without_replacement_and_repeatable() -> None:
+    pool = [problem(n) for n in range(10)]
+    first = choose_problems(pool, Successes(), 10, 0.05, random.Random(1))
+    assert sorted(p.problem_id for p in first) == sorted(p.problem_id for p in pool)
+    assert first == choose_problems(pool, Successes(), 10, 0.05, random.Random(1))
+    with pytest.raises(ValueError, match="exceeds the training split's 10"):
+        choose_problems(pool, Successes(), 11, 0.05, random.Random(1))
+
+
+def test_successes_survive_json() -> None:
+    seen = Successes().add(problem(1), [1.0, 0.0])
+    again = Successes.model_validate_json(seen.model_dump_json())
+    assert again == seen
+    assert again.rate(problem(1)) == pytest.approx((1 + 4 * 0.5) / (2 + 4))
+
+
+def test_config_says_what_would_be_right() -> None:
+    with pytest.raises(ValueError, match="a problem's samples stay in one update"):
+        RlConfig(problems_per_iteration=2, updates_per_iteration=3)
+    with pytest.raises(ValueError, match=r"token_budgets\.f=0 must be at least 1"):
+        RlConfig(token_budgets={"f": 0})
