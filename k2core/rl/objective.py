@@ -6,21 +6,13 @@ The log ratio is of whole sequences: the sum over the tokens that the policy its
 no value network; the mean reward of a problem's K samples is the baseline.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from k2core.engines.megatron.batch import Batch
-
-
-class Share(NamedTuple):
-    """A micro-batch's share of the objective, as `k2core.engines.megatron.batch.ObjectiveValue`."""
-
-    loss: Tensor
-    metrics: Mapping[str, float]
+    from k2core.engines.megatron.batch import Batch, ObjectiveValue
 
 
 def advantages(rewards_PK: Tensor) -> Tensor:
@@ -38,12 +30,14 @@ def squared_residuals(advantage_B: Tensor, log_ratio_B: Tensor, tau: float) -> T
     return (advantage_B - tau * log_ratio_B).square()
 
 
-def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> Share:
+def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> "ObjectiveValue":
     """Share of the policy loss and of the auxiliary language-model loss (PTX).
 
     Rows say in `batch.extra` how much they count: `policy_share` is 1 / samples of the update (0
     for PTX rows), `text_share` is PTX weight / PTX tokens of the update (0 for policy rows).
     """
+    from k2core.engines.megatron.batch import ObjectiveValue
+
     extra, mask_BS = batch.extra, batch.loss_mask
     share_B, text_share_B = extra["policy_share"], extra["text_share"]
     log_ratio_B = sequence_log_ratio(logprobs_BS, extra["old_logprobs"], mask_BS)
@@ -52,7 +46,7 @@ def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> Share:
     with torch.no_grad():
         metrics = _figures(logprobs_BS, batch, log_ratio_B)
         metrics |= {"policy_loss": float(policy), "ptx_loss": float(text)}
-    return Share(policy + text, metrics)
+    return ObjectiveValue(policy + text, metrics)
 
 
 def _figures(logprobs_BS: Tensor, batch: "Batch", log_ratio_B: Tensor) -> dict[str, float]:

@@ -1,0 +1,121 @@
+"""What each iteration measured; saved with its state, so that the curves survive a kill."""
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from k2core.rl.samples import Sample
+from schemas.base import Config
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from k2core.engines.megatron.batch import StepStats
+
+
+class Iteration(Config):
+    """One iteration's figures; means over its samples."""
+
+    rewards: dict[str, float]
+    """Mean reward by family."""
+    reward: float
+    pass_rate: float
+    length: float
+    """Tokens that the policy wrote, a dialogue."""
+    over_budget_frac: float
+    """Share of dialogues that their budget cut off."""
+    learnable_frac: float
+    """Share of problems whose samples' rewards differ: all others teach nothing."""
+    temperature: float
+    lr: float
+    updates: dict[str, float] = Field(default_factory=dict)
+    """Of the last update: loss, its parts, log ratio, KL, largest logit."""
+    parity: float = 0.0
+    """Mean |log p of the engine - log p of the trainer| a token, under equal weights."""
+
+    def curves(self) -> dict[str, float]:
+        """Flat, for the reporter."""
+        plain = self.model_dump(exclude={"rewards", "updates"})
+        families = {f"reward/{family}": reward for family, reward in self.rewards.items()}
+        return {**plain, **families, **self.updates}
+
+
+class History(Config):
+    """All iterations so far."""
+
+    iterations: tuple[Iteration, ...] = ()
+
+    def add(self, iteration: Iteration) -> "History":
+        """With one more."""
+        return History(iterations=(*self.iterations, iteration))
+
+
+def measure(samples: Sequence[Sample], learnable: int, temperature: float, lr: float) -> Iteration:
+    """Figures of an iteration's samples, before its updates."""
+    by_family: dict[str, list[float]] = {}
+    for sample in samples:
+        by_family.setdefault(sample.problem.family, []).append(sample.reward)
+    return Iteration(
+        rewards={family: statistics.fmean(by_family[family]) for family in sorted(by_family)},
+        reward=statistics.fmean(s.reward for s in samples),
+        pass_rate=statistics.fmean(s.passed for s in samples),
+        length=statistics.fmean(s.num_written for s in samples),
+        over_budget_frac=statistics.fmean(s.over_budget for s in samples),
+        learnable_frac=learnable / len(samples),
+        temperature=temperature,
+        lr=lr,
+    )
+
+
+def with_updates(iteration: Iteration, stats: "Sequence[StepStats]", parity: float) -> Iteration:
+    """With what the iteration's updates did."""
+    if not stats:
+        return iteration
+    last = stats[-1]
+    figures = {
+        **last.metrics,
+        "loss": last.loss,
+        "grad_norm": last.grad_norm,
+        "max_logit": max(last.max_logits),
+        "clipped_heads": float(len(last.clips)),
+    }
+    return iteration.model_copy(update={"updates": figures, "parity": parity})
+
+
+def draw_rewards(history: History) -> "Figure":
+    """Mean reward of each family over iterations, and of all."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    families = sorted({family for i in history.iterations for family in i.rewards})
+    for family in families:
+        points = [
+            (step, i.rewards[family])
+            for step, i in enumerate(history.iterations, start=1)
+            if family in i.rewards
+        ]
+        axes.plot(*zip(*points, strict=True), lw=1.0, alpha=0.7, label=family)
+    steps = range(1, len(history.iterations) + 1)
+    axes.plot(steps, [i.reward for i in history.iterations], "k", lw=2.0, label="all")
+    axes.set(xlabel="iteration", ylabel="mean reward")
+    axes.legend(ncols=2, fontsize="x-small")
+    return figure
+
+
+def draw_length(history: History) -> "Figure":
+    """Tokens a dialogue, and the share cut off by the budget."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    steps = range(1, len(history.iterations) + 1)
+    upper.plot(steps, [i.length for i in history.iterations])
+    upper.set(ylabel="tokens written")
+    lower.plot(steps, [i.over_budget_frac for i in history.iterations], label="over budget")
+    lower.plot(steps, [i.learnable_frac for i in history.iterations], label="learnable")
+    lower.set(xlabel="iteration", ylabel="share")
+    lower.legend(fontsize="small")
+    return figure

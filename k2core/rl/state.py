@@ -1,0 +1,92 @@
+"""What a killed run resumes from: one folder an iteration, complete once it has its name."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import polars as pl
+
+from k2core.rl.history import History
+from k2core.rl.priority import Successes
+from k2core.rl.samples import Sample
+from schemas.chat import Message, RolloutRow
+
+
+class Saves(Protocol):
+    """What has a state: a `TrainerGroup`."""
+
+    def save(self, folder: Path) -> None:
+        """Write the state."""
+
+    def load(self, folder: Path) -> None:
+        """Take up a state."""
+
+
+class Progress(NamedTuple):
+    """All that an iteration needs from those before it, besides the trainer's state."""
+
+    history: History = History()
+    seen: Successes = Successes()
+
+
+class States:
+    """Iterations' folders below `root`; only the newest keeps the trainer's state."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def rollouts(self) -> list[Path]:
+        """Every iteration's rollouts, in order."""
+        return [folder / "rollouts.parquet" for folder in self._folders()]
+
+    def resume(self, trainer: Saves) -> Progress:
+        """Put the trainer where the last complete iteration left it."""
+        folders = self._folders()
+        if not folders:
+            return Progress()
+        trainer.load(folders[-1] / "trainer")
+        return Progress(
+            History.model_validate_json((folders[-1] / "history.json").read_bytes()),
+            Successes.model_validate_json((folders[-1] / "seen.json").read_bytes()),
+        )
+
+    def save(self, trainer: Saves, progress: Progress, rollouts: pl.DataFrame) -> None:
+        """Write an iteration aside, rename it, and only then drop the older trainer's state."""
+        aside, older = self._root / "aside", self._folders()
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        trainer.save(aside / "trainer")
+        RolloutRow.validate(rollouts).write_parquet(aside / "rollouts.parquet")
+        (aside / "history.json").write_text(progress.history.model_dump_json())
+        (aside / "seen.json").write_text(progress.seen.model_dump_json())
+        number = len(progress.history.iterations)
+        aside.rename(self._root / f"iteration-{number:05d}")
+        for folder in older:
+            shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        return sorted(self._root.glob("iteration-*"))
+
+
+def rollout_table(samples: Sequence[Sample], iteration: int, weights: str) -> pl.DataFrame:
+    """An iteration's samples as rows, each with the digest of the weights that served it."""
+    return pl.DataFrame(
+        {
+            "rollout_id": [f"{iteration:05d}/{index:05d}" for index in range(len(samples))],
+            "problem_id": [s.problem.problem_id for s in samples],
+            "family": [s.problem.family for s in samples],
+            "iteration": [iteration] * len(samples),
+            "weights": [weights] * len(samples),
+            "messages": [_as_json(s.messages) for s in samples],
+            "num_tokens": [s.num_written for s in samples],
+            "reward": [s.reward for s in samples],
+            "advantage": [s.advantage for s in samples],
+        }
+    )
+
+
+def _as_json(messages: Sequence[Message]) -> str:
+    return "[" + ",".join(message.model_dump_json() for message in messages) + "]"
