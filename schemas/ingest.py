@@ -24,7 +24,7 @@ class IngestConfig(Config):
     num_tool_specs: int = Field(800, ge=0)
     """JSON function specifications read off the standard library's signatures."""
     num_math: int = Field(9000, ge=0)
-    """Generated problems with worked answers, dealt evenly to the generators."""
+    """Generated problems: half reasoning-gym's with answers, half arithmetic worked out."""
     web_folders: tuple[str, ...] = (
         "/usr/share/doc/python3.11/html",
         "{prefix}/share/debian/usr/share/doc/python3.11/html",

@@ -1,0 +1,88 @@
+"""Sample, read and write documents, shard by shard."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import polars as pl
+
+from k2core.ingest.source import Item, Source, SourceError
+from k2core.store import Draft, Workspace
+from schemas.corpus import Document
+from schemas.ingest import IngestConfig
+
+
+def collect_documents(
+    config: IngestConfig, sources: Sequence[Source], workspace: Workspace
+) -> Draft:
+    """Write `documents/*.parquet` and `sources.json`.
+
+    Raises:
+        SourceError: a source is missing, empty or unreadable.
+    """
+    chosen = [(source, choose_items(config, source)) for source in sources]
+    total = sum(len(items) for _, items in chosen)
+    digests: dict[str, list[str]] = {source.name: [] for source in sources}
+    num_bytes = dict.fromkeys(digests, 0)
+    rows = read_documents(chosen)
+    (workspace.out / "documents").mkdir()
+    done = 0
+    for number in range(-(-total // config.shard_documents)):
+        shard = list(islice(rows, config.shard_documents))
+        frame = Document.validate(pl.DataFrame(shard))
+        frame.write_parquet(workspace.out / "documents" / f"{number:05d}.parquet")
+        for row in shard:
+            digests[row["source"]].append(row["digest"])
+            num_bytes[row["source"]] += len(row["text"].encode())
+        done += len(shard)
+        workspace.report.progress(done, total, f"{done} documents")
+    about = {source.name: describe(source, digests[source.name]) for source in sources}
+    (workspace.out / "sources.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+    table = [{"source": n, **d, "bytes": num_bytes[n]} for n, d in about.items()]
+    workspace.report.table("Sources", table)
+    counts = {"documents": float(total), "bytes": float(sum(num_bytes.values()))}
+    return Draft(workspace.out, counts)
+
+
+def choose_items(config: IngestConfig, source: Source) -> list[Item]:
+    """A sample by the hash of seed and path: adding a document displaces at most one other."""
+    items = source.list_items(config)
+    if not items:
+        raise SourceError(f"{source.name} has no documents: reinstall {source.package}")
+
+    def draw(item: Item) -> bytes:
+        return hashlib.sha256(f"{config.seed}\0{source.name}\0{item.path}".encode()).digest()
+
+    return sorted(items, key=draw)[: source.num_wanted]
+
+
+def read_documents(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[dict[str, Any]]:
+    """Rows of `Document`."""
+    for source, items in chosen:
+        for item in items:
+            text = item.read()
+            name = f"{source.name}\0{item.path}".encode()
+            yield {
+                "doc_id": hashlib.sha256(name).hexdigest()[:16],
+                "source": source.name,
+                "path": item.path,
+                "domain": source.domain,
+                "format": source.format,
+                "license": source.license,
+                "digest": hashlib.sha256(text.encode()).hexdigest(),
+                "text": text,
+            }
+
+
+def describe(source: Source, digests: Sequence[str]) -> dict[str, Any]:
+    """What `sources.json` says of a source."""
+    return {
+        "domain": source.domain,
+        "license": source.license,
+        "package": source.package,
+        "version": source.version,
+        "documents": len(digests),
+        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+    }
