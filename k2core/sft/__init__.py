@@ -1,0 +1,5 @@
+"""Supervised finetuning: accepted trajectories to a tuned checkpoint."""
+
+from k2core.sft.stage import finetune
+
+__all__ = ["finetune"]

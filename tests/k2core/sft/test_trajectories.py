@@ -1,0 +1,77 @@
+"""Reading trajectories: bad sets and rows are named before any step."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from k2core.chat import SPECIAL_TOKENS, ChatCodec, EncodedDialogue
+from k2core.sft.trajectories import drop_long, read_dialogues
+from schemas.chat import Message, Problem, ToolCall
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["a"], trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return ChatCodec(folder)
+
+
+def _write(folder: Path, messages: list[Message]) -> Path:
+    problem = Problem(
+        problem_id="p", family="f", group="math", messages=tuple(messages[:1]), verifier="v"
+    )
+    row = {
+        "trajectory_id": "t",
+        "problem_id": "p",
+        "family": "f",
+        "group": "math",
+        "agent": "expert",
+        "problem": problem.model_dump_json(),
+        "messages": json.dumps([m.model_dump() for m in messages]),
+        "reward": 1.0,
+        "judge": "checker",
+        "reason": "",
+    }
+    (folder / "accepted").mkdir()
+    pl.DataFrame([row]).write_parquet(folder / "accepted" / "0.parquet")
+    return folder
+
+
+USER, SAID = Message(role="user", content="hi"), Message(role="assistant", content="yo")
+
+
+def test_a_dialogue_is_encoded_with_its_mask(tmp_path: Path, codec: ChatCodec) -> None:
+    (dialogue,) = read_dialogues(_write(tmp_path, [USER, SAID]), codec)
+    written = [i for i, m in zip(dialogue.ids, dialogue.loss_mask, strict=True) if m]
+    assert codec.decode(written) == "yo<|im_end|>"
+
+
+def test_a_row_that_breaks_the_template_is_named(tmp_path: Path, codec: ChatCodec) -> None:
+    call = ToolCall(id="functions.add:3", name="add", arguments="{}")
+    broken = Message(role="assistant", tool_calls=(call,))
+    with pytest.raises(ValueError, match=r"0\.parquet, row 0: message 1: id functions\.add:3"):
+        read_dialogues(_write(tmp_path, [USER, broken]), codec)
+
+
+def test_an_empty_set_is_named(tmp_path: Path, codec: ChatCodec) -> None:
+    with pytest.raises(ValueError, match="no parquet shards"):
+        read_dialogues(tmp_path, codec)
+
+
+def test_too_many_long_dialogues_are_an_error() -> None:
+    dialogues = [EncodedDialogue([1] * n, [1] * n) for n in (5, 5, 50)]
+    assert len(drop_long(dialogues, 20, 0.5)) == 2
+    with pytest.raises(ValueError, match="1 of 3 dialogues are longer"):
+        drop_long(dialogues, 20, 0.1)
