@@ -60,6 +60,8 @@ class Problem(Config):
     """The evaluation group of the K2 report, section 4."""
     messages: tuple[Message, ...]
     """System and first user message."""
+    follow_ups: tuple[str, ...] = ()
+    """What the simulated user says next, one each time that the assistant speaks without a call."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools that may be called."""
     environment: str = "none"

@@ -1,0 +1,106 @@
+"""A scripted expert: plays a family's script through the loop that models are put through."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from k2core.agents.dialogue import Dialogue
+from k2core.agents.session import Session
+from k2core.environments import Environment
+from k2core.problems.family import Act, Call, Posed, Say, Script
+from schemas.chat import Message, Problem, ToolCall
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Habits(NamedTuple):
+    """How an expert acts, where there is a choice."""
+
+    shortcut: bool = False
+    """Takes the second, shorter way where the family has one."""
+    slips: bool = False
+    """Gets the first call wrong, reads the error, and makes it right."""
+    fails: bool = False
+    """Ends with a wrong answer."""
+
+
+def play_expert(
+    posed: Posed,
+    act: Callable[..., Script],
+    habits: Habits,
+    rng: random.Random,
+    environment: Environment | None = None,
+) -> Dialogue:
+    """Play one dialogue.
+
+    Args:
+        posed: the problem, with the content that only an expert knows.
+        act: makes the script, e.g. `FAMILIES[name].act`.
+        habits: what this dialogue is to show.
+        rng: draws the slips and the wrong answers.
+        environment: executes the calls; by default a fresh simulator.
+    """
+    problem = posed.problem
+    session = Session(problem, environment)
+    script = act(posed, shortcut=habits.shortcut)
+    pending: Act | None = next(script)
+    slip = habits.slips
+    while pending is not None and session.stop_reason is None:
+        said = pending
+        if habits.fails and _fails_here(pending, session):
+            said = wrong_answer(problem, rng)
+        elif slip and isinstance(pending, Call):
+            said, slip = slip_of(pending, problem, rng), False
+        answers = session.reply(_message(said, session.num_calls))
+        if session.stop_reason is None and said is pending:
+            pending = script.send(answers[0].content)
+    script.close()
+    return Dialogue(
+        problem,
+        tuple(session.messages),
+        (),
+        session.state,
+        session.stop_reason or "answered",
+        session.num_calls,
+        "expert",
+    )
+
+
+def slip_of(call: Call, problem: Problem, rng: random.Random) -> Call:
+    """The call with a wrong tool name or a wrong argument name: an error that changes nothing."""
+    if rng.random() < 0.5:
+        known = {tool.name for tool in problem.tools}
+        name = next(n for n in (f"{call.name}s", f"{call.name}_it") if n not in known)
+        return Call(name, call.arguments)
+    first, *rest = call.arguments
+    letter = rng.choice([c for c in _LETTERS if c not in call.arguments])
+    renamed = {letter: call.arguments[first]} | {k: call.arguments[k] for k in rest}
+    return Call(call.name, renamed)
+
+
+def wrong_answer(problem: Problem, rng: random.Random) -> Say:
+    """An answer that is not the expected one."""
+    answer = problem.expected.get("answer")
+    number = str(answer)
+    if number.isdigit():
+        return Say(str(int(number) + rng.choice((1, 2, 10, 100))))
+    return Say("Done." if problem.verifier == "final_state" else "I do not know.")
+
+
+def _fails_here(act: Act, session: Session) -> bool:
+    """At the final answer; where the state is what counts, already at the first call."""
+    if isinstance(act, Call):
+        return session.problem.verifier == "final_state"
+    return session.goal_is_told
+
+
+def _message(act: Act, next_index: int) -> Message:
+    if isinstance(act, Say):
+        return Message(role="assistant", content=act.text)
+    call = ToolCall(
+        id=f"functions.{act.name}:{next_index}",
+        name=act.name,
+        arguments=json.dumps(act.arguments, separators=(",", ":"), ensure_ascii=False),
+    )
+    return Message(role="assistant", tool_calls=(call,))

@@ -1,0 +1,143 @@
+"""Rollouts: many dialogues side by side over one engine, a turn of each at a time."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from k2core.agents.dialogue import Dialogue, Segment
+from k2core.agents.session import Session
+from k2core.chat import ToolCallSyntaxError, parse_assistant
+from k2core.engines.protocol import Completion, Engine, Sampling
+from schemas.chat import Message, Problem, ToolSpec
+
+
+class Codec(Protocol):
+    """What a rollout needs of `k2core.chat.ChatCodec`."""
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """Where an assistant's turn ends."""
+
+    def encode_prompt(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
+    ) -> list[int]:
+        """Messages as ids, with the header after which the assistant writes."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Ids to text, special tokens included."""
+
+
+def rollout(
+    problems: Sequence[Problem],
+    engine: Engine,
+    codec: Codec,
+    *,
+    seeds: Sequence[int],
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    max_context: int = 1024,
+    on_turn: Callable[[int, int], None] | None = None,
+) -> list[Dialogue]:
+    """Play each problem to its end; order is kept.
+
+    A dialogue ends with an answer, at the problem's limit of turns, when its budget of tokens over
+    all assistant messages is spent (K2 section 3.2.3), or where the model breaks the call format.
+
+    Args:
+        problems: what is asked; one that is sampled K times stands K times in the list.
+        engine: any engine; only its current weights are used.
+        codec: turns messages to tokens; new messages are appended to what was sampled, never
+            tokenized again with it.
+        seeds: one a problem; a turn's sampling seed is drawn from it.
+        temperature: of the sampling; 0 is greedy.
+        top_p: of the sampling.
+        max_context: most tokens that the engine can hold, prompt and answer together.
+        on_turn: told after each round how many dialogues have ended, and how many there are.
+    """
+    runs = [_Run(p, s, codec, max_context) for p, s in zip(problems, seeds, strict=True)]
+    weights = engine.weights
+    while active := [run for run in runs if run.session.stop_reason is None]:
+        prompts = [run.token_ids for run in active]
+        sampling = [run.next_sampling(temperature, top_p) for run in active]
+        for run, completion in zip(active, engine.generate(prompts, sampling), strict=True):
+            run.take(completion)
+        if on_turn:
+            on_turn(sum(run.session.stop_reason is not None for run in runs), len(runs))
+    return [run.finish(weights) for run in runs]
+
+
+class _Run:
+    """One dialogue while it is played."""
+
+    def __init__(self, problem: Problem, seed: int, codec: Codec, max_context: int) -> None:
+        self.session = Session(problem)
+        prompt = codec.encode_prompt(problem.messages, problem.tools)
+        self.token_ids = prompt
+        self._segments = [Segment(list(prompt), None)]
+        self._codec = codec
+        self._seed = seed
+        self._max_context = max_context
+        self._budget = problem.max_tokens
+        if len(prompt) >= max_context:
+            raise ValueError(
+                f"{problem.problem_id}: its prompt has {len(prompt)} tokens, the context only "
+                f"{max_context}: shorten it or raise max_context"
+            )
+
+    def next_sampling(self, temperature: float, top_p: float) -> Sampling:
+        """How to sample the next turn, within the budget and the context."""
+        turn = hashlib.sha256(f"{self._seed}/{len(self._segments)}".encode()).digest()
+        return Sampling(
+            max_tokens=min(self._budget, self._max_context - len(self.token_ids)),
+            temperature=temperature,
+            top_p=top_p,
+            seed=int.from_bytes(turn[:4], "big"),
+            stop_token_ids=self._codec.stop_token_ids,
+        )
+
+    def take(self, completion: Completion) -> None:
+        """Append a turn, execute its calls, append what they return."""
+        ids = list(completion.token_ids)
+        self.token_ids = self.token_ids + ids
+        self._segments.append(Segment(ids, list(completion.logprobs)))
+        self._budget -= len(ids)
+        closed = bool(ids) and ids[-1] in self._codec.stop_token_ids
+        text = self._codec.decode(ids[:-1] if closed else ids)
+        raw = Message(role="assistant", content=text)
+        if not closed:
+            full = len(self.token_ids) >= self._max_context and self._budget > 0
+            self.session.cut_off(raw, "context" if full else "token_budget")
+            return
+        try:
+            message = parse_assistant(text, self.session.num_calls)
+        except ToolCallSyntaxError:
+            self.session.cut_off(raw, "malformed")
+            return
+        answers = self.session.reply(message)
+        if self.session.stop_reason is None:
+            self._continue(answers)
+
+    def _continue(self, answers: Sequence[Message]) -> None:
+        prompt = self._codec.encode_prompt(answers)
+        if self._budget <= 0:
+            self.session.stop_reason = "token_budget"
+        elif len(self.token_ids) + len(prompt) >= self._max_context:
+            self.session.stop_reason = "context"
+        else:
+            self.token_ids = self.token_ids + prompt
+            self._segments.append(Segment(prompt, None))
+
+    def finish(self, weights: str) -> Dialogue:
+        """What came of it."""
+        session = self.session
+        if session.stop_reason is None:
+            raise RuntimeError(f"{session.problem.problem_id} has not ended")
+        return Dialogue(
+            session.problem,
+            tuple(session.messages),
+            tuple(self._segments),
+            session.state,
+            session.stop_reason,
+            session.num_calls,
+            weights,
+        )

@@ -1,0 +1,24 @@
+"""Stateful tool simulators: seeded sessions that execute calls and fail at controlled rates."""
+
+from k2core.environments.operations import find_closest
+from k2core.environments.registry import ENVIRONMENTS, open_environment
+from k2core.environments.simulator import (
+    Environment,
+    Operation,
+    Simulator,
+    ToolFailedError,
+    execute_call,
+    result_text,
+)
+
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "Operation",
+    "Simulator",
+    "ToolFailedError",
+    "execute_call",
+    "find_closest",
+    "open_environment",
+    "result_text",
+]

@@ -1,0 +1,78 @@
+"""Semantics of the simulated tools: a calculator, records with close matches, a ledger."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from k2core.environments.simulator import Operation, ToolFailedError
+
+_MAX_NUMBER = 10**9
+
+
+def add(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+    """Sum of two integers."""
+    return _integer(a) + _integer(b)
+
+
+def multiply(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+    """Product of two integers."""
+    return _integer(a) * _integer(b)
+
+
+def larger(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+    """The larger of two integers."""
+    return max(_integer(a), _integer(b))
+
+
+def read(data: Any, key: JsonValue, *, table: str) -> JsonValue:
+    """A record's value; an unknown key is answered with the closest known one, if any is close."""
+    records: Mapping[str, JsonValue] = data[table]
+    return records[_known(records, key)]
+
+
+def read_balance(data: Any, owner: JsonValue) -> JsonValue:
+    """What an owner has."""
+    balance: JsonValue = data[_known(data, owner)]
+    return balance
+
+
+def move(data: Any, source: JsonValue, target: JsonValue, amount: JsonValue) -> JsonValue:
+    """Move an amount from one owner to another."""
+    giver, taker, number = _known(data, source), _known(data, target), _integer(amount)
+    if giver == taker:
+        raise ToolFailedError(f"{giver} cannot give to {taker}")
+    if number <= 0:
+        raise ToolFailedError("amount must be above 0")
+    if data[giver] < number:
+        raise ToolFailedError(f"{giver} has only {data[giver]}")
+    data[giver] -= number
+    data[taker] += number
+    return "ok"
+
+
+def find_closest(records: Mapping[str, JsonValue], text: str) -> str | None:
+    """The known key that is most like the text, if any is."""
+    close = difflib.get_close_matches(text, list(records), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+CALCULATOR: Mapping[str, Operation] = {"add": add, "multiply": multiply, "larger": larger}
+RECORDS: Mapping[str, Operation] = {"read": read}
+LEDGER: Mapping[str, Operation] = {"read_balance": read_balance, "move": move}
+
+
+def _integer(value: JsonValue) -> int:
+    if type(value) is not int or abs(value) > _MAX_NUMBER:
+        raise ToolFailedError(f"not an integer: {str(value)[:20]}")
+    return value
+
+
+def _known(records: Mapping[str, JsonValue], key: JsonValue) -> str:
+    if isinstance(key, str) and key in records:
+        return key
+    text = str(key)[:20]
+    close = find_closest(records, text)
+    suggestion: dict[str, JsonValue] = {"did_you_mean": close} if close else {}
+    raise ToolFailedError(f"unknown {text}", **suggestion)

@@ -1,0 +1,30 @@
+"""Environments by name, as `Problem.environment` gives it."""
+
+from collections.abc import Callable
+from functools import partial
+
+from k2core.environments.operations import CALCULATOR, LEDGER, RECORDS
+from k2core.environments.simulator import Environment, Simulator
+from schemas.chat import Problem
+
+ENVIRONMENTS: dict[str, Callable[[Problem], Environment]] = {
+    "none": partial(Simulator, {}),
+    "calculator": partial(Simulator, CALCULATOR),
+    "records": partial(Simulator, RECORDS),
+    "ledger": partial(Simulator, LEDGER),
+}
+"""What opens a session; `none` answers every call with `unknown tool`."""
+
+
+def open_environment(problem: Problem) -> Environment:
+    """A fresh session for the problem.
+
+    Raises:
+        KeyError: no environment has that name; the message lists them.
+    """
+    if problem.environment not in ENVIRONMENTS:
+        raise KeyError(
+            f"{problem.problem_id}: no environment {problem.environment!r}; "
+            f"there are {', '.join(ENVIRONMENTS)}"
+        )
+    return ENVIRONMENTS[problem.environment](problem)

@@ -1,0 +1,29 @@
+"""Families of verifiable problems, and their training and held-out splits."""
+
+from k2core.problems.family import Act, Call, Content, Family, Posed, Say, Script
+from k2core.problems.registry import FAMILIES
+from k2core.problems.splits import (
+    TooFewContentsError,
+    held_out_problems,
+    is_held_out,
+    pose_training,
+    training_problem,
+    training_problems,
+)
+
+__all__ = [
+    "FAMILIES",
+    "Act",
+    "Call",
+    "Content",
+    "Family",
+    "Posed",
+    "Say",
+    "Script",
+    "TooFewContentsError",
+    "held_out_problems",
+    "is_held_out",
+    "pose_training",
+    "training_problem",
+    "training_problems",
+]
