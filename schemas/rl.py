@@ -13,6 +13,8 @@ class RlConfig(Config):
 
     num_iterations: int = Field(20, ge=1)
     """Rounds of sampling, updating the policy, and serving the new weights."""
+    num_problems: int = Field(1024, ge=1)
+    """Training problems to choose from: the first of the training split."""
     problems_per_iteration: int = Field(24, ge=1)
     """Problems an iteration, from the training split."""
     samples_per_problem: int = Field(8, ge=2)
@@ -55,6 +57,11 @@ class RlConfig(Config):
                 f"updates_per_iteration={self.updates_per_iteration} exceeds "
                 f"problems_per_iteration={self.problems_per_iteration}: a problem's samples stay "
                 "in one update"
+            )
+        if self.problems_per_iteration > self.num_problems:
+            raise ValueError(
+                f"problems_per_iteration={self.problems_per_iteration} exceeds num_problems="
+                f"{self.num_problems}: an iteration's problems are all different"
             )
         for family, budget in self.token_budgets.items():
             if budget < 1:

@@ -1,0 +1,237 @@
+"""The iterations with a toy policy: they improve it, resume exactly, and check every receipt."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+from k2core.chat import EncodedDialogue
+from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
+from k2core.model.digest import tensors_digest
+from k2core.reporting import Silent
+from k2core.rewards import Outcome, Verdict, verify
+from k2core.rl.history import History
+from k2core.rl.loop import Practice, run_iterations
+from k2core.rl.samples import Sample
+from k2core.store import Store, Workspace
+from schemas.chat import Message, Problem
+from schemas.rl import RlConfig
+
+NUM_ANSWERS = 4
+POOL = [
+    Problem(
+        problem_id=f"{family}/train/{number}",
+        family=family,
+        group="math",
+        messages=(Message(role="user", content=str(number)),),
+        verifier="integer_answer",
+        expected={"answer": number % NUM_ANSWERS},
+    )
+    for number, family in enumerate(["even", "odd"] * 4)
+]
+CONFIG = RlConfig(
+    num_iterations=9,
+    num_problems=8,
+    problems_per_iteration=6,
+    samples_per_problem=8,
+    tau=0.05,
+    ptx_weight=0.0,
+)
+
+
+class ToyLearner:
+    """A table: the first token of a row is the question, the second the answer."""
+
+    def __init__(self) -> None:
+        self.table = torch.zeros(NUM_ANSWERS, NUM_ANSWERS, requires_grad=True)
+
+    def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+        batch = batch._replace(totals=Totals(float(batch.loss_mask.sum()), len(batch.tokens)))
+        value = objective(self._logprobs(batch), batch)
+        (gradient,) = torch.autograd.grad(value.loss, self.table)
+        if not torch.isfinite(gradient).all():
+            raise NonFiniteError("gradient norm nan")
+        self.table = (self.table - 60.0 * gradient).detach().requires_grad_()
+        metrics = dict(value.metrics)
+        return StepStats(float(value.loss.detach()), 0.0, [1.0], [], 0, metrics)
+
+    def logprobs(self, batch: Batch) -> Tensor:
+        return self._logprobs(batch).detach()
+
+    def export_weights(self) -> dict[str, Tensor]:
+        return {"table": self.table.detach().clone()}
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        torch.save(self.table, folder / "table.pt")
+
+    def load(self, folder: Path) -> None:
+        self.table = torch.load(folder / "table.pt").detach().requires_grad_()
+
+    def _logprobs(self, batch: Batch) -> Tensor:
+        return self.table.log_softmax(-1)[batch.tokens].gather(2, batch.labels[..., None])[..., 0]
+
+
+@dataclass
+class ToyEngine:
+    """Serves the table."""
+
+    tensors: dict[str, Tensor] = field(default_factory=lambda: {"table": torch.zeros(4, 4)})
+    lies: bool = False
+    calls: int = 0
+    fail_at: int = 10**9
+
+    @property
+    def weights(self) -> str:
+        return tensors_digest(self.tensors)
+
+    def update_weights(self, tensors: Mapping[str, Tensor]) -> str:
+        self.tensors = dict(tensors)
+        return "sha256:" + "0" * 64 if self.lies else self.weights
+
+    def play(
+        self, problems: Sequence[Problem], seeds: Sequence[int], temperature: float
+    ) -> list[Sample]:
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        samples = []
+        for problem, seed in zip(problems, seeds, strict=True):
+            question = int(problem.messages[0].content) % NUM_ANSWERS
+            logprobs = self.tensors["table"][question].log_softmax(-1)
+            weights = (logprobs / temperature).softmax(-1).tolist()
+            answer = random.Random(seed).choices(range(NUM_ANSWERS), weights)[0]
+            messages = (*problem.messages, Message(role="assistant", content=str(answer)))
+            ids, written = [question, answer], [0, 1]
+            old = [0.0, float(logprobs[answer])]
+            samples.append(Sample(problem, messages, ids, written, old, over_budget=False))
+        return samples
+
+
+def judge(samples: Sequence[Sample]) -> list[Verdict]:
+    return [verify(s.problem, Outcome(s.messages)) for s in samples]
+
+
+def practice(engine: ToyEngine, config: RlConfig = CONFIG, ranks: int = 1) -> Practice:
+    learner = ToyLearner()
+    return Practice(config, POOL, [], learner, engine, engine.play, judge, 0, ranks)
+
+
+def workspace(root: Path) -> Workspace:
+    folders = root / "out", root / "scratch"
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(Store(root / "store"), *folders, Silent())
+
+
+def test_reward_rises_and_gap_to_the_engine_is_nothing(tmp_path: Path) -> None:
+    history = run_iterations(practice(ToyEngine()), workspace(tmp_path))
+    first, last = history.iterations[0], history.iterations[-1]
+    assert first.reward < 0.5 < 0.8 < last.reward
+    assert first.temperature == 1.0
+    assert last.temperature == CONFIG.final_temperature
+    assert last.lr == pytest.approx(CONFIG.optim.lr * CONFIG.final_lr_frac)
+    assert all(i.parity < 1e-6 for i in history.iterations)
+    assert set(first.rewards) == {"even", "odd"}
+    assert first.length == 1.0
+
+
+def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    whole = run_iterations(practice(ToyEngine()), workspace(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_iterations(practice(ToyEngine(fail_at=4)), workspace(tmp_path / "killed"))
+    (tmp_path / "killed/scratch/iterations/aside").mkdir()  # torn in the middle of a save
+    resumed = ToyEngine()
+    assert run_iterations(practice(resumed), workspace(tmp_path / "killed")) == whole
+    assert resumed.calls == 6
+    files = sorted((tmp_path / "whole/scratch/iterations").glob("*/rollouts.parquet"))
+    assert len(files) == CONFIG.num_iterations
+    for path in files:
+        other = tmp_path / "killed/scratch/iterations" / path.parent.name / path.name
+        assert path.read_bytes() == other.read_bytes()
+
+
+def test_rollouts_name_the_weights_that_served_them(tmp_path: Path) -> None:
+    run_iterations(practice(ToyEngine()), workspace(tmp_path))
+    tables = [
+        pl.read_parquet(path)
+        for path in sorted((tmp_path / "scratch/iterations").glob("*/rollouts.parquet"))
+    ]
+    digests = [table["weights"].unique().to_list() for table in tables]
+    assert digests[0] == [tensors_digest({"table": torch.zeros(4, 4)})]
+    assert len({digest for (digest,) in digests}) == CONFIG.num_iterations
+    assert pl.concat(tables)["rollout_id"].is_unique().all()
+    assert (
+        tables[0].group_by("problem_id").agg(pl.col("advantage").sum())["advantage"].abs().max()
+        < 1e-9
+    )
+
+
+def test_a_false_receipt_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="the engine serves sha256:0000"):
+        run_iterations(practice(ToyEngine(lies=True)), workspace(tmp_path))
+
+
+def test_old_logprobs_by_the_trainer_and_several_updates(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"old_logprobs": "trainer", "updates_per_iteration": 2})
+    engine, ours = practice(ToyEngine(), config), workspace(tmp_path / "a")
+    history = run_iterations(engine, ours)
+    assert history.iterations[-1].reward > 0.8
+    assert all(i.parity < 1e-6 for i in history.iterations)
+    assert any(i.updates.get("kl", 0.0) > 0 for i in history.iterations)
+
+
+def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watching(ToyLearner):
+        def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+            seen.append(int((batch.extra["text_share"] > 0).sum()))
+            return super().step(batch, lr, objective)
+
+    config = CONFIG.model_copy(update={"ptx_weight": 0.1, "ptx_dialogues": 2, "num_iterations": 1})
+    engine = ToyEngine()
+    texts = [EncodedDialogue([0, 0], [0, 1])] * 3
+    run_iterations(
+        Practice(config, POOL, texts, Watching(), engine, engine.play, judge, 0, 2),
+        workspace(tmp_path),
+    )
+    assert seen == [2]
+
+
+def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
+    class Broken(ToyLearner):
+        def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+            raise NonFiniteError("loss nan, gradient norm nan")
+
+    engine = ToyEngine()
+    broken = Practice(CONFIG, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
+    with pytest.raises(
+        FloatingPointError, match=r"iteration 1 of 9: loss nan.*lower rl\.optim\.lr"
+    ):
+        run_iterations(broken, workspace(tmp_path))
+
+
+def test_figures_are_drawn_even_where_a_family_misses_an_iteration() -> None:
+    from k2core.rl.history import Iteration, draw_length, draw_rewards
+
+    plain = {
+        "reward": 0.5,
+        "pass_rate": 0.5,
+        "length": 3,
+        "over_budget_frac": 0,
+        "learnable_frac": 1,
+        "temperature": 1,
+        "lr": 1e-3,
+    }
+    history = History()
+    for families in ({"a": 0.5}, {"b": 0.25}):
+        history = history.add(Iteration.model_validate({"rewards": families, **plain}))
+    axes = draw_rewards(history).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["a", "b", "all"]
+    assert len(draw_length(history).axes) == 2
