@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from k2core.optim.schedule import learning_rate
 from k2core.store import Workspace
 from k2core.training.curves import draw_loss, draw_max_logits
-from k2core.training.history import ClippedHead, History
+from k2core.training.history import History
 from schemas.optim import OptimConfig, Schedule
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
                 "Lower optim.lr, or look at these samples; the last sound state is kept in "
                 f"{states}"
             ) from error
-        history = _extend(history, stats)
+        history.add(stats)
         speed = stats.tokens / (time.perf_counter() - start)
         report.metrics(index + 1, _curves(stats, lr, speed))
         note = f"step {index + 1}/{total} loss {stats.loss:.2f} {speed / 1000:.1f}k tok/s"
@@ -72,20 +72,8 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
     report.plot("Loss", draw_loss(history))
     report.plot("Largest attention logits", draw_max_logits(history, plan.optim.qk_clip_tau))
     if history.clips:
-        report.table("First QK-Clip events", [clip.model_dump() for clip in history.clips[:50]])
+        report.table("First QK-Clip events", history.clips[:50])
     return history
-
-
-def _extend(history: History, stats: "StepStats") -> History:
-    step = history.num_steps + 1
-    clips = [ClippedHead(step=step, **event._asdict()) for event in stats.clips]
-    return History.model_construct(
-        losses=[*history.losses, stats.loss],
-        grad_norms=[*history.grad_norms, stats.grad_norm],
-        max_logits=[*history.max_logits, stats.max_logits],
-        clips=[*history.clips, *clips],
-        tokens=history.tokens + stats.tokens,
-    )
 
 
 def _curves(stats: "StepStats", lr: float, speed: float) -> dict[str, float]:

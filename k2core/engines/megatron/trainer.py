@@ -96,7 +96,7 @@ class Trainer:
         for part in self._micro_batches(batch):
             share = objective(self._forward(part), part)
             MoEAuxLossAutoScaler.set_loss_scale(torch.tensor(1.0 / rows, device=self.device))
-            share.loss.backward()  # type: ignore[no-untyped-call]
+            share.loss.backward()
             loss += float(share.loss.detach())
             for name, value in share.metrics.items():
                 metrics[name] = metrics.get(name, 0.0) + float(value)
