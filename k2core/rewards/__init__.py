@@ -1,7 +1,18 @@
 """Verifiable rewards: a problem's own checker holds an outcome against what was expected."""
 
+from k2core.rewards.dialogues import MALFORMED, judge_dialogue, judge_dialogues
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
 from k2core.rewards.verifiable import VERIFIERS, extract_code, verify
 from k2core.sandbox import Verdict
 
-__all__ = ["OVER_BUDGET", "VERIFIERS", "Outcome", "Verdict", "extract_code", "verify"]
+__all__ = [
+    "MALFORMED",
+    "OVER_BUDGET",
+    "VERIFIERS",
+    "Outcome",
+    "Verdict",
+    "extract_code",
+    "judge_dialogue",
+    "judge_dialogues",
+    "verify",
+]

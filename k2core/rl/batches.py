@@ -26,7 +26,10 @@ class Row(NamedTuple):
 def policy_rows(samples: Sequence[Sample]) -> list[Row]:
     """Each sample counts 1 / samples."""
     share = 1.0 / max(1, len(samples))
-    return [Row(s.ids, s.written, s.logprobs, s.advantage, share, 0.0) for s in samples]
+    return [
+        Row(d.token_ids, d.policy_mask, d.logprobs, advantage, share, 0.0)
+        for d, advantage in ((s.dialogue, s.advantage) for s in samples)
+    ]
 
 
 def text_rows(dialogues: "Sequence[EncodedDialogue]", weight: float) -> list[Row]:

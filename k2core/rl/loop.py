@@ -41,10 +41,6 @@ class Learner(Saves, Protocol):
 class Served(Protocol):
     """What samples: an engine."""
 
-    @property
-    def weights(self) -> str:
-        """Digest of the served weights."""
-
     def update_weights(self, tensors: "Mapping[str, Tensor]") -> str:
         """Serve these from now on."""
 
@@ -86,7 +82,6 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         rng = random.Random(f"{config.seed}/{index}")  # its own: resuming needs no other state
         temperature = _between(config.temperature, config.final_temperature, index, config)
         lr = config.optim.lr * _between(1.0, config.final_lr_frac, index, config)
-        weights = practice.served.weights
         samples = _sample(practice, seen, temperature, rng)
         seen = _count(seen, samples, config.samples_per_problem)
         try:
@@ -97,7 +92,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             ) from error
         history = history.add(iteration)
         _serve(practice)
-        rows = rollout_table(samples, index, weights)
+        rows = rollout_table(samples, index)
         states.save(practice.learner, Progress(history, seen), rows)
         report.metrics(index + 1, iteration.curves())
         report.progress(

@@ -4,31 +4,23 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from k2core.agents import Dialogue
 from k2core.rewards import OVER_BUDGET, Verdict
-from schemas.chat import Message, Problem
+from schemas.chat import Problem
 
 
 class Sample(NamedTuple):
-    """One dialogue of the policy with a problem's environment."""
+    """One dialogue of the policy, and what it earned."""
 
-    problem: Problem
-    messages: tuple[Message, ...]
-    """The whole dialogue."""
-    ids: list[int]
-    """Every token, as the engine read and wrote it."""
-    written: list[int]
-    """1 where the policy wrote the token, its end-of-turn tokens included."""
-    logprobs: list[float]
-    """log pi_old of each token that the policy wrote; 0 elsewhere."""
-    over_budget: bool
+    dialogue: Dialogue
     reward: float = 0.0
     advantage: float = 0.0
     passed: bool = False
 
     @property
-    def num_written(self) -> int:
-        """Tokens that the policy wrote."""
-        return sum(self.written)
+    def problem(self) -> Problem:
+        """What was asked."""
+        return self.dialogue.problem
 
 
 def score(

@@ -71,7 +71,7 @@ class States:
         return sorted(self._root.glob("iteration-*"))
 
 
-def rollout_table(samples: Sequence[Sample], iteration: int, weights: str) -> pl.DataFrame:
+def rollout_table(samples: Sequence[Sample], iteration: int) -> pl.DataFrame:
     """An iteration's samples as rows, each with the digest of the weights that served it."""
     return pl.DataFrame(
         {
@@ -79,9 +79,9 @@ def rollout_table(samples: Sequence[Sample], iteration: int, weights: str) -> pl
             "problem_id": [s.problem.problem_id for s in samples],
             "family": [s.problem.family for s in samples],
             "iteration": [iteration] * len(samples),
-            "weights": [weights] * len(samples),
-            "messages": [_as_json(s.messages) for s in samples],
-            "num_tokens": [s.num_written for s in samples],
+            "weights": [s.dialogue.weights for s in samples],
+            "messages": [_as_json(s.dialogue.messages) for s in samples],
+            "num_tokens": [s.dialogue.num_tokens for s in samples],
             "reward": [s.reward for s in samples],
             "advantage": [s.advantage for s in samples],
         }

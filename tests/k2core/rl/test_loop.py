@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
 from k2core.model.digest import tensors_digest
@@ -107,14 +108,16 @@ class ToyEngine:
             weights = (logprobs / temperature).softmax(-1).tolist()
             answer = random.Random(seed).choices(range(NUM_ANSWERS), weights)[0]
             messages = (*problem.messages, Message(role="assistant", content=str(answer)))
-            ids, written = [question, answer], [0, 1]
-            old = [0.0, float(logprobs[answer])]
-            samples.append(Sample(problem, messages, ids, written, old, over_budget=False))
+            written = Segment([answer], [float(logprobs[answer])])
+            segments = (Segment([question], None), written)
+            samples.append(
+                Sample(Dialogue(problem, messages, segments, {}, "answered", 0, self.weights))
+            )
         return samples
 
 
 def judge(samples: Sequence[Sample]) -> list[Verdict]:
-    return [verify(s.problem, Outcome(s.messages)) for s in samples]
+    return [verify(s.problem, Outcome(s.dialogue.messages)) for s in samples]
 
 
 def practice(engine: ToyEngine, config: RlConfig = CONFIG, ranks: int = 1) -> Practice:

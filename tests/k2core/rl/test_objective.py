@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
 from k2core.rl.batches import build_batch, policy_rows, text_rows
 from k2core.rl.objective import (
@@ -26,7 +27,9 @@ PROBLEM = Problem(
 
 
 def sample(ids: list[int], written: list[int], old: list[float], advantage: float) -> Sample:
-    return Sample(PROBLEM, (), ids, written, old, over_budget=False, advantage=advantage)
+    segments = [Segment([i], [p] if w else None) for i, w, p in zip(ids, written, old, strict=True)]
+    said = Dialogue(PROBLEM, (), tuple(segments), {}, "answered", 0, "sha256:0")
+    return Sample(said, advantage=advantage)
 
 
 def test_advantages_by_hand() -> None:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k2core.agents import Dialogue, Segment
 from k2core.rewards import OVER_BUDGET, Verdict
 from k2core.rl.batches import build_batch, policy_rows
 from k2core.rl.priority import Successes, choose_problems
@@ -27,7 +28,8 @@ def problem(number: int, family: str = "f") -> Problem:
 
 def sample(number: int = 0, length: int = 3) -> Sample:
     ids = list(range(1, length + 1))
-    return Sample(problem(number), (), ids, [0, *[1] * (length - 1)], [-0.5] * length, False)
+    segments = (Segment(ids[:1], None), Segment(ids[1:], [-0.5] * (length - 1)))
+    return Sample(Dialogue(problem(number), (), segments, {}, "answered", 0, "sha256:0"))
 
 
 def test_score_by_hand() -> None:

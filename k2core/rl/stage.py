@@ -1,0 +1,167 @@
+"""The stage: from a tuned checkpoint to a policy that earns more, and the log of its rollouts."""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from k2core.chat import ChatCodec
+from k2core.model.hf import load_shape, save_checkpoint
+from k2core.problems import training_problem
+from k2core.rewards import Verdict, judge_dialogues
+from k2core.rl.history import History
+from k2core.rl.loop import Practice, run_iterations
+from k2core.rl.samples import Sample
+from k2core.rl.state import States
+from k2core.rl.texts import read_texts
+from k2core.sandbox import Sandbox
+from k2core.store import Draft, Workspace
+from schemas.artifacts import Checkpoint, TrajectorySet
+from schemas.chat import Problem
+from schemas.placement import Placement
+from schemas.problems import ProblemsConfig
+from schemas.rl import RlConfig
+
+if TYPE_CHECKING:
+    from k2core.engines.protocol import Engine
+
+
+class PolicyDrafts(NamedTuple):
+    """What the stage makes."""
+
+    policy: Draft
+    rollouts: Draft
+
+
+def train_policy(
+    config: RlConfig,
+    problems: ProblemsConfig,
+    sft: Checkpoint,
+    trajectories: TrajectorySet,
+    placement: Placement,
+    workspace: Workspace,
+) -> PolicyDrafts:
+    """Improve a policy on verifiable rewards; a killed run resumes at its iteration.
+
+    Raises:
+        SandboxUnavailableError: no isolation works here; before any other work.
+        FloatingPointError: the loss is not finite; names the iteration.
+    """
+    from k2core.engines.megatron.ranks import TrainerGroup
+    from k2core.engines.ray import serve
+
+    start = workspace.open(sft)
+    codec, shape = ChatCodec(start), load_shape(start)
+    context = shape.max_position_embeddings
+    pool = practice_problems(config, problems)
+    texts = []
+    if config.ptx_weight:
+        texts = read_texts(workspace.open(trajectories), codec, context)
+    with (
+        Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
+        TrainerGroup(
+            shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
+        ) as trainer,
+        serve(
+            start,
+            num_engines=placement.num_ranks,
+            max_model_len=context,
+            max_num_seqs=config.max_num_seqs,
+        ) as engine,
+    ):
+        practice = Practice(
+            config,
+            pool,
+            texts,
+            trainer,
+            engine,
+            partial(play, engine=engine, codec=codec, max_context=context),
+            partial(judge, sandbox=sandbox),
+            codec.pad_id,
+            placement.num_ranks,
+        )
+        history = run_iterations(practice, workspace)
+        weights = trainer.export_weights()
+    training = {
+        "stage": "rl",
+        "config": config.model_dump(mode="json"),
+        "sft": sft.digest,
+        "trajectories": trajectories.digest,
+        "history": history.model_dump(mode="json"),
+    }
+    save_checkpoint(workspace.out / "policy", shape, weights, start, training)
+    return PolicyDrafts(
+        Draft(workspace.out / "policy", _count(history)), _collect_rollouts(config, workspace)
+    )
+
+
+def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Problem]:
+    """The first of the training split, each with its family's token budget.
+
+    Raises:
+        ValueError: a budget is of a family that is never asked.
+    """
+    strange = sorted(set(config.token_budgets) - set(problems.families))
+    if strange:
+        raise ValueError(
+            f"rl.token_budgets names {', '.join(strange)}; the families are "
+            f"{', '.join(problems.families)}"
+        )
+    pool = (training_problem(problems, index) for index in range(config.num_problems))
+    return [
+        p.model_copy(update={"max_tokens": config.token_budgets.get(p.family, p.max_tokens)})
+        for p in pool
+    ]
+
+
+def play(
+    problems: Sequence[Problem],
+    seeds: Sequence[int],
+    temperature: float,
+    *,
+    engine: "Engine",
+    codec: ChatCodec,
+    max_context: int,
+) -> list[Sample]:
+    """On-policy dialogues; the environments' simulators execute the calls."""
+    from k2core.agents import rollout
+
+    dialogues = rollout(
+        problems,
+        engine,
+        codec,
+        seeds=seeds,
+        temperature=temperature,
+        max_context=max_context,
+    )
+    return [Sample(dialogue) for dialogue in dialogues]
+
+
+def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[Verdict]:
+    """Verify every sample, code in the sandbox."""
+    return judge_dialogues([sample.dialogue for sample in samples], sandbox)
+
+
+def _collect_rollouts(config: RlConfig, workspace: Workspace) -> Draft:
+    folder = workspace.out / "rollouts"
+    (folder / "rollouts").mkdir(parents=True)
+    for path in States(workspace.scratch / "iterations").rollouts:
+        shutil.copyfile(path, folder / "rollouts" / f"{Path(path).parent.name}.parquet")
+    per_iteration = config.problems_per_iteration * config.samples_per_problem
+    counts: dict[str, float] = {
+        "iterations": config.num_iterations,
+        "rollouts": config.num_iterations * per_iteration,
+    }
+    return Draft(folder, counts)
+
+
+def _count(history: History) -> dict[str, float]:
+    first, last = history.iterations[0], history.iterations[-1]
+    return {
+        "iterations": len(history.iterations),
+        "reward_first": round(first.reward, 4),
+        "reward_last": round(last.reward, 4),
+        "length_last": round(last.length, 2),
+        "over_budget_frac_last": round(last.over_budget_frac, 4),
+    }
