@@ -9,7 +9,7 @@ from schemas.optim import OptimConfig, Schedule
 class PretrainConfig(Config):
     """MuonClip on packed text from random weights."""
 
-    optim: OptimConfig = OptimConfig()
+    optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer."""
     schedule: Schedule = Schedule(num_steps=240)
     """Learning rate over the steps; 240 steps of 32 x 256 tokens are 2 M tokens."""
