@@ -122,6 +122,11 @@ class TrainerGroup:
         """As `Trainer.logprobs`, for the global batch."""
         return torch.cat(self._call("logprobs", [(part,) for part in self._deal(batch)]))
 
+    def logits(self, tokens: Tensor) -> Tensor:
+        """As `Trainer.logits`, by rank 0 alone."""
+        found: Tensor = self._call("logits", [(tokens,)])[0]
+        return found
+
     def export_weights(self) -> dict[str, Tensor]:
         """As `Trainer.export_weights`, from rank 0: all ranks hold equal weights."""
         weights: dict[str, Tensor] = self._call("export_weights", [()])[0]

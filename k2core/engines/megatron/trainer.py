@@ -124,6 +124,16 @@ class Trainer:
         self.model.train()
         return out.masked_fill_(batch.segments.cpu() == PADDING, 0.0)
 
+    @torch.no_grad()
+    def logits(self, tokens: Tensor) -> Tensor:
+        """Next-token logits [B, S, V] of whole rows [B, S], on the CPU in fp32."""
+        positions = torch.arange(tokens.size(1), device=self.device).expand_as(tokens)
+        mask = segment_mask(torch.zeros_like(tokens, device=self.device))
+        self.model.eval()
+        found: Tensor = self.model(tokens.to(self.device), positions, mask)
+        self.model.train()
+        return found.float().cpu()
+
     def export_weights(self) -> dict[str, Tensor]:
         """All weights by Hugging Face names: on the CPU, fp32, contiguous copies."""
         state = {n: t for n, t in self.model.state_dict().items() if isinstance(t, Tensor)}

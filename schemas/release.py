@@ -1,0 +1,20 @@
+"""What is published, and how close its logits must be to the trainer's."""
+
+from pydantic import Field
+
+from schemas.base import Config
+
+
+class ReleaseConfig(Config):
+    """Base and policy weights with their card, licences, lineage and proof of parity."""
+
+    name: str = Field("k2-tiny", pattern=r"^[A-Za-z0-9._\-]+$")
+    """Name of the model in its card."""
+    license: str = "other"
+    """Licence of the weights, as the Hub spells it; the data's licences are in LICENSES.md."""
+    max_logit_difference: float = Field(1e-4, gt=0)
+    """Largest difference of transformers' and Megatron's logits, fp32; more fails the stage."""
+    num_parity_tokens: int = Field(256, ge=8)
+    """Held-out tokens on which logits are compared."""
+    num_greedy_tokens: int = Field(16, ge=1)
+    """Tokens that vLLM and transformers each continue greedily; they must be equal."""
