@@ -1,0 +1,23 @@
+"""`make bench`: run every measurement and print its table."""
+
+import importlib
+import pkgutil
+import sys
+
+import bench
+from bench.table import print_table
+
+
+def main(names: list[str]) -> None:
+    """Run the named measurements, by default all."""
+    found = [m.name for m in pkgutil.iter_modules(bench.__path__)]
+    known = [name for name in found if name not in {"__main__", "table"}]
+    if unknown := sorted(set(names) - set(known)):
+        raise SystemExit(f"no bench {', '.join(unknown)}; there are {', '.join(known)}")
+    for name in names or known:
+        module = importlib.import_module(f"bench.{name}")
+        print_table((module.__doc__ or name).splitlines()[0], module.measure())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
