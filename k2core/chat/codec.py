@@ -69,10 +69,6 @@ class ChatCodec:
         """A dialogue so far, with the header after which the assistant writes."""
         return self._encode(pieces(messages, tools, add_generation_prompt=True)).ids
 
-    def encode_continuation(self, messages: Sequence[Message]) -> list[int]:
-        """What follows an assistant's turn: the tools' results and the next turn's header."""
-        return self._encode(pieces(messages, (), add_generation_prompt=True)).ids
-
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))

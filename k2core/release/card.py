@@ -44,8 +44,8 @@ tags: [mixture-of-experts, multi-head-latent-attention, muonclip, tool-use]
 
 A sparse mixture of experts with multi-head latent attention in the shape of Kimi K2
 (arXiv:2507.20534), made from raw text: {size.total / 1e6:.2f} M parameters,
-{size.active / 1e6:.2f} M active a token, {shape.num_layers} layers ({shape.num_dense_layers} dense),
-{shape.experts_per_token} of {shape.num_experts} experts and {shape.num_shared_experts} shared,
+{size.active / 1e6:.2f} M active a token, {shape.num_layers} layers
+({shape.num_dense_layers} dense), {shape.experts_per_token} of {shape.num_experts} experts and {shape.num_shared_experts} shared,
 vocabulary {shape.vocab_size}. `base/` is the pre-trained model, `policy/` the agent after
 finetuning and reinforcement learning.
 
