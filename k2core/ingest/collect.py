@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import polars as pl
-
 from k2core.ingest.source import Item, Source, SourceError
 from k2core.store import Draft, Workspace
+from k2core.tables import write_shard
 from schemas.corpus import Document
 from schemas.ingest import IngestConfig
 
@@ -27,12 +26,10 @@ def collect_documents(
     digests: dict[str, list[str]] = {source.name: [] for source in sources}
     num_bytes = dict.fromkeys(digests, 0)
     rows = read_documents(chosen)
-    (workspace.out / "documents").mkdir()
     done = 0
     for number in range(-(-total // config.shard_documents)):
         shard = list(islice(rows, config.shard_documents))
-        frame = Document.validate(pl.DataFrame(shard))
-        frame.write_parquet(workspace.out / "documents" / f"{number:05d}.parquet")
+        write_shard(workspace.out / "documents" / f"{number:05d}.parquet", Document, shard)
         for row in shard:
             digests[row["source"]].append(row["digest"])
             num_bytes[row["source"]] += len(row["text"].encode())

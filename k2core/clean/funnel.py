@@ -1,0 +1,93 @@
+"""What became of the documents: counts by rule and reason, a picture, a sample of rejects."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from k2core.clean.verdict import Verdict
+from schemas.corpus import DOMAINS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RULES = (
+    "extraction",
+    "language",
+    "gopher_quality",
+    "gopher_repetition",
+    "decontamination",
+    "deduplication",
+)
+"""In the order in which they run."""
+_SAMPLE_CHARACTERS = 160
+
+
+class Funnel:
+    """Counts of documents, kept as they come."""
+
+    def __init__(self, num_samples: int) -> None:
+        self._num_samples = num_samples
+        self.raw: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
+        self.rejects: Counter[tuple[str, str, str]] = Counter()
+        self.redactions: Counter[str] = Counter()
+        self.words = 0
+        self.samples: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
+
+    def add(self, row: Mapping[str, Any], verdict: Verdict | None) -> None:
+        """Count one document."""
+        domain = row["domain"]
+        self.raw[domain] += 1
+        if verdict is None:
+            self.kept[domain] += 1
+            self.words += len(row["text"].split())
+            return
+        self.rejects[domain, verdict.rule, verdict.reason] += 1
+        samples = self.samples[verdict.rule, verdict.reason]
+        if len(samples) < self._num_samples:
+            text = " ".join(row["text"][: 2 * _SAMPLE_CHARACTERS].split())[:_SAMPLE_CHARACTERS]
+            about = {key: row[key] for key in ("domain", "path")}
+            samples.append({**verdict._asdict(), **about, "text": text})
+
+    def summary(self) -> dict[str, object]:
+        """`funnel.json`."""
+        domains: dict[str, dict[str, object]] = {}
+        for domain in DOMAINS:
+            reasons = {
+                f"{rule}/{reason}": count
+                for (of, rule, reason), count in sorted(self.rejects.items())
+                if of == domain
+            }
+            counts = {"raw": self.raw[domain], "kept": self.kept[domain]}
+            domains[domain] = {**counts, "rejects": reasons}
+        return {"domains": domains, "redactions": dict(sorted(self.redactions.items()))}
+
+    def reject_samples(self) -> list[dict[str, object]]:
+        """Some rejects of each reason, in the rules' order."""
+        keys = sorted(self.samples, key=lambda key: (RULES.index(key[0]), key[1]))
+        return [sample for key in keys for sample in self.samples[key]]
+
+    def draw(self) -> "Figure":
+        """Documents left after each rule, by domain."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        axes = figure.subplots()
+        left = dict(self.raw)
+        names = ["collected", *RULES]
+        offsets = [0] * len(names)
+        heights: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
+        for rule in names:
+            for domain in DOMAINS:
+                gone = sum(
+                    n for (of, by, _), n in self.rejects.items() if (of, by) == (domain, rule)
+                )
+                left[domain] = left.get(domain, 0) - gone
+                heights[domain].append(left[domain])
+        for domain, counts in heights.items():
+            axes.barh(names, counts, left=offsets, label=domain)
+            offsets = [a + b for a, b in zip(offsets, counts, strict=True)]
+        axes.invert_yaxis()
+        axes.set_xlabel("documents left")
+        axes.legend()
+        return figure

@@ -1,0 +1,119 @@
+"""The two passes of the cleaning: each document alone, then duplicates in the corpus' order.
+
+The first pass is kept in the scratch folder shard by shard, so that a killed run goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandera.polars as pa
+
+from k2core.clean.contamination import HeldOut
+from k2core.clean.duplicates import Deduplicator
+from k2core.clean.funnel import Funnel
+from k2core.clean.judge import judge
+from k2core.clean.verdict import Verdict
+from k2core.store import Draft, Workspace
+from k2core.tables import list_shards, read_shard, write_shard
+from schemas.artifacts import RawCorpus
+from schemas.clean import CleanConfig
+from schemas.corpus import Document, Reject
+
+
+class JudgedDocument(Document):
+    """A row between the passes: an empty rule keeps the document so far."""
+
+    rule: str
+    reason: str
+    measured: float
+    threshold: float
+    redactions: str
+    """Replacements by kind, a JSON object."""
+
+
+def clean_documents(
+    config: CleanConfig, held_out_texts: Sequence[str], raw: RawCorpus, workspace: Workspace
+) -> Draft:
+    """Write `kept/`, `rejects/`, `funnel.json` and `sources.json`.
+
+    Raises:
+        TableError: a shard is corrupt; the message names it.
+        ValueError: no document is left.
+    """
+    folder = workspace.open(raw)
+    held_out = HeldOut(held_out_texts, config.decontamination)
+    judged = list(_judge_shards(config, held_out, list_shards(folder / "documents"), workspace))
+    funnel, deduplicator = Funnel(config.num_reject_samples), Deduplicator(config.deduplication)
+    for number, path in enumerate(judged):
+        kept, rejects = [], []
+        for row in read_shard(path, JudgedDocument).iter_rows(named=True):
+            document, verdict = _decide(config, row, deduplicator)
+            funnel.add(document, verdict)
+            if verdict:
+                rejects.append({**document, **verdict._asdict()})
+            else:
+                kept.append(document)
+                funnel.redactions.update(json.loads(row["redactions"]))
+        _write(workspace.out / "kept" / f"{number:05d}.parquet", Document, kept)
+        _write(workspace.out / "rejects" / f"{number:05d}.parquet", Reject, rejects)
+    return _finish(funnel, (folder / "sources.json").read_text(), workspace)
+
+
+def _judge_shards(
+    config: CleanConfig, held_out: HeldOut, shards: Sequence[Path], workspace: Workspace
+) -> Iterator[Path]:
+    for number, shard in enumerate(shards):
+        target = workspace.scratch / "judged" / f"{number:05d}.parquet"
+        if not target.exists():
+            rows = read_shard(shard, Document).iter_rows(named=True)
+            write_shard(target, JudgedDocument, [_judge(row, config, held_out) for row in rows])
+        workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
+        yield target
+
+
+def _judge(row: dict[str, Any], config: CleanConfig, held_out: HeldOut) -> dict[str, Any]:
+    text, verdict, redactions = judge(row, config, held_out)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    found = verdict or Verdict("", "", 0.0, 0.0)
+    return {
+        **row,
+        **{"text": text, "format": "text", "digest": digest},
+        **{"rule": found.rule, "reason": found.reason},
+        **{"measured": float(found.measured), "threshold": float(found.threshold)},
+        "redactions": json.dumps(redactions),
+    }
+
+
+def _decide(
+    config: CleanConfig, row: dict[str, Any], deduplicator: Deduplicator
+) -> tuple[dict[str, Any], Verdict | None]:
+    document = {key: row[key] for key in Document.to_schema().columns}
+    if row["rule"]:
+        return document, Verdict(*(row[field] for field in Verdict._fields))
+    near = config.rules_for(row["domain"]).near_duplicates
+    return document, deduplicator.check(row["text"], near)
+
+
+def _write(path: Path, model: type[pa.DataFrameModel], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        write_shard(path, model, rows)
+
+
+def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> Draft:
+    if not funnel.kept:
+        reasons = ", ".join(f"{reason}: {n}" for (_, _, reason), n in funnel.rejects.most_common(3))
+        raise ValueError(f"no document is left ({reasons}): relax the rules of CleanConfig")
+    summary = json.dumps(funnel.summary(), indent=1) + "\n"
+    (workspace.out / "funnel.json").write_text(summary)
+    (workspace.out / "sources.json").write_text(sources)
+    workspace.report.plot("Documents left after each rule", funnel.draw())
+    workspace.report.table("Rejects, a sample of each reason", funnel.reject_samples())
+    counts = {
+        "documents": float(funnel.kept.total()),
+        "rejects": float(funnel.rejects.total()),
+        "words": float(funnel.words),
+    }
+    return Draft(workspace.out, counts)

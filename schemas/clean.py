@@ -1,0 +1,117 @@
+"""What is kept: extraction, language, quality, repetition, privacy, contamination, duplicates."""
+
+from pydantic import Field
+
+from schemas.base import Config
+
+
+class Quality(Config):
+    """Gopher's quality filter (arXiv:2112.11446, table A1)."""
+
+    min_words: int = Field(50, ge=0)
+    """Fewest words."""
+    max_words: int = Field(100_000, ge=1)
+    """Most words."""
+    min_mean_word_length: float = Field(3.0, ge=0)
+    """Shortest mean word length, in characters."""
+    max_mean_word_length: float = Field(10.0, gt=0)
+    """Longest mean word length, in characters."""
+    max_symbol_word_ratio: float = Field(0.1, ge=0)
+    """Most hash signs, and most ellipses, a word."""
+    max_bullet_lines_frac: float = Field(0.9, ge=0, le=1)
+    """Largest share of lines that start with a bullet."""
+    max_ellipsis_lines_frac: float = Field(0.3, ge=0, le=1)
+    """Largest share of lines that end with an ellipsis."""
+    min_alphabetic_words_frac: float = Field(0.8, ge=0, le=1)
+    """Smallest share of words with a letter in them."""
+    min_stop_words: int = Field(2, ge=0, le=8)
+    """Fewest different words of: the, be, to, of, and, that, have, with."""
+
+
+class Repetition(Config):
+    """Gopher's repetition filter (arXiv:2112.11446, table A1): the largest shares allowed."""
+
+    max_duplicate_lines_frac: float = Field(0.30, ge=0, le=1)
+    """Lines that occurred before."""
+    max_duplicate_paragraphs_frac: float = Field(0.30, ge=0, le=1)
+    """Paragraphs that occurred before."""
+    max_duplicate_line_characters_frac: float = Field(0.20, ge=0, le=1)
+    """Characters in such lines."""
+    max_duplicate_paragraph_characters_frac: float = Field(0.20, ge=0, le=1)
+    """Characters in such paragraphs."""
+    max_top_ngram_frac: tuple[float, ...] = (0.20, 0.18, 0.16)
+    """Characters in the most frequent 2-, 3-, 4-gram."""
+    max_duplicate_ngrams_frac: tuple[float, ...] = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
+    """Characters in 5-, 6-, .. 10-grams that occurred before."""
+
+
+class DomainRules(Config):
+    """Which rules a domain is held to."""
+
+    language: bool = True
+    """Ask for the language."""
+    quality: Quality | None = Quality()
+    """Gopher's quality rules; none where words are not prose."""
+    repetition: Repetition | None = Repetition()
+    """Gopher's repetition rules; none where repetition is the matter itself."""
+    near_duplicates: bool = True
+    """Drop near-duplicates; exact ones always go."""
+
+
+class Deduplication(Config):
+    """MinHash over word n-grams, in bands (arXiv:2107.06499, section 4.2)."""
+
+    ngram: int = Field(5, ge=1)
+    """Words of a shingle."""
+    num_bands: int = Field(14, ge=1)
+    """Bands of the signature; documents that agree in one are compared."""
+    num_rows: int = Field(8, ge=1)
+    """Hashes of a band."""
+    min_similarity: float = Field(0.75, gt=0, le=1)
+    """Estimated Jaccard similarity from which the later document goes."""
+
+
+class Decontamination(Config):
+    """Overlap with the problems that the models are evaluated on."""
+
+    ngram: int = Field(13, ge=1)
+    """Tokens (words, and each sign) of a matching run (arXiv:2005.14165, appendix C)."""
+    min_tokens: int = Field(5, ge=1)
+    """Problems shorter than `ngram` match as a whole, from this length on."""
+    max_problems: int = Field(3, ge=1)
+    """A run that more held-out problems share is their template, and no evidence."""
+
+
+class CleanConfig(Config):
+    """Rules by domain, in the order in which they run. Defaults are Gopher's where it has any."""
+
+    language: str = Field("en", pattern=r"^[a-z]{2,3}$")
+    """Language to keep, as an ISO 639 code."""
+    min_language_score: float = Field(0.5, ge=0, le=1)
+    """Least probability of that language."""
+    knowledge: DomainRules = DomainRules(quality=Quality(min_words=20))
+    """Encyclopedia leads are short."""
+    web: DomainRules = DomainRules(
+        quality=Quality(min_alphabetic_words_frac=0.6),
+        repetition=Repetition(max_duplicate_ngrams_frac=(0.30, 0.28, 0.26, 0.24, 0.22, 0.20)),
+    )
+    """Technical pages hold code and repeat its names."""
+    code: DomainRules = DomainRules(language=False, quality=None, repetition=None)
+    """Neither words nor their repetition say much about code."""
+    math: DomainRules = DomainRules(
+        language=False, quality=None, repetition=None, near_duplicates=False
+    )
+    """Generated from templates: near-duplicates by design, exact ones not."""
+    min_characters: int = Field(20, ge=1)
+    """Shorter texts are empty, in every domain."""
+    deduplication: Deduplication = Deduplication()
+    """How near is a near-duplicate."""
+    decontamination: Decontamination = Decontamination()
+    """How much overlap with a held-out problem is too much."""
+    num_reject_samples: int = Field(3, ge=0)
+    """Rejects of each reason shown in the report."""
+
+    def rules_for(self, domain: str) -> DomainRules:
+        """The rules of a domain."""
+        rules: DomainRules = getattr(self, domain)
+        return rules
