@@ -21,7 +21,7 @@ class TokenizeConfig(Config):
     max_epochs: float = Field(8.0, gt=0)
     """The most that a domain may be repeated; beyond it the mixture is an error."""
     heldout_frac: float = Field(0.02, gt=0, lt=0.5)
-    """Share of the documents kept for perplexity, drawn by the hash of the parent's `doc_id`."""
+    """Share of each domain's documents kept for perplexity, at least one; their rewrites go."""
 
     @field_validator("mixture")
     @classmethod

@@ -1,0 +1,65 @@
+"""Which documents each domain contributes, and how often it is read."""
+
+import hashlib
+import math
+from typing import NamedTuple
+
+import polars as pl
+
+from k2core.tokenize.encode import Encoded
+from schemas.tokenize import TokenizeConfig
+
+
+class DomainPlan(NamedTuple):
+    """Documents of one domain, in corpus order."""
+
+    budget_tokens: int
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def plan_mixture(config: TokenizeConfig, encoded: Encoded) -> dict[str, DomainPlan]:
+    """Meet each domain's share of the budget by a part of it, or by repetition.
+
+    Raises:
+        ValueError: a domain has no text, or would be repeated more than `max_epochs`.
+    """
+    plan = {}
+    for domain, weight in sorted(config.mixture.items()):
+        if not weight:
+            continue
+        budget = round(weight * config.train_tokens)
+        documents = encoded.documents.filter(domain=domain)
+        parents = choose_held_out(documents, config.heldout_frac)
+        # A rewrite must not teach what its original is held out to test.
+        is_held_out = pl.col("parent_id").is_in(parents)
+        train = _take(documents.filter(~is_held_out), budget)
+        available = int(train["num_tokens"].sum())
+        if budget > config.max_epochs * available:
+            raise ValueError(
+                f"mixture.{domain}={weight} wants {budget} tokens and {available} are there, over "
+                f"max_epochs={config.max_epochs} times as many: lower the share or train_tokens, "
+                "raise max_epochs, or collect more"
+            )
+        originals = documents.filter(is_held_out & (pl.col("doc_id") == pl.col("parent_id")))
+        plan[domain] = DomainPlan(budget, tuple(train["doc_id"]), tuple(originals["doc_id"]))
+    return plan
+
+
+def choose_held_out(documents: pl.DataFrame, frac: float) -> list[str]:
+    """The originals to hold out: a share by the hash of their id, and at least one."""
+    originals = documents.filter(pl.col("doc_id") == pl.col("parent_id"))["doc_id"].to_list()
+    num = math.ceil(frac * len(originals))
+    return sorted(originals, key=lambda doc_id: _draw(doc_id, "held out"))[:num]
+
+
+def _take(documents: pl.DataFrame, budget: int) -> pl.DataFrame:
+    """Documents by the hash of their id until the budget is met; all of them if it is not."""
+    draws = pl.Series("draw", [_draw(doc_id, "sample") for doc_id in documents["doc_id"]])
+    drawn = documents.with_columns(draws.cast(pl.String)).with_row_index("place").sort("draw")
+    before = drawn["num_tokens"].cum_sum() - drawn["num_tokens"]
+    return drawn.filter(before < budget).sort("place")
+
+
+def _draw(doc_id: str, salt: str) -> str:
+    return hashlib.sha256(f"{salt}\0{doc_id}".encode()).hexdigest()

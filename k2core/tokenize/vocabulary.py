@@ -1,0 +1,96 @@
+"""A byte-level BPE with K2's special tokens and a token for each digit.
+
+Single digits line up by place, which makes arithmetic learnable for small models
+(arXiv:2402.14903). The pattern that splits words is tiktoken's `cl100k_base`, but for digits.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from k2core.store import Workspace
+from k2core.tokenize.texts import Shard, read_texts
+
+_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def train_tokenizer(vocab_size: int, shards: Sequence[Shard], workspace: Workspace) -> Path:
+    """Write `tokenizer/` in the Hugging Face layout; a resumed run finds it in the scratch folder.
+
+    Raises:
+        ValueError: the text holds too few different words for the vocabulary.
+    """
+    from k2core.chat import SPECIAL_TOKENS
+
+    kept = workspace.scratch / "tokenizer"
+    if not kept.exists():
+        tokenizer = _untrained()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            show_progress=False,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        )
+        tokenizer.train_from_iterator(read_texts(shards), trainer)
+        if (size := tokenizer.get_vocab_size()) != vocab_size:
+            raise ValueError(
+                f"the corpus gives {size} tokens, not vocab_size={vocab_size}: collect more text, "
+                "or lower vocab_size here and in the model"
+            )
+        aside = workspace.scratch / "tokenizer.aside"
+        _save(tokenizer, aside)
+        aside.rename(kept)
+    return Path(shutil.copytree(kept, workspace.out / "tokenizer"))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer for corpora: text that spells a special token stays text."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def end_of_document(tokenizer: Tokenizer) -> int:
+    """The token that ends every document."""
+    from k2core.chat.tokens import EOS
+
+    end = tokenizer.token_to_id(EOS)
+    if end is None:
+        raise ValueError(f"the tokenizer lacks {EOS}, which ends documents")
+    return end
+
+
+def _untrained() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _save(tokenizer: Tokenizer, folder: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    from k2core.chat import CHAT_TEMPLATE, SPECIAL_TOKENS
+    from k2core.chat.tokens import BOS, END, PAD
+
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=END,  # Where generation stops: the end of a turn, as in K2.
+        pad_token=PAD,
+        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in (BOS, END, PAD)],
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    wrapped.save_pretrained(folder)
