@@ -2,32 +2,32 @@
 
 import json
 import random
-from collections.abc import Callable
 from typing import NamedTuple
 
 from k2core.agents.dialogue import Dialogue
 from k2core.agents.session import Session
 from k2core.environments import Environment
-from k2core.problems.family import Act, Call, Posed, Say, Script
+from k2core.problems.family import Act, Call, Say, Script
+from k2core.problems.results import is_busy
 from schemas.chat import Message, Problem, ToolCall
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Habits(NamedTuple):
-    """How an expert acts, where there is a choice."""
+    """What a dialogue is to show."""
 
-    shortcut: bool = False
-    """Takes the second, shorter way where the family has one."""
     slips: bool = False
     """Gets the first call wrong, reads the error, and makes it right."""
+    insists: bool = False
+    """Makes a call again as long as the server is busy, whatever the script says."""
     fails: bool = False
     """Ends with a wrong answer."""
 
 
 def play_expert(
-    posed: Posed,
-    act: Callable[..., Script],
+    problem: Problem,
+    script: Script,
     habits: Habits,
     rng: random.Random,
     environment: Environment | None = None,
@@ -35,33 +35,33 @@ def play_expert(
     """Play one dialogue.
 
     Args:
-        posed: the problem, with the content that only an expert knows.
-        act: makes the script, e.g. `FAMILIES[name].act`.
-        habits: what this dialogue is to show.
+        problem: what is asked.
+        script: the expert's side, e.g. `FAMILIES[name].act(posed, shortcut=False)`.
+        habits: what else the dialogue is to show.
         rng: draws the slips and the wrong answers.
         environment: executes the calls; by default a fresh simulator.
     """
-    problem = posed.problem
     session = Session(problem, environment)
-    script = act(posed, shortcut=habits.shortcut)
-    pending: Act | None = next(script)
+    pending: Act = next(script)
     slip = habits.slips
-    while pending is not None and session.stop_reason is None:
-        said = pending
+    while session.stop_reason is None:
+        said, again = pending, False
         if habits.fails and _fails_here(pending, session):
             said = wrong_answer(problem, rng)
         elif slip and isinstance(pending, Call):
-            said, slip = slip_of(pending, problem, rng), False
+            said, slip, again = slip_of(pending, problem, rng), False, True
         answers = session.reply(_message(said, session.num_calls))
-        if session.stop_reason is None and said is pending:
-            pending = script.send(answers[0].content)
+        if session.stop_reason is None and not again:
+            heard = answers[0].content
+            if not (habits.insists and isinstance(pending, Call) and is_busy(heard)):
+                pending = script.send(heard)
     script.close()
     return Dialogue(
         problem,
         tuple(session.messages),
         (),
         session.state,
-        session.stop_reason or "answered",
+        session.stop_reason,
         session.num_calls,
         "expert",
     )

@@ -1,0 +1,62 @@
+"""Trajectories with real MCP servers: started, called and verified here and now."""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from k2core.agents import Habits, play_expert
+from k2core.synthesize.catalog import CatalogEntry, Origin, find_package
+from k2core.synthesize.judge import Judge
+from k2core.synthesize.live import LiveEnvironment, LiveFamily
+from k2core.synthesize.servers import start_server
+from k2core.synthesize.shards import write_aside
+from k2core.synthesize.trajectories import Sample
+from schemas.chat import ToolSpec
+from schemas.synthesize import SynthesizeConfig
+
+_TOOLS = TypeAdapter(list[ToolSpec])
+
+
+def sample_live(
+    config: SynthesizeConfig, family: LiveFamily, judge: Judge, scratch: Path
+) -> Iterator[Sample]:
+    """Up to `live_per_server` dialogues over one open session, each about something else.
+
+    The server's tools, as it states them, are left in the scratch folder for the catalogue.
+    """
+    rng = random.Random(f"{config.seed}/live/{family.server}")
+    seen: list[object] = []
+    with tempfile.TemporaryDirectory(prefix="k2-mcp-") as place:
+        folder = Path(place) / "data"
+        folder.mkdir()
+        family.prepare(folder)
+        with start_server(family.server, family.arguments, folder) as server:
+            stated = server.list_tools()
+            write_aside(_tools_path(scratch, family), _TOOLS.dump_json(stated))
+            tools = {tool.name: tool for tool in stated}
+            for number in range(config.live_per_server):
+                content = family.draw(rng)
+                if content in seen:
+                    continue
+                seen.append(content)
+                family.reset(server, folder, content)
+                posed = family.pose(content, number, tools)
+                environment = LiveEnvironment(family, server, folder, posed.problem)
+                script = family.act(posed)
+                dialogue = play_expert(posed.problem, script, Habits(), rng, environment)
+                yield Sample(dialogue, judge.judge(dialogue))
+
+
+def live_entries(family: LiveFamily, scratch: Path) -> list[CatalogEntry]:
+    """The server's tools for the catalogue."""
+    package = find_package(f"mcp-server-{family.server}")
+    origin = Origin(f"mcp-server-{family.server}=={package.version}", family.license, "live")
+    tools = _TOOLS.validate_json(_tools_path(scratch, family).read_bytes())
+    return [CatalogEntry(tool, origin, family.server) for tool in tools]
+
+
+def _tools_path(scratch: Path, family: LiveFamily) -> Path:
+    return scratch / f"tools-{family.server}.json"

@@ -1,0 +1,133 @@
+"""Real MCP servers over stdio: started in a jail without network, kept open, really called."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from schemas.chat import ToolSpec
+
+MCP_VENV_ENV = "K2_MCP_VENV"
+"""Environment variable that names the servers' virtual environment."""
+_TIMEOUT_S = 60.0
+
+
+class ServersMissingError(RuntimeError):
+    """The servers' virtual environment is not there, or a server does not start."""
+
+
+class CallResult(NamedTuple):
+    """What a server answered."""
+
+    text: str
+    is_error: bool
+
+
+class McpServer:
+    """An open session with one server; `call` and `tools` block until it answers."""
+
+    def __init__(self, name: str, portal: Any, client: Any) -> None:
+        self.name = name
+        self._portal = portal
+        self._client = client
+
+    def list_tools(self) -> list[ToolSpec]:
+        """The tools as the server states them."""
+        return [
+            ToolSpec(
+                name=tool.name,
+                description=(tool.description or "").strip(),
+                parameters=tool.input_schema,
+            )
+            for tool in self._portal.call(self._client.list_tools).tools
+        ]
+
+    def call(self, name: str, arguments: dict[str, Any]) -> CallResult:
+        """Call a tool; the server's own error is a result."""
+        from mcp import MCPError
+
+        try:
+            result = self._portal.call(self._client.call_tool, name, arguments)
+        except MCPError as error:
+            return CallResult(str(error), is_error=True)
+        text = "\n".join(part.text for part in result.content if part.type == "text")
+        return CallResult(text, bool(result.is_error))
+
+
+@contextmanager
+def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[McpServer]:
+    """Run `mcp-server-NAME` in `folder`, which it sees as its working directory.
+
+    Raises:
+        ServersMissingError: it is not installed or does not start.
+    """
+    from anyio.from_thread import start_blocking_portal
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    command = find_venv() / "bin" / f"mcp-server-{name}"
+    if not command.exists():
+        raise ServersMissingError(
+            f"{command} is missing: run `make setup`, or set {MCP_VENV_ENV} to a virtual "
+            "environment with the packages of infra/locks/mcp.txt"
+        )
+    jailed = [*jail(folder), str(command), *arguments]
+    parameters = StdioServerParameters(
+        command=jailed[0], args=jailed[1:], env=_environment(), cwd=str(folder)
+    )
+    log = folder.parent / f"{name}.log"
+    with start_blocking_portal() as portal, log.open("w") as errors:
+        # `legacy`: the servers speak the protocol of mcp 1, and no newer one needs to be tried.
+        client = Client(
+            stdio_client(parameters, errlog=errors),
+            mode="legacy",
+            read_timeout_seconds=_TIMEOUT_S,
+        )
+        with portal.wrap_async_context_manager(client):
+            yield McpServer(name, portal, client)
+
+
+def find_venv() -> Path:
+    """`K2_MCP_VENV`, by default `.venv-mcp` beside the virtual environment in use."""
+    named = os.environ.get(MCP_VENV_ENV)
+    return Path(named).absolute() if named else Path(sys.prefix).parent / ".venv-mcp"
+
+
+def jail(folder: Path) -> list[str]:
+    """A bubblewrap command: no network, nothing writable but the folder; empty if none works."""
+    if not _bubblewrap_works():
+        return []
+    venv = find_venv()
+    seen = {Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives")}
+    seen |= {venv, venv.resolve(), (venv / "bin" / "python").resolve().parent.parent}
+    shown = [part for path in sorted(seen) for part in ("--ro-bind-try", str(path), str(path))]
+    return [
+        *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
+        *("--tmpfs", "/", *shown, "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),
+        *("--bind", str(folder), "/data", "--chdir", "/data", "--remount-ro", "/"),
+    ]
+
+
+@cache
+def _bubblewrap_works() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
+    probe = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    # All else is left out: a server gets no secret of ours.
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/nonexistent",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }

@@ -1,0 +1,112 @@
+"""The stage: shards of trajectories, the catalogue of tools and the statistics."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from k2core.sandbox import Sandbox
+from k2core.store import Draft, Workspace
+from k2core.synthesize.catalog import (
+    CatalogEntry,
+    pick_distractors,
+    read_listed_tools,
+    write_catalog,
+)
+from k2core.synthesize.judge import Judge
+from k2core.synthesize.live import LIVE_FAMILIES
+from k2core.synthesize.live_shard import live_entries, sample_live
+from k2core.synthesize.report import Summary, report_summary
+from k2core.synthesize.servers import jail
+from k2core.synthesize.shards import KINDS, Shard, make_shard
+from k2core.synthesize.trajectories import Sample, sample_problem
+from schemas.chat import ToolSpec
+from schemas.problems import ProblemsConfig
+from schemas.synthesize import SynthesizeConfig
+
+
+def synthesize_trajectories(
+    config: SynthesizeConfig, problems: ProblemsConfig, workspace: Workspace
+) -> Draft:
+    """Make a `TrajectorySet`: accepted and rejected dialogues, tools, statistics, sources.
+
+    Raises:
+        ServersMissingError: the real MCP servers are asked for and are not installed.
+    """
+    listed = read_listed_tools() if config.live_per_server or config.distractor_frac else []
+    distractors = pick_distractors(listed, config.max_distractor_chars)
+    with Sandbox.start() as sandbox:
+        judge = Judge(sandbox)
+        shards = list(make_shards(config, problems, workspace, judge, distractors))
+    publish_shards(shards, workspace.out)
+    summary = Summary.of(shards)
+    live = LIVE_FAMILIES if config.live_per_server else ()
+    entries = [*listed, *summary.generated_tools(distractors)]
+    for family in live:
+        entries += live_entries(family, workspace.scratch)
+    (workspace.out / "tools.json").write_text(write_catalog(entries))
+    write_json(workspace.out / "stats.json", summary.to_json())
+    write_json(workspace.out / "sources.json", describe_sources(entries))
+    report_summary(summary, workspace.report)
+    return Draft(workspace.out, {**summary.counts(), "tools": float(len(entries))})
+
+
+def make_shards(
+    config: SynthesizeConfig,
+    problems: ProblemsConfig,
+    workspace: Workspace,
+    judge: Judge,
+    distractors: Sequence[ToolSpec],
+) -> Iterator[Shard]:
+    """Live shards first, then simulated ones."""
+    scratch = workspace.scratch
+    if config.live_per_server:
+        for family in LIVE_FAMILIES:
+            how = "in a jail without network" if jail(scratch) else "WITHOUT a jail: no bubblewrap"
+            workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
+            make = partial(sample_live, config, family, judge, scratch)
+            yield make_shard(scratch, f"live-{family.server}", make)
+    for number, start in enumerate(range(0, config.num_problems, config.shard_problems)):
+        indexes = range(start, min(start + config.shard_problems, config.num_problems))
+        make_simulated = partial(sample_problems, config, problems, indexes, judge, distractors)
+        yield make_shard(scratch, f"{number:05d}", make_simulated)
+        workspace.report.progress(indexes.stop, config.num_problems, "problems")
+
+
+def sample_problems(
+    config: SynthesizeConfig,
+    problems: ProblemsConfig,
+    indexes: Iterable[int],
+    judge: Judge,
+    distractors: Sequence[ToolSpec],
+) -> Iterator[Sample]:
+    """All attempts at these problems."""
+    for index in indexes:
+        yield from sample_problem(config, problems, index, judge, distractors)
+
+
+def publish_shards(shards: Sequence[Shard], out: Path) -> None:
+    """Copy the tables into place; the scratch keeps them until the artifact is published."""
+    for kind in KINDS:
+        (out / kind).mkdir()
+        for shard in shards:
+            path: Path = getattr(shard, kind)
+            shutil.copyfile(path, out / kind / path.name.removeprefix(f"{kind}-"))
+
+
+def describe_sources(entries: Sequence[CatalogEntry]) -> dict[str, object]:
+    """Licence and number of tools by source."""
+    sources: dict[str, dict[str, object]] = {}
+    for entry in entries:
+        about = sources.setdefault(
+            entry.origin.source,
+            {"license": entry.origin.license, "role": entry.origin.role, "tools": 0},
+        )
+        about["tools"] = int(str(about["tools"])) + 1
+    return dict(sorted(sources.items()))
+
+
+def write_json(path: Path, content: object) -> None:
+    """Readable and in a fixed order."""
+    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

@@ -1,0 +1,46 @@
+"""Agentic data: tools, experts, simulated users, faults and how many trajectories."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
+
+
+class SynthesizeConfig(Config):
+    """Trajectories by rejection sampling (arXiv:2507.20534, section 3.1.1)."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of the experts' habits, the faults and the distractors."""
+    num_problems: int = Field(6000, ge=1)
+    """Training problems that experts are put before; nearly all yield one accepted trajectory."""
+    live_per_server: int = Field(40, ge=0, le=1000)
+    """Trajectories with each real MCP server (time, git, sqlite); 0 starts no server."""
+    shortcut_frac: float = Field(0.6, ge=0, le=1)
+    """Share of demonstrations that take the shorter of two correct ways, where there are two."""
+    slip_frac: float = Field(0.03, ge=0, le=1)
+    """Share that get the first call wrong and recover from the error."""
+    failure_frac: float = Field(0.03, ge=0, le=1)
+    """Share that end with a wrong answer, for the judge to reject."""
+    outage_frac: float = Field(0.01, ge=0, le=1)
+    """Share whose server stays busy: the environment's fault."""
+    silent_user_frac: float = Field(0.01, ge=0, le=1)
+    """Share whose user never tells the goal, of those told in two turns: the user's fault."""
+    distractor_frac: float = Field(0.04, ge=0, le=1)
+    """Share of problems with tools that also declare one real MCP tool, of no use."""
+    max_distractor_chars: int = Field(260, ge=100)
+    """Longest declaration of such a tool: prompts stay short."""
+    max_attempts: int = Field(4, ge=1, le=100)
+    """Dialogues a problem, until one is accepted."""
+    shard_problems: int = Field(1000, ge=1)
+    """Problems a parquet shard; a killed stage resumes after the last whole shard."""
+
+    @model_validator(mode="after")
+    def _can_succeed(self) -> Self:
+        faults = self.failure_frac + self.outage_frac + self.silent_user_frac
+        if faults >= 1:
+            raise ValueError(
+                f"failure_frac + outage_frac + silent_user_frac = {faults:g}: nothing would be "
+                "accepted; keep the sum below 1"
+            )
+        return self
