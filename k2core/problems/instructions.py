@@ -18,16 +18,16 @@ class RepeatWord(Family):
         return {
             "word": rng.choice(WORDS),
             "count": rng.randint(2, 6),
-            "upper": rng.random() < 0.3,
+            "upper": rng.random() < 0.2,
         }
 
     def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
         """In one turn."""
         word, count, upper = content["word"], content["count"], content["upper"]
         requests = (
-            "Write {word} {count} times{case}.",
-            "Repeat {word} {count} times{case}.",
-            "Say {word} {number} times{case}.",
+            'Write "{word}" {count} times{case}.',
+            'Repeat "{word}" {count} times{case}.',
+            'Say "{word}" {number} times{case}.',
         )
         fields = {"word": word, "count": count, "number": NUMBER_WORDS[count]}
         case = " in upper case" if upper else ""
@@ -57,7 +57,7 @@ class FollowFormat(Family):
         """In one turn."""
         a, b = content["words"]
         instruction, gold = _FORMS[content["form"]]
-        requests = ("Write {a} and {b} {how}.", "Give me {a} and {b} {how}.")
+        requests = ('Write "{a}" and "{b}" {how}.', 'Give me "{a}" and "{b}" {how}.')
         return Draft(
             phrase(rng, requests, a=a, b=b, how=instruction),
             "instruction",

@@ -48,16 +48,16 @@ class Transfer(Family):
         balance = make_tool(rng, _BALANCE, "Coins of a person.", "read_balance", "string")
         what = "all coins" if amount is None else f"{amount} coins"
         requests = (
-            "Move {what} from {giver} to {taker}.",
-            "{giver} gives {what} to {taker}.",
-            "Send {taker} {what} from {giver}.",
+            'Move {what} from "{giver}" to "{taker}".',
+            '"{giver}" gives {what} to "{taker}".',
+            'Send "{taker}" {what} from "{giver}".',
         )
         moved = content["balances"][giver] if amount is None else amount
         final = dict(content["balances"])
         final[giver] -= moved
         final[taker] += moved
         return Draft(
-            f"{what} from {giver} to {taker}".capitalize() + "."
+            f'{what.capitalize()} from "{giver}" to "{taker}".'
             if two_turns
             else phrase(rng, requests, what=what, giver=giver, taker=taker),
             "final_state",

@@ -21,11 +21,12 @@ from k2core.problems.users import phrase
 from k2core.problems.words import ITEMS, PEOPLE, TEAMS
 
 _REQUESTS = (
-    "What is the {attribute} of {key}?",
-    "Find the {attribute} of {key}.",
-    "I need the {attribute} of {key}.",
-    "{key}: which {attribute}?",
+    'What is the {attribute} of "{key}"?',
+    'Find the {attribute} of "{key}".',
+    'I need the {attribute} of "{key}".',
+    'Which {attribute} has "{key}"?',
 )
+"""Keys stand in quotes, as in a call: the same tokens, so that a model can copy them."""
 
 
 class Domain(NamedTuple):
@@ -100,7 +101,7 @@ class Lookup(RecordFamily):
         others = {k: str(rng.randint(100, 999)) for k in content["records"]}
         data = {attribute: content["records"], content["distractor"]: others}
         return Draft(
-            f"Of {key}." if two_turns else phrase(rng, _REQUESTS, key=key, attribute=attribute),
+            f'Of "{key}".' if two_turns else phrase(rng, _REQUESTS, key=key, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
             f"The {attribute} of {key} is read by a call and repeated exactly.",
@@ -234,9 +235,9 @@ class LookupChain(Family):
         """In one turn."""
         team, attribute = content["team"], content["attribute"]
         requests = (
-            "What is the {attribute} of the head of team {team}?",
-            "Find the {attribute} of the {team} team's head.",
-            "I need the {attribute} of who leads team {team}.",
+            'What is the {attribute} of the head of team "{team}"?',
+            'Find the {attribute} of the head of "{team}".',
+            'I need the {attribute} of who leads team "{team}".',
         )
         names = Names([f"{verb}_head" for verb in _VERBS], (("team",),))
         head = make_tool(

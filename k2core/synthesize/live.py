@@ -175,7 +175,7 @@ class LiveSqlite(LiveFamily):
             return {
                 "counts": counts,
                 "sql": f"SELECT count FROM stock {where}",
-                "request": f"Table stock has item and count. What is the count of {item}?",
+                "request": f'Table stock has item and count. What is the count of "{item}"?',
                 "tools": ["read_query"],
                 "expected": {"answer": str(counts[item])},
             }
@@ -183,7 +183,7 @@ class LiveSqlite(LiveFamily):
         return {
             "counts": counts,
             "sql": f"UPDATE stock SET count = {new} {where}",
-            "request": f"Table stock has item and count. Set the count of {item} to {new}.",
+            "request": f'Table stock has item and count. Set the count of "{item}" to {new}.',
             "tools": ["write_query"],
             "verifier": "final_state",
             "expected": {"state": {**counts, item: new}},
@@ -218,7 +218,7 @@ class LiveSqlite(LiveFamily):
 
 
 class LiveGit(LiveFamily):
-    """`mcp-server-git`: tell the branch of a scratch repository, or make one and switch to it."""
+    """`mcp-server-git`: tell the branch of a scratch repository, or switch to another one."""
 
     server = "git"
     arguments = ("--repository", ".")
@@ -232,31 +232,28 @@ class LiveGit(LiveFamily):
         self._git(folder, *author, "commit", "--quiet", "-m", "Add notes")
 
     def draw(self, rng: random.Random) -> Content:
-        """A branch to tell, or to make."""
+        """A branch to tell, or to switch to."""
         branch = rng.choice(WORDS)
         if rng.random() < 0.5:
             return {
                 "branch": branch,
-                "new": False,
-                "request": "Which branch is the repository . on?",
+                "request": 'Which branch is the repository "." on?',
                 "tools": ["git_status"],
                 "expected": {"answer": branch},
             }
         return {
             "branch": branch,
-            "new": True,
-            "request": f"In the repository . make branch {branch} and switch to it.",
-            "tools": ["git_create_branch", "git_checkout"],
+            "request": f'In the repository ".", switch to branch "{branch}".',
+            "tools": ["git_checkout"],
             "verifier": "final_state",
             "expected": {"state": {"branch": branch}},
         }
 
     def act(self, posed: Posed) -> Script:
-        """Read the status, or make the branch and check it out."""
-        branch = posed.content["branch"]
-        if posed.content["new"]:
-            for name in ("git_create_branch", "git_checkout"):
-                yield Call(name, {"repo_path": ".", "branch_name": branch})
+        """Read the status, or check the branch out."""
+        content = posed.content
+        if content["tools"] == ["git_checkout"]:
+            yield Call("git_checkout", {"repo_path": ".", "branch_name": content["branch"]})
             yield Say("Done.")
             return
         result = yield Call("git_status", {"repo_path": "."})
@@ -264,13 +261,14 @@ class LiveGit(LiveFamily):
         yield Say(found[1] if found else "It is on no branch.")
 
     def reset(self, server: McpServer, folder: Path, content: Content) -> None:
-        """Back to main alone, or on the branch that is to be told."""
+        """One branch beside main, checked out where it is to be told."""
         self._git(folder, "checkout", "--quiet", "main")
         branches = [p.name for p in (folder / ".git" / "refs" / "heads").iterdir()]
         if others := sorted(set(branches) - {"main"}):
             self._git(folder, "branch", "--quiet", "-D", *others)
-        if not content["new"]:
-            self._git(folder, "checkout", "--quiet", "-b", content["branch"])
+        self._git(folder, "branch", content["branch"])
+        if content["tools"] == ["git_status"]:
+            self._git(folder, "checkout", "--quiet", content["branch"])
 
     def read_state(self, folder: Path) -> dict[str, JsonValue]:
         """The branch that HEAD names."""

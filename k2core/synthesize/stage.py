@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from k2core.synthesize.trajectories import Sample, sample_problem
 from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
+
+_NUM_THREADS = 8
 
 
 def synthesize_trajectories(
@@ -81,9 +84,14 @@ def sample_problems(
     judge: Judge,
     distractors: Sequence[ToolSpec],
 ) -> Iterator[Sample]:
-    """All attempts at these problems."""
-    for index in indexes:
-        yield from sample_problem(config, problems, index, judge, distractors)
+    """All attempts at these problems, in their order; several wait for the sandbox at a time."""
+
+    def attempts(index: int) -> list[Sample]:
+        return list(sample_problem(config, problems, index, judge, distractors))
+
+    with ThreadPoolExecutor(_NUM_THREADS) as threads:
+        for samples in threads.map(attempts, indexes):
+            yield from samples
 
 
 def publish_shards(shards: Sequence[Shard], out: Path) -> None:
