@@ -87,8 +87,8 @@ class CleanConfig(Config):
 
     language: str = Field("en", pattern=r"^[a-z]{2,3}$")
     """Language to keep, as an ISO 639 code."""
-    min_language_score: float = Field(0.5, ge=0, le=1)
-    """Least probability of that language."""
+    min_language_score: float = Field(0.3, ge=0, le=1)
+    """Least probability of that language; code in a page lowers it, another language to 0."""
     knowledge: DomainRules = DomainRules(quality=Quality(min_words=20))
     """Encyclopedia leads are short."""
     web: DomainRules = DomainRules(

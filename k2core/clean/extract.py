@@ -19,7 +19,8 @@ _PARAGRAPHS = frozenset(
     {"p", "pre", "ul", "ol", "dl", "table", "blockquote", "section", "div", "article", "main"}
     | {f"h{level}" for level in range(1, 7)}
 )
-_LINES = frozenset({"br", "li", "tr", "dt", "dd", "caption", "hr"})
+_CELLS = frozenset({"td", "th"})
+_LINES = frozenset({"br", "tr", "dt", "dd", "caption", "hr"})
 _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
@@ -52,12 +53,10 @@ def _pieces(root: LexborNode) -> Iterator[str]:
             yield text if preformatted else _SPACE.sub(" ", text)
         elif node.is_element_node:
             tag = node.tag or ""
-            end = "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _LINES else ""
-            end = " " if tag in {"td", "th"} else end
-            yield end
-            if tag == "li":
-                yield "- "
-            stack.append((end, False))
+            yield "\n- " if tag == "li" else "\n" if tag in _LINES else ""
+            around = "\n\n" if tag in _PARAGRAPHS else ""
+            yield around
+            stack.append((" " if tag in _CELLS else around, False))
             inside = preformatted or tag == "pre"
             stack += [(child, inside) for child in reversed(list(node.iter(include_text=True)))]
 

@@ -1,0 +1,171 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from k2core.clean import clean_corpus, clean_documents
+from k2core.store import Draft, Store, digest_of, manifest_of
+from k2core.tables import TableError
+from schemas.artifacts import RawCorpus
+from schemas.clean import CleanConfig, Decontamination, DomainRules
+from schemas.corpus import Document, Reject
+from schemas.problems import ProblemsConfig
+from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
+
+HELD_OUT = ["If a train has 17 cars and loses 5 of them how many remain?"]
+CONFIG = CleanConfig(decontamination=Decontamination(ngram=10))
+PLANTED = {
+    "short": "extraction/no_text",
+    "german": "language/not_en",
+    "few": "gopher_quality/too_few_words",
+    "again": "gopher_repetition/top_2_gram",
+    "leak": "decontamination/held_out_problem",
+    "copy": "deduplication/exact_duplicate",
+    "near": "deduplication/near_duplicate",
+    "mail": None,
+}
+
+
+def rows() -> list[dict[str, str]]:
+    texts = {f"good{number}": prose(number) for number in range(30)}
+    texts["long"] = prose(40)
+    texts["short"] = "tiny"
+    texts["german"] = "Dies ist ein längerer deutscher Satz über die Musik der Berge. " * 3
+    texts["few"] = "The cat and the dog have been to the park of the town."
+    texts["again"] = "the end and " * 30
+    texts["leak"] = prose(50) + " If a train has 17 cars and loses 5 of them, how many remain?"
+    texts["copy"] = prose(3)
+    texts["near"] = texts["long"].replace("bronze", "copper")
+    texts["mail"] = prose(60) + " Ask jane@firm.org about it."
+    return [
+        *(document(path, text) for path, text in texts.items()),
+        document("page", f"<body><nav>Home</nav><p>{prose(70)}</p></body>", "web", "html"),
+        *(document(f"sum{n}", f"Question: {n} + {n}?\nAnswer: {2 * n}", "math") for n in range(9)),
+    ]
+
+
+def clean(store: Store, raw: RawCorpus, key: str = "clean") -> Draft:
+    return clean_documents(CONFIG, HELD_OUT, raw, store.workspace(key))
+
+
+def test_each_planted_fault_is_caught_by_its_rule(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = clean(store, publish_raw(store, rows(), 100))
+    kept, rejects = read_folder(draft.folder / "kept"), read_folder(draft.folder / "rejects")
+    found = {row["path"]: f"{row['rule']}/{row['reason']}" for row in rejects}
+    assert found == {path: rule for path, rule in PLANTED.items() if rule}
+    assert {row["path"] for row in kept} == {row["path"] for row in rows()} - set(found)
+    texts = {row["path"]: row["text"] for row in kept}
+    assert str(texts["mail"]).endswith("Ask <EMAIL> about it.")
+    assert texts["page"] == prose(70)
+    assert {row["format"] for row in kept} == {"text"}
+    funnel = json.loads((draft.folder / "funnel.json").read_text())
+    assert funnel["redactions"]["email"] == 1
+    assert funnel["domains"]["knowledge"]["raw"] == 39
+    assert funnel["domains"]["knowledge"]["kept"] == 32
+    assert funnel["domains"]["knowledge"]["rejects"] == {
+        rule: 1 for rule in sorted(filter(None, PLANTED.values()))
+    }
+    assert draft.counts["documents"] == len(kept)
+    assert draft.counts["rejects"] == len(rejects) == 7
+    assert set(rejects[0]) == set(Reject.to_schema().columns)
+    assert (draft.folder / "sources.json").is_file()
+
+
+def test_decisions_do_not_depend_on_the_shards(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    results = []
+    for size in (1, 7, 100):
+        draft = clean(store, publish_raw(store, rows(), size), f"clean{size}")
+        folders = [read_folder(draft.folder / name) for name in ("kept", "rejects")]
+        results.append((folders, (draft.folder / "funnel.json").read_text()))
+    assert results[0] == results[1] == results[2]
+
+
+def test_cleaning_the_clean_changes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = clean(store, publish_raw(store, rows(), 100))
+    once = read_folder(draft.folder / "kept")
+    again = publish_raw(store, [{k: str(v) for k, v in row.items()} for row in once], 50)
+    second = clean(store, again, "second")
+    assert read_folder(second.folder / "kept") == once
+    assert read_folder(second.folder / "rejects") == []
+
+
+def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("one", "two"):
+        store = Store(tmp_path / name)
+        raw = publish_raw(store, rows(), 7)
+        digests.add(digest_of(manifest_of(clean(store, raw).folder)))
+    judged = store.local / "work" / "clean" / "scratch" / "judged"
+    kept = judged / "00000.parquet"
+    before = kept.stat().st_mtime_ns
+    for path in sorted(judged.iterdir())[3:]:
+        path.unlink()
+    digests.add(digest_of(manifest_of(clean(store, raw).folder)))
+    assert kept.stat().st_mtime_ns == before
+    assert len(digests) == 1
+
+
+def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    workspace = store.workspace("raw")
+    (workspace.out / "documents").mkdir()
+    (workspace.out / "documents" / "00000.parquet").write_bytes(b"PAR1 not quite")
+    (workspace.out / "sources.json").write_text("{}")
+    raw = store.publish(RawCorpus, Draft(workspace.out, {}))
+    with pytest.raises(TableError, match=r"00000\.parquet is no readable parquet file"):
+        clean(store, raw)
+
+
+def test_a_shard_that_breaks_its_promise_is_named(tmp_path: Path) -> None:
+    import polars as pl
+
+    store = Store(tmp_path)
+    workspace = store.workspace("raw")
+    (workspace.out / "documents").mkdir()
+    row = {**document("a", prose(1)), "domain": "poetry"}
+    pl.DataFrame([row]).write_parquet(workspace.out / "documents" / "00007.parquet")
+    (workspace.out / "sources.json").write_text("{}")
+    raw = store.publish(RawCorpus, Draft(workspace.out, {}))
+    with pytest.raises(
+        TableError, match=r"00007\.parquet breaks Document: .*poetry.*domain.*'index': 0"
+    ):
+        clean(store, raw)
+
+
+def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    raw = publish_raw(store, [document("a", "x"), document("b", "y")], 10)
+    with pytest.raises(ValueError, match=r"no document is left \(no_text: 2\): relax"):
+        clean(store, raw)
+
+
+def test_rules_are_the_domains_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    raw = publish_raw(store, rows(), 100)
+    free = DomainRules(language=False, quality=None, repetition=None, near_duplicates=False)
+    config = CONFIG.model_copy(update={"knowledge": free})
+    draft = clean_documents(config, [], raw, store.workspace("free"))
+    reasons = {str(row["reason"]) for row in read_folder(draft.folder / "rejects")}
+    assert reasons == {"no_text", "exact_duplicate"}
+
+
+def test_what_is_evaluated_is_taken_out(tmp_path: Path) -> None:
+    from k2core.problems import held_out_problems
+
+    problems = ProblemsConfig()
+    asked = next(
+        message.content
+        for problem in held_out_problems(problems)
+        for message in problem.messages
+        if message.role == "user" and len(message.content.split()) > 8
+    )
+    store = Store(tmp_path)
+    raw = publish_raw(
+        store, [document("leak", prose(1) + "\n\n" + asked), document("b", prose(2))], 9
+    )
+    draft = clean_corpus(CleanConfig(), problems, raw, store.workspace("clean"))
+    assert [row["path"] for row in read_folder(draft.folder / "kept")] == ["b"]
+    assert set(read_folder(draft.folder / "kept")[0]) == set(Document.to_schema().columns)
