@@ -1,0 +1,34 @@
+"""REPHRASE: faithful rewrites instead of repetition (arXiv:2507.20534, section 2.2)."""
+
+from k2core.rephrase.outcome import judge_rewrites, write_artifact
+from k2core.rephrase.progress import rewrite_all, start_engine
+from k2core.rephrase.rephraser import find_rephraser
+from k2core.rephrase.sample import sample_documents
+from k2core.rephrase.show import show_rewrites
+from k2core.rephrase.styles import assign_styles, load_styles
+from k2core.store import Draft, Workspace
+from schemas.artifacts import CleanCorpus
+from schemas.rephrase import RephraseConfig
+
+
+def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Workspace) -> Draft:
+    """Rewrite a sample of the corpus, chunk by chunk, and keep what the fidelity gate lets pass."""
+    corpus = workspace.open(clean)
+    styles = load_styles(config.styles)
+    documents = sample_documents(config, corpus / "kept")
+    jobs = assign_styles(documents, styles, config.rewrites_per_document, config.seed)
+    workspace.report.progress(0, len(jobs), f"finding {config.model}")
+    model = find_rephraser(config.model, workspace.store.local / "models")
+    rewritten = rewrite_all(config, jobs, model, workspace, start_engine)
+    judged = judge_rewrites(config, rewritten)
+    write_artifact(workspace.out, config, judged, rewritten.weights, corpus)
+    show_rewrites(judged, workspace.report)
+    kept = [entry for entry in judged if not entry.reason]
+    counts = {
+        "rewrites": len(kept),
+        "rejects": len(judged) - len(kept),
+        "words": sum(len(entry.row["text"].split()) for entry in kept),
+        "tokens_written": sum(r.num_tokens for r in rewritten.rewritings),
+        "not_begun": len(jobs) - len(judged),
+    }
+    return Draft(workspace.out, {name: float(count) for name, count in counts.items()})

@@ -1,0 +1,85 @@
+"""Rewrites through the gate, and the artifact's files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from k2core.rephrase.fidelity import find_fault, score_rewrite
+from k2core.rephrase.progress import Rewritten
+from k2core.rephrase.rewrite import Rewriting
+from k2core.rephrase.styles import Job
+from schemas.corpus import Rewrite, RewriteReject
+from schemas.rephrase import RephraseConfig
+
+_SHARD_ROWS = 4000
+
+
+class Judged(NamedTuple):
+    """A row of `Rewrite`, the source it was made from, and why it was refused, if it was."""
+
+    row: dict[str, Any]
+    source: str
+    reason: str
+
+
+def judge_rewrites(config: RephraseConfig, rewritten: Rewritten) -> list[Judged]:
+    """Hold every rewrite against its source."""
+    pairs = zip(rewritten.jobs, rewritten.rewritings, strict=True)
+    return [_judge(config, job, rewriting) for job, rewriting in pairs]
+
+
+def write_artifact(
+    out: Path, config: RephraseConfig, judged: Sequence[Judged], weights: str, clean: Path
+) -> None:
+    """Write `kept/`, `rejects/` and `sources.json`."""
+    kept = [entry.row for entry in judged if not entry.reason]
+    rejects = [entry.row | {"reason": entry.reason} for entry in judged if entry.reason]
+    _write_shards(out / "kept", kept, Rewrite)
+    _write_shards(out / "rejects", rejects, RewriteReject)
+    known = json.loads((clean / "sources.json").read_text())
+    used = {row["source"] for row in kept}
+    sources = {name: about for name, about in known.items() if name in used}
+    sources[config.model] = {
+        "domain": "rewriter",
+        "license": config.model_license,
+        "package": config.model.removeprefix("package:"),
+        "version": weights,
+        "documents": len(kept),
+        "digest": weights.removeprefix("sha256:"),
+    }
+    (out / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n")
+
+
+def _judge(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
+    document = job.document
+    scores = score_rewrite(document.text, rewriting.text, rewriting.cut)
+    identity = f"rewrite\0{document.doc_id}\0{job.style.prompt_id}"
+    row = {
+        "doc_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
+        "source": document.source,
+        "path": f"{document.path}#{job.style.prompt_id}",
+        "domain": document.domain,
+        "format": "text",
+        "license": document.license,
+        "digest": hashlib.sha256(rewriting.text.encode()).hexdigest(),
+        "text": rewriting.text,
+        "parent_id": document.doc_id,
+        "prompt_id": job.style.prompt_id,
+        "scores": json.dumps({n: round(s, 4) for n, s in scores.items()}, sort_keys=True),
+    }
+    return Judged(row, document.text, find_fault(scores, config.fidelity))
+
+
+def _write_shards(
+    folder: Path, rows: Sequence[dict[str, Any]], kind: type[Rewrite] | type[RewriteReject]
+) -> None:
+    folder.mkdir()
+    columns = dict.fromkeys(kind.to_schema().columns, pl.String)
+    for number in range(max(1, -(-len(rows) // _SHARD_ROWS))):
+        part = rows[number * _SHARD_ROWS : (number + 1) * _SHARD_ROWS]
+        frame = kind.validate(pl.DataFrame(part, schema=columns))
+        frame.write_parquet(folder / f"{number:05d}.parquet")

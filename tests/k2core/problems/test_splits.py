@@ -1,0 +1,125 @@
+"""The splits: disjoint, seeded, as large as asked; every problem is what it says."""
+
+import json
+from itertools import islice
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from k2core.environments import open_environment
+from k2core.problems import (
+    FAMILIES,
+    TooFewContentsError,
+    held_out_problems,
+    is_held_out,
+    pose_training,
+    training_problem,
+    training_problems,
+)
+from k2core.rewards import VERIFIERS
+from schemas.chat import Problem
+from schemas.problems import DEFAULT_WEIGHTS, FAMILY_GROUPS, ProblemsConfig
+
+CONFIG = ProblemsConfig(seed=3, held_out_per_family=40)
+HELD_OUT = held_out_problems(CONFIG)
+TRAINING = [pose_training(CONFIG, index) for index in range(1500)]
+
+
+def words_of(problem: Problem) -> str:
+    return " ".join((problem.messages[0].content, *problem.follow_ups))
+
+
+def test_the_registry_is_what_the_config_knows() -> None:
+    assert set(FAMILIES) == set(FAMILY_GROUPS) == set(DEFAULT_WEIGHTS)
+    assert {family.group for family in FAMILIES.values()} == {"math", "tools", "code", "general"}
+
+
+def test_held_out_contents_are_never_trained_on() -> None:
+    for problem, content in TRAINING:
+        assert not is_held_out(CONFIG, FAMILIES[problem.family], content)
+    asked = {(p.family, words_of(p), json.dumps(p.expected)) for p, _ in TRAINING}
+    assert asked.isdisjoint((p.family, words_of(p), json.dumps(p.expected)) for p in HELD_OUT)
+
+
+def test_about_the_stated_share_of_contents_is_held_out() -> None:
+    import random
+
+    rng = random.Random(0)
+    for family in FAMILIES.values():
+        held = sum(is_held_out(CONFIG, family, family.draw(rng)) for _ in range(1000))
+        assert 120 < held < 290, family.name
+
+
+def test_each_family_holds_out_as_many_different_problems() -> None:
+    for name in FAMILIES:
+        problems = [p for p in HELD_OUT if p.family == name]
+        assert len(problems) == 40
+        assert len({p.problem_id for p in problems}) == 40
+    assert len({p.problem_id for p in HELD_OUT} | {p.problem_id for p, _ in TRAINING}) == (
+        len(HELD_OUT) + len(TRAINING)
+    )
+
+
+def test_equal_configs_give_equal_problems_at_any_index() -> None:
+    again = ProblemsConfig(seed=3, held_out_per_family=40)
+    assert held_out_problems(again) == HELD_OUT
+    assert [training_problem(again, i) for i in (1200, 7)] == [
+        TRAINING[1200].problem,
+        TRAINING[7].problem,
+    ]
+    assert list(islice(training_problems(again, start=5), 3)) == [p for p, _ in TRAINING[5:8]]
+    assert held_out_problems(ProblemsConfig(seed=4, held_out_per_family=40)) != HELD_OUT
+
+
+def test_families_come_by_their_weights() -> None:
+    config = ProblemsConfig(families={"lookup": 3.0, "compare": 1.0, "retry": 0.0})
+    names = [training_problem(config, i).family for i in range(400)]
+    assert set(names) == {"lookup", "compare"}
+    assert 260 < names.count("lookup") < 340
+    assert {p.family for p in held_out_problems(config)} == {"lookup", "compare"}
+
+
+def test_more_than_there_is_cannot_be_held_out() -> None:
+    config = ProblemsConfig(families={"sum_mental": 1.0}, held_out_per_family=2000)
+    with pytest.raises(TooFewContentsError, match="sum_mental has only .* lower held_out_per"):
+        held_out_problems(config)
+
+
+@pytest.mark.parametrize(
+    ("families", "message"),
+    [
+        ({"sums": 1.0}, "unknown families"),
+        ({"lookup": -1.0}, "at least 0"),
+        ({"lookup": 0.0}, "all weights are 0"),
+    ],
+)
+def test_bad_weights_are_refused(families: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ProblemsConfig(families=families)
+
+
+def test_every_problem_is_served_and_verified_by_something() -> None:
+    for problem in HELD_OUT + [p for p, _ in TRAINING[:300]]:
+        assert problem.verifier in VERIFIERS
+        assert problem.group == FAMILY_GROUPS[problem.family]
+        assert problem.rubric
+        open_environment(problem)
+        for tool in problem.tools:
+            jsonschema.Draft202012Validator.check_schema(tool.parameters)
+        names = [tool.name for tool in problem.tools]
+        assert len(names) == len(set(names))
+
+
+def test_the_answer_is_not_in_the_question() -> None:
+    hidden = [p for p in HELD_OUT if p.group == "tools" and "answer" in p.expected]
+    assert hidden
+    for problem in hidden:
+        assert str(problem.expected["answer"]) not in words_of(problem)
+
+
+def test_some_users_tell_the_goal_in_two_turns() -> None:
+    several = [p for p, _ in TRAINING if p.follow_ups]
+    assert {"sum_with_tool", "lookup", "transfer"} <= {p.family for p in several}
+    one_turn = ProblemsConfig(seed=3, two_turn_frac=0.0)
+    assert not any(training_problem(one_turn, i).follow_ups for i in range(300))

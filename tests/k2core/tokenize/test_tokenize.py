@@ -1,0 +1,246 @@
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+
+from k2core.chat import SPECIAL_TOKENS
+from k2core.store import Draft, Store, digest_of, manifest_of
+from k2core.tables import TableError, write_shard
+from k2core.tokenize import tokenize_corpora
+from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
+from k2core.tokens import TokenStream, open_indexed
+from schemas.artifacts import CleanCorpus, RephrasedCorpus
+from schemas.corpus import Document, Rewrite
+from schemas.tokenize import TokenizeConfig, TokenManifest
+from tests.k2core.clean.corpora import document, prose
+
+CONFIG = TokenizeConfig(
+    vocab_size=512,
+    train_tokens=12_000,
+    mixture={"knowledge": 0.5, "code": 0.1, "math": 0.4},
+    heldout_frac=0.1,
+)
+NUM_KNOWLEDGE, NUM_CODE, NUM_MATH, NUM_REWRITES = 60, 20, 120, 30
+
+
+def clean_rows() -> list[dict[str, str]]:
+    return [
+        *(document(f"k{n}", prose(n)) for n in range(NUM_KNOWLEDGE)),
+        *(
+            document(f"c{n}", f"def f{n}(x):\n    return x + {n}  # <|im_end|>\n" * 9, "code")
+            for n in range(NUM_CODE)
+        ),
+        *(document(f"m{n}", f"What is {n} + 17? {n + 17}", "math") for n in range(NUM_MATH)),
+    ]
+
+
+def rewrite_rows() -> list[dict[str, str]]:
+    more = {"prompt_id": "plain@1", "scores": "{}"}
+    return [
+        {**document(f"k{n}#plain", f"In short: {prose(n)}"), **more, "parent_id": parent["doc_id"]}
+        for n, parent in enumerate(clean_rows()[:NUM_REWRITES])
+    ]
+
+
+def publish_inputs(store: Store) -> tuple[CleanCorpus, RephrasedCorpus]:
+    workspace = store.workspace("clean")
+    rows = clean_rows()
+    for number in range(0, len(rows), 70):
+        path = workspace.out / "kept" / f"{number:05d}.parquet"
+        write_shard(path, Document, rows[number : number + 70])
+    (workspace.out / "sources.json").write_text('{"test": {"license": "MIT"}}')
+    clean = store.publish(CleanCorpus, Draft(workspace.out, {}))
+    workspace = store.workspace("rephrased")
+    write_shard(workspace.out / "kept" / "00000.parquet", Rewrite, rewrite_rows())
+    (workspace.out / "sources.json").write_text('{"rewriter": {"license": "Apache-2.0"}}')
+    return clean, store.publish(RephrasedCorpus, Draft(workspace.out, {}))
+
+
+def run(store: Store, config: TokenizeConfig = CONFIG, key: str = "tokenize") -> Draft:
+    return tokenize_corpora(config, *publish_inputs(store), store.workspace(key))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(Store(tmp_path_factory.mktemp("store"))).folder
+
+
+@pytest.fixture(scope="module")
+def manifest(corpus: Path) -> TokenManifest:
+    return TokenManifest.model_validate_json((corpus / "manifest.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus: Path) -> Tokenizer:
+    return load_tokenizer(corpus / "tokenizer")
+
+
+def test_the_vocabulary_is_exact_and_special_tokens_lead_it(tokenizer: Tokenizer) -> None:
+    assert tokenizer.get_vocab_size() == 512
+    assert [tokenizer.id_to_token(number) for number in range(13)] == list(SPECIAL_TOKENS)
+    assert end_of_document(tokenizer) == tokenizer.token_to_id("[EOS]") == 1
+
+
+def test_each_digit_is_a_token(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.encode("What is 1234 + 17? x1=1250.75").tokens
+    assert [token for token in tokens if any(c.isdigit() for c in token)] == list("1234171125075")
+    # No token of the vocabulary holds two, or a digit with something else.
+    texts = [tokenizer.decode([number]) for number in range(13, 512)]
+    assert all(len(text) == 1 for text in texts if any(c in "0123456789" for c in text))
+
+
+@given(st.text(max_size=80))
+@settings(deadline=None)
+def test_any_text_survives(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_text_that_spells_a_special_token_stays_text(corpus: Path, tokenizer: Tokenizer) -> None:
+    assert min(tokenizer.encode("a <|im_end|> b [EOS]").ids) >= len(SPECIAL_TOKENS)
+    for path in sorted(corpus.glob("*/*.idx")):
+        data = open_indexed(path.with_suffix(""))
+        for row in range(len(data.lengths)):
+            tokens = data.read(row)
+            assert tokens[-1] == 1
+            assert tokens[:-1].min() >= len(SPECIAL_TOKENS)
+
+
+def test_transformers_loads_it(corpus: Path) -> None:
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(corpus / "tokenizer")
+    assert len(loaded) == 512
+    assert (loaded.bos_token, loaded.eos_token, loaded.pad_token) == (
+        "[BOS]",
+        "<|im_end|>",
+        "[PAD]",
+    )
+    assert loaded.encode("a 12 <|im_end|>")[-1] == loaded.eos_token_id
+    assert loaded.decode(loaded.encode("a 12 b")) == "a 12 b"
+    text = loaded.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == "<|im_user|>user<|im_middle|>Hi<|im_end|><|im_assistant|>assistant<|im_middle|>"
+
+
+def texts_of(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
+    """doc_id -> text, decoded from the datasets through the manifest."""
+    manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
+    texts = {}
+    for name, domain in manifest.domains.items():
+        for split, doc_ids in (
+            ("train", domain.train_documents),
+            ("heldout", domain.heldout_documents),
+        ):
+            data = open_indexed(folder / split / name)
+            assert len(data.lengths) == len(doc_ids)
+            for row, doc_id in enumerate(doc_ids):
+                texts[doc_id] = tokenizer.decode(data.read(row)[:-1].tolist())
+    return texts
+
+
+def test_the_manifest_names_every_sequence(corpus: Path, tokenizer: Tokenizer) -> None:
+    originals = {row["doc_id"]: row["text"] for row in [*clean_rows(), *rewrite_rows()]}
+    texts = texts_of(corpus, tokenizer)
+    assert all(originals[doc_id] == text for doc_id, text in texts.items())
+
+
+def test_the_mixture_is_met(corpus: Path, manifest: TokenManifest) -> None:
+    domains = manifest.domains
+    assert {n: d.budget_tokens for n, d in domains.items()} == {
+        "code": 1200, "knowledge": 6000, "math": 4800,
+    }  # fmt: skip
+    for name, domain in domains.items():
+        sizes = open_indexed(corpus / "train" / name).lengths
+        assert domain.train_tokens == sizes.sum()
+        assert domain.epochs == pytest.approx(domain.budget_tokens / sizes.sum(), abs=1e-6)
+    # Code and knowledge are down-sampled by whole documents, mathematics is repeated.
+    assert len(domains["code"].train_documents) < NUM_CODE - 2
+    assert 0.8 < domains["code"].epochs <= 1
+    assert len(domains["math"].train_documents) == NUM_MATH - 12
+    assert domains["math"].epochs > 2
+    stream = TokenStream(corpus, 0, 32)
+    names = [stream.domain_of(index) for index in range(stream.num_samples)]
+    for name, weight in CONFIG.mixture.items():
+        assert names.count(name) / len(names) == pytest.approx(weight, abs=0.01)
+
+
+def test_held_out_documents_and_their_rewrites_are_never_read(manifest: TokenManifest) -> None:
+    for name, total in (("knowledge", NUM_KNOWLEDGE), ("code", NUM_CODE), ("math", NUM_MATH)):
+        domain = manifest.domains[name]
+        assert len(domain.heldout_documents) == total / 10
+        assert not set(domain.train_documents) & set(domain.heldout_documents)
+    knowledge = manifest.domains["knowledge"]
+    parents = {row["doc_id"]: row["parent_id"] for row in rewrite_rows()}
+    read = set(knowledge.train_documents)
+    assert read & set(parents)
+    assert not set(knowledge.heldout_documents) & set(parents)
+    for rewrite, parent in parents.items():
+        assert not (rewrite in read and parent in knowledge.heldout_documents)
+
+
+def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpus: Path) -> None:
+    store = Store(tmp_path)
+    wanted = digest_of(manifest_of(corpus))
+    assert digest_of(manifest_of(run(store).folder)) == wanted
+    encoded = store.local / "work" / "tokenize" / "scratch" / "encoded"
+    kept = encoded / "00000.parquet"
+    before = kept.stat().st_mtime_ns
+    (encoded / "00002.parquet").unlink()
+    assert digest_of(manifest_of(run(store).folder)) == wanted
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_sources_of_both_corpora_are_kept(corpus: Path) -> None:
+    assert set(json.loads((corpus / "sources.json").read_text())) == {"test", "rewriter"}
+    assert not list(corpus.rglob("*.aside"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vocab_size": 5000}, r"the corpus gives \d+ tokens, not vocab_size=5000"),
+        ({"train_tokens": 10**7}, r"mixture\.code=0\.1 wants 1000000 tokens and \d+ are there"),
+        ({"mixture": {"web": 1.0}}, r"mixture\.web=1\.0 wants 12000 tokens and 0 are there"),
+    ],
+)
+def test_too_little_text_is_an_error(
+    tmp_path: Path, change: Mapping[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(Store(tmp_path), CONFIG.model_copy(update=change))
+
+
+def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    clean, rephrased = publish_inputs(store)
+    workspace = store.workspace("broken")
+    shutil.copytree(store.open(clean), workspace.out, dirs_exist_ok=True)
+    (workspace.out / "kept" / "00070.parquet").write_bytes(b"garbage")
+    broken = store.publish(CleanCorpus, Draft(workspace.out, {}))
+    with pytest.raises(TableError, match=r"kept/00070\.parquet is no readable parquet file"):
+        tokenize_corpora(CONFIG, broken, rephrased, store.workspace("tokenize"))
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        ({"web": 0.5, "code": 0.6}, r"the shares sum to 1\.1, not 1: divide each by 1\.1"),
+        ({"web": 1.5, "code": -0.5}, "negative shares"),
+        ({"poetry": 1.0}, r"unknown domains \['poetry'\]: the domains are"),
+    ],
+)
+def test_a_bad_mixture_says_what_would_be_right(mixture: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TokenizeConfig(mixture=mixture)
+
+
+def test_tokens_fit_sixteen_bits(corpus: Path) -> None:
+    assert open_indexed(corpus / "train" / "code").tokens.dtype == np.uint16
