@@ -1,6 +1,7 @@
 """Pools: where tasks run. Locally all of them are this machine; on a cluster, node pools."""
 
 import os
+from typing import Any
 
 import flyte
 from flyteplugins.ray import RayJobConfig, WorkerNodeConfig
@@ -9,8 +10,8 @@ from infra.images import cpu_image, gpu_image
 
 _SHARED = ("K2_STORE", "MLFLOW_TRACKING_URI", "K2_EXPERIMENT")
 _ENV = {name: os.environ[name] for name in _SHARED if name in os.environ}
-_GPUS = os.environ.get("K2_GPU_POOL", "")
-"""Accelerator of the GPU pools, e.g. `H100:8`; empty: the pools are CPU nodes."""
+_GPUS: Any = os.environ.get("K2_GPU_POOL") or None
+"""Accelerator of the GPU pools, e.g. `H100:8`; none: the pools are CPU nodes."""
 _REPLICAS = int(os.environ.get("K2_GPU_NODES", "1"))
 """Nodes of the serving pool's Ray cluster, where there is a GPU pool."""
 
@@ -35,7 +36,7 @@ CPU = flyte.TaskEnvironment(
 TRAIN = flyte.TaskEnvironment(
     "k2-train",
     image=gpu_image() if _GPUS else cpu_image(),
-    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS or None),
+    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS),
     env_vars=_ENV,
 )
 """Megatron: pre-training and SFT."""
@@ -43,7 +44,7 @@ TRAIN = flyte.TaskEnvironment(
 SERVE = flyte.TaskEnvironment(
     "k2-serve",
     image=gpu_image() if _GPUS else cpu_image(),
-    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS or None),
+    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS),
     env_vars=_ENV,
     plugin_config=ray_cluster(),
 )

@@ -12,7 +12,10 @@ class RawCorpus(Artifact):
 
 
 class CleanCorpus(Artifact):
-    """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), `funnel.json`, `sources.json`."""
+    """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), and two JSON files.
+
+    `funnel.json` counts by rule, `sources.json` names the licences.
+    """
 
     kind: Literal["clean_corpus"] = "clean_corpus"
 
@@ -24,23 +27,29 @@ class RephrasedCorpus(Artifact):
 
 
 class TokenCorpus(Artifact):
-    """`tokenizer/` (Hugging Face layout), `train/DOMAIN.{bin,idx}` and `heldout/DOMAIN.{bin,idx}`
-    (Megatron IndexedDataset), `manifest.json` (mixture, token counts, documents in order),
-    `sources.json`."""
+    """`tokenizer/` in the Hugging Face layout, and token ids as Megatron IndexedDatasets.
+
+    `train/DOMAIN.{bin,idx}`, `heldout/DOMAIN.{bin,idx}`, `manifest.json` (mixture, token counts,
+    documents in order), `sources.json`.
+    """
 
     kind: Literal["token_corpus"] = "token_corpus"
 
 
 class TrajectorySet(Artifact):
-    """`accepted/*.parquet` and `rejects/*.parquet` (`TrajectoryRow`), `tools.json`, `stats.json`,
-    `sources.json`."""
+    """`accepted/*.parquet` and `rejects/*.parquet` (`TrajectoryRow`).
+
+    Beside them `tools.json`, `stats.json` and `sources.json`.
+    """
 
     kind: Literal["trajectory_set"] = "trajectory_set"
 
 
 class Checkpoint(Artifact):
-    """Weights in the Hugging Face layout: `config.json`, `*.safetensors`, tokenizer files,
-    `training.json` (steps, losses, schedule)."""
+    """Weights in the Hugging Face layout: `config.json`, `*.safetensors`, tokenizer files.
+
+    `training.json` says how they came about: steps, losses, schedule.
+    """
 
     kind: Literal["checkpoint"] = "checkpoint"
 
@@ -52,15 +61,17 @@ class RolloutLog(Artifact):
 
 
 class Evaluation(Artifact):
-    """`scores.json` (checkpoint -> family -> pass rate with interval; perplexity by domain),
-    `answers/*.parquet` (every graded answer)."""
+    """`scores.json` (`Scores`) and every graded answer, `answers/*.parquet` (`AnswerRow`)."""
 
     kind: Literal["evaluation"] = "evaluation"
 
 
 class Release(Artifact):
-    """`base/` and `policy/` (Hugging Face layout), `MODEL_CARD.md`, `LICENSES.md`,
-    `lineage.json`, `parity.json` (logits against Megatron's)."""
+    """`base/` and `policy/` in the Hugging Face layout, and what a stranger needs to trust them.
+
+    `MODEL_CARD.md`, `LICENSES.md`, `lineage.json`, `parity.json` (logits against Megatron's),
+    `SHA256SUMS`.
+    """
 
     kind: Literal["release"] = "release"
 

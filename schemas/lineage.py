@@ -6,7 +6,7 @@ from schemas.base import Artifact, Config
 
 
 class LineageRecord(Config):
-    """One stage that was done: its code version, configs, inputs and outputs. No times, no places."""
+    """One stage that was done: code version, configs, inputs, outputs. No times, no places."""
 
     stage: str
     """One of the ten stages."""

@@ -103,7 +103,9 @@ class RunningStage:
         """Close the run, flush the report and leave the last line."""
         self._run.finish(self._outputs)
         counts = [_counts(artifact) for artifact in self._outputs.values()]
-        rows = [{"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()]
+        rows = [
+            {"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()
+        ]
         for row in rows:
             self._html.insert(0, table_html("Published", [row]))
         await self.flush()

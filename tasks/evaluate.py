@@ -23,5 +23,25 @@ async def evaluate(
     """Grade base, SFT and RL checkpoints on held-out problems and text."""
     from k2core.evaluate import evaluate_checkpoints
 
-    async with stage_run("evaluate", VERSION, config=config, problems=problems, base=base, sft=sft, policy=policy, tokens=tokens) as run:
-        return run.publish(Evaluation, await run.work(evaluate_checkpoints, config=config, problems=problems, base=base, sft=sft, policy=policy, tokens=tokens))
+    async with stage_run(
+        "evaluate",
+        VERSION,
+        config=config,
+        problems=problems,
+        base=base,
+        sft=sft,
+        policy=policy,
+        tokens=tokens,
+    ) as run:
+        return run.publish(
+            Evaluation,
+            await run.work(
+                evaluate_checkpoints,
+                config=config,
+                problems=problems,
+                base=base,
+                sft=sft,
+                policy=policy,
+                tokens=tokens,
+            ),
+        )

@@ -23,4 +23,9 @@ async def pretrain(
     from k2core.pretrain import pretrain_model
 
     async with stage_run("pretrain", VERSION, config=config, shape=shape, tokens=tokens) as run:
-        return run.publish(Checkpoint, await run.work(pretrain_model, config=config, shape=shape, tokens=tokens, placement=placement))
+        return run.publish(
+            Checkpoint,
+            await run.work(
+                pretrain_model, config=config, shape=shape, tokens=tokens, placement=placement
+            ),
+        )

@@ -25,5 +25,29 @@ async def release(
     """Assemble base and policy weights with card, licences, lineage and parity proof."""
     from k2core.release import assemble_release
 
-    async with stage_run("release", VERSION, config=config, base=base, policy=policy, evaluation=evaluation, raw=raw, tokens=tokens, trajectories=trajectories, lineage=lineage) as run:
-        return run.publish(Release, await run.work(assemble_release, config=config, base=base, policy=policy, evaluation=evaluation, raw=raw, tokens=tokens, trajectories=trajectories, lineage=lineage))
+    async with stage_run(
+        "release",
+        VERSION,
+        config=config,
+        base=base,
+        policy=policy,
+        evaluation=evaluation,
+        raw=raw,
+        tokens=tokens,
+        trajectories=trajectories,
+        lineage=lineage,
+    ) as run:
+        return run.publish(
+            Release,
+            await run.work(
+                assemble_release,
+                config=config,
+                base=base,
+                policy=policy,
+                evaluation=evaluation,
+                raw=raw,
+                tokens=tokens,
+                trajectories=trajectories,
+                lineage=lineage,
+            ),
+        )

@@ -23,7 +23,9 @@ async def rl(
     """Improve the policy on verifiable rewards with K2's objective."""
     from k2core.rl import train_policy
 
-    async with stage_run("rl", VERSION, config=config, problems=problems, sft=sft, trajectories=trajectories) as run:
+    async with stage_run(
+        "rl", VERSION, config=config, problems=problems, sft=sft, trajectories=trajectories
+    ) as run:
         drafts = await run.work(
             train_policy,
             config=config,

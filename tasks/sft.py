@@ -21,5 +21,12 @@ async def sft(
     """Finetune the base model on accepted trajectories."""
     from k2core.sft import finetune
 
-    async with stage_run("sft", VERSION, config=config, base=base, trajectories=trajectories) as run:
-        return run.publish(Checkpoint, await run.work(finetune, config=config, base=base, trajectories=trajectories, placement=placement))
+    async with stage_run(
+        "sft", VERSION, config=config, base=base, trajectories=trajectories
+    ) as run:
+        return run.publish(
+            Checkpoint,
+            await run.work(
+                finetune, config=config, base=base, trajectories=trajectories, placement=placement
+            ),
+        )

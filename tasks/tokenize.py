@@ -19,5 +19,10 @@ async def tokenize(
     """Train the byte-level BPE and write the mixture as Megatron IndexedDatasets."""
     from k2core.tokenize import tokenize_corpora
 
-    async with stage_run("tokenize", VERSION, config=config, clean=clean, rephrased=rephrased) as run:
-        return run.publish(TokenCorpus, await run.work(tokenize_corpora, config=config, clean=clean, rephrased=rephrased))
+    async with stage_run(
+        "tokenize", VERSION, config=config, clean=clean, rephrased=rephrased
+    ) as run:
+        return run.publish(
+            TokenCorpus,
+            await run.work(tokenize_corpora, config=config, clean=clean, rephrased=rephrased),
+        )

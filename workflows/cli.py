@@ -49,9 +49,7 @@ def rerun(
     stage: Annotated[str, typer.Argument(help="ingest, clean, ... release.")],
     source: Annotated[str, typer.Option("--from", help="A run of `k2 runs`.")] = "latest",
     settings: Settings = None,
-    downstream: Annotated[
-        bool, typer.Option(help="Then run what follows from it, too.")
-    ] = False,
+    downstream: Annotated[bool, typer.Option(help="Then run what follows from it, too.")] = False,
 ) -> None:
     """Run one stage again from an earlier run's recorded inputs.
 

@@ -1,6 +1,6 @@
 """The whole pipeline on one page: raw text to a released, evaluated agent.
 
-    flyte run --local workflows/k2.py k2 --recipe '{}'
+flyte run --local workflows/k2.py k2 --recipe '{}'
 """
 
 from infra.lineage import pipeline_run

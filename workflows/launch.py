@@ -7,7 +7,7 @@ from typing import Any
 
 import flyte
 from mlflow.entities import Run
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from infra.cache import refreshed
 from infra.home import ROOT, home
@@ -16,12 +16,23 @@ from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
-from tasks import clean, evaluate, ingest, pretrain, release, rephrase, rl, sft, synthesize, tokenize
-from workflows.chain import version_of
+from tasks import (
+    clean,
+    evaluate,
+    ingest,
+    pretrain,
+    release,
+    rephrase,
+    rl,
+    sft,
+    synthesize,
+    tokenize,
+)
+from workflows.chain import Stage, version_of
 from workflows.k2 import k2
 from workflows.overrides import change, validated
 
-STAGES = {
+STAGES: dict[str, Stage[Any]] = {
     "ingest": ingest.ingest,
     "clean": clean.clean,
     "rephrase": rephrase.rephrase,
@@ -37,6 +48,9 @@ STAGES = {
 
 _SHARED = {"shape": "model", "problems": "problems", "placement": "placement"}
 """Task arguments that a recipe states under a name that is not the stage's."""
+
+
+_LINEAGE = TypeAdapter(list[LineageRecord])
 
 
 class NoSuchRunError(LookupError):
@@ -72,7 +86,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
         elif argument in _SHARED:
             inputs[argument] = getattr(recipe, _SHARED[argument])
         elif argument == "lineage":
-            inputs[argument] = [LineageRecord.model_validate(r) for r in record.configs[argument]]
+            inputs[argument] = _LINEAGE.validate_python(record.configs[argument])
         else:
             inputs[argument] = _typed(kinds[argument][0], record.inputs[argument])
     again = task.override(cache=refreshed(version_of(task)))

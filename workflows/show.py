@@ -13,6 +13,7 @@ from infra.lineage import find_runs, read_record
 from infra.progress import format_seconds
 from schemas.artifacts import Evaluation
 from schemas.base import Artifact
+from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from schemas.lineage import LineageRecord
 from tasks.adapter import open_store
 
@@ -60,8 +61,21 @@ def show_result(flyte_run: str) -> None:
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Pass rates with 95 % intervals and perplexities, base / SFT / RL side by side."""
-    scores = json.loads((open_store().open(evaluation) / "scores.json").read_text())
-    console.print_json(data=scores)
+    path = open_store().open(evaluation) / "scores.json"
+    scores = Scores.model_validate_json(path.read_bytes())
+    improved = set(scores.improved())
+    table = Table("held out", "base", "SFT", "RL", "", title="pass rates, 95 % intervals")
+    for family, rates in scores.families.items():
+        table.add_row(family, *_cells(rates), "RL beyond SFT" if family in improved else "")
+    table.add_section()
+    for group, rates in scores.groups.items():
+        table.add_row(f"[bold]{group}[/bold]", *_cells(rates), "")
+    table.add_row("valid tool calls", *_cells(scores.tool_calls), "")
+    table.add_section()
+    for domain, by in scores.perplexity.items():
+        cells = [f"{by[name].perplexity:.2f}" for name in CHECKPOINTS]
+        table.add_row(f"perplexity, {domain}", *cells, "")
+    console.print(table)
 
 
 def show_lineage(target: str) -> None:
@@ -123,6 +137,11 @@ def _find_artifact(target: str, records: list[tuple[LineageRecord, Run]]) -> Art
         if run.data.tags["k2.flyte_run"].startswith(target):
             return next(iter(record.outputs.values()))
     raise LookupError(f"{target!r} is no recorded run (see `k2 runs`) and no artifact's digest")
+
+
+def _cells(rates: Mapping[str, Rate]) -> list[str]:
+    found = (rates[name] for name in CHECKPOINTS)
+    return [f"{r.rate:4.0%} [{r.low:.0%}, {r.high:.0%}]" for r in found]
 
 
 def _label(artifact: Artifact) -> str:

@@ -1,16 +1,15 @@
 """The model card: what it is, what it was made of, what it can and cannot do."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import load_shape
 from k2core.release.licenses import Source
 from k2core.release.parity import Parity
 from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
+from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from schemas.release import ReleaseConfig
 
 
@@ -32,7 +31,7 @@ def model_card(config: ReleaseConfig, facts: Facts) -> str:
     """MODEL_CARD.md, with the Hub's metadata on top."""
     shape = load_shape(facts.shape_folder)
     size = sum_parameters(shape)
-    scores = json.loads(facts.scores_file.read_text())
+    scores = Scores.model_validate_json(facts.scores_file.read_bytes())
     return f"""---
 license: {config.license}
 library_name: transformers
@@ -45,8 +44,9 @@ tags: [mixture-of-experts, multi-head-latent-attention, muonclip, tool-use]
 A sparse mixture of experts with multi-head latent attention in the shape of Kimi K2
 (arXiv:2507.20534), made from raw text: {size.total / 1e6:.2f} M parameters,
 {size.active / 1e6:.2f} M active a token, {shape.num_layers} layers
-({shape.num_dense_layers} dense), {shape.experts_per_token} of {shape.num_experts} experts and {shape.num_shared_experts} shared,
-vocabulary {shape.vocab_size}. `base/` is the pre-trained model, `policy/` the agent after
+({shape.num_dense_layers} dense), {shape.experts_per_token} of {shape.num_experts} experts \
+and {shape.num_shared_experts} shared, vocabulary {shape.vocab_size}. `base/` is the \
+pre-trained model, `policy/` the agent after
 finetuning and reinforcement learning.
 
 ## What it can and cannot do
@@ -60,8 +60,8 @@ and does not reason beyond these families. Do not use it for anything but study.
 
 {evaluation_table(scores)}
 
-95 % intervals in brackets; problems and texts were held out of training. Pass rates are of single
-samples, checked by programs.
+95 % intervals in brackets. Problems and texts were held out of training; answers are checked by
+programs.
 
 ## Training
 
@@ -97,6 +97,31 @@ vLLM serves the same folders. In fp32, transformers' logits differ from the trai
 """
 
 
-def evaluation_table(scores: Mapping[str, Any]) -> str:
-    """Pass rates by group and family, then perplexities; base, SFT and RL side by side."""
-    raise NotImplementedError(scores)
+def evaluation_table(scores: Scores) -> str:
+    """Pass rates by family and group, then perplexities; base, SFT and RL side by side."""
+    head = ["| | base | SFT | RL |", "|---|---|---|---|"]
+    improved = set(scores.improved())
+    families = [_row(f"{f}{' ▲' if f in improved else ''}", r) for f, r in scores.families.items()]
+    groups = [_row(f"**{group}**", rates) for group, rates in scores.groups.items()]
+    calls = _row("valid tool calls", scores.tool_calls)
+    texts = [
+        f"| perplexity, {domain} | "
+        + " | ".join(f"{by[name].perplexity:.2f}" for name in CHECKPOINTS)
+        + " |"
+        for domain, by in scores.perplexity.items()
+    ]
+    note = (
+        "▲: reinforcement learning raised the pass rate beyond both intervals."
+        if improved
+        else ("Reinforcement learning raised no family's pass rate beyond both intervals.")
+    )
+    return "\n".join([*head, *families, *groups, calls, *texts, "", note])
+
+
+def _row(name: str, rates: Mapping[str, Rate]) -> str:
+    cells = (rates[checkpoint] for checkpoint in CHECKPOINTS)
+    return (
+        f"| {name} | "
+        + " | ".join(f"{r.rate:.0%} [{r.low:.0%}, {r.high:.0%}]" for r in cells)
+        + " |"
+    )

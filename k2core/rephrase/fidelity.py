@@ -21,7 +21,8 @@ _SPELLED = dict(
 )
 _META = re.compile(
     r"\bhere(?: is|'s) (?:the|a|an|your)\b|\brewrit|\brephras|\bas an ai\b"
-    r"|\b(?:the|this) (?:text|passage|paragraph)\b|\bi (?:hope|can(?:no|')t|am sorry|apologi[sz]e)\b"
+    r"|\b(?:the|this) (?:text|passage|paragraph)\b"
+    r"|\bi (?:hope|can(?:no|')t|am sorry|apologi[sz]e)\b"
     r"|^(?:sure|certainly|of course)\b|\bin (?:my|your) own words\b|\bsmollm\b"
     r"|\bkeep every\b|\badd nothing\b",
     re.IGNORECASE | re.MULTILINE,

@@ -21,12 +21,19 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _record() -> LineageRecord:
     return LineageRecord(
-        stage="pretrain", version="1", configs={"config": {"optim": {"lr": 0.5}}}, inputs={"raw": RAW}
+        stage="pretrain",
+        version="1",
+        configs={"config": {"optim": {"lr": 0.5}}},
+        inputs={"raw": RAW},
     )
 
 
 def test_flatten_names_nested_fields() -> None:
-    assert lineage.flatten({"a": {"b": 1, "c": [2]}, "d": "x"}) == {"a.b": "1", "a.c": "[2]", "d": "x"}
+    assert lineage.flatten({"a": {"b": 1, "c": [2]}, "d": "x"}) == {
+        "a.b": "1",
+        "a.c": "[2]",
+        "d": "x",
+    }
 
 
 def test_a_stage_run_carries_edges_parameters_and_curves() -> None:

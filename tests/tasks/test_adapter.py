@@ -62,7 +62,9 @@ def test_second_run_is_cached_and_still_has_its_lineage(place: Path) -> None:
         ("clean (cached)", "FINISHED"),
     ]
     with sqlite3.connect(place / "mlflow.db") as db:
-        digests = [row[0] for row in db.execute("select digest from datasets where name='clean_corpus'")]
+        digests = [
+            row[0] for row in db.execute("select digest from datasets where name='clean_corpus'")
+        ]
         edges = db.execute("select count(*) from inputs").fetchone()[0]
     assert digests == [str(first["digest"]).removeprefix("sha256:")[:36]]
     assert edges >= 6

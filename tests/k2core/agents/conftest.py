@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

@@ -92,7 +92,7 @@ def test_a_user_says_the_goal_when_asked(codec: ChatCodec) -> None:
 
 
 def test_several_calls_in_one_turn_are_all_answered(codec: ChatCodec) -> None:
-    problem, content = pose("lookup")
+    problem, _ = pose("lookup")
     calls = tuple(
         ToolCall(id=f"functions.{tool.name}:{i}", name=tool.name, arguments=f'{{"{arg}":"x"}}')
         for i, tool in enumerate(problem.tools)

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from k2core.store import ArtifactCorruptError, ArtifactMissingError, Draft, Store, digest_of
-from k2core.store import manifest_of
+from k2core.store import (
+    ArtifactCorruptError,
+    ArtifactMissingError,
+    Draft,
+    Store,
+    digest_of,
+    manifest_of,
+)
 from schemas.artifacts import CleanCorpus, RawCorpus
 
 
@@ -48,7 +54,7 @@ def test_an_empty_draft_is_refused(tmp_path: Path) -> None:
 def test_a_changed_byte_is_found_and_named(tmp_path: Path) -> None:
     artifact = _publish(Store(tmp_path), "text")
     (Store(tmp_path).open(artifact) / "sub" / "a.txt").write_text("tex7")
-    with pytest.raises(ArtifactCorruptError, match="sub/a.txt"):
+    with pytest.raises(ArtifactCorruptError, match=r"sub/a\.txt"):
         Store(tmp_path).open(artifact)
 
 
@@ -60,7 +66,7 @@ def test_a_lost_or_added_file_is_found(tmp_path: Path, damage: str) -> None:
         (folder / "sub" / "a.txt").unlink()
     else:
         (folder / "stranger").write_text("x")
-    with pytest.raises(ArtifactCorruptError, match="a.txt|stranger"):
+    with pytest.raises(ArtifactCorruptError, match=r"a\.txt|stranger"):
         Store(tmp_path).open(artifact)
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from k2core.engines.megatron.attention import segment_mask
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.counts import sum_parameters

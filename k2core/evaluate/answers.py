@@ -1,0 +1,73 @@
+"""Answers of one checkpoint: played, judged and kept as rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from k2core.agents import Dialogue
+from k2core.rewards import Verdict
+from schemas.chat import Problem, ToolCall, ToolSpec
+
+
+def answer_rows(
+    checkpoint: str, dialogues: Sequence[Dialogue], verdicts: Sequence[Verdict]
+) -> list[dict[str, object]]:
+    """One `AnswerRow` a dialogue; the samples of a problem are numbered in order."""
+    seen: dict[str, int] = {}
+    rows: list[dict[str, object]] = []
+    for dialogue, verdict in zip(dialogues, verdicts, strict=True):
+        problem, passed = dialogue.problem, verdict.reward >= 1.0
+        sample = seen.get(problem.problem_id, 0)
+        seen[problem.problem_id] = sample + 1
+        calls, valid = count_calls(dialogue)
+        rows.append(
+            {
+                "answer_id": f"{checkpoint}/{problem.problem_id}/{sample}",
+                "checkpoint": checkpoint,
+                "weights": dialogue.weights,
+                "problem_id": problem.problem_id,
+                "family": problem.family,
+                "group": problem.group,
+                "messages": json.dumps([m.model_dump(mode="json") for m in dialogue.messages]),
+                "stop_reason": str(dialogue.stop_reason),
+                "num_tokens": dialogue.num_tokens,
+                "num_calls": calls,
+                "num_valid_calls": valid,
+                "passed": passed,
+                "reason": "" if passed else verdict.reason or "wrong_answer",
+            }
+        )
+    return rows
+
+
+def count_calls(dialogue: Dialogue) -> tuple[int, int]:
+    """Calls made, and those that are valid; a message that broke the template is one invalid call.
+
+    The measure of the Kimi vendor verifier: name declared, arguments JSON of the tool's schema.
+    """
+    tools = {tool.name: tool for tool in dialogue.problem.tools}
+    calls = [call for message in dialogue.messages for call in message.tool_calls]
+    broken = int(dialogue.stop_reason == "malformed")
+    return len(calls) + broken, sum(is_valid_call(call, tools) for call in calls)
+
+
+def is_valid_call(call: ToolCall, tools: Mapping[str, ToolSpec]) -> bool:
+    """Whether the call names a declared tool with arguments of its schema."""
+    tool = tools.get(call.name)
+    if tool is None:
+        return False
+    try:
+        arguments = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return False
+    try:
+        return bool(Draft202012Validator(tool.parameters).is_valid(arguments))
+    except SchemaError as error:
+        raise ValueError(f"tool {tool.name}: parameters is no JSON Schema: {error}") from error
+
+
+def samples_of(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """Each problem `count` times, side by side."""
+    return [problem for problem in problems for _ in range(count)]

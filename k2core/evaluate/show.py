@@ -1,0 +1,59 @@
+"""What the report shows of the scores."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from schemas.evaluate import CHECKPOINTS, Perplexity, Rate, Scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_rates(title: str, rates: Mapping[str, Mapping[str, Rate]]) -> "Figure":
+    """Bars of pass rates with their 95 % intervals, the checkpoints side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(5.0, 0.75 * len(rates)), 3.8), layout="constrained")
+    axes = figure.subplots()
+    for offset, checkpoint in enumerate(CHECKPOINTS):
+        found = [by_checkpoint[checkpoint] for by_checkpoint in rates.values()]
+        axes.bar(
+            [place + 0.27 * (offset - 1) for place in range(len(found))],
+            [r.rate for r in found],
+            width=0.25,
+            yerr=[[r.rate - r.low for r in found], [r.high - r.rate for r in found]],
+            error_kw={"lw": 0.8, "capsize": 2},
+            label=checkpoint,
+        )
+    axes.set_xticks(range(len(rates)), list(rates), rotation=35, ha="right", fontsize="small")
+    axes.set(title=title, ylabel="pass rate", ylim=(0, 1.05))
+    axes.legend(fontsize="small", ncols=3)
+    return figure
+
+
+def rate_rows(scores: Scores) -> list[dict[str, object]]:
+    """A row a family, then a row a group."""
+    marks = set(scores.improved())
+    rows = [
+        {"family": f, **_rates(r), "rl beyond sft": "yes" if f in marks else ""}
+        for f, r in scores.families.items()
+    ]
+    return [*rows, *({"family": f"all {g}", **_rates(r)} for g, r in scores.groups.items())]
+
+
+def perplexity_rows(perplexity: Mapping[str, Mapping[str, Perplexity]]) -> list[dict[str, object]]:
+    """A row a domain."""
+    return [
+        {
+            "domain": domain,
+            **{
+                name: f"{p.perplexity:.2f} ({p.bits_per_byte:.3f} bits/byte)"
+                for name, p in by.items()
+            },
+        }
+        for domain, by in perplexity.items()
+    ]
+
+
+def _rates(rates: Mapping[str, Rate]) -> dict[str, object]:
+    return {n: f"{r.rate:.0%} [{r.low:.0%}, {r.high:.0%}]" for n, r in rates.items()}

@@ -1,0 +1,200 @@
+"""The stage: three checkpoints, the same held-out problems and text, one served after another."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from k2core.chat import ChatCodec
+from k2core.evaluate.answers import answer_rows, samples_of
+from k2core.evaluate.perplexity import HeldOut, cut_windows, measure_perplexity
+from k2core.evaluate.rates import pool, rate_of
+from k2core.evaluate.show import draw_rates, perplexity_rows, rate_rows
+from k2core.model.hf import load_shape, load_weights, write_json
+from k2core.problems import held_out_problems
+from k2core.rewards import judge_dialogues
+from k2core.sandbox import Sandbox
+from k2core.store import Draft, Workspace
+from k2core.tables import read_shard, write_shard
+from k2core.tokens import TokenStream
+from schemas.artifacts import Checkpoint, TokenCorpus
+from schemas.chat import Problem
+from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity, Rate, Scores
+from schemas.problems import FAMILY_GROUPS, ProblemsConfig
+
+if TYPE_CHECKING:
+    from k2core.engines.protocol import Engine
+
+
+def evaluate_checkpoints(
+    config: EvaluateConfig,
+    problems: ProblemsConfig,
+    base: Checkpoint,
+    sft: Checkpoint,
+    policy: Checkpoint,
+    tokens: TokenCorpus,
+    workspace: Workspace,
+) -> Draft:
+    """Grade base, SFT and RL checkpoints; a killed run resumes after its last checkpoint.
+
+    Raises:
+        SandboxUnavailableError: no isolation works here; before any other work.
+        ValueError: the checkpoints' shapes differ.
+    """
+    from k2core.engines.ray import serve
+
+    asked = samples_of(held_out_problems(problems), config.samples_per_problem)
+    artifacts = dict(zip(CHECKPOINTS, (base, sft, policy), strict=True))
+    folders = {name: workspace.open(artifact) for name, artifact in artifacts.items()}
+    context = load_shape(folders["base"]).max_position_embeddings
+    texts = read_held_out(workspace.open(tokens), ChatCodec(folders["base"]), context, config)
+    with (
+        Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
+        serve(
+            folders["base"],
+            num_engines=config.num_engines,
+            max_model_len=context + 1,  # scoring a full window samples one token more
+            max_num_seqs=config.max_num_seqs,
+        ) as engine,
+    ):
+        examination = Examination(config, asked, texts, engine, sandbox, context, workspace)
+        for place, name in enumerate(CHECKPOINTS):
+            examination.examine(name, folders[name], place)
+    answers = examination.collect()
+    scores = Scores(
+        checkpoints={name: artifact.digest for name, artifact in artifacts.items()},
+        weights={name: str(rows["weights"][0]) for name, rows in answers.items()},
+        families=rates_by(answers, "family"),
+        groups=rates_by(answers, "group"),
+        tool_calls={name: valid_calls(rows) for name, rows in answers.items()},
+        perplexity=examination.perplexities(),
+    )
+    write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
+    _report(scores, workspace)
+    return Draft(workspace.out, _count(scores))
+
+
+class Examination:
+    """What each checkpoint goes through; a finished checkpoint's answers are kept in scratch."""
+
+    def __init__(
+        self,
+        config: EvaluateConfig,
+        asked: Sequence[Problem],
+        texts: Mapping[str, HeldOut],
+        engine: "Engine",
+        sandbox: Sandbox,
+        context: int,
+        workspace: Workspace,
+    ) -> None:
+        self._config, self._asked, self._texts = config, asked, texts
+        self._engine, self._sandbox = engine, sandbox
+        self._context, self._workspace = context, workspace
+
+    def examine(self, name: str, folder: Path, place: int) -> None:
+        """Text first, then problems; `answers` is written last, so it says that both are done."""
+        scratch = self._workspace.scratch
+        if (scratch / f"{name}.parquet").exists():
+            return
+        self._engine.update_weights(load_weights(folder))
+        self._progress(place, 0.0, f"{name}: held-out text")
+        found = {domain: measure_perplexity(self._engine, t) for domain, t in self._texts.items()}
+        write_json(scratch / f"{name}.json", {d: p.model_dump() for d, p in found.items()})
+        write_shard(scratch / f"{name}.parquet", AnswerRow, self._answer(name, folder, place))
+
+    def collect(self) -> dict[str, pl.DataFrame]:
+        """All answers by checkpoint, moved to where they are published."""
+        scratch, answers = self._workspace.scratch, {}
+        for name in CHECKPOINTS:
+            answers[name] = read_shard(scratch / f"{name}.parquet", AnswerRow)
+            write_shard(
+                self._workspace.out / "answers" / f"{name}.parquet",
+                AnswerRow,
+                answers[name].to_dicts(),
+            )
+        return answers
+
+    def perplexities(self) -> dict[str, dict[str, Perplexity]]:
+        """Domain -> checkpoint -> perplexity."""
+        by_domain: dict[str, dict[str, Perplexity]] = defaultdict(dict)
+        for name in CHECKPOINTS:
+            found = _read_perplexities(self._workspace.scratch / f"{name}.json")
+            for domain, perplexity in found.items():
+                by_domain[domain][name] = perplexity
+        return dict(by_domain)
+
+    def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
+        from k2core.agents import rollout
+
+        dialogues = rollout(
+            self._asked,
+            self._engine,
+            ChatCodec(folder),
+            seeds=[self._config.seed + index for index in range(len(self._asked))],
+            temperature=self._config.temperature,
+            max_context=self._context,
+            on_turn=lambda done, total: self._progress(
+                place, done / total, f"{name}: {done} of {total} dialogues"
+            ),
+        )
+        return answer_rows(name, dialogues, judge_dialogues(dialogues, self._sandbox))
+
+    def _progress(self, place: int, share: float, note: str) -> None:
+        self._workspace.report.progress(place + share, len(CHECKPOINTS), note)
+
+
+def read_held_out(
+    folder: Path, codec: ChatCodec, context: int, config: EvaluateConfig
+) -> dict[str, HeldOut]:
+    """Each domain's held-out text, cut into windows."""
+    stream = TokenStream(folder, seed=0, sequence_length=16)
+    return {
+        domain: cut_windows(stream.held_out(domain), context, config.heldout_tokens, codec.decode)
+        for domain, about in sorted(stream.manifest.domains.items())
+        if about.heldout_tokens > 1
+    }
+
+
+def rates_by(answers: Mapping[str, pl.DataFrame], column: str) -> dict[str, dict[str, Rate]]:
+    """Family or group -> checkpoint -> pass rate, in the order of the families."""
+    order = list(dict.fromkeys(FAMILY_GROUPS if column == "family" else FAMILY_GROUPS.values()))
+    rates: dict[str, dict[str, Rate]] = {}
+    for value in order:
+        for name, rows in answers.items():
+            passed = rows.filter(pl.col(column) == value)["passed"]
+            if len(passed):
+                rates.setdefault(value, {})[name] = rate_of(int(passed.sum()), len(passed))
+    return rates
+
+
+def valid_calls(rows: pl.DataFrame) -> Rate:
+    """Valid calls of all calls."""
+    return rate_of(int(rows["num_valid_calls"].sum()), int(rows["num_calls"].sum()))
+
+
+def _read_perplexities(path: Path) -> dict[str, Perplexity]:
+    return {d: Perplexity.model_validate(p) for d, p in json.loads(path.read_text()).items()}
+
+
+def _report(scores: Scores, workspace: Workspace) -> None:
+    report = workspace.report
+    report.plot("Pass rates by group", draw_rates("held-out problems", scores.groups))
+    report.plot("Pass rates by family", draw_rates("held-out problems", scores.families))
+    report.table("Pass rates", rate_rows(scores))
+    report.table("Perplexity", perplexity_rows(scores.perplexity))
+    for step, name in enumerate(CHECKPOINTS):
+        values = {f"pass_rate/{f}": rates[name].rate for f, rates in scores.families.items()}
+        values |= {f"perplexity/{d}": by[name].perplexity for d, by in scores.perplexity.items()}
+        report.metrics(step, values)
+
+
+def _count(scores: Scores) -> dict[str, float]:
+    overall = {name: pool(r[name] for r in scores.families.values()) for name in CHECKPOINTS}
+    return {
+        "answers": sum(rate.total for rate in overall.values()),
+        **{f"pass_rate_{name}": round(rate.rate, 4) for name, rate in overall.items()},
+        "families_improved_by_rl": len(scores.improved()),
+    }

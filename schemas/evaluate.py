@@ -1,0 +1,111 @@
+"""What the models are asked at the end, and the scores that come of it."""
+
+from collections.abc import Sequence
+
+import pandera.polars as pa
+from pydantic import Field
+
+from schemas.base import Config
+
+CHECKPOINTS = ("base", "sft", "policy")
+"""What is graded, in the order of their making."""
+
+
+class EvaluateConfig(Config):
+    """Held-out problems, answered once each, and held-out text (arXiv:2507.20534, section 4)."""
+
+    samples_per_problem: int = Field(1, ge=1, le=64)
+    """Dialogues a problem; above 1 only a temperature above 0 makes them differ."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Sampling temperature; 0 takes the likeliest token."""
+    heldout_tokens: int = Field(16_000, ge=64)
+    """Held-out tokens of each domain that perplexity is taken over, at most."""
+    num_engines: int = Field(2, ge=1)
+    """vLLM engines, one core or GPU each."""
+    max_num_seqs: int = Field(128, ge=1)
+    """Dialogues in flight together, an engine."""
+    unsafe_sandbox: bool = False
+    """Run code without isolation where no sandbox works; never on a machine that matters."""
+    seed: int = Field(0, ge=0)
+    """Decides the sampling, where the temperature is above 0."""
+
+
+class Rate(Config):
+    """A share with its 95 % confidence interval (Wilson, 1927)."""
+
+    passed: int = Field(ge=0)
+    """How many."""
+    total: int = Field(ge=0)
+    """Of how many."""
+    rate: float = Field(ge=0, le=1)
+    """`passed` / `total`; 0 of nothing is 0."""
+    low: float = Field(ge=0, le=1)
+    """Lower end of the interval."""
+    high: float = Field(ge=0, le=1)
+    """Upper end of the interval."""
+
+
+class Perplexity(Config):
+    """How well text is predicted."""
+
+    tokens: int = Field(ge=0)
+    """Tokens predicted."""
+    perplexity: float = Field(ge=1)
+    """exp of the mean negative log-likelihood a token; depends on the tokenizer."""
+    bits_per_byte: float = Field(ge=0)
+    """Negative log-likelihood in bits, a byte of UTF-8; does not."""
+
+
+class Scores(Config):
+    """`scores.json` of an evaluation; inner keys are checkpoints: base, sft, policy."""
+
+    checkpoints: dict[str, str]
+    """Name -> digest of the artifact."""
+    weights: dict[str, str]
+    """Name -> digest of the weights that the engine served: the receipt of the answers."""
+    families: dict[str, dict[str, Rate]]
+    """Family -> checkpoint -> pass rate."""
+    groups: dict[str, dict[str, Rate]]
+    """Group of families -> checkpoint -> pass rate."""
+    tool_calls: dict[str, Rate]
+    """Checkpoint -> calls that name a declared tool with arguments of its schema."""
+    perplexity: dict[str, dict[str, Perplexity]]
+    """Domain -> checkpoint -> perplexity on held-out text."""
+
+    def improved(self, later: str = "policy", earlier: str = "sft") -> Sequence[str]:
+        """Families whose pass rate rose beyond both intervals."""
+        return [
+            family
+            for family, rates in self.families.items()
+            if rates[later].low > rates[earlier].high
+        ]
+
+
+class AnswerRow(pa.DataFrameModel):
+    """One graded dialogue."""
+
+    answer_id: str = pa.Field(unique=True)
+    """`CHECKPOINT/PROBLEM_ID/SAMPLE`."""
+    checkpoint: str = pa.Field(isin=list(CHECKPOINTS))
+    weights: str
+    """Digest of the weights that the engine served."""
+    problem_id: str
+    family: str
+    group: str
+    messages: str
+    """The whole dialogue, a JSON array of `Message`."""
+    stop_reason: str
+    num_tokens: int = pa.Field(ge=0)
+    """Tokens that the model wrote."""
+    num_calls: int = pa.Field(ge=0)
+    """Tool calls, one that breaks the template included."""
+    num_valid_calls: int = pa.Field(ge=0)
+    """Calls that name a declared tool with arguments of its schema."""
+    passed: bool
+    reason: str
+    """Why it failed; empty if it passed."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
