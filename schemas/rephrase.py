@@ -73,7 +73,7 @@ class RephraseConfig(Config):
     """Documents rewritten side by side; what a killed run has to do again."""
     num_engines: int = Field(2, ge=1)
     """vLLM engines, one core or GPU each."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the model."""
     max_model_len: int = Field(768, ge=64)
     """Longest prompt with its rewrite, in tokens."""

@@ -63,9 +63,10 @@ def is_valid_call(call: ToolCall, tools: Mapping[str, ToolSpec]) -> bool:
     except (ValueError, RecursionError):
         return False
     try:
-        return bool(Draft202012Validator(tool.parameters).is_valid(arguments))
+        Draft202012Validator.check_schema(tool.parameters)
     except SchemaError as error:
         raise ValueError(f"tool {tool.name}: parameters is no JSON Schema: {error}") from error
+    return bool(Draft202012Validator(tool.parameters).is_valid(arguments))
 
 
 def samples_of(problems: Sequence[Problem], count: int) -> list[Problem]:

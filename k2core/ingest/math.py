@@ -1,6 +1,7 @@
 """Mathematics: verifiable problems with their answers, and arithmetic worked step by step."""
 
 import random
+import warnings
 from functools import cache, partial
 from typing import Any
 
@@ -62,6 +63,8 @@ def _write_problem(name: str, seed: int, number: int) -> str:
 
 @cache
 def _dataset(name: str, seed: int) -> Any:
-    import reasoning_gym
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of a package that it imports
+        import reasoning_gym
 
     return reasoning_gym.create_dataset(name, size=_SIZE, seed=seed)

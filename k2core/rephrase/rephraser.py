@@ -1,9 +1,11 @@
 """Which model rewrites: one that ships in a package, a folder, or one of the Hugging Face hub."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +54,13 @@ def _export_gguf(source: Path, target: Path) -> None:
     import torch
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.parent, **where)
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        source.parent, dtype=torch.bfloat16, **where
-    )
+    with redirect_stderr(io.StringIO()):  # a progress bar and advice; errors are raised
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.parent, **where)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source.parent, dtype=torch.bfloat16, **where
+        )
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

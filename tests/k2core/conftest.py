@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -5,7 +7,7 @@ from k2core.chat import SPECIAL_TOKENS, ChatCodec
 
 
 @pytest.fixture(scope="session")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -18,4 +20,9 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
     tokenizer.train_from_iterator(["functions.add:0 what is the result"] * 5, trainer)
     folder = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save(str(folder / "tokenizer.json"))
-    return ChatCodec(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def codec(tokenizer_folder: Path) -> ChatCodec:
+    return ChatCodec(tokenizer_folder)

@@ -1,0 +1,95 @@
+"""Answers as rows: experts pass, broken calls are counted, and rows keep their promise."""
+
+import random
+
+import polars as pl
+import pytest
+
+from k2core.agents import Dialogue, Habits, play_expert
+from k2core.evaluate.answers import answer_rows, count_calls, is_valid_call, samples_of
+from k2core.evaluate.rates import rate_of
+from k2core.evaluate.stage import rates_by, valid_calls
+from k2core.problems import FAMILIES, pose_training
+from k2core.rewards import judge_dialogues
+from schemas.chat import ToolCall, ToolSpec
+from schemas.evaluate import AnswerRow, Scores
+from schemas.problems import ProblemsConfig
+
+TOOL = ToolSpec(
+    name="add",
+    parameters={
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    },
+)
+
+
+def expert(family: str, index: int = 0) -> Dialogue:
+    posed = pose_training(ProblemsConfig(families={family: 1.0}), index)
+    script = FAMILIES[family].act(posed, shortcut=False)
+    return play_expert(posed.problem, script, Habits(), random.Random(0))
+
+
+def call(name: str, arguments: str) -> ToolCall:
+    return ToolCall(id=f"functions.{name}:0", name=name, arguments=arguments)
+
+
+@pytest.mark.parametrize(
+    ("made", "valid"),
+    [
+        (call("add", '{"a": 3}'), True),
+        (call("add", '{"a": "3"}'), False),
+        (call("add", "{}"), False),
+        (call("add", '{"a": 3, "b": 4}'), False),
+        (call("add", '{"a": 3'), False),
+        (call("plus", '{"a": 3}'), False),
+    ],
+)
+def test_a_valid_call_names_a_tool_and_fits_its_schema(made: ToolCall, valid: bool) -> None:
+    assert is_valid_call(made, {"add": TOOL}) is valid
+
+
+def test_a_broken_schema_is_the_problems_fault() -> None:
+    broken = ToolSpec(name="add", parameters={"type": 7})
+    with pytest.raises(ValueError, match="tool add"):
+        is_valid_call(call("add", "{}"), {"add": broken})
+
+
+def test_a_message_that_breaks_the_template_is_an_invalid_call() -> None:
+    dialogue = expert("lookup")
+    assert count_calls(dialogue) == (1, 1)
+    assert count_calls(dialogue._replace(stop_reason="malformed")) == (2, 1)
+
+
+def test_rows_keep_their_promise_and_samples_are_numbered() -> None:
+    dialogues = [expert(family) for family in ("lookup", "lookup", "compare", "pick_word")]
+    wrong = dialogues[0]._replace(messages=dialogues[0].messages[:-1], stop_reason="turn_limit")
+    dialogues.append(wrong)
+    rows = answer_rows("sft", dialogues, judge_dialogues(dialogues))
+    frame = AnswerRow.validate(pl.DataFrame(rows))
+    assert [row.rsplit("/", 1)[1] for row in frame["answer_id"]] == ["0", "1", "0", "0", "2"]
+    assert frame["passed"].to_list() == [True, True, True, True, False]
+    assert frame["reason"].to_list() == ["", "", "", "", "over_budget"]
+    rates = rates_by({"sft": frame, "policy": frame}, "family")
+    assert list(rates) == ["compare", "lookup", "pick_word"]
+    assert (rates["lookup"]["sft"].passed, rates["lookup"]["sft"].total) == (2, 3)
+    assert list(rates_by({"sft": frame}, "group")) == ["math", "tools", "general"]
+    assert valid_calls(frame).rate == 1.0
+
+
+def test_samples_of_a_problem_stand_together() -> None:
+    first, second = expert("lookup").problem, expert("compare").problem
+    assert samples_of([first, second], 2) == [first, first, second, second]
+
+
+def test_improved_means_beyond_both_intervals() -> None:
+    families = {
+        "far": {"sft": rate_of(10, 100), "policy": rate_of(60, 100)},
+        "near": {"sft": rate_of(50, 100), "policy": rate_of(60, 100)},
+    }
+    scores = Scores(
+        checkpoints={}, weights={}, families=families, groups={}, tool_calls={}, perplexity={}
+    )
+    assert scores.improved() == ["far"]
