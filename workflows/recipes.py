@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
+from schemas.evaluate import EvaluateConfig
+from schemas.ingest import IngestConfig
+from schemas.optim import Schedule
+from schemas.pretrain import PretrainConfig
+from schemas.problems import ProblemsConfig
 from schemas.recipe import Recipe
+from schemas.rephrase import RephraseConfig
+from schemas.rl import RlConfig
+from schemas.sft import SftConfig
+from schemas.synthesize import SynthesizeConfig
+from schemas.tokenize import TokenizeConfig
 
 
 def tiny() -> Recipe:
@@ -11,8 +21,29 @@ def tiny() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """The same stages with smaller counts, for the tests."""
-    return Recipe(name="smoke")
+    """The same stages and model with counts so small that nothing is learned: for tests."""
+    return Recipe(
+        name="smoke",
+        problems=ProblemsConfig(held_out_per_family=3),
+        ingest=IngestConfig(
+            num_knowledge=300, num_web=12, num_code=30, num_tool_specs=60, num_math=500
+        ),
+        rephrase=RephraseConfig(documents={"knowledge": 3, "math": 1}, documents_together=4),
+        tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),
+        pretrain=PretrainConfig(
+            schedule=Schedule(num_steps=6), batch_size=8, sequence_length=128, checkpoint_every=2
+        ),
+        synthesize=SynthesizeConfig(num_problems=160, live_per_server=2, shard_problems=80),
+        sft=SftConfig(schedule=Schedule(num_steps=6), batch_size=4, checkpoint_every=2),
+        rl=RlConfig(
+            num_iterations=2,
+            num_problems=64,
+            problems_per_iteration=6,
+            samples_per_problem=4,
+            ptx_dialogues=4,
+        ),
+        evaluate=EvaluateConfig(heldout_tokens=400),
+    )
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "smoke": smoke}

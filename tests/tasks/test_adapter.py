@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -10,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from k2core.store import Store
+from schemas.base import Artifact
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,8 +38,10 @@ def _start(place: Path, name: str, length: int, pause: float = 0.0) -> subproces
     )
 
 
-def _run(place: Path, name: str, length: int = 3) -> tuple[dict[str, object], str]:
-    process = _start(place, name, length)
+def _run(
+    place: Path, name: str, length: int = 3, pause: float = 0.0
+) -> tuple[dict[str, object], str]:
+    process = _start(place, name, length, pause)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     result = next(line for line in out.splitlines() if line.startswith("RESULT "))
@@ -101,7 +107,7 @@ def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list((place / "store" / "manifests").iterdir())
-    result, out = _run_paused(place, "two", 6, 0.4)
+    result, out = _run(place, "two", 6, 0.4)
     assert "step 1" not in out
     assert "step 5" in out
     assert result["counts"] == {"characters": 12.0}
@@ -111,9 +117,23 @@ def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
     assert not [p for p in (place / "store" / "work").iterdir() if p.is_dir()]
 
 
-def _run_paused(place: Path, name: str, length: int, pause: float) -> tuple[dict[str, object], str]:
-    process = _start(place, name, length, pause)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    result = next(line for line in out.splitlines() if line.startswith("RESULT "))
-    return json.loads(result.removeprefix("RESULT ")), out
+def test_killed_at_random_points_it_still_ends_as_if_it_never_was(place: Path) -> None:
+    rng = random.Random()
+    for attempt in range(3):
+        process = _start(place, f"attempt-{attempt}", 5, 0.1)
+        try:
+            process.wait(timeout=rng.uniform(2.0, 7.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        _assert_all_published_is_whole(place)
+    result, _ = _run(place, "last", 5, 0.1)
+    assert result["counts"] == {"characters": 10.0}
+    _assert_all_published_is_whole(place)
+    assert not [p for p in (place / "store" / "work").iterdir() if p.is_dir()]
+
+
+def _assert_all_published_is_whole(place: Path) -> None:
+    store = Store(place / "store")
+    for manifest in (place / "store" / "manifests").glob("*.json"):
+        store.open(Artifact(kind="any", digest=f"sha256:{manifest.stem}"))
