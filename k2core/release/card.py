@@ -67,9 +67,9 @@ programs.
 
 | | |
 |---|---|
-| pre-training | {facts.tokens.counts.get("train_tokens", 0):,.0f} tokens in the corpus's budget, \
+| pre-training | {facts.tokens.counts["train_tokens"]:,.0f} tokens in the corpus's budget, \
 MuonClip (Muon, AdamW, QK-Clip) |
-| finetuning | {facts.trajectories.counts.get("accepted", 0):,.0f} accepted trajectories, loss on \
+| finetuning | {facts.trajectories.counts["trajectories"]:,.0f} accepted trajectories, loss on \
 the assistant's tokens |
 | reinforcement | K2's objective on verifiable rewards |
 | base weights | `{facts.base.digest}` |

@@ -37,8 +37,10 @@ def assemble_release(
     folders = {"base": out / "base", "policy": out / "policy"}
     for name, checkpoint in (("base", base), ("policy", policy)):
         shutil.copytree(workspace.open(checkpoint), folders[name])
-    sources = read_sources([workspace.open(raw), workspace.open(trajectories)])
-    parities = _prove(folders, _held_out_tokens(workspace.open(tokens), config), config, workspace)
+    corpus = workspace.open(tokens)
+    # The corpus's sources hold the model that rephrased, too.
+    sources = read_sources([workspace.open(raw), corpus, workspace.open(trajectories)])
+    parities = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
     facts = Facts(
         shape_folder=folders["policy"],
         scores_file=workspace.open(evaluation) / "scores.json",
@@ -69,7 +71,7 @@ def assemble_release(
 def _prove(
     folders: dict[str, Path], tokens: list[int], config: ReleaseConfig, workspace: Workspace
 ) -> dict[str, Parity]:
-    from k2core.engines.ray.serve import serve
+    from k2core.engines.ray import serve
 
     length = config.num_parity_tokens + config.num_greedy_tokens
     parities: dict[str, Parity] = {}

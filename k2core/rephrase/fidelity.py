@@ -36,7 +36,7 @@ def score_rewrite(source: str, rewrite: str, cut: bool) -> dict[str, float]:
     numbers, numbers_said = _numbers(source), _numbers(rewrite)
     names, known = _names(source), set(given)
     content, content_said = _stems(given), _stems(said)
-    copied = [gram for gram in _grams(said, _COPY_N) if gram in set(_grams(given, _COPY_N))]
+    phrases, known_phrases = _grams(said, _COPY_N), set(_grams(given, _COPY_N))
     grams = _grams(said, _REPEAT_N)
     return {
         "numbers_kept": _share(len(numbers & numbers_said), len(numbers)),
@@ -46,7 +46,7 @@ def score_rewrite(source: str, rewrite: str, cut: bool) -> dict[str, float]:
         "entities_invented": float(len(_names(rewrite) - known)),
         "content_invented": 1 - _share(len(content & content_said), len(content_said)),
         "length_ratio": len(said) / max(1, len(given)),
-        "copied": len(copied) / max(1, len(_grams(said, _COPY_N))),
+        "copied": sum(p in known_phrases for p in phrases) / max(1, len(phrases)),
         "repeated": 1 - _share(len(set(grams)), len(grams)),
         "meta_talk": float(len(_META.findall(rewrite)) > len(_META.findall(source))),
         "truncated": float(cut or not rewrite or rewrite[-1] not in ".!?\"'”)0123456789"),

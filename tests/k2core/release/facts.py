@@ -1,0 +1,36 @@
+"""Scores, sources and the other small things that a release is made of."""
+
+from schemas.evaluate import CHECKPOINTS, Perplexity, Rate, Scores
+
+SOURCES = {
+    "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
+    "tokens": {
+        "wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"},
+        "package:writer": {"license": "Apache-2.0", "package": "writer", "version": "sha256:ab"},
+    },
+    "trajectories": {"k2core.problems": {"license": "MIT", "role": "generated", "tools": 3}},
+}
+
+
+def rate(passed: int, low: float, high: float, total: int = 20) -> Rate:
+    return Rate(passed=passed, total=total, rate=passed / total, low=low, high=high)
+
+
+def rates(*triple: Rate) -> dict[str, Rate]:
+    return dict(zip(CHECKPOINTS, triple, strict=True))
+
+
+def scores(rl_low: float = 0.76) -> Scores:
+    none, some = rate(0, 0.0, 0.16), rate(10, 0.3, 0.7)
+    texts = [Perplexity(tokens=9, perplexity=p, bits_per_byte=1) for p in (12.3456, 13, 14)]
+    return Scores(
+        checkpoints=dict.fromkeys(CHECKPOINTS, "x"),
+        weights=dict.fromkeys(CHECKPOINTS, "y"),
+        families={
+            "lookup": rates(none, some, rate(19, rl_low, 0.99)),
+            "compare": rates(none, some, some),
+        },
+        groups={"tools": rates(none, some, some)},
+        tool_calls=rates(none, none, some),
+        perplexity={"web": dict(zip(CHECKPOINTS, texts, strict=True))},
+    )

@@ -1,0 +1,45 @@
+"""Stands in for vLLM, which has tests of its own: transformers' own greedy search."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from k2core.engines.protocol import Completion, Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Served:
+    """Serves a folder in the Hugging Face layout, then what it is updated to."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import DeepseekV3ForCausalLM
+
+        self._model: Any = DeepseekV3ForCausalLM.from_pretrained(folder).eval()
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> list[Completion]:
+        import torch
+
+        completions = []
+        for prompt, how in zip(prompts, sampling, strict=True):
+            assert how.temperature == 0
+            ids = torch.tensor([list(prompt)])
+            found = self._model.generate(ids, max_new_tokens=how.max_tokens, do_sample=False)
+            new = found[0, len(prompt) :].tolist()
+            completions.append(Completion(new, [0.0] * len(new), "length"))
+        return completions
+
+    def update_weights(self, tensors: Mapping[str, "torch.Tensor"]) -> None:
+        served = type(self._model).from_pretrained(
+            None, config=self._model.config, state_dict=dict(tensors)
+        )
+        self._model = served.eval()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None

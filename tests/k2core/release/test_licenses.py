@@ -1,0 +1,40 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from k2core.release.licenses import Source, licenses_page, read_sources
+
+
+def folder(path: Path, sources: Mapping[str, Mapping[str, object]]) -> Path:
+    path.mkdir()
+    (path / "sources.json").write_text(json.dumps(sources))
+    return path
+
+
+def test_sources_come_once_and_by_name(tmp_path: Path) -> None:
+    wiki = {"license": "CC-BY-SA-4.0", "package": "wiki", "version": 3, "documents": 9}
+    one = folder(tmp_path / "one", {"wiki": wiki, "code": {"license": "MIT"}})
+    two = folder(tmp_path / "two", {"wiki": wiki, "apes": {"license": "CC0-1.0"}})
+    assert read_sources([one, two]) == [
+        Source("apes", "CC0-1.0", "", ""),
+        Source("code", "MIT", "", ""),
+        Source("wiki", "CC-BY-SA-4.0", "wiki", "3"),
+    ]
+
+
+@pytest.mark.parametrize("about", [{}, {"license": ""}, {"license": None, "package": "p"}])
+def test_a_source_without_licence_stops_the_release(
+    tmp_path: Path, about: dict[str, object]
+) -> None:
+    good = folder(tmp_path / "good", {"code": {"license": "MIT"}})
+    bad = folder(tmp_path / "bad", {"found": about})
+    with pytest.raises(ValueError, match=r"bad/sources\.json: source 'found' has no license"):
+        read_sources([good, bad])
+
+
+def test_the_page_has_a_row_a_source() -> None:
+    page = licenses_page([Source("code", "MIT", "pkg", "1.0"), Source("wiki", "CC0-1.0", "", "")])
+    assert page.startswith("# Licences of the data\n")
+    assert page.endswith("| code | MIT | pkg | 1.0 |\n| wiki | CC0-1.0 |  |  |\n")

@@ -1,0 +1,100 @@
+import pytest
+
+from k2core.rephrase.fidelity import find_fault, score_rewrite
+from schemas.rephrase import FidelityConfig
+from tests.k2core.rephrase.lighthouses import PLACES, faithful, original
+
+LIMITS = FidelityConfig()
+SOURCE, GOOD = original(0), faithful(0)
+
+
+def fault(rewrite: str, *, source: str = SOURCE, cut: bool = False) -> str:
+    return find_fault(score_rewrite(source, rewrite, cut), LIMITS)
+
+
+@pytest.mark.parametrize("number", range(len(PLACES)))
+def test_a_faithful_rewrite_passes(number: int) -> None:
+    assert fault(faithful(number), source=original(number)) == ""
+
+
+PLANTED = {
+    "a number swapped": (GOOD.replace("1843", "1834"), "loses_numbers"),
+    "a number added": (GOOD.replace("cliff", "cliff of 12 colours"), "invents_numbers"),
+    "a number in words added": (GOOD.replace("cliff", "cliff of two colours"), "invents_numbers"),
+    "an entity swapped": (GOOD.replace("Hanstholm", "Skagen"), "loses_entities"),
+    "an entity added": (GOOD.replace("engineers", "engineers from Aalborg"), "invents_entities"),
+    "a sentence with a number left out": (
+        GOOD.replace("Its lamp guides fishermen from a cliff of chalk that is 65 metres above the "
+                     "sea. ", ""),
+        "loses_numbers",
+    ),
+    "most left out": ("In 1843 Danish engineers came to Hanstholm, 65 metres up.", "too_short"),
+    "another story told": (
+        "In 1843 a Danish painter went to Hanstholm, where he bought 65 large canvases and drew "
+        "dogs, horses and children playing cards every morning until his money was all spent.",
+        "loses_content",
+    ),
+    "a story invented around it": (
+        "In 1843 Danish engineers built this lighthouse near Hanstholm, 65 metres above many "
+        "fishermen, whose keepers secretly collected golden coins, painted curious portraits, "
+        "trained clever parrots, brewed bitter coffee, wrote gloomy poetry, hunted silver foxes, "
+        "played wooden trumpets, baked enormous pastries, dreamed about distant planets.",
+        "invents_content",
+    ),
+    "copied": (SOURCE, "copies_the_source"),
+    "talked about": (f"Here is the rewritten text: {GOOD}", "meta_talk"),
+    "its instructions repeated": (f"{GOOD} Add nothing.", "meta_talk"),
+    "refused": ("I cannot help with that request.", "meta_talk"),
+    "gone in circles": (GOOD + GOOD[-65:] * 2, "repeats_itself"),
+    "gone on and on": (GOOD + " It is so." * 40, "too_long"),
+    "broken off": (GOOD[:-20], "truncated"),
+    "empty": ("", "truncated"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_fault_is_named(planted: str) -> None:
+    rewrite, reason = PLANTED[planted]
+    assert fault(rewrite) == reason
+
+
+def test_a_rewrite_that_met_its_limit_is_truncated_however_it_ends() -> None:
+    assert fault(GOOD, cut=True) == "truncated"
+
+
+def test_measures_by_hand() -> None:
+    source = "On Monday Ann paid 1,200 crowns for three boats."
+    rewrite = "Three boats cost Ann 1200 crowns on Tuesday, 7 in all."
+    scores = score_rewrite(source, rewrite, cut=False)
+    assert scores["numbers_kept"] == 1  # 1,200 and three
+    assert scores["numbers_invented"] == 1  # 7
+    assert scores["entities_kept"] == 1 / 2  # Ann, not Monday
+    assert scores["entities_invented"] == 1  # Tuesday
+    assert scores["content_kept"] == 3 / 5  # three, boats, crown of those with monda and paid
+    assert scores["length_ratio"] == 9 / 8
+    assert scores["copied"] == scores["repeated"] == scores["meta_talk"] == scores["truncated"] == 0
+
+
+def test_copies_and_repeats_are_shares_of_ngrams() -> None:
+    scores = score_rewrite("a b c d e f g", "a b c d e x a b c d", cut=False)
+    assert scores["copied"] == pytest.approx(1 / 6)
+    assert scores["repeated"] == pytest.approx(1 / 7)
+
+
+def test_every_measure_has_a_limit_that_it_can_miss() -> None:
+    passing = score_rewrite(SOURCE, GOOD, cut=False)
+    for name, bad in {
+        "numbers_kept": 0.9, "numbers_invented": 1.0, "entities_kept": 0.7, "copied": 0.9,
+        "entities_invented": 1.0, "content_kept": 0.3, "content_invented": 0.7, "repeated": 0.3,
+        "meta_talk": 1.0, "truncated": 1.0, "length_ratio": 0.4,
+    }.items():  # fmt: skip
+        assert name in passing
+        assert find_fault(passing | {name: bad}, LIMITS), name
+    assert find_fault(passing | {"length_ratio": 1.9}, LIMITS) == "too_long"
+
+
+def test_the_config_moves_the_limits() -> None:
+    rewrite = GOOD.replace("1843", "1834")
+    scores = score_rewrite(SOURCE, rewrite, cut=False)
+    lax = FidelityConfig(min_numbers_kept=0.5, max_numbers_invented=1)
+    assert find_fault(scores, lax) == ""

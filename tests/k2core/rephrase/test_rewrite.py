@@ -1,0 +1,81 @@
+"""Chunk by chunk: each prompt shows what was rewritten before it."""
+
+from pathlib import Path
+
+import pytest
+
+from k2core.rephrase import load_styles
+from k2core.rephrase.rewrite import Prompter, rewrite_together
+from k2core.rephrase.sample import Source
+from k2core.rephrase.styles import Job
+from tests.k2core.rephrase.lighthouses import Writer, config_for
+
+ANSWERS = {"One one. ": "First.", "Two two. ": "Second.", "Three. ": "Third.", "Solo. ": "Alone."}
+LONG, SHORT = "One one. Two two. Three.", "Solo."
+REPLIES = {text.strip(): said for text, said in ANSWERS.items()}
+
+
+def job(name: str, text: str) -> Job:
+    (style,) = load_styles(["plain"])
+    return Job(Source(name, "s", name, "knowledge", "MIT", text), style)
+
+
+def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
+    engine = Writer(rephraser, REPLIES)
+    config = config_for(rephraser, chunk_tokens=8)
+    jobs = [job("a", LONG), job("b", SHORT)]
+    long, short = rewrite_together(jobs, engine, Prompter(rephraser, config), 8)
+    assert long.text == "First.\nSecond.\nThird."
+    assert (long.num_chunks, long.num_tokens, long.cut) == (3, 3 + 19, False)
+    assert short == ("Alone.", 1, 7, False)
+    first, alone, second, third = engine.asked
+    assert all(jobs[0].style.instruction in prompt for prompt in engine.asked)
+    for prompt, chunk in ((first, "One one."), (alone, "Solo.")):
+        assert f"Rewrite this text:\n\n{chunk}<|im_end|>" in prompt
+    assert "so far:\n\nFirst.\n\nRewrite only this text, which comes next:\n\nTwo two.<" in second
+    assert "so far:\n\nFirst.\nSecond.\n\nRewrite only this" in third
+    assert third.endswith("which comes next:\n\nThree.<|im_end|>\n<|im_start|>assistant\n")
+    assert "One one." not in second + third
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(10, "t.\nSecond."), (0, "")])
+def test_only_the_end_of_it_is_shown(rephraser: Path, limit: int, shown: str) -> None:
+    engine = Writer(rephraser, REPLIES)
+    config = config_for(rephraser, chunk_tokens=8, context_tokens=limit)
+    rewrite_together([job("a", LONG)], engine, Prompter(rephraser, config), 8)
+    third = engine.asked[-1]
+    assert (f"so far:\n\n{shown}\n\n" in third) == bool(shown)
+    assert "First" not in third
+
+
+def test_a_chunks_room_grows_with_it_and_a_full_one_is_cut(rephraser: Path) -> None:
+    engine = Writer(rephraser, {"One one.": "ends. ", "Two two.": "goes on" * 9})
+    config = config_for(rephraser, chunk_tokens=8, max_growth=1.5)
+    (found,) = rewrite_together(
+        [job("a", "One one. Two two.")], engine, Prompter(rephraser, config), 8
+    )
+    assert [how.max_tokens for how in engine.sampling] == [16 + 12] * 2
+    assert found.cut
+    assert found.num_tokens == 7 + 28
+
+
+def test_each_chunk_has_a_seed_of_its_own(rephraser: Path) -> None:
+    def seeds(seed: int) -> list[int | None]:
+        engine = Writer(rephraser, REPLIES)
+        config = config_for(rephraser, chunk_tokens=8, seed=seed, temperature=0.7)
+        jobs = [job("a", LONG), job("b", LONG)]
+        rewrite_together(jobs, engine, Prompter(rephraser, config), 8)
+        assert {how.temperature for how in engine.sampling} == {0.7}
+        return [how.seed for how in engine.sampling]
+
+    assert seeds(0) == seeds(0)
+    assert len({*seeds(0), *seeds(1)}) == 12
+
+
+def test_a_model_without_a_chat_template_is_named(rephraser: Path, tmp_path: Path) -> None:
+    import shutil
+
+    base = tmp_path / "base"
+    shutil.copytree(rephraser, base, ignore=shutil.ignore_patterns("*.jinja"))
+    with pytest.raises(ValueError, match=r"base has no chat template; take an instruct model"):
+        Prompter(base, config_for(rephraser))
