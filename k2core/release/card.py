@@ -65,15 +65,7 @@ programs.
 
 ## Training
 
-| | |
-|---|---|
-| pre-training | {facts.tokens.counts["train_tokens"]:,.0f} tokens in the corpus's budget, \
-MuonClip (Muon, AdamW, QK-Clip) |
-| finetuning | {facts.trajectories.counts["trajectories"]:,.0f} accepted trajectories, loss on \
-the assistant's tokens |
-| reinforcement | K2's objective on verifiable rewards |
-| base weights | `{facts.base.digest}` |
-| policy weights | `{facts.policy.digest}` |
+{_training_table(facts)}
 
 The sources of the text, with their licences, are in `LICENSES.md`: \
 {", ".join(source.name for source in facts.sources)}. Every stage, config and digest is in
@@ -116,6 +108,18 @@ def evaluation_table(scores: Scores) -> str:
         else ("Reinforcement learning raised no family's pass rate beyond both intervals.")
     )
     return "\n".join([*head, *families, *groups, calls, *texts, "", note])
+
+
+def _training_table(facts: Facts) -> str:
+    return f"""| | |
+|---|---|
+| pre-training | {facts.tokens.counts["train_tokens"]:,.0f} tokens in the corpus's budget, \
+MuonClip (Muon, AdamW, QK-Clip) |
+| finetuning | {facts.trajectories.counts["trajectories"]:,.0f} accepted trajectories, loss on \
+the assistant's tokens |
+| reinforcement | K2's objective on verifiable rewards |
+| base weights | `{facts.base.digest}` |
+| policy weights | `{facts.policy.digest}` |"""
 
 
 def _row(name: str, rates: Mapping[str, Rate]) -> str:
