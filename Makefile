@@ -40,4 +40,4 @@ ui: setup ## Show recorded runs, curves and lineage in MLflow (Flyte's own: .ven
 
 deploy: setup ## Register all tasks with a Flyte backend: dry run; DRY_RUN= ENDPOINT=... does it
 	@.venv/bin/flyte --endpoint $(ENDPOINT) --insecure deploy --project $(PROJECT) \
-		--domain $(DOMAIN) $(DRY_RUN) workflows/k2.py DRIVER
+		--domain $(DOMAIN) --copy-style all $(DRY_RUN) workflows/k2.py DRIVER

@@ -1,6 +1,7 @@
 """Lineage in MLflow: a parent run a pipeline, a child a stage, artifacts as edges by digest."""
 
 import json
+import logging
 import os
 import subprocess
 import time
@@ -27,6 +28,10 @@ from mlflow.tracking import MlflowClient
 from infra.home import ROOT, home, tracking_uri
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+
+# Reading a run's own JSON file is no download to watch, and making the tables no news.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 EXPERIMENT = os.environ.get("K2_EXPERIMENT", "k2")
 _PARAM_LIMIT = 500

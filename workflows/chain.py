@@ -12,7 +12,7 @@ from infra.cache import StageVersion, refreshed
 from infra.lineage import find_runs, record_reuse
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from tasks.adapter import open_store, outputs_of, record_of
+from tasks.adapter import open_store, outputs_of, record_of, work_key
 
 T = TypeVar("T", bound=BaseModel)
 Stage = AsyncFunctionTaskTemplate[..., Coroutine[Any, Any, T], Any]
@@ -48,8 +48,9 @@ class Chain:
 
     def _recall(self, record: LineageRecord, stage: Stage[T]) -> T | None:
         for known in self._recorded:
-            same = known.model_copy(update={"outputs": {}}) == record
-            if same and all(open_store().has(a) for a in known.outputs.values()):
+            if work_key(known) == work_key(record) and all(
+                open_store().has(a) for a in known.outputs.values()
+            ):
                 return typing.cast("T", restore(known, result_type(stage)))
         return None
 

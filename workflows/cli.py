@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -30,15 +32,17 @@ def run(
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
-    from workflows.launch import run_pipeline
     from workflows.overrides import change
     from workflows.recipes import RECIPES
-    from workflows.show import show_result
 
     if recipe not in RECIPES:
         raise _fail(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
     with _plain_errors():
-        changed = change(RECIPES[recipe](), settings or [])
+        changed = change(RECIPES[recipe](), settings or [])  # before the slow imports
+
+        from workflows.launch import run_pipeline
+        from workflows.show import show_result
+
         name, _ = run_pipeline(changed)
         show_result(name)
     _next_steps(name)
@@ -70,7 +74,10 @@ def rerun(
 
 @app.command()
 def runs() -> None:
-    """List the pipelines that ran, the newest first."""
+    """List the pipelines that ran, the newest first, with what they cached.
+
+    Example: `k2 runs`
+    """
     from workflows.show import show_runs
 
     show_runs()
@@ -80,7 +87,10 @@ def runs() -> None:
 def lineage(
     target: Annotated[str, typer.Argument(help="A run's name or an artifact's digest.")] = "latest",
 ) -> None:
-    """Show the tree of stages, configs and digests behind an artifact, down to its sources."""
+    """Show the tree of stages, configs and digests behind an artifact, down to its sources.
+
+    Example: `k2 lineage tiny-1124-2249`
+    """
     from workflows.show import show_lineage
 
     with _plain_errors():
@@ -88,8 +98,43 @@ def lineage(
 
 
 @app.command()
-def ui(port: int = 5000) -> None:
-    """Open the MLflow UI on the recorded runs (`flyte start tui` shows the Flyte side)."""
+def chat(
+    checkpoint: Annotated[
+        str, typer.Argument(help="A run's name, or the digest of a release or a checkpoint.")
+    ] = "latest",
+    say: Annotated[str | None, typer.Option(help="Say this, print what follows, end.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="Pose a held-out problem of this family instead, and judge.")
+    ] = None,
+    number: Annotated[int, typer.Option(min=0, help="Which of the family's problems.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+) -> None:
+    """Talk to the newest release's policy, or to any checkpoint, served by vLLM.
+
+    Two tools, add and multiply, are declared to it and really run. Ctrl-D ends; piped in, each
+    line is a turn.
+
+    Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
+    """
+    from schemas.problems import FAMILY_GROUPS
+
+    if problem is not None and problem not in FAMILY_GROUPS:
+        raise _fail(f"no family {problem!r}; there are {', '.join(FAMILY_GROUPS)}")
+    with _plain_errors():
+        from workflows.chat import solve, talk
+
+        if problem is not None:
+            solve(checkpoint, problem, number, temperature)
+        else:
+            talk(checkpoint, _typed_lines() if say is None else [say], temperature)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Where it listens on this machine.")] = 5000) -> None:
+    """Open the MLflow UI on the recorded runs (`flyte start tui` shows the Flyte side).
+
+    Example: `k2 ui --port 5001`
+    """
     command = ["mlflow", "ui", "--backend-store-uri", tracking_uri(), "--port", str(port)]
     raise SystemExit(subprocess.call([sys.executable, "-m", *command], cwd=home()))
 
@@ -106,18 +151,27 @@ Where to look next
     )
 
 
-class _plain_errors:  # noqa: N801 (used like a function)
+def _typed_lines() -> Iterator[str]:
+    """What the user says, a line a turn, until Ctrl-D or the end of the input."""
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        if line:
+            yield line
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
     """Turns errors that the user can mend into one plain message, without a traceback."""
+    from k2core.store import ArtifactCorruptError, ArtifactMissingError
+    from workflows.errors import MendableError
 
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from workflows.launch import NoSuchRunError
-        from workflows.overrides import BadRecipeError
-
-        if isinstance(error, BadRecipeError | NoSuchRunError):
-            raise _fail(str(error)) from None
+    try:
+        yield
+    except (MendableError, ArtifactCorruptError, ArtifactMissingError) as error:
+        raise _fail(str(error)) from None
 
 
 def _fail(message: str) -> typer.Exit:
@@ -126,4 +180,4 @@ def _fail(message: str) -> typer.Exit:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="k2")

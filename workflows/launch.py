@@ -29,6 +29,8 @@ from tasks import (
     tokenize,
 )
 from workflows.chain import Stage, version_of
+from workflows.errors import NotRecordedError
+from workflows.find import LATEST
 from workflows.k2 import k2
 from workflows.overrides import change, validated
 
@@ -53,10 +55,6 @@ _SHARED = {"shape": "model", "problems": "problems", "placement": "placement"}
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
 
-class NoSuchRunError(LookupError):
-    """A run that is not recorded."""
-
-
 def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tuple[str, Release]:
     """Run the whole chain here; returns the Flyte run's name and the release."""
     name = run_name(recipe.name)
@@ -73,7 +71,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
     recipe = change(recipe_of(pipeline), settings)
     record = records_of(pipeline).get(stage)
     if record is None:
-        raise NoSuchRunError(
+        raise NotRecordedError(
             f"run {pipeline.info.run_name} recorded no finished {stage}; it has "
             f"{', '.join(records_of(pipeline)) or 'none'}"
         )
@@ -104,12 +102,14 @@ def rerun_downstream(stage: str, source: str, recipe: Recipe) -> tuple[str, Rele
 def find_pipeline(name: str) -> Run:
     """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
     runs = find_runs(kind="pipeline")
-    hits = [r for r in runs if name == "latest" or (r.info.run_name or "").startswith(name)]
+    if not runs:
+        raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
+    hits = [r for r in runs if name == LATEST or (r.info.run_name or "").startswith(name)]
     if not hits:
-        known = ", ".join(str(r.info.run_name) for r in runs[:5]) or "none yet"
-        raise NoSuchRunError(f"no pipeline run named {name!r}; the newest are: {known}")
+        known = ", ".join(str(r.info.run_name) for r in runs[:5])
+        raise NotRecordedError(f"no pipeline run named {name!r}; the newest are: {known}")
     finished = [r for r in hits if r.info.status == "FINISHED"]
-    return (finished or hits)[0] if name == "latest" else hits[0]
+    return (finished or hits)[0] if name == LATEST else hits[0]
 
 
 def recipe_of(pipeline: Run) -> Recipe:

@@ -1,20 +1,23 @@
 """`--set pretrain.lr=3e-3`: changes of a recipe from the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from schemas.recipe import Recipe
-
-
-class BadRecipeError(ValueError):
-    """A recipe that says something impossible; the message names each field."""
+from workflows.errors import BadRecipeError
 
 
 def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe with `field.field=value` settings applied; values are YAML."""
+    """The recipe with `stage.field=value` settings applied; values are YAML.
+
+    A section between them may be left out where only one has the field: `pretrain.lr`.
+
+    Raises:
+        BadRecipeError: no such field, several such fields, or a recipe that is not valid.
+    """
     tree = recipe.model_dump(mode="json")
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -45,10 +48,22 @@ def _assign(tree: dict[str, Any], path: list[str], value: object, setting: str) 
             where = ".".join(path[:depth]) or "the recipe"
             raise BadRecipeError(f"--set {setting}: {where} has no section {name!r}; has {known}")
         node = node[name]
-    if path[-1] not in node:
+    holders = [node] if path[-1] in node else list(_sections_with(node, path[-1]))
+    if not holders:
         known = ", ".join(sorted(node))
         raise BadRecipeError(f"--set {setting}: no field {path[-1]!r}; there are {known}")
-    node[path[-1]] = value
+    if len(holders) > 1:
+        raise BadRecipeError(f"--set {setting}: several sections have a {path[-1]!r}; name one")
+    holders[0][path[-1]] = value
+
+
+def _sections_with(node: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Sections below a section that have the field: `pretrain.lr` is `pretrain.optim.lr`."""
+    for section in node.values():
+        if isinstance(section, dict):
+            if name in section:
+                yield section
+            yield from _sections_with(section, name)
 
 
 def _parse(text: str) -> object:

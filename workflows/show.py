@@ -1,11 +1,12 @@
 """What the command prints: tables of runs and stages, and the tree of a lineage."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import Run
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -13,9 +14,10 @@ from infra.lineage import find_runs, read_record
 from infra.progress import format_seconds
 from schemas.artifacts import Evaluation
 from schemas.base import Artifact
+from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
-from schemas.lineage import LineageRecord
 from tasks.adapter import open_store
+from workflows.find import Recorded, all_records, find_artifact, makers_of
 
 console = Console()
 
@@ -80,18 +82,17 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_lineage(target: str) -> None:
     """The tree of stages, configs and digests that made a run's release or an artifact."""
-    records = _all_records()
-    artifact = _find_artifact(target, records)
-    makers = {a.digest: (r, run) for r, run in records for a in r.outputs.values()}
+    records = all_records()
+    artifact = find_artifact(target, records)
     tree = Tree(_label(artifact))
-    _grow(tree, artifact, makers, set())
+    _grow(tree, artifact, makers_of(records), set())
     console.print(tree)
 
 
 def _grow(
     tree: Tree,
     artifact: Artifact,
-    makers: Mapping[str, tuple[LineageRecord, Run]],
+    makers: Mapping[str, Recorded],
     seen: set[str],
 ) -> None:
     if artifact.digest not in makers:
@@ -109,34 +110,33 @@ def _grow(
     seen.add(artifact.digest)
     if "config" in record.configs:
         text = json.dumps(record.configs["config"], separators=(",", ":"))
-        branch.add(f"[dim]config {text[:160]}{'…' if len(text) > 160 else ''}[/dim]")
+        shown = text[:160] + ("…" if len(text) > 160 else "")
+        branch.add(f"[dim]config {escape(shown)}[/dim]")
     if artifact.kind == "raw_corpus" and open_store().has(artifact):
         sources = json.loads((open_store().open(artifact) / "sources.json").read_text())
         for name, source in sources.items():
-            branch.add(f"source [green]{name}[/green]: {_source(source)}")
+            branch.add(f"source [green]{name}[/green]: {escape(_source(source))}")
     for name, parent in record.inputs.items():
         _grow(branch.add(f"{name}: {_label(parent)}"), parent, makers, seen)
 
 
-def _all_records() -> list[tuple[LineageRecord, Run]]:
-    """Every finished stage with its record; where one was cached, its maker comes first."""
-    runs = [r for r in find_runs(kind="stage") if r.info.status == "FINISHED"]
-    runs.sort(key=lambda run: "k2.cached" not in run.data.tags)
-    return [(read_record(run), run) for run in runs]
+def show_messages(messages: Sequence[Message]) -> None:
+    """A dialogue: the user's words bold, calls and results dim, answers plain."""
+    for message in messages:
+        if message.role == "user":
+            show_line(f"> {message.content}", "bold")
+        elif message.role == "tool":
+            show_line(f"  = {message.content}", "dim")
+        elif message.content or not message.tool_calls:
+            show_line(message.content or "(nothing)")
+        for call in message.tool_calls:
+            show_line(f"  {call.name} {call.arguments}", "dim")
 
 
-def _find_artifact(target: str, records: list[tuple[LineageRecord, Run]]) -> Artifact:
-    wanted = target if target.startswith("sha256:") else f"sha256:{target}"
-    newest = sorted(records, key=lambda pair: -pair[1].info.start_time)
-    for record, run in newest:
-        for artifact in record.outputs.values():
-            by_run = run.data.tags["k2.flyte_run"].startswith(target) or target == "latest"
-            if artifact.digest.startswith(wanted) or (by_run and artifact.kind == "release"):
-                return artifact
-    for record, run in newest:
-        if run.data.tags["k2.flyte_run"].startswith(target):
-            return next(iter(record.outputs.values()))
-    raise LookupError(f"{target!r} is no recorded run (see `k2 runs`) and no artifact's digest")
+def show_line(text: str, style: str = "") -> None:
+    """Text as it is: what a model writes is neither markup nor a terminal's control code."""
+    safe = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    console.print(safe, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cells(rates: Mapping[str, Rate]) -> list[str]:

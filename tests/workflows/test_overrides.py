@@ -2,7 +2,8 @@
 
 import pytest
 
-from workflows.overrides import BadRecipeError, change
+from workflows.errors import BadRecipeError
+from workflows.overrides import change
 from workflows.recipes import RECIPES, tiny
 
 

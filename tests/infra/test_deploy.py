@@ -1,0 +1,113 @@
+"""What a Flyte backend is told: the dry run of `make deploy`, and each task's specification."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flyte._internal.runtime.task_serde import translate_task_to_wire
+from flyte.models import SerializationContext
+from google.protobuf.json_format import MessageToDict
+
+from infra.cache import at
+from infra.home import ROOT
+from infra.versions import STAGES
+from schemas.base import Config
+from schemas.lineage import LineageRecord
+from schemas.recipe import Recipe
+from workflows.chain import Stage, version_of
+from workflows.k2 import k2
+from workflows.launch import STAGES as TASKS
+
+
+def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> None:
+    dry = subprocess.run(["make", "-n", "deploy"], cwd=ROOT, capture_output=True, text=True)
+    command = dry.stdout.partition("\n")[2]  # without the set-up
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))}
+    env |= {"K2_HOME": str(tmp_path), "COLUMNS": "200"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    named = set(re.findall(r"\bk2(?:-\w+)?\.(\w+)", done.stdout))
+    assert {*STAGES, "k2"} <= named
+    # Tasks import the work inside their bodies: a bundle of what is loaded would lack it.
+    bundled = re.search(r"Code bundle: (\d+) files", done.stdout + done.stderr)
+    rooms = ("k2core", "schemas", "infra", "tasks", "workflows")
+    sources = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert bundled is not None
+    assert int(bundled[1]) >= len(sources)
+
+
+def spec_of(task: Stage[Any]) -> dict[str, Any]:
+    context = SerializationContext(version="v", root_dir=ROOT)
+    return MessageToDict(translate_task_to_wire(task, context))["taskTemplate"]
+
+
+def inputs_of(task: Stage[Any]) -> dict[str, Any]:
+    """Argument -> JSON schema; of a list, its items'."""
+    variables = spec_of(task)["interface"]["inputs"]["variables"]
+    types = {v["key"]: v["value"]["type"] for v in variables}
+    return {k: t.get("collectionType", t).get("metadata") for k, t in types.items()}
+
+
+def without_help(schema: Mapping[str, Any], path: str) -> list[str]:
+    """Fields, at any depth, that a launch form would show without a word."""
+    if "allOf" in schema:
+        schema = {**schema, **schema["allOf"][0]}
+    return [
+        field
+        for name, about in schema.get("properties", {}).items()
+        for field in [
+            *([] if about.get("description") else [f"{path}.{name}"]),
+            *without_help(about, f"{path}.{name}"),
+        ]
+    ]
+
+
+def help_texts(schema: Any) -> set[str]:
+    """All descriptions in a schema."""
+    if isinstance(schema, list):
+        return set().union(*map(help_texts, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = {schema["description"]} if isinstance(schema.get("description"), str) else set()
+    return own.union(*map(help_texts, schema.values()))
+
+
+def fields_of(config: type[Config]) -> set[str]:
+    """Help texts of a config and of all that it holds."""
+    return help_texts(config.model_json_schema())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_launch_form_shows_every_help_text(stage: str) -> None:
+    task = TASKS[stage]
+    schemas = inputs_of(task)
+    kinds = {name: kind for name, (kind, _) in task.native_interface.inputs.items()}
+    assert schemas.keys() == kinds.keys()
+    for name, schema in schemas.items():
+        kind = LineageRecord if name == "lineage" else kinds[name]
+        assert schema["title"] == kind.__name__
+        assert without_help(schema, name) == [] or not issubclass(kind, Config)
+        assert fields_of(kind) <= help_texts(schema)
+
+
+def test_the_pipelines_form_is_the_whole_recipe() -> None:
+    schema = inputs_of(k2)["recipe"]
+    assert fields_of(Recipe) <= help_texts(schema)
+    assert {*STAGES, "model", "problems", "placement"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_task_is_cached_by_its_version_and_reports(stage: str) -> None:
+    task = TASKS[stage]
+    metadata = spec_of(task)["metadata"]
+    assert metadata["discoverable"]
+    assert metadata["cacheIgnoreInputVars"] == ["placement"]
+    assert metadata["generatesDeck"]
+    same = spec_of(task.override(cache=at(version_of(task))))["metadata"]
+    bumped = spec_of(task.override(cache=at(version_of(task) + ".1")))["metadata"]
+    assert same["discoveryVersion"] == metadata["discoveryVersion"]
+    assert bumped["discoveryVersion"] != metadata["discoveryVersion"]

@@ -1,0 +1,62 @@
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from k2core.chat import SPECIAL_TOKENS, ChatCodec
+from schemas.base import Artifact
+from schemas.lineage import LineageRecord
+
+Record = Callable[..., LineageRecord]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this module's runs are recorded; making MLflow's tables takes seconds."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("K2_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def record(home: Path) -> Record:
+    """Records a finished stage of a run."""
+    from infra.lineage import StageRun  # reads the environment, which the root conftest sets
+
+    keys = itertools.count()
+
+    def finish(
+        flyte_run: str,
+        stage: str,
+        inputs: dict[str, Artifact],
+        outputs: dict[str, Artifact],
+        **configs: object,
+    ) -> LineageRecord:
+        record = LineageRecord.model_validate(
+            {"stage": stage, "version": "1", "configs": configs, "inputs": inputs}
+        )
+        run = StageRun(record, f"key-{next(keys)}", flyte_run, "a0")
+        run.finish(outputs)
+        return run.record
+
+    return finish
+
+
+@pytest.fixture(scope="session")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["functions.add:0 what is the result"] * 5, trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return ChatCodec(folder)

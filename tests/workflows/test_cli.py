@@ -1,0 +1,97 @@
+"""The command: every help text teaches, what is wrong is said before any work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from workflows import launch
+from workflows.cli import app
+
+COMMANDS = get_command(app).commands
+
+
+@pytest.fixture(autouse=True)
+def _no_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr(launch, "_run", refuse)
+
+
+def fails(*arguments: str) -> str:
+    """The message of a command that must fail plainly."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(name: str) -> None:
+    shown = CliRunner().invoke(app, [name, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: k2 {name}" in shown.stdout
+    silent = [p.name for p in COMMANDS[name].params if not getattr(p, "help", None)]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("pretrain.optim.speed=1", ["no field 'speed'", "there are", "lr"]),
+        ("pretrian.optim.lr=1", ["no section 'pretrian'", "pretrain"]),
+        ("model.hidden_size=-1", ["model.hidden_size", "greater than or equal to 16", "got -1"]),
+        ("model.experts_per_token=99", ["experts_per_token=99 exceeds num_experts=16"]),
+        (
+            "tokenize.mixture={web: 0.5, code: 0.2}",
+            ["tokenize.mixture", "the shares sum to 0.7, not 1", "divide each by 0.7"],
+        ),
+        ("rl.num_iterations", ["write it as stage.field=value"]),
+    ],
+)
+def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]) -> None:
+    message = fails("run", "--set", setting)
+    assert [word for word in words if word not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
+        (["rerun", "polish"], ["no stage 'polish'; there are ingest, clean"]),
+        (["rerun", "sft"], ["no pipeline is recorded yet: `k2 run` starts one"]),
+        (["lineage"], ["nothing is released yet: `k2 run` makes a release"]),
+        (["lineage", "nonsense"], ["'nonsense' is neither a recorded run"]),
+        (["chat"], ["nothing is released yet: `k2 run` makes a release"]),
+        (["chat", "nonsense", "--say", "hi"], ["'nonsense' is neither", "release or checkpoint"]),
+        (["chat", "--problem", "chess"], ["no family 'chess'; there are sum_mental"]),
+    ],
+)
+def test_what_is_not_there_is_said(arguments: list[str], words: list[str]) -> None:
+    message = fails(*arguments)
+    assert [word for word in words if word not in message] == []
+
+
+def test_runs_of_nothing_is_an_empty_table() -> None:
+    shown = CliRunner().invoke(app, ["runs"])
+    assert shown.exit_code == 0
+    assert "status" in shown.stdout
+
+
+def test_recipes_are_valid_without_an_engine() -> None:
+    code = """
+import sys
+from workflows.overrides import change
+from workflows.recipes import RECIPES
+for name, recipe in RECIPES.items():
+    assert change(recipe(), []).name == name
+heavy = {"torch", "flyte", "mlflow", "vllm", "ray", "megatron", "transformers"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,98 @@
+"""What a recorded run gives back: its records, its tree, and a stage's inputs to run again."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from infra.lineage import pipeline_run
+from schemas.artifacts import Checkpoint, CleanCorpus, RawCorpus, TokenCorpus
+from schemas.recipe import Recipe
+from tasks.adapter import record_of
+from workflows import launch, show
+from workflows.chain import Chain
+from workflows.errors import NotRecordedError
+
+RAW = RawCorpus(digest="sha256:" + "a" * 64, counts={"documents": 3})
+CLEAN = CleanCorpus(digest="sha256:" + "b" * 64)
+TOKENS = TokenCorpus(digest="sha256:" + "c" * 64)
+BASE = Checkpoint(digest="sha256:" + "d" * 64)
+RECIPE = Recipe(name="toy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy_run(record) -> None:
+    """A run that got as far as its base model."""
+    recipe = RECIPE.model_dump(mode="json")
+    base = {"config": recipe["pretrain"], "shape": recipe["model"]}
+    clean = {"config": recipe["clean"], "problems": recipe["problems"]}
+    with suppress(KeyboardInterrupt), pipeline_run("toy-1", recipe):
+        record("toy-1", "pretrain", {"tokens": TOKENS}, {"checkpoint": BASE}, **base)
+        record("toy-1", "ingest", {}, {"raw_corpus": RAW}, config=recipe["ingest"])
+        record("toy-1", "clean", {"raw": RAW}, {"clean_corpus": CLEAN}, **clean)
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, dict[str, Any]]]:
+    """What would have been run."""
+    calls: list[tuple[str, Any, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        launch, "_run", lambda name, task, **inputs: calls.append((name, task, inputs))
+    )
+    return calls
+
+
+def test_records_come_in_the_order_of_the_chain_and_the_recipe_comes_back() -> None:
+    pipeline = launch.find_pipeline("latest")
+    assert list(launch.records_of(pipeline)) == ["ingest", "clean", "pretrain"]
+    assert launch.recipe_of(pipeline) == RECIPE
+
+
+def test_a_rerun_takes_recorded_inputs_and_changed_settings(started) -> None:
+    name, recipe, _ = launch.rerun_stage("pretrain", "toy", ["pretrain.optim.lr=1e-3"])
+    ((started_name, task, inputs),) = started
+    assert started_name == name
+    assert name.startswith("toy-pretrain-")
+    assert task.cache.behavior == "override"
+    assert inputs == {
+        "config": recipe.pretrain,
+        "shape": RECIPE.model,
+        "tokens": TOKENS,
+        "placement": RECIPE.placement,
+    }
+    assert recipe.pretrain.optim.lr == 1e-3
+
+
+def test_downstream_keeps_every_record_but_the_stage_that_was_rerun(started) -> None:
+    launch.rerun_downstream("clean", "toy", RECIPE)
+    ((_, task, inputs),) = started
+    assert task is launch.k2
+    assert [record.stage for record in inputs["recorded"]] == ["ingest", "pretrain"]
+
+
+def test_only_equal_work_is_answered_from_a_record(monkeypatch) -> None:
+    record = launch.records_of(launch.find_pipeline("toy"))["clean"]
+    monkeypatch.setattr("k2core.store.Store.has", lambda store, artifact: True)
+    chain = Chain([record])
+    task = launch.STAGES["clean"]
+    same = {"config": RECIPE.clean, "problems": RECIPE.problems, "raw": RAW}
+    assert chain._recall(record_of("clean", "1", same), task) == CLEAN
+    assert chain._recall(record_of("clean", "2", same), task) is None
+    assert chain._recall(record_of("clean", "1", {**same, "raw": CLEAN}), task) is None
+
+
+def test_an_unfinished_stage_and_an_unknown_run_are_named() -> None:
+    with pytest.raises(NotRecordedError, match="run toy-1 recorded no finished sft; it has ingest"):
+        launch.rerun_stage("sft", "toy", [])
+    with pytest.raises(NotRecordedError, match="no pipeline run named 'x'; the newest are: toy-1"):
+        launch.rerun_stage("sft", "x", [])
+
+
+def test_the_tree_names_makers_configs_and_what_nobody_recorded(capsys) -> None:
+    show.show_lineage(CLEAN.digest[:20])
+    tree = " ".join(capsys.readouterr().out.split())
+    for text in ("made by clean version 1", RAW.digest[:40], "made by ingest", "3 documents"):
+        assert text in tree
+    show.show_lineage("dddd")
+    assert "maker not recorded" in capsys.readouterr().out
