@@ -14,7 +14,7 @@ class ReleaseConfig(Config):
     """Licence of the weights, as the Hub spells it; the data's licences are in LICENSES.md."""
     max_logit_difference: float = Field(1e-4, gt=0)
     """Largest difference of transformers' and Megatron's logits, fp32; more fails the stage."""
-    num_parity_tokens: int = Field(256, ge=8)
+    num_parity_tokens: int = Field(256, ge=64)
     """Held-out tokens on which logits are compared."""
     num_greedy_tokens: int = Field(16, ge=1)
     """Tokens that vLLM and transformers each continue greedily; they must be equal."""

@@ -62,16 +62,21 @@ def work_key(record: LineageRecord) -> str:
 class RunningStage:
     """A stage in progress; a `Reporter` bound to MLflow, the terminal and the Flyte report."""
 
-    def __init__(self, run: StageRun, workspace: Callable[["RunningStage"], Workspace]) -> None:
-        self._run = run
+    def __init__(
+        self,
+        run: StageRun,
+        inputs: Mapping[str, object],
+        workspace: Callable[["RunningStage"], Workspace],
+    ) -> None:
+        self._run, self._inputs = run, inputs
         self._line = ProgressLine(run.record.stage)
         self._html: list[str] = []
         self._outputs: dict[str, Artifact] = {}
         self.workspace = workspace(self)
 
-    async def work(self, function: Callable[..., T], **inputs: object) -> T:
-        """Do the work in a thread, so that the event loop stays free."""
-        return await asyncio.to_thread(function, **inputs, workspace=self.workspace)
+    async def work(self, function: Callable[..., T]) -> T:
+        """Do the work on the stage's inputs, in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(function, **self._inputs, workspace=self.workspace)
 
     def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
         """Make the draft an artifact of the store and an output edge of the run."""
@@ -139,7 +144,7 @@ async def stage_run(stage: str, version: str, **inputs: object) -> AsyncIterator
     with store.locked(key):
         close_stale(key)
         run = StageRun(record, key, *names)
-        running = RunningStage(run, lambda reporter: store.workspace(key, reporter))
+        running = RunningStage(run, inputs, lambda reporter: store.workspace(key, reporter))
         try:
             yield running
         except BaseException as error:

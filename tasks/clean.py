@@ -21,6 +21,4 @@ async def clean(
     from k2core.clean import clean_corpus
 
     async with stage_run("clean", VERSION, config=config, problems=problems, raw=raw) as run:
-        return run.publish(
-            CleanCorpus, await run.work(clean_corpus, config=config, problems=problems, raw=raw)
-        )
+        return run.publish(CleanCorpus, await run.work(clean_corpus))

@@ -33,15 +33,4 @@ async def evaluate(
         policy=policy,
         tokens=tokens,
     ) as run:
-        return run.publish(
-            Evaluation,
-            await run.work(
-                evaluate_checkpoints,
-                config=config,
-                problems=problems,
-                base=base,
-                sft=sft,
-                policy=policy,
-                tokens=tokens,
-            ),
-        )
+        return run.publish(Evaluation, await run.work(evaluate_checkpoints))

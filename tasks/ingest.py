@@ -18,4 +18,4 @@ async def ingest(
     from k2core.ingest import ingest_sources
 
     async with stage_run("ingest", VERSION, config=config) as run:
-        return run.publish(RawCorpus, await run.work(ingest_sources, config=config))
+        return run.publish(RawCorpus, await run.work(ingest_sources))

@@ -22,10 +22,7 @@ async def pretrain(
     """Train the base model from random weights with MuonClip."""
     from k2core.pretrain import pretrain_model
 
-    async with stage_run("pretrain", VERSION, config=config, shape=shape, tokens=tokens) as run:
-        return run.publish(
-            Checkpoint,
-            await run.work(
-                pretrain_model, config=config, shape=shape, tokens=tokens, placement=placement
-            ),
-        )
+    async with stage_run(
+        "pretrain", VERSION, config=config, shape=shape, tokens=tokens, placement=placement
+    ) as run:
+        return run.publish(Checkpoint, await run.work(pretrain_model))

@@ -37,17 +37,4 @@ async def release(
         trajectories=trajectories,
         lineage=lineage,
     ) as run:
-        return run.publish(
-            Release,
-            await run.work(
-                assemble_release,
-                config=config,
-                base=base,
-                policy=policy,
-                evaluation=evaluation,
-                raw=raw,
-                tokens=tokens,
-                trajectories=trajectories,
-                lineage=lineage,
-            ),
-        )
+        return run.publish(Release, await run.work(assemble_release))

@@ -19,6 +19,4 @@ async def rephrase(
     from k2core.rephrase import rephrase_corpus
 
     async with stage_run("rephrase", VERSION, config=config, clean=clean) as run:
-        return run.publish(
-            RephrasedCorpus, await run.work(rephrase_corpus, config=config, clean=clean)
-        )
+        return run.publish(RephrasedCorpus, await run.work(rephrase_corpus))

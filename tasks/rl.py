@@ -24,16 +24,15 @@ async def rl(
     from k2core.rl import train_policy
 
     async with stage_run(
-        "rl", VERSION, config=config, problems=problems, sft=sft, trajectories=trajectories
+        "rl",
+        VERSION,
+        config=config,
+        problems=problems,
+        sft=sft,
+        trajectories=trajectories,
+        placement=placement,
     ) as run:
-        drafts = await run.work(
-            train_policy,
-            config=config,
-            problems=problems,
-            sft=sft,
-            trajectories=trajectories,
-            placement=placement,
-        )
+        drafts = await run.work(train_policy)
         return RlResult(
             policy=run.publish(Checkpoint, drafts.policy, "policy"),
             rollouts=run.publish(RolloutLog, drafts.rollouts, "rollouts"),

@@ -22,11 +22,6 @@ async def sft(
     from k2core.sft import finetune
 
     async with stage_run(
-        "sft", VERSION, config=config, base=base, trajectories=trajectories
+        "sft", VERSION, config=config, base=base, trajectories=trajectories, placement=placement
     ) as run:
-        return run.publish(
-            Checkpoint,
-            await run.work(
-                finetune, config=config, base=base, trajectories=trajectories, placement=placement
-            ),
-        )
+        return run.publish(Checkpoint, await run.work(finetune))

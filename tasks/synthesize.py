@@ -20,6 +20,4 @@ async def synthesize(
     from k2core.synthesize import synthesize_trajectories
 
     async with stage_run("synthesize", VERSION, config=config, problems=problems) as run:
-        return run.publish(
-            TrajectorySet, await run.work(synthesize_trajectories, config=config, problems=problems)
-        )
+        return run.publish(TrajectorySet, await run.work(synthesize_trajectories))

@@ -22,7 +22,4 @@ async def tokenize(
     async with stage_run(
         "tokenize", VERSION, config=config, clean=clean, rephrased=rephrased
     ) as run:
-        return run.publish(
-            TokenCorpus,
-            await run.work(tokenize_corpora, config=config, clean=clean, rephrased=rephrased),
-        )
+        return run.publish(TokenCorpus, await run.work(tokenize_corpora))

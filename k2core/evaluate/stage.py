@@ -56,7 +56,7 @@ def evaluate_checkpoints(
         serve(
             folders["base"],
             num_engines=config.num_engines,
-            max_model_len=context + 1,  # scoring a full window samples one token more
+            max_model_len=context,
             max_num_seqs=config.max_num_seqs,
         ) as engine,
     ):
@@ -152,7 +152,10 @@ def read_held_out(
     """Each domain's held-out text, cut into windows."""
     stream = TokenStream(folder, seed=0, sequence_length=16)
     return {
-        domain: cut_windows(stream.held_out(domain), context, config.heldout_tokens, codec.decode)
+        # An engine that scores a window samples one token more.
+        domain: cut_windows(
+            stream.held_out(domain), context - 1, config.heldout_tokens, codec.decode
+        )
         for domain, about in sorted(stream.manifest.domains.items())
         if about.heldout_tokens > 1
     }

@@ -12,6 +12,9 @@ from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from schemas.release import ReleaseConfig
 
+_SMALL = 100e6
+"""Parameters below which a model is for study only."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -51,10 +54,7 @@ finetuning and reinforcement learning.
 
 ## What it can and cannot do
 
-A model of this size trained for minutes knows next to nothing. The policy follows K2's tool-call
-template, picks among the tools of a prompt, copies arguments and results, and solves the short
-problems of the table below about as often as it says. It does not know facts, does not converse,
-and does not reason beyond these families. Do not use it for anything but study.
+{_abilities(scores, size.total)}
 
 ## Evaluation
 
@@ -67,7 +67,7 @@ programs.
 
 {_training_table(facts)}
 
-The sources of the text, with their licences, are in `LICENSES.md`: \
+The sources of the data, with their licences, are in `LICENSES.md`: \
 {", ".join(source.name for source in facts.sources)}. Every stage, config and digest is in
 `lineage.json`.
 
@@ -89,6 +89,23 @@ vLLM serves the same folders. In fp32, transformers' logits differ from the trai
 """
 
 
+def _abilities(scores: Scores, parameters: float) -> str:
+    passed = sum(rates["policy"].passed for rates in scores.families.values())
+    asked = sum(rates["policy"].total for rates in scores.families.values())
+    calls = scores.tool_calls["policy"]
+    text = (
+        f"The policy passes {passed} of {asked} held-out problems of the families below, which it\n"
+        f"practised on other contents; {calls.passed} of its {calls.total} tool calls were valid.\n"
+        "Nothing else was measured."
+    )
+    if parameters < _SMALL:
+        text += (
+            " With so few parameters it knows no facts, does not converse and does not\n"
+            "reason beyond these families: use it for study only."
+        )
+    return text
+
+
 def evaluation_table(scores: Scores) -> str:
     """Pass rates by family and group, then perplexities; base, SFT and RL side by side."""
     head = ["| | base | SFT | RL |", "|---|---|---|---|"]
@@ -105,7 +122,7 @@ def evaluation_table(scores: Scores) -> str:
     note = (
         "▲: reinforcement learning raised the pass rate beyond both intervals."
         if improved
-        else ("Reinforcement learning raised no family's pass rate beyond both intervals.")
+        else "Reinforcement learning raised no family's pass rate beyond both intervals."
     )
     return "\n".join([*head, *families, *groups, calls, *texts, "", note])
 

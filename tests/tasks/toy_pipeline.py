@@ -55,14 +55,14 @@ def double_text(raw: RawCorpus, workspace: Workspace) -> Draft:
 async def ingest(config: ToyConfig) -> RawCorpus:
     """Write."""
     async with stage_run("ingest", "1", config=config) as run:
-        return run.publish(RawCorpus, await run.work(write_text, config=config))
+        return run.publish(RawCorpus, await run.work(write_text))
 
 
 @ENV.task(cache=at("1"), report=True)
 async def clean(raw: RawCorpus) -> CleanCorpus:
     """Double."""
     async with stage_run("clean", "1", raw=raw) as run:
-        return run.publish(CleanCorpus, await run.work(double_text, raw=raw))
+        return run.publish(CleanCorpus, await run.work(double_text))
 
 
 @ENV.task
