@@ -25,6 +25,8 @@ class IngestConfig(Config):
     """JSON function specifications read off the standard library's signatures."""
     num_math: int = Field(9000, ge=0)
     """Generated problems: half reasoning-gym's with answers, half arithmetic worked out."""
+    num_tables: int = Field(6000, ge=0)
+    """Generated tables and lists, read out: what teaches to find and to copy."""
     web_folders: tuple[str, ...] = (
         "/usr/share/doc/python3.11/html",
         "{prefix}/share/debian/usr/share/doc/python3.11/html",
@@ -38,7 +40,9 @@ class IngestConfig(Config):
 
     @model_validator(mode="after")
     def _collects_something(self) -> Self:
-        counts = (self.num_knowledge, self.num_web, self.num_code, self.num_math)
+        counts = (self.num_knowledge, self.num_web, self.num_code, self.num_math, self.num_tables)
         if not any((*counts, self.num_tool_specs)):
-            raise ValueError("all of num_knowledge .. num_math are 0: ask for at least one source")
+            raise ValueError(
+                "all of num_knowledge .. num_tables are 0: ask for at least one source"
+            )
         return self

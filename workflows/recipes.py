@@ -26,7 +26,12 @@ def smoke() -> Recipe:
         name="smoke",
         problems=ProblemsConfig(held_out_per_family=3),
         ingest=IngestConfig(
-            num_knowledge=300, num_web=12, num_code=30, num_tool_specs=60, num_math=500
+            num_knowledge=300,
+            num_web=12,
+            num_code=30,
+            num_tool_specs=60,
+            num_math=400,
+            num_tables=200,
         ),
         rephrase=RephraseConfig(documents={"knowledge": 3, "math": 1}, documents_together=4),
         tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),

@@ -1,11 +1,13 @@
-"""Mathematics: verifiable problems with their answers, and arithmetic worked step by step."""
+"""Mathematics: verifiable problems with answers, worked arithmetic, tables and lists."""
 
 import random
 import warnings
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
 from k2core.ingest.source import Item
+from k2core.ingest.tables import TABLES
 from k2core.ingest.worked import WORKED
 from schemas.ingest import IngestConfig
 
@@ -19,12 +21,16 @@ REASONING_GYM = (
     "lcm",
     "leg_counting",
     "letter_counting",
+    "number_filtering",
     "prime_factorization",
     "simple_equations",
     "simple_geometry",
     "time_intervals",
+    "word_sequence_reversal",
 )
 """Generators that answer in a word or a number and take less than a millisecond."""
+Generator = Callable[[random.Random], str]
+"""Text from a seeded generator."""
 _SIZE = 100_000
 """Problems of each generator that can be drawn; some shuffle as many templates first."""
 
@@ -34,26 +40,35 @@ def list_reasoning_gym(config: IngestConfig) -> list[Item]:
     return [
         Item(f"{name}/{config.seed}/{number}", partial(_write_problem, name, config.seed, number))
         for name in REASONING_GYM
-        for number in range(_share(config, len(REASONING_GYM)))
+        for number in range(_share(config.num_math, len(REASONING_GYM)))
     ]
 
 
 def list_worked(config: IngestConfig) -> list[Item]:
     """Worked arithmetic, as many of each operation."""
+    return _list(WORKED, config.seed, config.num_math)
+
+
+def list_tables(config: IngestConfig) -> list[Item]:
+    """Tables and lists read out, as many of each."""
+    return _list(TABLES, config.seed, config.num_tables)
+
+
+def _list(generators: Mapping[str, Generator], seed: int, count: int) -> list[Item]:
     return [
-        Item(f"{name}/{config.seed}/{number}", partial(_work, name, config.seed, number))
-        for name in WORKED
-        for number in range(_share(config, len(WORKED)))
+        Item(f"{name}/{seed}/{number}", partial(_write, make, name, seed, number))
+        for name, make in generators.items()
+        for number in range(_share(count, len(generators)))
     ]
 
 
-def _share(config: IngestConfig, num_generators: int) -> int:
+def _share(count: int, num_generators: int) -> int:
     # Enough of each for any sample; items are only names until they are read.
-    return -(-config.num_math // num_generators)
+    return -(-count // num_generators)
 
 
-def _work(name: str, seed: int, number: int) -> str:
-    return WORKED[name](random.Random(f"{name}/{seed}/{number}"))
+def _write(make: Generator, name: str, seed: int, number: int) -> str:
+    return make(random.Random(f"{name}/{seed}/{number}"))
 
 
 def _write_problem(name: str, seed: int, number: int) -> str:

@@ -6,12 +6,13 @@ from platform import python_version
 
 from k2core.ingest.files import find_web_folder, list_modules, list_pages
 from k2core.ingest.knowledge import PACKAGE, list_articles
-from k2core.ingest.math import list_reasoning_gym, list_worked
+from k2core.ingest.math import list_reasoning_gym, list_tables, list_worked
 from k2core.ingest.source import Source, SourceError
 from k2core.ingest.tool_specs import list_tool_specs
 from schemas.ingest import IngestConfig
 
 _PSF = "PSF-2.0"
+_OWN_LICENSE = "Apache-2.0"
 _OWN = "2026.11"
 """Version of the generators in this package: bump when equal seeds would give other text."""
 
@@ -40,8 +41,15 @@ def list_sources(config: IngestConfig) -> list[Source]:
         (
             config.num_math - half,
             lambda num: Source(
-                "worked-arithmetic", "math", "text", "Apache-2.0", "k2core.ingest.worked", _OWN,
+                "worked-arithmetic", "math", "text", _OWN_LICENSE, "k2core.ingest.worked", _OWN,
                 num, list_worked,
+            ),
+        ),
+        (
+            config.num_tables,
+            lambda num: Source(
+                "worked-tables", "math", "text", _OWN_LICENSE, "k2core.ingest.tables", _OWN,
+                num, list_tables,
             ),
         ),
     ]  # fmt: skip

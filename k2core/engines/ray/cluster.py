@@ -63,15 +63,7 @@ def _start(num_cpus: int) -> _Own:
 
     def run() -> None:
         try:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                _temp_dir=folder,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            _init(folder, num_cpus)
         except BaseException as error:
             failure.append(error)  # raised in the caller's thread
         started.set()
@@ -85,6 +77,27 @@ def _start(num_cpus: int) -> _Own:
         _end(own)
         raise failure[0]
     return own
+
+
+def _init(folder: str, num_cpus: int) -> None:
+    """Start Ray; on a busy machine a node misses Ray's fixed limit of 30 s, so try again."""
+    for attempts_left in (2, 1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                _temp_dir=folder,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:
+            ray.shutdown()
+            if not attempts_left or "timed out during startup" not in str(error):
+                raise
+        else:
+            return
 
 
 def _end(own: _Own) -> None:

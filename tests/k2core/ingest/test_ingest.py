@@ -24,7 +24,13 @@ from schemas.corpus import DOMAINS, Document
 from schemas.ingest import IngestConfig
 
 SMALL = IngestConfig(
-    num_knowledge=30, num_web=3, num_code=4, num_tool_specs=20, num_math=60, shard_documents=50
+    num_knowledge=30,
+    num_web=3,
+    num_code=4,
+    num_tool_specs=20,
+    num_math=40,
+    num_tables=20,
+    shard_documents=50,
 )
 
 
@@ -150,6 +156,7 @@ def test_an_empty_source_fails_before_any_is_read(tmp_path: Path) -> None:
 
 def test_a_config_that_collects_nothing_is_refused() -> None:
     with pytest.raises(ValidationError, match="ask for at least one source"):
-        IngestConfig(num_knowledge=0, num_web=0, num_code=0, num_tool_specs=0, num_math=0)
+        names = ("knowledge", "web", "code", "tool_specs", "math", "tables")
+        IngestConfig(**{f"num_{name}": 0 for name in names})
     with pytest.raises(ValidationError, match="num_web"):
         IngestConfig(num_web=-1)
