@@ -45,7 +45,7 @@ class RephraseConfig(Config):
     """Who rewrites: a package's model, a folder in the Hugging Face layout, or a hub id."""
     model_license: str = "Apache-2.0"
     """Licence of the model's output, for the list of licences."""
-    documents: dict[str, int] = Field({"knowledge": 28, "math": 8})
+    documents: dict[str, int] = Field({"knowledge": 36, "math": 6})
     """Documents of each domain that are rewritten, a seeded sample."""
     rewrites_per_document: int = Field(1, ge=1, le=10)
     """Rewrites of one document, each in another style (K2: each corpus at most twice)."""
@@ -53,11 +53,11 @@ class RephraseConfig(Config):
     """Prompts by name (`k2core/rephrase/prompts`); empty: all that fit a document's domain."""
     min_words: int = Field(15, ge=1)
     """Shorter documents are left alone."""
-    max_words: int = Field(110, ge=1)
+    max_words: int = Field(80, ge=1)
     """Longer documents are left alone."""
-    chunk_tokens: int = Field(80, ge=8)
+    chunk_tokens: int = Field(64, ge=8)
     """Size of a chunk, in the model's tokens; chunks end where sentences do."""
-    context_tokens: int = Field(160, ge=0)
+    context_tokens: int = Field(100, ge=0)
     """Rewritten text before a chunk that its prompt shows."""
     max_growth: float = Field(1.6, gt=0)
     """Tokens that a chunk's rewrite may take, as a multiple of the chunk's; then it is cut."""
@@ -69,13 +69,13 @@ class RephraseConfig(Config):
     """Nucleus of the sampling."""
     seed: int = Field(0, ge=0)
     """Decides the sample, the styles and the sampling."""
-    documents_together: int = Field(18, ge=1)
+    documents_together: int = Field(21, ge=1)
     """Documents rewritten side by side; what a killed run has to do again."""
     num_engines: int = Field(2, ge=1)
     """vLLM engines, one core or GPU each."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the model."""
-    max_model_len: int = Field(768, ge=64)
+    max_model_len: int = Field(512, ge=64)
     """Longest prompt with its rewrite, in tokens."""
     fidelity: FidelityConfig = FidelityConfig()
     """The gate."""

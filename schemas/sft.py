@@ -9,9 +9,9 @@ from schemas.optim import OptimConfig, Schedule
 class SftConfig(Config):
     """MuonClip on packed dialogues; the loss is on the assistant's tokens only."""
 
-    optim: OptimConfig = OptimConfig(lr=1e-3)
+    optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer; K2 finetunes with Muon, too."""
-    schedule: Schedule = Schedule(num_steps=160, decay_frac=0.6)
+    schedule: Schedule = Schedule(num_steps=240, decay_frac=0.4)
     """Learning rate over the steps; the dialogues are shuffled anew each epoch."""
     sequence_length: int = Field(512, ge=64)
     """Tokens a row; several dialogues share one, and attention never crosses between them."""

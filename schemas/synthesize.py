@@ -12,7 +12,7 @@ class SynthesizeConfig(Config):
 
     seed: int = Field(0, ge=0)
     """Seed of the experts' habits, the faults and the distractors."""
-    num_problems: int = Field(6000, ge=1)
+    num_problems: int = Field(8000, ge=1)
     """Training problems that experts are put before; nearly all yield one accepted trajectory."""
     live_per_server: int = Field(40, ge=0, le=1000)
     """Trajectories with each real MCP server (time, git, sqlite); 0 starts no server."""

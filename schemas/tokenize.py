@@ -14,9 +14,9 @@ class TokenizeConfig(Config):
 
     vocab_size: int = Field(2048, ge=300)
     """Tokens in all, special tokens included; must equal the model's."""
-    mixture: dict[str, float] = Field({"knowledge": 0.3, "web": 0.2, "code": 0.25, "math": 0.25})
+    mixture: dict[str, float] = Field({"knowledge": 0.25, "web": 0.15, "code": 0.2, "math": 0.4})
     """Share of the training tokens by domain, 1 in all. A domain left out is not read."""
-    train_tokens: int = Field(2_000_000, ge=1_000)
+    train_tokens: int = Field(1_000_000, ge=1_000)
     """Training tokens in all, met by reading part of a domain or by repeating it."""
     max_epochs: float = Field(8.0, gt=0)
     """The most that a domain may be repeated; beyond it the mixture is an error."""

@@ -23,8 +23,7 @@ _META = re.compile(
     r"\bhere(?: is|'s) (?:the|a|an|your)\b|\brewrit|\brephras|\bas an ai\b"
     r"|\b(?:the|this) (?:text|passage|paragraph)\b"
     r"|\bi (?:hope|can(?:no|')t|am sorry|apologi[sz]e)\b"
-    r"|^(?:sure|certainly|of course)\b|\bin (?:my|your) own words\b|\bsmollm\b"
-    r"|\bkeep every\b|\badd nothing\b",
+    r"|^(?:sure|certainly|of course)\b|\bin (?:my|your) own words\b|\bsmollm\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _COPY_N, _REPEAT_N, _STEM = 5, 4, 5

@@ -13,12 +13,6 @@ from schemas.rephrase import RephraseConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_FIRST = "Rewrite this text:\n\n{chunk}"
-_NEXT = (
-    "The rewritten text so far:\n\n{context}\n\n"
-    "Rewrite only this text, which comes next:\n\n{chunk}"
-)
-
 
 class Rewriting(NamedTuple):
     """What the model wrote for one document."""
@@ -58,12 +52,18 @@ class Prompter:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def prompt(self, instruction: str, context: str, chunk: str) -> list[int]:
-        """The chat that asks for one chunk, the end of what was rewritten before it shown."""
+        """The chat that asks for one chunk; what was rewritten before it is the turn before.
+
+        Short instructions next to the text: a model of 135 M parameters keeps to the facts three
+        times as often as with a system prompt of rules (docs/log.md).
+        """
         limit = self._config.context_tokens
         ids = self._tokenizer(context, add_special_tokens=False)["input_ids"]
         shown = str(self._tokenizer.decode(ids[-limit:])) if limit else ""
-        asked = _NEXT.format(context=shown, chunk=chunk) if shown else _FIRST.format(chunk=chunk)
-        chat = [{"role": "system", "content": instruction}, {"role": "user", "content": asked}]
+        chat = [{"role": "user", "content": f"{instruction}\n\n{chunk}"}]
+        if shown:
+            before = [("user", instruction), ("assistant", shown)]
+            chat = [{"role": role, "content": text} for role, text in before] + chat
         found: Any = self._tokenizer.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=True, return_dict=False
         )

@@ -148,11 +148,11 @@ def test_several_rewrites_of_a_document_differ_in_style(
     assert len({row["parent_id"] for row in rows}) == 6
 
 
-def test_every_style_fits_some_domain_and_guards_the_numbers() -> None:
+def test_every_style_fits_some_domain_and_is_short() -> None:
     styles = load_styles()
     assert len({style.prompt_id for style in styles}) == len(styles) > 9
     assert {d for style in styles for d in style.domains} == {"knowledge", "web", "math"}
-    assert all("number" in style.instruction for style in styles)
+    assert all(0 < len(style.instruction.split()) < 30 for style in styles)
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,11 @@ def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
     first, alone, second, third = engine.asked
     assert all(jobs[0].style.instruction in prompt for prompt in engine.asked)
     for prompt, chunk in ((first, "One one."), (alone, "Solo.")):
-        assert f"Rewrite this text:\n\n{chunk}<|im_end|>" in prompt
-    assert "so far:\n\nFirst.\n\nRewrite only this text, which comes next:\n\nTwo two.<" in second
-    assert "so far:\n\nFirst.\nSecond.\n\nRewrite only this" in third
-    assert third.endswith("which comes next:\n\nThree.<|im_end|>\n<|im_start|>assistant\n")
+        assert f"own words.\n\n{chunk}<|im_end|>" in prompt
+        assert prompt.count("<|im_start|>assistant") == 1
+    assert "<|im_start|>assistant\nFirst.<|im_end|>" in second
+    assert "<|im_start|>assistant\nFirst.\nSecond.<|im_end|>" in third
+    assert third.endswith("own words.\n\nThree.<|im_end|>\n<|im_start|>assistant\n")
     assert "One one." not in second + third
 
 
@@ -44,7 +45,7 @@ def test_only_the_end_of_it_is_shown(rephraser: Path, limit: int, shown: str) ->
     config = config_for(rephraser, chunk_tokens=8, context_tokens=limit)
     rewrite_together([job("a", LONG)], engine, Prompter(rephraser, config), 8)
     third = engine.asked[-1]
-    assert (f"so far:\n\n{shown}\n\n" in third) == bool(shown)
+    assert (f"<|im_start|>assistant\n{shown}<|im_end|>" in third) == bool(shown)
     assert "First" not in third
 
 
