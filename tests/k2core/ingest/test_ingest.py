@@ -155,8 +155,8 @@ def test_an_empty_source_fails_before_any_is_read(tmp_path: Path) -> None:
 
 
 def test_a_config_that_collects_nothing_is_refused() -> None:
+    names = ("knowledge", "web", "code", "tool_specs", "math", "tables")
     with pytest.raises(ValidationError, match="ask for at least one source"):
-        names = ("knowledge", "web", "code", "tool_specs", "math", "tables")
         IngestConfig(**{f"num_{name}": 0 for name in names})
     with pytest.raises(ValidationError, match="num_web"):
         IngestConfig(num_web=-1)

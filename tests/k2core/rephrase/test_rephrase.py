@@ -161,8 +161,8 @@ def test_every_style_fits_some_domain_and_is_short() -> None:
         ({"styles": ("sonnet",)}, r"unknown \['sonnet'\]; there are"),
         ({"styles": ("learning_note",)}, r"0 of the styles .* fit knowledge text"),
         ({"styles": ("plain",), "rewrites_per_document": 2}, "to be rewritten 2 times"),
-        ({"documents": {"math": 3}}, r"asks for 3 of math, and 3 shards .* 15 to 110 words"),
-        ({"min_words": 90}, r"none of 90 to 110 words"),
+        ({"documents": {"math": 3}}, r"asks for 3 of math, and 3 shards .* 15 to 80 words"),
+        ({"min_words": 70}, r"none of 70 to 80 words"),
     ],
 )
 def test_what_the_corpus_does_not_allow_is_said_before_an_engine_starts(
@@ -178,8 +178,8 @@ def test_what_the_corpus_does_not_allow_is_said_before_an_engine_starts(
         ({"documents": {"poetry": 1}}, "unknown domains"),
         ({"documents": {"math": 0}}, "one above 0"),
         ({"documents": {"math": 1, "web": -1}}, "counts of at least 0"),
-        ({"min_words": 200}, "min_words=200 exceeds max_words=110"),
-        ({"max_model_len": 300}, r"max_model_len=300 is too short .* 568 would do"),
+        ({"min_words": 200}, "min_words=200 exceeds max_words=80"),
+        ({"max_model_len": 300}, r"max_model_len=300 is too short .* 466 would do"),
         ({"temprature": 1}, "Extra inputs"),
     ],
 )
