@@ -19,7 +19,7 @@ def read_sources(folders: Iterable[Path]) -> list[Source]:
     """The sources of some artifacts, each once, by name.
 
     Raises:
-        ValueError: a source without a licence; names the file and the source.
+        ValueError: a source without a licence, or with two; names the file and the source.
     """
     found: dict[str, Source] = {}
     for folder in folders:
@@ -27,8 +27,13 @@ def read_sources(folders: Iterable[Path]) -> list[Source]:
         for name, about in json.loads(path.read_text()).items():
             if not about.get("license"):
                 raise ValueError(f"{path}: source {name!r} has no license")
+            license = about["license"]
+            if name in found and found[name].license != license:
+                raise ValueError(
+                    f"{path}: source {name!r} is under {license}; before, {found[name].license}"
+                )
             found[name] = Source(
-                name, about["license"], str(about.get("package", "")), str(about.get("version", ""))
+                name, license, str(about.get("package", "")), str(about.get("version", ""))
             )
     return [found[name] for name in sorted(found)]
 

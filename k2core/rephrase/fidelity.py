@@ -1,7 +1,7 @@
 """The fidelity gate: does a rewrite say what its source says, in other words?
 
-Surface measures only: they cannot see a swapped relation, but a small model's errors are mostly
-lost or invented names and numbers. K2's own check is undisclosed.
+Surface measures only: they cannot see a swapped relation, nor a name that begins a sentence, but a
+small model's errors are mostly lost or invented names and numbers. K2's own check is undisclosed.
 """
 
 import re

@@ -34,6 +34,13 @@ def test_a_source_without_licence_stops_the_release(
         read_sources([good, bad])
 
 
+def test_one_source_under_two_licences_stops_it_too(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one", {"code": {"license": "MIT"}})
+    two = folder(tmp_path / "two", {"code": {"license": "GPL-2.0"}})
+    with pytest.raises(ValueError, match=r"'code' is under GPL-2\.0; before, MIT"):
+        read_sources([one, two])
+
+
 def test_the_page_has_a_row_a_source() -> None:
     page = licenses_page([Source("code", "MIT", "pkg", "1.0"), Source("wiki", "CC0-1.0", "", "")])
     assert page.startswith("# Licences of the data\n")

@@ -1,0 +1,128 @@
+"""The whole pipeline on the smoke recipe, as a user runs it: real, cached, rerun and audited."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.home import ROOT
+from infra.versions import STAGES
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+class Place:
+    """A home of its own, and the command in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def k2(self, *arguments: str) -> str:
+        """What the command prints; an error if it fails."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))}
+        env |= {"K2_HOME": str(self.home), "PYTHONPATH": str(ROOT), "COLUMNS": "240"}
+        done = subprocess.run(
+            [sys.executable, "-m", "workflows.cli", *arguments],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def artifact(self, kind: str) -> Path:
+        """The newest artifact of a kind, by what the stages recorded."""
+        records = sorted(self.home.rglob("record.json"), key=lambda path: path.stat().st_mtime)
+        for path in reversed(records):
+            for output in json.loads(path.read_text())["outputs"].values():
+                if output["kind"] == kind:
+                    return self.home / "store" / "objects" / output["digest"].split(":")[1]
+        raise LookupError(kind)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("smoke"))
+    printed = place.k2("run", "--recipe", "smoke")
+    rows = [line for line in printed.splitlines() if line.startswith("│")]
+    assert [stage for stage in STAGES if not any(f" {stage} " in row for row in rows)] == []
+    assert "cached" not in printed
+    return place
+
+
+def test_a_second_run_is_answered_from_the_cache(place: Place) -> None:
+    assert place.k2("run", "--recipe", "smoke").count("cached") == len(STAGES)
+    assert len(re.findall(r"10/10", place.k2("runs"))) >= 2
+
+
+def test_the_release_is_whole_and_loads(place: Place) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = place.artifact("release")
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    parity = json.loads((folder / "parity.json").read_text())
+    assert all(p["max_logit_difference"] <= 1e-4 for p in parity.values())
+    for name in ("base", "policy"):
+        model = AutoModelForCausalLM.from_pretrained(folder / name)
+        chat = [{"role": "user", "content": "What is 1 + 2?"}]
+        tokenizer = AutoTokenizer.from_pretrained(folder / name)
+        ids = tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        assert model.generate(**ids, max_new_tokens=2).shape[1] == ids["input_ids"].shape[1] + 2
+
+
+def test_lineage_reaches_every_source(place: Place) -> None:
+    tree = place.k2("lineage")
+    sources = json.loads((place.artifact("raw_corpus") / "sources.json").read_text())
+    assert [name for name in sources if name not in tree] == []
+    assert [
+        stage for stage in STAGES if f"made by {stage} " not in tree and stage != "release"
+    ] == []
+
+
+def test_every_stage_left_a_report(place: Place) -> None:
+    reports = {path.stem: path for path in (place.home / "reports").rglob("*.html")}
+    assert set(STAGES) <= reports.keys()
+    for stage in ("clean", "pretrain", "sft", "rl", "evaluate"):
+        assert "data:image/png;base64," in reports[stage].read_text()
+
+
+def test_every_rollout_names_weights_and_rewards(place: Place) -> None:
+    import polars as pl
+
+    rows = pl.read_parquet(place.artifact("rollout_log") / "rollouts" / "*.parquet")
+    served = rows.group_by("iteration").agg(pl.col("weights").n_unique())
+    assert served["weights"].to_list() == [1] * rows["iteration"].n_unique()
+    assert rows["weights"].n_unique() == rows["iteration"].n_unique()
+
+
+def test_one_stage_is_run_again_from_its_recorded_inputs(place: Place) -> None:
+    before = place.artifact("token_corpus")
+    assert "token_corpus" in place.k2("rerun", "tokenize", "--set", "tokenize.heldout_frac=0.06")
+    assert place.artifact("token_corpus") != before
+
+
+@pytest.mark.slow
+def test_a_rerun_goes_on_downstream(place: Place) -> None:
+    printed = place.k2("rerun", "sft", "--set", "sft.lr=1e-3", "--downstream")
+    rows = {row.split()[1]: row for row in printed.splitlines() if row.startswith("│ ")}
+    assert [stage for stage in STAGES if "cached" not in rows[stage]] == [
+        "rl",
+        "evaluate",
+        "release",
+    ]
+
+
+@pytest.mark.slow
+def test_the_released_policy_answers(place: Place) -> None:
+    assert place.k2("chat", "--say", "What is 1 + 2?").strip()
