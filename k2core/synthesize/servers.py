@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,7 +88,12 @@ def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[
             mode="legacy",
             read_timeout_seconds=_TIMEOUT_S,
         )
-        with portal.wrap_async_context_manager(client):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(portal.wrap_async_context_manager(client))
+            except Exception as error:
+                said = log.read_text(errors="replace").strip()[-500:]
+                raise ServersMissingError(f"{command} does not start: {said}") from error
             yield McpServer(name, portal, client)
 
 
@@ -108,7 +113,8 @@ def jail(folder: Path) -> list[str]:
     shown = [part for path in sorted(seen) for part in ("--ro-bind-try", str(path), str(path))]
     return [
         *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
-        *("--tmpfs", "/", *shown, "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),
+        # The servers' environment may lie below /tmp: that comes first.
+        *("--tmpfs", "/", "--tmpfs", "/tmp", *shown, "--dev", "/dev", "--proc", "/proc"),
         *("--bind", str(folder), "/data", "--chdir", "/data", "--remount-ro", "/"),
     ]
 

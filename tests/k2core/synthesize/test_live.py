@@ -98,3 +98,21 @@ def test_a_server_that_is_not_installed_is_named(
         start_server("moon", (), tmp_path),
     ):
         pass
+
+
+def test_a_server_that_does_not_start_is_named_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Below a temporary folder, which the jail has one of its own of.
+    command = tmp_path / "venv" / "bin" / "mcp-server-time"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\necho no clock here >&2\nexit 3\n")
+    command.chmod(0o755)
+    monkeypatch.setenv(MCP_VENV_ENV, str(tmp_path / "venv"))
+    data = tmp_path / "data"
+    data.mkdir()
+    with (
+        pytest.raises(ServersMissingError, match="mcp-server-time does not start: no clock here"),
+        start_server("time", [], data),
+    ):
+        pass
