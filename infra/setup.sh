@@ -81,7 +81,23 @@ install_packages() {
     say "installing $(cat "$LOCKS/cpu.txt" "$LOCKS/dev.txt" | grep -c ==) locked packages (2 to 4 minutes)"
     pip_install "$VENV/bin/python" -r "$LOCKS/cpu.txt" -r "$LOCKS/dev.txt" ||
         die "pip could not install the locked packages; its message is above. Run make setup again."
+    compile_what_is_used
     echo "$key" >"$stamp"
+}
+
+compile_what_is_used() {
+    # pip compiles nothing here: of 60,000 modules most are never imported. Importing the engines
+    # once does it for those that are, so that the first run does not wait for it.
+    local modules="vllm vllm.v1.worker.cpu_worker vllm.model_executor.models.deepseek_v2
+        vllm.model_executor.models.llama ray mlflow.tracking flyte
+        megatron.core.models.gpt.gpt_model transformers.models.deepseek_v3.modeling_deepseek_v3
+        transformers.models.llama.modeling_llama pandera.polars matplotlib.figure trafilatura"
+    say "compiling the modules that are used"
+    # shellcheck disable=SC2086
+    "$VENV/bin/python" -W ignore -c 'import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)' $modules >/dev/null 2>&1 || true
 }
 
 install_mcp_servers() {

@@ -11,11 +11,11 @@ class PretrainConfig(Config):
 
     optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer."""
-    schedule: Schedule = Schedule(num_steps=240)
-    """Learning rate over the steps; 240 steps of 16 x 256 tokens are 1 M tokens."""
+    schedule: Schedule = Schedule(num_steps=110)
+    """Learning rate over the steps; 110 steps of 32 x 256 tokens are 0.9 M tokens."""
     sequence_length: int = Field(256, ge=16)
     """Tokens a sequence; at most the model's max_position_embeddings (K2: 4,096)."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(32, ge=1)
     """Sequences an optimizer step (K2: 67 M tokens a step)."""
     checkpoint_every: int = Field(40, ge=1)
     """Steps between states that a killed run resumes from."""

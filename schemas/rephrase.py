@@ -45,7 +45,7 @@ class RephraseConfig(Config):
     """Who rewrites: a package's model, a folder in the Hugging Face layout, or a hub id."""
     model_license: str = "Apache-2.0"
     """Licence of the model's output, for the list of licences."""
-    documents: dict[str, int] = Field({"knowledge": 36, "math": 6})
+    documents: dict[str, int] = Field({"knowledge": 24, "math": 4})
     """Documents of each domain that are rewritten, a seeded sample."""
     rewrites_per_document: int = Field(1, ge=1, le=10)
     """Rewrites of one document, each in another style (K2: each corpus at most twice)."""
@@ -69,7 +69,7 @@ class RephraseConfig(Config):
     """Nucleus of the sampling."""
     seed: int = Field(0, ge=0)
     """Decides the sample, the styles and the sampling."""
-    documents_together: int = Field(21, ge=1)
+    documents_together: int = Field(14, ge=1)
     """Documents rewritten side by side; what a killed run has to do again."""
     num_engines: int = Field(2, ge=1)
     """vLLM engines, one core or GPU each."""

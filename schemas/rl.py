@@ -11,7 +11,7 @@ from schemas.optim import OptimConfig
 class RlConfig(Config):
     """K2's objective on on-policy dialogues; K and tau are undisclosed and chosen here."""
 
-    num_iterations: int = Field(24, ge=1)
+    num_iterations: int = Field(20, ge=1)
     """Rounds of sampling, updating the policy, and serving the new weights."""
     num_problems: int = Field(1024, ge=1)
     """Training problems to choose from: the first of the training split."""

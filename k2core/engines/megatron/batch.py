@@ -67,7 +67,7 @@ class ObjectiveValue(NamedTuple):
 
 
 Objective = Callable[[Tensor, Batch], ObjectiveValue]
-"""From log p of the labels [B, S] and their micro-batch to a share of the loss.
+"""From log p of the labels [B, S] (0 where `loss_mask` is 0) and their micro-batch to a loss share.
 
 Divide by `batch.totals`, never by a micro-batch's own counts. A row is always whole. To travel to
 ranks it must be picklable: a module-level function, or `functools.partial` of one.

@@ -7,9 +7,9 @@ import torch
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
 from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
+from k2core.engines.megatron.model import SparseLossModel
 from megatron.core import tensor_parallel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
-from megatron.core.models.gpt.gpt_model import GPTModel
 from megatron.core.transformer.multi_latent_attention import Linear
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_config import MLATransformerConfig
@@ -47,12 +47,12 @@ def block_spec(config: MLATransformerConfig) -> Any:
     return spec
 
 
-def build_model(shape: ModelShape, seed: int) -> GPTModel:
-    """A GPTModel of this shape with random weights; the seed decides them."""
+def build_model(shape: ModelShape, seed: int) -> SparseLossModel:
+    """A model of this shape with random weights; the seed decides them."""
     torch.manual_seed(seed)
     tensor_parallel.model_parallel_cuda_manual_seed(seed, inference_rng_tracker=True)
     config = megatron_config(shape)
-    model = GPTModel(
+    model = SparseLossModel(
         config=config,
         transformer_layer_spec=block_spec(config),
         vocab_size=shape.vocab_size,

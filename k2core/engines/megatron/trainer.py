@@ -94,7 +94,7 @@ class Trainer:
         self.optimizer.gradient.zero_()
         loss, metrics = 0.0, dict[str, float]()
         for part in self._micro_batches(batch):
-            share = objective(self._forward(part), part)
+            share = objective(self._forward(part, part.loss_mask), part)
             MoEAuxLossAutoScaler.set_loss_scale(torch.tensor(1.0 / rows, device=self.device))
             share.loss.backward()
             loss += float(share.loss.detach())
@@ -164,8 +164,11 @@ class Trainer:
             part = batch.select_rows(start, start + self.micro_batch).cut_padding()
             yield part.map(lambda tensor: tensor.to(self.device))
 
-    def _forward(self, batch: Batch) -> Tensor:
-        """Log p of the labels [B, S], with gradients unless they are off."""
+    def _forward(self, batch: Batch, counts: Tensor | None = None) -> Tensor:
+        """Log p of the labels [B, S], with gradients unless they are off.
+
+        Where `counts` [B, S] is given, only where it is not 0; elsewhere 0.
+        """
         positions = torch.arange(batch.tokens.size(1), device=self.device)
         padding = batch.segments == PADDING
         losses: Tensor = self.model(
@@ -173,6 +176,7 @@ class Trainer:
             positions.expand_as(batch.tokens),
             segment_mask(batch.segments),
             labels=batch.labels,
+            loss_mask=counts,
             padding_mask=padding if bool(padding.any()) else None,
         )
         return -losses

@@ -43,6 +43,24 @@ def test_a_segment_alone_gives_the_same_logprobs(shape: ModelShape, make_batch: 
     assert torch.allclose(trainer.logprobs(alone), packed, atol=1e-5)
 
 
+def test_logits_are_skipped_only_where_no_label_counts(
+    shape: ModelShape, make_batch: BatchMaker
+) -> None:
+    trainer, batch = Trainer(shape, OptimConfig(), seed=0), make_batch(0)
+    mask = (torch.arange(batch.labels.numel()).view(batch.labels.shape) % 3 == 0).float()
+    found = []
+    for counts in (None, mask):
+        trainer.model.zero_grad(set_to_none=True)
+        logprobs = trainer._forward(batch, counts) * mask
+        logprobs.sum().backward()
+        found.append((logprobs.detach(), {n: p.grad for n, p in trainer.model.named_parameters()}))
+    (all_of_them, gradients), (some, sparse) = found
+    assert torch.allclose(all_of_them, some, atol=1e-6)
+    assert some.count_nonzero() == mask.count_nonzero()
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, sparse[name], atol=1e-5), name
+
+
 @pytest.mark.parametrize("micro_batch", [1, 2])
 def test_micro_batches_and_padding_change_nothing(
     shape: ModelShape, make_batch: BatchMaker, micro_batch: int
