@@ -21,7 +21,7 @@ class RlConfig(Config):
     """K: dialogues a problem; their mean reward is the baseline."""
     updates_per_iteration: int = Field(1, ge=1)
     """Optimizer steps that an iteration's samples are dealt to; above 1, tau holds the policy."""
-    optim: OptimConfig = OptimConfig(lr=5e-4, weight_decay=0.0)
+    optim: OptimConfig = OptimConfig(lr=1e-3, weight_decay=0.0)
     """The optimizer."""
     final_lr_frac: float = Field(0.2, gt=0, le=1)
     """Learning rate of the last iteration, as a share of the first's; linear between."""
@@ -35,7 +35,7 @@ class RlConfig(Config):
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)
     """Reward of a dialogue that its budget cut off (K2 section 3.2.3)."""
-    ptx_weight: float = Field(0.05, ge=0)
+    ptx_weight: float = Field(0.02, ge=0)
     """Weight of the language-model loss on accepted trajectories (PTX); 0 turns it off."""
     ptx_dialogues: int = Field(16, ge=1)
     """Accepted trajectories mixed into each update."""
@@ -43,6 +43,8 @@ class RlConfig(Config):
     """Whose log pi_old: the engine's, as sampled, or a forward pass of the trainer's."""
     priority_floor: float = Field(0.05, gt=0, le=1)
     """Least sampling weight of a problem; above it, 1 - success rate (arXiv:2501.12599, 2.3.4)."""
+    min_success_rate: float = Field(0.05, ge=0, lt=1)
+    """Problems that are solved less often get the floor: moderate difficulty only (K2 3.2.1)."""
     max_num_seqs: int = Field(96, ge=1)
     """Dialogues in flight together, an engine."""
     unsafe_sandbox: bool = False

@@ -111,7 +111,12 @@ def _sample(
 ) -> list[Sample]:
     config, num_samples = practice.config, practice.config.samples_per_problem
     chosen = choose_problems(
-        practice.problems, seen, config.problems_per_iteration, config.priority_floor, rng
+        practice.problems,
+        seen,
+        config.problems_per_iteration,
+        config.priority_floor,
+        config.min_success_rate,
+        rng,
     )
     asked = [problem for problem in chosen for _ in range(num_samples)]
     samples = practice.play(asked, [rng.getrandbits(31) for _ in asked], temperature)

@@ -45,9 +45,18 @@ class Successes(Config):
 
 
 def choose_problems(
-    problems: Sequence[Problem], seen: Successes, count: int, floor: float, rng: random.Random
+    problems: Sequence[Problem],
+    seen: Successes,
+    count: int,
+    floor: float,
+    min_success_rate: float,
+    rng: random.Random,
 ) -> list[Problem]:
-    """Draw `count` different problems with weight max(floor, 1 - success rate)."""
+    """Draw `count` different problems with weight max(floor, 1 - success rate).
+
+    Problems whose success rate is below `min_success_rate` get the floor: all samples of one that
+    is too hard fail alike and teach nothing (K2 keeps moderate difficulty, by pass@k).
+    """
     if count > len(problems):
         raise ValueError(
             f"rl.problems_per_iteration={count} exceeds the training split's {len(problems)} "
@@ -55,11 +64,15 @@ def choose_problems(
         )
     # Weighted sampling without replacement: the largest u^(1/w) (Efraimidis and Spirakis, 2006).
     keys = {
-        index: rng.random() ** (1.0 / max(floor, 1.0 - seen.rate(problem)))
+        index: rng.random() ** (1.0 / _weight(seen.rate(problem), floor, min_success_rate))
         for index, problem in enumerate(problems)
     }
     chosen = sorted(keys, key=lambda index: (-keys[index], index))[:count]
     return [problems[index] for index in chosen]
+
+
+def _weight(rate: float, floor: float, min_success_rate: float) -> float:
+    return floor if rate < min_success_rate else max(floor, 1.0 - rate)
 
 
 def _added(

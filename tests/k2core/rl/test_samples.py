@@ -80,19 +80,29 @@ def test_unsolved_problems_are_chosen_more_often() -> None:
     for p in pool:
         seen = seen.add(p, [1.0] * 8 if p.family == "easy" else [0.0] * 8)
     rng = random.Random(0)
-    chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, rng)]
+    chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.0, rng)]
     hard = sum(p.family == "hard" for p in chosen) / len(chosen)
     assert hard > 0.8
     assert {p.problem_id for p in chosen} == {p.problem_id for p in pool}
 
 
+def test_problems_that_are_too_hard_get_the_floor() -> None:
+    pool = [problem(n, "hopeless") for n in range(20)] + [problem(n, "fair") for n in range(20)]
+    seen = Successes()
+    for p in pool:
+        seen = seen.add(p, [1.0] * 4 + [0.0] * 4 if p.family == "fair" else [0.0] * 8)
+    rng = random.Random(0)
+    chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.05, rng)]
+    assert sum(p.family == "fair" for p in chosen) / len(chosen) > 0.8
+
+
 def test_choice_is_without_replacement_and_repeatable() -> None:
     pool = [problem(n) for n in range(10)]
-    first = choose_problems(pool, Successes(), 10, 0.05, random.Random(1))
+    first = choose_problems(pool, Successes(), 10, 0.05, 0.0, random.Random(1))
     assert sorted(p.problem_id for p in first) == sorted(p.problem_id for p in pool)
-    assert first == choose_problems(pool, Successes(), 10, 0.05, random.Random(1))
+    assert first == choose_problems(pool, Successes(), 10, 0.05, 0.0, random.Random(1))
     with pytest.raises(ValueError, match="exceeds the training split's 10"):
-        choose_problems(pool, Successes(), 11, 0.05, random.Random(1))
+        choose_problems(pool, Successes(), 11, 0.05, 0.0, random.Random(1))
 
 
 def test_successes_survive_json() -> None:
