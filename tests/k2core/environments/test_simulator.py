@@ -35,8 +35,8 @@ def ledger() -> Environment:
     return open_environment(problem_of("ledger", tools=tools, data={"ana": 10, "bob": 1}))
 
 
-def call(environment: Environment, name: str, **arguments: Any) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(environment.call(name, arguments))
+def call(environment: Environment, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(environment.call(tool, arguments))
     return result
 
 

@@ -43,7 +43,7 @@ PLANTED = {
     ),
     "copied": (SOURCE, "copies_the_source"),
     "talked about": (f"Here is the rewritten text: {GOOD}", "meta_talk"),
-    "its instructions repeated": (f"{GOOD} Add nothing.", "meta_talk"),
+    "its instructions repeated": (f"{GOOD} Rewrite the text in plain English.", "meta_talk"),
     "refused": ("I cannot help with that request.", "meta_talk"),
     "gone in circles": (GOOD + GOOD[-65:] * 2, "repeats_itself"),
     "gone on and on": (GOOD + " It is so." * 40, "too_long"),

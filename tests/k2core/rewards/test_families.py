@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from k2core.agents import Habits, play_expert
+from k2core.agents import Dialogue, Habits, play_expert
 from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.rewards import MALFORMED, OVER_BUDGET, VERIFIERS, judge_dialogue, judge_dialogues
 from k2core.sandbox import Sandbox
@@ -31,13 +31,18 @@ def posed() -> dict[str, list[Posed]]:
     return {name: problems[:PER_FAMILY] for name, problems in found.items()}
 
 
+def play(posed: Posed, habits: Habits, rng: random.Random) -> Dialogue:
+    script = FAMILIES[posed.problem.family].act(posed, shortcut=False)
+    return play_expert(posed.problem, script, habits, rng)
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("habits", [Habits(), Habits(slips=True)])
 def test_gold_earns_one(
     family: str, habits: Habits, posed: dict[str, list[Posed]], sandbox: Sandbox
 ) -> None:
-    rng, act = random.Random(0), FAMILIES[family].act
-    dialogues = [play_expert(p, act, habits, rng) for p in posed[family]]
+    rng = random.Random(0)
+    dialogues = [play(p, habits, rng) for p in posed[family]]
     assert len(dialogues) == PER_FAMILY
     assert judge_dialogues(dialogues, sandbox) == [(1.0, "")] * PER_FAMILY
 
@@ -46,12 +51,12 @@ def test_gold_earns_one(
 def test_wrong_outcomes_earn_nothing(
     family: str, posed: dict[str, list[Posed]], sandbox: Sandbox
 ) -> None:
-    rng, act = random.Random(0), FAMILIES[family].act
+    rng = random.Random(0)
     for problem in posed[family]:
-        right = play_expert(problem, act, Habits(), rng)
+        right = play(problem, Habits(), rng)
         assert right.problem.verifier in VERIFIERS
         if family != "transfer" or right.problem.expected.get("state"):
-            wrong = play_expert(problem, act, Habits(fails=True), rng)
+            wrong = play(problem, Habits(fails=True), rng)
             assert judge_dialogue(wrong, sandbox).reward == 0.0
         for text in ("", "I do not know.", "-987654321"):
             said = (*right.messages[:-1], Message(role="assistant", content=text))
