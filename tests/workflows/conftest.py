@@ -3,9 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from k2core.chat import SPECIAL_TOKENS, ChatCodec
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 
@@ -43,20 +41,3 @@ def record(home: Path) -> Record:
         return run.record
 
     return finish
-
-
-@pytest.fixture(scope="session")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["functions.add:0 what is the result"] * 5, trainer)
-    folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return ChatCodec(folder)

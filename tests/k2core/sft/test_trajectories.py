@@ -5,27 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from k2core.chat import SPECIAL_TOKENS, ChatCodec, EncodedDialogue
+from k2core.chat import ChatCodec, EncodedDialogue
 from k2core.sft.trajectories import drop_long, read_dialogues
 from schemas.chat import Message, Problem, ToolCall
-
-
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> ChatCodec:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["a"], trainer)
-    folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return ChatCodec(folder)
 
 
 def _write(folder: Path, messages: list[Message]) -> Path:
