@@ -24,9 +24,9 @@ from workflows.launch import STAGES as TASKS
 
 
 def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> None:
-    dry = subprocess.run(["make", "-n", "deploy"], cwd=ROOT, capture_output=True, text=True)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW", "MAKE"))}
+    dry = subprocess.run(["make", "-n", "deploy"], cwd=ROOT, env=env, capture_output=True, text=True)
     command = dry.stdout.partition("\n")[2]  # without the set-up
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))}
     env |= {"K2_HOME": str(tmp_path), "COLUMNS": "200"}
     done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
