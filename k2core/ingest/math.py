@@ -1,4 +1,4 @@
-"""Mathematics: verifiable problems with answers, worked arithmetic, tables and lists."""
+"""Mathematics: verifiable problems with answers, worked arithmetic, tables."""
 
 import random
 import warnings
@@ -50,7 +50,7 @@ def list_worked(config: IngestConfig) -> list[Item]:
 
 
 def list_tables(config: IngestConfig) -> list[Item]:
-    """Tables and lists read out, as many of each."""
+    """Tables, records and lists read out, as many of each."""
     return _list(TABLES, config.seed, config.num_tables)
 
 

@@ -13,7 +13,7 @@ from schemas.ingest import IngestConfig
 
 _PSF = "PSF-2.0"
 _OWN_LICENSE = "Apache-2.0"
-_OWN = "2026.11"
+_OWN = "2026.11.1"
 """Version of the generators in this package: bump when equal seeds would give other text."""
 
 

@@ -29,7 +29,7 @@ def list_tool_specs(config: IngestConfig) -> list[Item]:
 
 
 def write_spec(function: ast.FunctionDef) -> str:
-    """A function's name, documentation and parameters as JSON text."""
+    """A function's name, documentation and parameters, in JSON without spaces as in a prompt."""
     documentation = " ".join((ast.get_docstring(function) or "").split("\n\n")[0].split())
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -53,7 +53,7 @@ def write_spec(function: ast.FunctionDef) -> str:
             "parameters": parameters,
         },
     }
-    return json.dumps(declaration, ensure_ascii=False)
+    return json.dumps(declaration, ensure_ascii=False, separators=(",", ":"))
 
 
 def _public_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:

@@ -26,7 +26,7 @@ def tokenize_corpora(
     """
     corpora = [workspace.open(clean), workspace.open(rephrased)]
     shards = find_shards(*corpora)
-    folder = train_tokenizer(config.vocab_size, shards, workspace)
+    folder = train_tokenizer(config, shards, workspace)
     tokenizer = load_tokenizer(folder)
     encoded = encode_shards(tokenizer, shards, workspace)
     plan = plan_mixture(config, encoded)

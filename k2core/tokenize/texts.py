@@ -1,6 +1,9 @@
 """The texts to tokenize: clean documents, then their rewrites."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +37,36 @@ def read_documents(shard: Shard) -> pl.DataFrame:
     return frame.select("doc_id", pl.col(parent).alias("parent_id"), "domain", "text")
 
 
-def read_texts(shards: Sequence[Shard]) -> Iterator[list[str]]:
-    """The texts, shard by shard."""
+def sample_texts(
+    shards: Sequence[Shard], mixture: Mapping[str, float], num_bytes: int
+) -> Iterator[list[str]]:
+    """Texts in the mixture's proportions, shard by shard, some `num_bytes` in all.
+
+    Documents of a domain with more text than its share are drawn by the hash of their id; those of
+    a domain with less come several times.
+
+    Raises:
+        ValueError: a domain with a share has no text.
+    """
+    sizes: Counter[str] = Counter()
     for shard in shards:
-        yield read_documents(shard)["text"].to_list()
+        frame = read_documents(shard)
+        by_domain = frame.group_by("domain").agg(pl.col("text").str.len_bytes().sum())
+        sizes.update(dict(by_domain.iter_rows()))
+    shares = {domain: share for domain, share in mixture.items() if share}
+    if lacking := [f"mixture.{d}={share}" for d, share in shares.items() if not sizes[d]]:
+        raise ValueError(f"there is no text for {', '.join(lacking)}: collect some, or set it to 0")
+    copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}
+    for shard in shards:
+        rows = read_documents(shard).select("doc_id", "domain", "text").iter_rows()
+        yield [
+            text
+            for doc_id, domain, text in rows
+            for _ in range(_round(copies.get(domain, 0.0), doc_id))
+        ]
+
+
+def _round(copies: float, doc_id: str) -> int:
+    """Up or down by the hash of the document's id, so that the mean is right."""
+    draw = hashlib.sha256(f"vocabulary\0{doc_id}".encode()).digest()[:8]
+    return math.floor(copies + int.from_bytes(draw, "big") / 2**64)

@@ -11,16 +11,24 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from k2core.store import Workspace
-from k2core.tokenize.texts import Shard, read_texts
+from k2core.tokenize.texts import Shard, sample_texts
+from schemas.tokenize import TokenizeConfig
 
 _PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+_BYTES_PER_TOKEN = 4
+_MOST_BYTES = 2**30
+"""A larger sample changes no merge that matters, and training takes memory."""
 
-def train_tokenizer(vocab_size: int, shards: Sequence[Shard], workspace: Workspace) -> Path:
+
+def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: Workspace) -> Path:
     """Write `tokenizer/` in the Hugging Face layout; a resumed run finds it in the scratch folder.
+
+    The vocabulary is fitted to what the model reads: of each domain about as much text as the
+    mixture asks for.
 
     Raises:
         ValueError: the text holds too few different words for the vocabulary.
@@ -31,16 +39,18 @@ def train_tokenizer(vocab_size: int, shards: Sequence[Shard], workspace: Workspa
     if not kept.exists():
         tokenizer = _untrained()
         trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size,
+            vocab_size=config.vocab_size,
             show_progress=False,
             special_tokens=list(SPECIAL_TOKENS),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         )
-        tokenizer.train_from_iterator(read_texts(shards), trainer)
-        if (size := tokenizer.get_vocab_size()) != vocab_size:
+        num_bytes = min(config.train_tokens * _BYTES_PER_TOKEN, _MOST_BYTES)
+        texts = sample_texts(shards, config.mixture, num_bytes)
+        tokenizer.train_from_iterator(texts, trainer)
+        if (size := tokenizer.get_vocab_size()) != config.vocab_size:
             raise ValueError(
-                f"the corpus gives {size} tokens, not vocab_size={vocab_size}: collect more text, "
-                "or lower vocab_size here and in the model"
+                f"the corpus gives {size} tokens, not vocab_size={config.vocab_size}: collect "
+                "more text, or lower vocab_size here and in the model"
             )
         aside = workspace.scratch / "tokenizer.aside"
         _save(tokenizer, aside)

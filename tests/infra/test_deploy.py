@@ -25,10 +25,11 @@ from workflows.launch import STAGES as TASKS
 
 def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW", "MAKE"))}
-    dry = subprocess.run(["make", "-n", "deploy"], cwd=ROOT, env=env, capture_output=True, text=True)
+    options: dict[str, Any] = {"cwd": ROOT, "env": env, "capture_output": True, "text": True}
+    dry = subprocess.run(["make", "-n", "deploy"], **options)
     command = dry.stdout.partition("\n")[2]  # without the set-up
     env |= {"K2_HOME": str(tmp_path), "COLUMNS": "200"}
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, shell=True, **options)
     assert done.returncode == 0, done.stderr
     named = set(re.findall(r"\bk2(?:-\w+)?\.(\w+)", done.stdout))
     assert {*STAGES, "k2"} <= named

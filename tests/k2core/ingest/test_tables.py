@@ -1,4 +1,4 @@
-"""Tables and lists: every value that is read out is the one that stands in the table."""
+"""Tables, records and lists: every value that is read out is the one that stands in the table."""
 
 import json
 import random
@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.ingest.tables import read_table, rearrange_list
+from k2core.ingest.tables import read_record, read_table, rearrange_list
 
 
 @given(st.integers(0, 2**32))
@@ -21,6 +21,16 @@ def test_every_value_is_the_tables(seed: int) -> None:
     for line in lines:
         value = re.findall(r"\d+", line)[-1]
         assert any(re.search(rf"\b{key}\b", line) and rows[key] == value for key in rows)
+
+
+@given(st.integers(0, 2**32))
+def test_every_field_is_the_records(seed: int) -> None:
+    head, *lines = read_record(random.Random(seed)).split("\n")
+    record = json.loads(head)
+    name = record.pop("name")
+    read = {re.findall(r"[Tt]he (\w+) of \"?" + name, line)[0]: line for line in lines}
+    assert read.keys() == record.keys()
+    assert all(re.findall(r"\d+", read[field])[-1] == value for field, value in record.items())
 
 
 @given(st.integers(0, 2**32))
