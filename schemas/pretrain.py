@@ -11,8 +11,8 @@ class PretrainConfig(Config):
 
     optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer."""
-    schedule: Schedule = Schedule(num_steps=110)
-    """Learning rate over the steps; 110 steps of 32 x 256 tokens are 0.9 M tokens."""
+    schedule: Schedule = Schedule(num_steps=90)
+    """Learning rate over the steps; 90 steps of 32 x 256 tokens are 0.7 M tokens."""
     sequence_length: int = Field(256, ge=16)
     """Tokens a sequence; at most the model's max_position_embeddings (K2: 4,096)."""
     batch_size: int = Field(32, ge=1)

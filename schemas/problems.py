@@ -25,21 +25,22 @@ FAMILY_GROUPS = {
 """Every family, and its group in the K2 report's evaluation (arXiv:2507.20534, section 4)."""
 
 DEFAULT_WEIGHTS = {
-    "sum_mental": 0.5,
-    "sum_with_tool": 1.5,
+    "sum_mental": 0.25,
+    "sum_with_tool": 2.0,
     "product_with_tool": 1.0,
-    "compare": 0.75,
-    "lookup": 1.25,
-    "lookup_chain": 1.0,
-    "retry": 1.0,
-    "correction": 1.0,
-    "transfer": 1.0,
+    "compare": 1.5,
+    "lookup": 1.0,
+    "lookup_chain": 0.75,
+    "retry": 0.75,
+    "correction": 0.75,
+    "transfer": 0.0,
     "linear_function": 0.75,
-    "text_function": 0.75,
-    "repeat_word": 0.75,
-    "follow_format": 0.75,
+    "text_function": 0.5,
+    "repeat_word": 0.5,
+    "follow_format": 0.25,
     "pick_word": 0.5,
 }
+"""For the tiny model; *transfer* has the longest dialogues, and it never learned them."""
 
 
 class ProblemsConfig(Config):

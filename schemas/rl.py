@@ -35,9 +35,9 @@ class RlConfig(Config):
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)
     """Reward of a dialogue that its budget cut off (K2 section 3.2.3)."""
-    ptx_weight: float = Field(0.02, ge=0)
+    ptx_weight: float = Field(0.1, ge=0)
     """Weight of the language-model loss on accepted trajectories (PTX); 0 turns it off."""
-    ptx_dialogues: int = Field(16, ge=1)
+    ptx_dialogues: int = Field(32, ge=1)
     """Accepted trajectories mixed into each update."""
     old_logprobs: Literal["engine", "trainer"] = "engine"
     """Whose log pi_old: the engine's, as sampled, or a forward pass of the trainer's."""

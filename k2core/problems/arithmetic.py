@@ -94,7 +94,7 @@ class WithCalculator(Family):
 
 
 class SumWithTool(WithCalculator):
-    """Sums of two- and three-digit numbers."""
+    """Sums of two two-digit numbers."""
 
     name = "sum_with_tool"
     names = Names(("add", "plus", "sum"), _PAIRS)
@@ -103,8 +103,8 @@ class SumWithTool(WithCalculator):
     requests = ("What is {a} + {b}?", "Add {a} and {b}.", "{a} plus {b}?")
 
     def draw(self, rng: random.Random) -> Content:
-        """Two numbers of two or three digits."""
-        return {"a": rng.randint(10, 999), "b": rng.randint(10, 999)}
+        """Two numbers of two digits."""
+        return {"a": rng.randint(10, 99), "b": rng.randint(10, 99)}
 
     def answer(self, content: Content) -> int:
         """The sum."""
@@ -130,7 +130,7 @@ class ProductWithTool(WithCalculator):
 
 
 class Compare(WithCalculator):
-    """The larger of two three-digit numbers that are close to one another."""
+    """The larger of two two-digit numbers that are close to one another."""
 
     name = "compare"
     names = Names(("larger", "max"), _PAIRS)
@@ -139,9 +139,9 @@ class Compare(WithCalculator):
     requests = ("Which is larger, {a} or {b}?", "{a} or {b}: which is more?")
 
     def draw(self, rng: random.Random) -> Content:
-        """Two different numbers, less than 100 apart."""
-        a = rng.randint(200, 899)
-        return {"a": a, "b": a + rng.choice((-1, 1)) * rng.randint(1, 99)}
+        """Two different numbers, less than 20 apart."""
+        a = rng.randint(30, 79)
+        return {"a": a, "b": a + rng.choice((-1, 1)) * rng.randint(1, 19)}
 
     def answer(self, content: Content) -> int:
         """The larger one."""

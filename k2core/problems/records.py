@@ -27,6 +27,7 @@ _REQUESTS = (
     'Which {attribute} has "{key}"?',
 )
 """Keys stand in quotes, as in a call: the same tokens, so that a model can copy them."""
+_VALUES = range(10, 100)
 
 
 class Domain(NamedTuple):
@@ -63,7 +64,7 @@ class RecordFamily(Family):
         domain = DOMAINS[rng.choice(list(DOMAINS))]
         attribute, unused = rng.sample(domain.attributes, 2)
         keys = rng.sample(domain.keys, 3)
-        values = [str(v) for v in rng.sample(range(100, 1000), 3)]
+        values = [str(v) for v in rng.sample(_VALUES, 3)]
         return {
             "domain": domain.owner,
             "attribute": attribute,
@@ -98,7 +99,7 @@ class Lookup(RecordFamily):
         right = make_reader(rng, domain, attribute)
         wrong = make_reader(rng, domain, content["distractor"])
         key = content["key"]
-        others = {k: str(rng.randint(100, 999)) for k in content["records"]}
+        others = {k: str(rng.choice(_VALUES)) for k in content["records"]}
         data = {attribute: content["records"], content["distractor"]: others}
         return Draft(
             f'Of "{key}".' if two_turns else phrase(rng, _REQUESTS, key=key, attribute=attribute),
@@ -128,7 +129,7 @@ class Retry(RecordFamily):
         """As of all records, and whether the old copy still holds."""
         content = dict(super().draw(rng))
         key = content["key"]
-        stale = str(rng.choice([v for v in range(100, 1000) if str(v) != content["records"][key]]))
+        stale = str(rng.choice([v for v in _VALUES if str(v) != content["records"][key]]))
         content["old"] = content["records"][key] if rng.random() < 0.5 else stale
         return content
 
@@ -218,7 +219,7 @@ class LookupChain(Family):
     def draw(self, rng: random.Random) -> Content:
         """A team, its head, and what is asked about the head."""
         teams, heads = rng.sample(TEAMS, 2), rng.sample(PEOPLE, 2)
-        values = [str(v) for v in rng.sample(range(100, 1000), 2)]
+        values = [str(v) for v in rng.sample(_VALUES, 2)]
         return {
             "team": teams[0],
             "attribute": rng.choice(PERSON.attributes),

@@ -21,7 +21,8 @@ from k2core.rewards import VERIFIERS
 from schemas.chat import Problem
 from schemas.problems import DEFAULT_WEIGHTS, FAMILY_GROUPS, ProblemsConfig
 
-CONFIG = ProblemsConfig(seed=3, held_out_per_family=40)
+ALL = {name: weight or 1.0 for name, weight in DEFAULT_WEIGHTS.items()}
+CONFIG = ProblemsConfig(seed=3, held_out_per_family=40, families=ALL)
 HELD_OUT = held_out_problems(CONFIG)
 TRAINING = [pose_training(CONFIG, index) for index in range(1500)]
 
@@ -62,14 +63,14 @@ def test_each_family_holds_out_as_many_different_problems() -> None:
 
 
 def test_equal_configs_give_equal_problems_at_any_index() -> None:
-    again = ProblemsConfig(seed=3, held_out_per_family=40)
+    again = ProblemsConfig(**CONFIG.model_dump())
     assert held_out_problems(again) == HELD_OUT
     assert [training_problem(again, i) for i in (1200, 7)] == [
         TRAINING[1200].problem,
         TRAINING[7].problem,
     ]
     assert list(islice(training_problems(again, start=5), 3)) == [p for p, _ in TRAINING[5:8]]
-    assert held_out_problems(ProblemsConfig(seed=4, held_out_per_family=40)) != HELD_OUT
+    assert held_out_problems(CONFIG.model_copy(update={"seed": 4})) != HELD_OUT
 
 
 def test_families_come_by_their_weights() -> None:
