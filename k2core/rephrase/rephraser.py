@@ -59,13 +59,13 @@ def _export_gguf(source: Path, target: Path) -> None:
     with redirect_stderr(io.StringIO()):  # a progress bar and advice; errors are raised
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.parent, **where)
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source.parent, dtype=torch.bfloat16, **where
+            source.parent, dtype=torch.float32, **where
         )
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     tied = "lm_head.weight" if model.config.tie_word_embeddings else ""
-    state = {n: t.contiguous() for n, t in model.state_dict().items() if n != tied}
+    state = {n: t.bfloat16().contiguous() for n, t in model.state_dict().items() if n != tied}
     save_file(state, aside / "model.safetensors", metadata={"format": "pt"})
     config = {
         **model.config.to_dict(),

@@ -1,7 +1,8 @@
-"""MLA's core attention, with the largest logit of each head."""
+"""MLA's core attention over packed rows, with the largest logit of each head."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,67 +11,91 @@ from k2core.engines.megatron.batch import PADDING
 from megatron.core.transformer.module import MegatronModule
 
 _QUERY_BLOCK = 128
-_UNSEEN = -1e4
 
 
-def segment_mask(segments: Tensor) -> Tensor:
-    """Additive mask [B, 1, S, S]: causal, and no token sees another segment.
+class Block(NamedTuple):
+    """Queries `start` to `stop` of a row; they see the keys from `first_key` to their own."""
 
-    Padding attends to padding, lest its rows be empty, but far below zero: softmax does not notice,
-    and its logits never count as a head's largest.
+    row: int
+    first_key: int
+    start: int
+    stop: int
+
+
+def blocks_of(segments: Tensor) -> list[Block]:
+    """Each segment in blocks of queries; padding is in none.
 
     Args:
-        segments: [B, S] segment of each token; rotary positions need no reset, being relative.
+        segments: [B, S] segment of each token, in runs; rotary positions need no reset, being
+            relative.
     """
-    same = segments[:, None, :, None] == segments[:, None, None, :]  # B 1 S S, query by key
-    rows = torch.where(segments == PADDING, _UNSEEN, 0.0)[:, None, :, None]
-    return rows.expand(same.shape).masked_fill(~same.tril_(), -math.inf)
+    changes = torch.ones_like(segments, dtype=torch.bool)
+    changes[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    firsts: list[list[int]] = changes.nonzero().tolist()
+    blocks = []
+    for (row, first), (next_row, next_first) in zip(firsts, [*firsts[1:], [-1, 0]], strict=True):
+        end = next_first if next_row == row else segments.size(1)
+        if segments[row, first] != PADDING:
+            for start in range(first, end, _QUERY_BLOCK):
+                blocks.append(Block(row, first, start, min(start + _QUERY_BLOCK, end)))
+    return blocks
 
 
-class AttendBlock(torch.autograd.Function):
-    """softmax(q k^T + mask) v, and the largest logit of each head, from one product q k^T.
+class PackedAttention(torch.autograd.Function):
+    """softmax(q k^T) v, causal within blocks, and the largest logit of each head.
 
     torch's fused attention on CPU refuses MLA's unequal head widths (keys 48, values 32), falls
-    back to this same arithmetic step by step, and does not report logits.
+    back to this same arithmetic with a mask over whole rows, and does not report logits.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[Block], scale: float
     ) -> tuple[Tensor, Tensor]:
-        """Attend queries [b, h, s, d] to keys [b, h, t, d]; returns [b, h, s, dv] and [h]."""
-        batch, heads = query.shape[:2]
-        q, k, v = (x.flatten(0, 1) for x in (query, key, value))  # bh s d
-        logits = torch.bmm(q * scale, k.mT)
-        logits.view(batch, heads, *logits.shape[1:]).add_(mask)
-        largest = logits.view(batch, heads, -1).amax(-1).amax(0)
-        weights = torch.softmax(logits, -1)
-        ctx.save_for_backward(q, k, v, weights)
-        ctx.scale, ctx.shape = scale, (batch, heads)
+        """Attend queries [s, b, h, d] to keys [s, b, h, d] with values [s, b, h, dv].
+
+        Returns:
+            [s, b, h, dv], 0 outside of the blocks; and [h], -inf without any block.
+        """
+        out = torch.zeros_like(value, memory_format=torch.contiguous_format)
+        largest = query.new_full(query.shape[2:3], -math.inf)
+        kept = []
+        for row, first, start, stop in blocks:
+            q, k, v = query[start:stop, row], key[first:stop, row], value[first:stop, row]
+            logits = torch.bmm(q.transpose(0, 1) * scale, k.permute(1, 2, 0))  # h q k
+            logits[..., start - first :].masked_fill_(_later(stop - start, q.device), -math.inf)
+            largest = torch.maximum(largest, logits.amax((1, 2)))
+            weights = torch.softmax(logits, -1)
+            out[start:stop, row] = torch.bmm(weights, v.transpose(0, 1)).transpose(0, 1)
+            kept.append(weights)
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.blocks, ctx.scale = blocks, scale
         ctx.mark_non_differentiable(largest)
-        return torch.bmm(weights, v).view(batch, heads, q.size(1), -1), largest
+        return out, largest
 
     @staticmethod
     def backward(
         ctx: Any, grad: Tensor, _grad_largest: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Softmax's gradient W * (dW - sum(dW * W)), from the saved weights W."""
-        q, k, v, weights = ctx.saved_tensors
-        grad = grad.flatten(0, 1)
-        grad_weights = torch.bmm(grad, v.mT)
-        grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-        grad_logits.mul_(ctx.scale)
-        grads = (
-            torch.bmm(grad_logits, k),
-            torch.bmm(grad_logits.mT, q),
-            torch.bmm(weights.mT, grad),
+        query, key, value, *kept = ctx.saved_tensors
+        dq, dk, dv = (
+            torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)
         )
-        dq, dk, dv = (g.view(*ctx.shape, *g.shape[1:]) for g in grads)
+        for (row, first, start, stop), weights in zip(ctx.blocks, kept, strict=True):
+            g = grad[start:stop, row].transpose(0, 1)  # h q dv
+            q, k = query[start:stop, row].transpose(0, 1), key[first:stop, row].transpose(0, 1)
+            grad_weights = torch.bmm(g, value[first:stop, row].permute(1, 2, 0))
+            grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+            grad_logits.mul_(ctx.scale)
+            dq[start:stop, row] = torch.bmm(grad_logits, k).transpose(0, 1)
+            dk[first:stop, row] += torch.bmm(grad_logits.mT, q).transpose(0, 1)
+            dv[first:stop, row] += torch.bmm(weights.mT, g).transpose(0, 1)
         return dq, dk, dv, None, None
 
 
 class CoreAttention(MegatronModule):
-    """Scaled dot product over what MLA hands down, block by block of queries.
+    """Scaled dot product over what MLA hands down, segment by segment.
 
     Megatron's local DotProductAttention refuses MLA (`k_channels`), and only Transformer Engine's
     reports logits. `current_max_attn_logits` [heads] grows over micro-batches until it is taken.
@@ -87,25 +112,23 @@ class CoreAttention(MegatronModule):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **_kwargs: Any
     ) -> Tensor:
-        """Attend [s, b, heads, d] under an additive causal mask; returns [s, b, heads * d_v]."""
-        q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))  # b h s d
-        outs, largest = [], []
-        for start in range(0, q.size(2), _QUERY_BLOCK):
-            end = min(start + _QUERY_BLOCK, q.size(2))  # later keys are masked: skip them
-            out, block_largest = AttendBlock.apply(  # type: ignore[no-untyped-call]
-                q[:, :, start:end],
-                k[:, :, :end],
-                v[:, :, :end],
-                attention_mask[:, :, start:end, :end],
-                self.softmax_scale,
-            )
-            outs.append(out.permute(2, 0, 1, 3))
-            largest.append(block_largest)
+        """Attend [s, b, heads, d] causally within segments; returns [s, b, heads * d_v].
+
+        In the place of a mask Megatron hands through what the trainer gave: segments [b, s].
+        """
+        out, largest = PackedAttention.apply(  # type: ignore[no-untyped-call]
+            query, key, value, blocks_of(attention_mask), self.softmax_scale
+        )
         if self.training:
-            self._record(torch.stack(largest).amax(0))
-        return torch.cat(outs).flatten(2)
+            self._record(largest)
+        return torch.flatten(out, 2)
 
     def _record(self, largest: Tensor) -> None:
         """S = max over the batch of the scaled logit q.k (arXiv:2507.20534, equation 1)."""
         seen = self.current_max_attn_logits
         self.current_max_attn_logits = largest if seen is None else torch.maximum(seen, largest)
+
+
+def _later(width: int, device: torch.device) -> Tensor:
+    """[width, width], true where the key comes after the query."""
+    return torch.ones(width, width, dtype=torch.bool, device=device).triu_(1)

@@ -13,7 +13,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 from k2core.engines.megatron import resume
-from k2core.engines.megatron.attention import segment_mask
 from k2core.engines.megatron.batch import (
     PADDING,
     Batch,
@@ -128,9 +127,9 @@ class Trainer:
     def logits(self, tokens: Tensor) -> Tensor:
         """Next-token logits [B, S, V] of whole rows [B, S], on the CPU in fp32."""
         positions = torch.arange(tokens.size(1), device=self.device).expand_as(tokens)
-        mask = segment_mask(torch.zeros_like(tokens, device=self.device))
+        segments = torch.zeros_like(tokens, device=self.device)
         self.model.eval()
-        found: Tensor = self.model(tokens.to(self.device), positions, mask)
+        found: Tensor = self.model(tokens.to(self.device), positions, segments)
         self.model.train()
         return found.float().cpu()
 
@@ -174,7 +173,7 @@ class Trainer:
         losses: Tensor = self.model(
             batch.tokens,
             positions.expand_as(batch.tokens),
-            segment_mask(batch.segments),
+            batch.segments,
             labels=batch.labels,
             loss_mask=counts,
             padding_mask=padding if bool(padding.any()) else None,

@@ -127,17 +127,22 @@ def _head_logits(trainer: Trainer, batch: Batch) -> torch.Tensor:
 
 
 def test_recorded_logits_equal_a_plain_product() -> None:
-    from k2core.engines.megatron.attention import AttendBlock, segment_mask
+    from k2core.engines.megatron.attention import PackedAttention, blocks_of
 
     generator = torch.Generator().manual_seed(0)
-    q, k = (torch.randn(2, 3, 7, 6, generator=generator, requires_grad=True) for _ in range(2))
-    v = torch.randn(2, 3, 7, 4, generator=generator, requires_grad=True)
-    mask = segment_mask(torch.tensor([[0] * 4 + [1] * 3, [0] * 7]))
-    logits = q @ k.mT * 0.5 + mask
-    expected = logits.softmax(-1) @ v
-    out, largest = AttendBlock.apply(q, k, v, mask, 0.5)
+    width = 300  # longer than a block of queries
+    q, k = (torch.randn(width, 2, 3, 6, generator=generator, requires_grad=True) for _ in "qk")
+    v = torch.randn(width, 2, 3, 4, generator=generator, requires_grad=True)
+    segments = torch.tensor([[0] * 40 + [1] * 200 + [PADDING] * 60, [0] * width])
+    same = segments[:, None, :, None] == segments[:, None, None, :]
+    logits = torch.einsum("qbhd,kbhd->bhqk", q, k) * 0.5
+    logits = logits.masked_fill(~same.tril(), -torch.inf)
+    padding = (segments == PADDING).T[:, :, None, None]
+    expected = torch.einsum("bhqk,kbhd->qbhd", logits.softmax(-1), v).masked_fill(padding, 0.0)
+    out, largest = PackedAttention.apply(q, k, v, blocks_of(segments), 0.5)
     torch.testing.assert_close(out, expected)
-    torch.testing.assert_close(largest, logits.detach().amax((0, 2, 3)))
+    seen = logits.detach().masked_fill((segments == PADDING)[:, None, :, None], -torch.inf)
+    torch.testing.assert_close(largest, seen.amax((0, 2, 3)))
     cotangent = torch.randn(out.shape, generator=generator)
     ours = torch.autograd.grad(out, (q, k, v), cotangent)
     theirs = torch.autograd.grad(expected, (q, k, v), cotangent)
