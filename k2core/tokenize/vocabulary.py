@@ -1,7 +1,8 @@
-"""A byte-level BPE with K2's special tokens and a token for each digit.
+"""A byte-level BPE with K2's special tokens and numbers in groups of at most two digits.
 
-Single digits line up by place, which makes arithmetic learnable for small models
-(arXiv:2402.14903). The pattern that splits words is tiktoken's `cl100k_base`, but for digits.
+The pattern that splits words is tiktoken's `cl100k_base`, and K2's, but for digits: those group up
+to three. A small vocabulary holds all groups of two, so that a number of two digits is one token to
+copy (docs/log.md: a model of 2 M parameters copies tokens long before it copies their digits).
 """
 
 import shutil
@@ -15,7 +16,7 @@ from k2core.tokenize.texts import Shard, sample_texts
 from schemas.tokenize import TokenizeConfig
 
 _PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 

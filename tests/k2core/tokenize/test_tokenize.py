@@ -100,12 +100,13 @@ def test_the_vocabulary_is_fitted_to_the_mixture(tmp_path: Path) -> None:
         assert total == pytest.approx(20_000, rel=0.1)
 
 
-def test_each_digit_is_a_token(tokenizer: Tokenizer) -> None:
-    tokens = tokenizer.encode("What is 1234 + 17? x1=1250.75").tokens
-    assert [token for token in tokens if any(c.isdigit() for c in token)] == list("1234171125075")
-    # No token of the vocabulary holds two, or a digit with something else.
+def test_digits_come_in_pairs_and_with_nothing_else(tokenizer: Tokenizer) -> None:
+    pairs = tokenizer.pre_tokenizer.pre_tokenize_str("What is 123 + 17? x1=1250.75")
+    assert [text for text, _ in pairs if text.isdigit()] == ["12", "3", "17", "1", "12", "50", "75"]
     texts = [tokenizer.decode([number]) for number in range(13, 512)]
-    assert all(len(text) == 1 for text in texts if any(c in "0123456789" for c in text))
+    numbers = [text for text in texts if any(c in "0123456789" for c in text)]
+    assert all(text.isdigit() and len(text) <= 2 for text in numbers)
+    assert {"17", *"0123456789"} <= set(numbers)
 
 
 @given(st.text(max_size=80))
