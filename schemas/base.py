@@ -27,3 +27,10 @@ class Artifact(BaseModel):
     """Identity: equal bytes have equal digests on every machine and in every store."""
     counts: dict[str, float] = Field(default_factory=dict)
     """What is in it, e.g. `{"documents": 9120, "words": 1830211}`."""
+
+    def describe_counts(self) -> str:
+        """The counts in words, e.g. `9,120 documents, 1,830,211 words`."""
+        return ", ".join(
+            f"{value:,.0f} {name}" if value.is_integer() else f"{value:,.4g} {name}"
+            for name, value in self.counts.items()
+        )

@@ -16,8 +16,9 @@ class EvaluateConfig(Config):
 
     samples_per_problem: int = Field(1, ge=1, le=64)
     """Dialogues a problem; above 1 only a temperature above 0 makes them differ."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    """Sampling temperature; 0 takes the likeliest token."""
+    temperature: float = Field(1.0, ge=0, le=2)
+    """Sampling temperature; 1 asks the model as it is, and as RL does; 0 takes the likeliest
+    token."""
     heldout_tokens: int = Field(16_000, ge=64)
     """Held-out tokens of each domain that perplexity is taken over, at most."""
     num_engines: int = Field(2, ge=1)

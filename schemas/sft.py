@@ -11,7 +11,7 @@ class SftConfig(Config):
 
     optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer; K2 finetunes with Muon, too."""
-    schedule: Schedule = Schedule(num_steps=260, decay_frac=0.4)
+    schedule: Schedule = Schedule(num_steps=240, decay_frac=0.4)
     """Learning rate over the steps; the dialogues are shuffled anew each epoch."""
     sequence_length: int = Field(512, ge=64)
     """Tokens a row; several dialogues share one, and attention never crosses between them."""

@@ -177,8 +177,7 @@ def _as_json(value: object) -> object:
 
 
 def _counts(artifact: Artifact) -> str:
-    pairs = ", ".join(f"{n:,.6g} {name}" for name, n in artifact.counts.items())
-    return f"{artifact.kind} {artifact.digest[7:15]} ({pairs})"
+    return f"{artifact.kind} {artifact.digest[7:15]} ({artifact.describe_counts()})"
 
 
 __all__ = ["format_seconds", "open_store", "outputs_of", "record_of", "stage_run", "work_key"]

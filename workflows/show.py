@@ -53,7 +53,7 @@ def show_result(flyte_run: str) -> None:
             continue
         record = read_record(run)
         took = "cached" if "k2.cached" in run.data.tags else _took(run)
-        outputs = "\n".join(_counts(a) for a in record.outputs.values())
+        outputs = "\n".join(a.describe_counts() for a in record.outputs.values())
         table.add_row(record.stage, took, "\n".join(record.inputs) or "-", outputs)
         evaluation = record.outputs.get("evaluation", evaluation)
     console.print(table)
@@ -145,11 +145,7 @@ def _cells(rates: Mapping[str, Rate]) -> list[str]:
 
 
 def _label(artifact: Artifact) -> str:
-    return f"[bold]{artifact.kind}[/bold] {artifact.digest} ({_counts(artifact)})"
-
-
-def _counts(artifact: Artifact) -> str:
-    return ", ".join(f"{value:,.6g} {name}" for name, value in artifact.counts.items())
+    return f"[bold]{artifact.kind}[/bold] {artifact.digest} ({artifact.describe_counts()})"
 
 
 def _source(source: Mapping[str, Any]) -> str:

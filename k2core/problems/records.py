@@ -43,7 +43,7 @@ class Domain(NamedTuple):
 PERSON = Domain("person", PEOPLE, ("phone", "room", "code", "desk"), (("name",), ("person",)))
 ITEM = Domain("item", ITEMS, ("price", "stock", "size", "weight"), (("item",), ("name",)))
 DOMAINS = {"person": PERSON, "item": ITEM}
-_VERBS = ("get", "find", "read")
+_VERBS = ("get", "read")
 
 
 def make_reader(

@@ -1,6 +1,8 @@
 """Proof that the released folder computes what was trained: Megatron, transformers, vLLM."""
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from decimal import ROUND_UP, Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +90,10 @@ def _load(folder: Path) -> "PreTrainedModel":
     import torch
     from transformers import DeepseekV3ForCausalLM
 
-    loaded: Any = DeepseekV3ForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
-    )
+    with redirect_stderr(io.StringIO()):  # a progress bar; errors are raised
+        loaded: Any = DeepseekV3ForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
     model, info = loaded
     strange = [*info["missing_keys"], *info["unexpected_keys"]]
     if strange:

@@ -36,8 +36,8 @@ def blocks_of(segments: Tensor) -> list[Block]:
     for (row, first), (next_row, next_first) in zip(firsts, [*firsts[1:], [-1, 0]], strict=True):
         end = next_first if next_row == row else segments.size(1)
         if segments[row, first] != PADDING:
-            for start in range(first, end, _QUERY_BLOCK):
-                blocks.append(Block(row, first, start, min(start + _QUERY_BLOCK, end)))
+            starts = range(first, end, _QUERY_BLOCK)
+            blocks += [Block(row, first, s, min(s + _QUERY_BLOCK, end)) for s in starts]
     return blocks
 
 
