@@ -123,6 +123,8 @@ class RolloutRow(pa.DataFrameModel):
     """Tokens that the policy wrote."""
     reward: float
     advantage: float
+    reason: str
+    """Why it did not pass; empty if it did."""
 
     class Config:
         """Exact columns: a stranger in a shard is an error."""

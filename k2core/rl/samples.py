@@ -16,6 +16,7 @@ class Sample(NamedTuple):
     reward: float = 0.0
     advantage: float = 0.0
     passed: bool = False
+    reason: str = ""
 
     @property
     def problem(self) -> Problem:
@@ -41,7 +42,8 @@ def score(
         group = pairs[start : start + num_samples]
         mean = statistics.fmean(reward for _, reward, _ in group)
         scored += [
-            s._replace(reward=r, advantage=r - mean, passed=v.reward >= 1.0) for s, r, v in group
+            s._replace(reward=r, advantage=r - mean, passed=v.reward >= 1.0, reason=v.reason)
+            for s, r, v in group
         ]
     return scored
 

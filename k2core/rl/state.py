@@ -84,6 +84,7 @@ def rollout_table(samples: Sequence[Sample], iteration: int) -> pl.DataFrame:
             "num_tokens": [s.dialogue.num_tokens for s in samples],
             "reward": [s.reward for s in samples],
             "advantage": [s.advantage for s in samples],
+            "reason": [s.reason for s in samples],
         }
     )
 
