@@ -7,7 +7,7 @@ from typing import Any
 from mlflow.entities import Run
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.tree import Tree
 
 from infra.lineage import find_runs, read_record
@@ -24,7 +24,9 @@ console = Console()
 
 def show_runs() -> None:
     """All pipelines, the newest first."""
-    table = Table("run", "status", "started", "took", "stages", "cached", "code")
+    table = Table(
+        Column("run", no_wrap=True), "status", "started", "took", "stages", "cached", "code"
+    )
     for run in find_runs(kind="pipeline"):
         stages = find_runs(kind="stage", flyte_run=run.data.tags["k2.flyte_run"])
         done = [s for s in stages if s.info.status == "FINISHED"]
@@ -66,9 +68,15 @@ def show_evaluation(evaluation: Evaluation) -> None:
     path = open_store().open(evaluation) / "scores.json"
     scores = Scores.model_validate_json(path.read_bytes())
     improved = set(scores.improved())
-    table = Table("held out", "base", "SFT", "RL", "", title="pass rates, 95 % intervals")
+    names = (Column(name, no_wrap=True) for name in ("held out", "base", "SFT", "RL"))
+    table = Table(
+        *names,
+        "",
+        title="pass rates in %, with 95 % intervals",
+        caption="+ RL above SFT beyond both intervals",
+    )
     for family, rates in scores.families.items():
-        table.add_row(family, *_cells(rates), "RL beyond SFT" if family in improved else "")
+        table.add_row(family, *_cells(rates), "+" if family in improved else "")
     table.add_section()
     for group, rates in scores.groups.items():
         table.add_row(f"[bold]{group}[/bold]", *_cells(rates), "")
@@ -141,7 +149,7 @@ def show_line(text: str, style: str = "") -> None:
 
 def _cells(rates: Mapping[str, Rate]) -> list[str]:
     found = (rates[name] for name in CHECKPOINTS)
-    return [f"{r.rate:4.0%} [{r.low:.0%}, {r.high:.0%}]" for r in found]
+    return [f"{r.rate:4.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in found]
 
 
 def _label(artifact: Artifact) -> str:
