@@ -86,10 +86,12 @@ def with_updates(iteration: Iteration, stats: "Sequence[StepStats]", parity: flo
 
 def draw_rewards(history: History) -> "Figure":
     """Mean reward of each family over iterations, and of all."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle("color", matplotlib.color_sequences["tab20"])  # no two families alike
     families = sorted({family for i in history.iterations for family in i.rewards})
     for family in families:
         points = [
