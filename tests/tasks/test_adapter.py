@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from k2core.store import Store
 from schemas.base import Artifact
@@ -18,9 +19,18 @@ from schemas.base import Artifact
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without a run: making them takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, empty_database: Path) -> Path:
     (tmp_path / "config.yaml").write_text("local:\n  persistence: true\n")
+    shutil.copy(empty_database, tmp_path)
     return tmp_path
 
 
