@@ -60,13 +60,13 @@ def rerun(
     Example: `k2 rerun sft --set sft.optim.lr=1e-3 --downstream`
     """
     from workflows.launch import STAGES, rerun_downstream, rerun_stage
-    from workflows.show import console, show_result
+    from workflows.show import show_outputs, show_result
 
     if stage not in STAGES:
         raise _fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
     with _plain_errors():
         name, recipe, result = rerun_stage(stage, source, settings or [])
-        console.print(f"{name}: {result}")
+        show_outputs(name, result)
         if downstream:
             name, _ = rerun_downstream(stage, source, recipe)
             show_result(name)

@@ -63,6 +63,12 @@ def show_result(flyte_run: str) -> None:
         show_evaluation(Evaluation.model_validate(evaluation.model_dump()))
 
 
+def show_outputs(flyte_run: str, result: Artifact | tuple[Artifact, ...]) -> None:
+    """What a stage that ran alone has made."""
+    for artifact in result if isinstance(result, tuple) else (result,):
+        console.print(f"{flyte_run}: {_label(artifact)}", highlight=False)
+
+
 def show_evaluation(evaluation: Evaluation) -> None:
     """Pass rates with 95 % intervals and perplexities, base / SFT / RL side by side."""
     path = open_store().open(evaluation) / "scores.json"
