@@ -107,7 +107,7 @@ class RunningStage:
     async def finish(self) -> None:
         """Close the run, flush the report and leave the last line."""
         self._run.finish(self._outputs)
-        counts = [_counts(artifact) for artifact in self._outputs.values()]
+        counts = [_in_words(artifact) for artifact in self._outputs.values()]
         rows = [
             {"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()
         ]
@@ -176,7 +176,7 @@ def _as_json(value: object) -> object:
     return value
 
 
-def _counts(artifact: Artifact) -> str:
+def _in_words(artifact: Artifact) -> str:
     return f"{artifact.kind} {artifact.digest[7:15]} ({artifact.describe_counts()})"
 
 
