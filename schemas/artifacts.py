@@ -12,8 +12,9 @@ class RawCorpus(Artifact):
 
 
 class CleanCorpus(Artifact):
-    """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), and two JSON files.
+    """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), and why.
 
+    `decisions/*.parquet` holds a `Decision` for each raw document.
     `funnel.json` counts by rule, `sources.json` names the licences.
     """
 

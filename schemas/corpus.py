@@ -39,6 +39,45 @@ class Reject(Document):
     threshold: float
 
 
+class Decision(pa.DataFrameModel):
+    """What became of one raw document, in the corpus' order: `decisions/*.parquet`.
+
+    Shards are numbered as the raw corpus' are, so a row is also found without an index.
+    """
+
+    doc_id: str = pa.Field(unique=True)
+    source: str
+    path: str
+    domain: str = pa.Field(isin=list(DOMAINS))
+    decision: str = pa.Field(isin=["kept", "dropped"])
+    rule: str
+    """Of a dropped document the rule that dropped it; of a kept one the rule that came nearest to
+    it (the largest of measured / threshold, or its inverse for a floor); empty if none measured."""
+    reason: str
+    """What of the rule, e.g. `too_few_words`."""
+    rule_version: str
+    """Raised whenever equal text and config would be judged differently; empty without a rule."""
+    measured: float
+    threshold: float
+    shard: str
+    """File in the clean corpus where the document lies, e.g. `kept/00000.parquet`."""
+    row: int = pa.Field(ge=0)
+    """Its row there, from 0."""
+    measures: str
+    """Everything that was measured on it, a JSON object: reason -> value."""
+    redactions: str
+    """Personal data replaced in it, a JSON object: kind -> count."""
+    quality_score: float = pa.Field(ge=0, le=1)
+    """The quality classifier's probability; 0 where the domain is not scored."""
+    sampling_weight: float = pa.Field(ge=0)
+    """How often the mixture wants the document, 1 once; 0 for a dropped one."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
 class Rewrite(Document):
     """A faithful rewriting of a parent document (arXiv:2507.20534, section 2.2)."""
 

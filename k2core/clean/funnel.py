@@ -4,21 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import VERSIONS, Verdict
 from schemas.corpus import DOMAINS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RULES = (
-    "extraction",
-    "language",
-    "gopher_quality",
-    "gopher_repetition",
-    "decontamination",
-    "deduplication",
-)
-"""In the order in which they run."""
+RULES = tuple(VERSIONS)
 _SAMPLE_CHARACTERS = 160
 
 

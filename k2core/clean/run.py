@@ -15,12 +15,12 @@ from k2core.clean.contamination import HeldOut
 from k2core.clean.duplicates import Deduplicator
 from k2core.clean.funnel import Funnel
 from k2core.clean.judge import judge
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard, write_shard
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
-from schemas.corpus import Document, Reject
+from schemas.corpus import Decision, Document, Reject
 
 
 class JudgedDocument(Document):
@@ -37,7 +37,7 @@ class JudgedDocument(Document):
 def clean_documents(
     config: CleanConfig, held_out_texts: Sequence[str], raw: RawCorpus, workspace: Workspace
 ) -> Draft:
-    """Write `kept/`, `rejects/`, `funnel.json` and `sources.json`.
+    """Write `kept/`, `rejects/`, `decisions/`, `funnel.json` and `sources.json`.
 
     Raises:
         TableError: a shard is corrupt; the message names it.
@@ -48,10 +48,15 @@ def clean_documents(
     judged = list(_judge_shards(config, held_out, list_shards(folder / "documents"), workspace))
     funnel, deduplicator = Funnel(config.num_reject_samples), Deduplicator(config.deduplication)
     for number, path in enumerate(judged):
-        kept, rejects = [], []
+        kept: list[dict[str, Any]] = []
+        rejects: list[dict[str, Any]] = []
+        decisions = []
         for row in read_shard(path, JudgedDocument).iter_rows(named=True):
             document, verdict = _decide(config, row, deduplicator)
             funnel.add(document, verdict)
+            table, place = ("rejects", len(rejects)) if verdict else ("kept", len(kept))
+            where = {"shard": f"{table}/{number:05d}.parquet", "row": place}
+            decisions.append(_record(row, verdict) | where)
             if verdict:
                 rejects.append({**document, **verdict._asdict()})
             else:
@@ -59,6 +64,7 @@ def clean_documents(
                 funnel.redactions.update(json.loads(row["redactions"]))
         _write(workspace.out / "kept" / f"{number:05d}.parquet", Document, kept)
         _write(workspace.out / "rejects" / f"{number:05d}.parquet", Reject, rejects)
+        _write(workspace.out / "decisions" / f"{number:05d}.parquet", Decision, decisions)
     return _finish(funnel, (folder / "sources.json").read_text(), workspace)
 
 
@@ -95,6 +101,20 @@ def _decide(
         return document, Verdict(*(row[field] for field in Verdict._fields))
     near = config.rules_for(row["domain"]).near_duplicates
     return document, deduplicator.check(row["text"], near)
+
+
+def _record(row: dict[str, Any], verdict: Verdict | None) -> dict[str, Any]:
+    found = verdict or Verdict("", "", 0.0, 0.0)
+    about = {key: row[key] for key in ("doc_id", "source", "path", "domain", "redactions")}
+    measured = {"measured": float(found.measured), "threshold": float(found.threshold)}
+    return {
+        **about,
+        "decision": "dropped" if verdict else "kept",
+        **found._asdict(),
+        **measured,
+        "rule_version": VERSIONS.get(found.rule, ""),
+        **{"measures": "{}", "quality_score": 0.0, "sampling_weight": 0.0 if verdict else 1.0},
+    }
 
 
 def _write(path: Path, model: type[pa.DataFrameModel], rows: Sequence[dict[str, Any]]) -> None:

@@ -10,3 +10,14 @@ class Verdict(NamedTuple):
     reason: str
     measured: float
     threshold: float
+
+
+VERSIONS = {
+    "extraction": "1",
+    "language": "1",
+    "gopher_quality": "1",
+    "gopher_repetition": "1",
+    "decontamination": "1",
+    "deduplication": "1",
+}
+"""Rules in the order in which they run -> version: raise it when a rule judges differently."""

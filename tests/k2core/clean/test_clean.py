@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from k2core.clean import clean_corpus, clean_documents
+from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
@@ -72,6 +74,21 @@ def test_each_planted_fault_is_caught_by_its_rule(tmp_path: Path) -> None:
     assert (draft.folder / "sources.json").is_file()
 
 
+def test_every_document_has_a_decision_that_says_where_it_went(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = clean(store, publish_raw(store, rows(), 7))
+    decisions = read_folder(draft.folder / "decisions")
+    assert [row["path"] for row in decisions] == [row["path"] for row in rows()]
+    for row in decisions:
+        there = pl.read_parquet(draft.folder / str(row["shard"])).row(
+            int(str(row["row"])), named=True
+        )
+        assert there["doc_id"] == row["doc_id"]
+        if row["decision"] == "dropped":
+            assert [row[k] for k in Verdict._fields] == [there[k] for k in Verdict._fields]
+            assert row["rule_version"] == VERSIONS[str(row["rule"])]
+
+
 def test_decisions_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     store = Store(tmp_path)
     results = []
@@ -120,8 +137,6 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_breaks_its_promise_is_named(tmp_path: Path) -> None:
-    import polars as pl
-
     store = Store(tmp_path)
     workspace = store.workspace("raw")
     (workspace.out / "documents").mkdir()
