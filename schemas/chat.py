@@ -87,6 +87,12 @@ class TrajectoryRow(pa.DataFrameModel):
 
     trajectory_id: str = pa.Field(unique=True)
     problem_id: str
+    attempt: int = pa.Field(ge=0)
+    """Which attempt at the problem."""
+    parent: str
+    """The attempt before this one, by its `trajectory_id`; empty of the first."""
+    pass_rate: float = pa.Field(ge=0, le=1)
+    """Accepted share of all attempts at the problem."""
     family: str
     group: str
     agent: str
@@ -95,10 +101,16 @@ class TrajectoryRow(pa.DataFrameModel):
     """`Problem` as JSON."""
     messages: str
     """The whole dialogue, a JSON array of `Message`."""
+    state: str
+    """The environment's final state, as JSON: what a verifier of states needs to judge again."""
+    stop_reason: str
+    """Why the dialogue ended."""
     reward: float
     """What the checker gave, 0 to 1."""
     judge: str
     """The judge that decided, by name and version."""
+    fault: str = pa.Field(isin=["", "agent", "environment", "user", "judge"])
+    """The side at fault; empty if accepted."""
     reason: str
     """Empty if accepted; else why it was rejected and whose fault it was."""
 

@@ -30,13 +30,21 @@ class SynthesizeConfig(Config):
     """Share of problems with tools that also declare one real MCP tool, of no use."""
     max_distractor_chars: int = Field(260, ge=100)
     """Longest declaration of such a tool: prompts stay short."""
-    max_attempts: int = Field(4, ge=1, le=100)
-    """Dialogues a problem, until one is accepted."""
+    num_probes: int = Field(1, ge=1, le=100)
+    """Dialogues a problem by which its pass rate is known; K2's kind of agent needs about 10."""
+    hard_pass_rate: float = Field(0.1, gt=0, le=1)
+    """Below this pass rate a problem is hard, and sampled on until `max_attempts`."""
+    max_attempts: int = Field(4, ge=1, le=1000)
+    """Most dialogues a problem."""
     shard_problems: int = Field(1000, ge=1)
     """Problems a parquet shard; a killed stage resumes after the last whole shard."""
 
     @model_validator(mode="after")
     def _can_succeed(self) -> Self:
+        if self.num_probes > self.max_attempts:
+            raise ValueError(
+                f"num_probes={self.num_probes} exceeds max_attempts={self.max_attempts}"
+            )
         faults = self.failure_frac + self.outage_frac + self.silent_user_frac
         if faults >= 1:
             raise ValueError(

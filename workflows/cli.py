@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -127,6 +128,71 @@ def chat(
             solve(checkpoint, problem, number, temperature)
         else:
             talk(checkpoint, _typed_lines() if say is None else [say], temperature)
+
+
+@app.command()
+def synthesize(
+    count: Annotated[int, typer.Option(min=1, help="Training problems to put experts before.")],
+    settings: Settings = None,
+) -> None:
+    """Make trajectories alone: rate, acceptance, and whose fault each failure was.
+
+    Example: `k2 synthesize --count 2000 --set synthesize.live_per_server=0`
+    """
+    from workflows.overrides import change
+    from workflows.recipes import RECIPES
+
+    with _plain_errors():
+        asked = [f"synthesize.num_problems={count}", *(settings or [])]
+        recipe = change(RECIPES["tiny"](), asked)
+
+        from workflows.trajectories import synthesize
+
+        synthesize(recipe)
+
+
+@app.command()
+def rejudge(
+    target: Annotated[str, typer.Argument(help="A run's name or a set's digest.")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="Write the new judgements here.")] = None,
+) -> None:
+    """Judge stored trajectories again, without playing them again; print what changed.
+
+    Example: `k2 rejudge --out rejudged`
+    """
+    with _plain_errors():
+        from workflows.trajectories import rejudge_set
+
+        rejudge_set(target, out)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A file of JSON lines.")],
+    target: Annotated[str, typer.Option(help="A run's name or a set's digest.")] = "latest",
+) -> None:
+    """Write accepted dialogues as chat messages with tools, in K2's form, for other trainers.
+
+    Example: `k2 export dialogues.jsonl`
+    """
+    with _plain_errors():
+        from workflows.trajectories import export_set
+
+        export_set(target, out)
+
+
+@app.command()
+def validate(
+    path: Annotated[Path, typer.Argument(help="JSON lines of {messages, tools}.")],
+) -> None:
+    """Check anybody's dialogues against K2's form: ids, answers, schemas; name each fault.
+
+    Example: `k2 validate dialogues.jsonl`
+    """
+    with _plain_errors():
+        from workflows.trajectories import validate_file
+
+        raise typer.Exit(0 if validate_file(path) else 1)
 
 
 @app.command()

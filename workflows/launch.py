@@ -61,6 +61,17 @@ def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tupl
     return name, _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
 
 
+def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:
+    """Run one stage that needs no other's artifacts; returns the run's name and the result."""
+    task = STAGES[stage]
+    inputs = {
+        argument: getattr(recipe, stage if argument == "config" else _SHARED[argument])
+        for argument in task.native_interface.inputs
+    }
+    name = run_name(f"{recipe.name}-{stage}")
+    return name, _run(name, task, **inputs)
+
+
 def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
     """Run one stage again from an earlier run's recorded inputs, whatever the cache holds.
 

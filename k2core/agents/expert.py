@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from k2core.agents.dialogue import Dialogue
 from k2core.agents.session import Session
+from k2core.agents.user import User
 from k2core.environments import Environment
 from k2core.problems.family import Act, Call, Say, Script
-from k2core.problems.results import is_busy
+from k2core.problems.results import UnexpectedResultError, is_busy
 from schemas.chat import Message, Problem, ToolCall
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -31,6 +32,7 @@ def play_expert(
     habits: Habits,
     rng: random.Random,
     environment: Environment | None = None,
+    user: User | None = None,
 ) -> Dialogue:
     """Play one dialogue.
 
@@ -40,8 +42,9 @@ def play_expert(
         habits: what else the dialogue is to show.
         rng: draws the slips and the wrong answers.
         environment: executes the calls; by default a fresh simulator.
+        user: speaks for the user; by default by the problem's own lines.
     """
-    session = Session(problem, environment)
+    session = Session(problem, environment, user)
     pending: Act = next(script)
     slip = habits.slips
     while session.stop_reason is None:
@@ -54,7 +57,7 @@ def play_expert(
         if session.stop_reason is None and not again:
             heard = answers[0].content
             if not (habits.insists and isinstance(pending, Call) and is_busy(heard)):
-                pending = script.send(heard)
+                pending = _next_act(script, heard)
     script.close()
     return Dialogue(
         problem,
@@ -65,6 +68,13 @@ def play_expert(
         session.num_calls,
         "expert",
     )
+
+
+def _next_act(script: Script, heard: str) -> Act:
+    try:
+        return script.send(heard)
+    except UnexpectedResultError:  # a broken tool: no script goes on from there
+        return Say("I could not do it.")
 
 
 def slip_of(call: Call, problem: Problem, rng: random.Random) -> Call:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from k2core.agents.user import ScriptedUser, User
 from k2core.environments import Environment, execute_call, open_environment
 from schemas.chat import Message, Problem
 
@@ -18,16 +19,19 @@ class Session:
     Args:
         problem: what is asked.
         environment: executes the calls; by default a fresh simulator of the problem's own.
+        user: speaks for the user; by default by the problem's own lines.
     """
 
-    def __init__(self, problem: Problem, environment: Environment | None = None) -> None:
+    def __init__(
+        self, problem: Problem, environment: Environment | None = None, user: User | None = None
+    ) -> None:
         self.problem = problem
         self.messages: list[Message] = list(problem.messages)
         self.stop_reason: StopReason | None = None
         """None while the assistant is to speak."""
         self.num_calls = 0
         self._environment = environment or open_environment(problem)
-        self._follow_ups = list(problem.follow_ups)
+        self._user = user or ScriptedUser(problem.follow_ups)
         self._num_turns = 0
 
     @property
@@ -38,7 +42,7 @@ class Session:
     @property
     def goal_is_told(self) -> bool:
         """Whether the user has nothing more to say: the next words to them are the answer."""
-        return not self._follow_ups
+        return not self._user.has_more
 
     def reply(self, message: Message) -> list[Message]:
         """Take an assistant's message; returns what follows, nothing if the dialogue has ended."""
@@ -54,8 +58,8 @@ class Session:
                 )
                 for call in message.tool_calls
             ]
-        elif self._follow_ups:
-            answers = [Message(role="user", content=self._follow_ups.pop(0))]
+        elif words := self._user.reply(message.content):
+            answers = [Message(role="user", content=words)]
         else:
             self.stop_reason = "answered"
             return []

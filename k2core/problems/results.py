@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 
+class UnexpectedResultError(ValueError):
+    """A tool answered what no working tool would; an expert gives up on it."""
+
+
 def read_result(text: str) -> str:
     """The value of a successful call, as it is repeated in an answer.
 
@@ -12,7 +16,7 @@ def read_result(text: str) -> str:
     """
     fields: dict[str, Any] = json.loads(text)
     if "result" not in fields:
-        raise ValueError(f"not a result: {text}")
+        raise UnexpectedResultError(f"not a result: {text}")
     return str(fields["result"])
 
 

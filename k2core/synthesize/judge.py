@@ -1,20 +1,19 @@
 """The judge: the problem's checker decides, then says whose fault a failure was.
 
 Accepting or rejecting by the outcome alone would blame agents for broken simulators; a reason names
-the side at fault by what the dialogue itself shows.
+the side at fault by evidence (`k2core.synthesize.attribution`).
 """
 
 import json
 from typing import NamedTuple
 
 from k2core.agents import Dialogue
-from k2core.environments import result_text
-from k2core.rewards import Outcome, verify
+from k2core.rewards import Outcome, judge_dialogue, verify
 from k2core.sandbox import Sandbox, Verdict
+from k2core.synthesize.attribution import Fault, find_fault
 
-JUDGE = "checker/1"
+JUDGE = "checker/2"
 """Name and version."""
-BUSY = result_text({"error": "busy"})
 
 
 class Judgement(NamedTuple):
@@ -23,6 +22,11 @@ class Judgement(NamedTuple):
     reward: float
     reason: str
     """Empty if accepted; else `agent: ...`, `environment: ...` or `user: ...`."""
+
+    @property
+    def fault(self) -> str:
+        """The side at fault; empty if accepted."""
+        return self.reason.partition(": ")[0]
 
 
 class Judge:
@@ -37,29 +41,24 @@ class Judge:
         verdict = self._verify(dialogue)
         if verdict.reward == 1.0:
             return Judgement(1.0, "")
-        return Judgement(verdict.reward, find_fault(dialogue, verdict))
+        return Judgement(verdict.reward, str(find_fault(dialogue, verdict)))
+
+    def audit(self, dialogue: Dialogue, claimed: Judgement) -> Fault | None:
+        """Whose fault a dialogue's failure was, the claiming judge's included; None if none is.
+
+        A judgement that the program contradicts is the fault of who made it.
+        """
+        found = self.judge(dialogue)
+        if bool(found.reason) == bool(claimed.reason):
+            return find_fault(dialogue, self._verify(dialogue)) if found.reason else None
+        return Fault("judge", "rejected a success" if claimed.reason else "accepted a failure")
 
     def _verify(self, dialogue: Dialogue) -> Verdict:
-        outcome = Outcome(dialogue.messages, dialogue.state, dialogue.over_budget)
         problem = dialogue.problem
         if problem.verifier != "python_function":
-            return verify(problem, outcome)
+            return judge_dialogue(dialogue)
+        outcome = Outcome(dialogue.messages, dialogue.state, dialogue.over_budget)
         key = json.dumps([problem.expected, outcome.answer])
         if key not in self._verdicts:
             self._verdicts[key] = verify(problem, outcome, self._sandbox)
         return self._verdicts[key]
-
-
-def find_fault(dialogue: Dialogue, verdict: Verdict) -> str:
-    """Whose fault a failed dialogue was, by its last words."""
-    results = [m for m in dialogue.messages if m.role == "tool"]
-    last = dialogue.messages[-1]
-    if dialogue.over_budget and results and results[-1].content == BUSY:
-        return "environment: busy to the end"
-    if last.role == "assistant" and last.content.endswith("?"):
-        return "user: never told the goal"
-    if results and (results[-1].name or "").startswith("old_"):
-        return "agent: trusted an old copy"
-    if verdict.reason == "wrong_state" and not results:
-        return "agent: claimed what it did not do"
-    return f"agent: {verdict.reason}"

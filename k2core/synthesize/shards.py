@@ -12,10 +12,7 @@ from k2core.synthesize.trajectories import Sample, to_row
 from schemas.chat import TrajectoryRow
 
 KINDS = ("accepted", "rejects")
-_SCHEMA = {
-    name: pl.Float64 if name == "reward" else pl.String
-    for name in TrajectoryRow.to_schema().columns
-}
+_SCHEMA = {name: column.dtype.type for name, column in TrajectoryRow.to_schema().columns.items()}
 
 
 class Shard(NamedTuple):

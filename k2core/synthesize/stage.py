@@ -87,7 +87,7 @@ def sample_problems(
     """All attempts at these problems, in their order; several wait for the sandbox at a time."""
 
     def attempts(index: int) -> list[Sample]:
-        return list(sample_problem(config, problems, index, judge, distractors))
+        return sample_problem(config, problems, index, judge, distractors)
 
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
         for samples in threads.map(attempts, indexes):

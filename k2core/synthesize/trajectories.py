@@ -1,14 +1,18 @@
 """Rejection sampling: an expert tries a problem until a dialogue is accepted; all are kept."""
 
 import hashlib
+import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from k2core.agents import Dialogue, Habits, play_expert
+from k2core.environments import open_environment
 from k2core.problems import FAMILIES, Posed, pose_training
+from k2core.problems.family import Script
+from k2core.synthesize.faults import Outage, SilentUser
 from k2core.synthesize.judge import JUDGE, Judge, Judgement
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import ProblemsConfig
@@ -23,11 +27,23 @@ class Sample(NamedTuple):
     dialogue: Dialogue
     judgement: Judgement
     attempt: int = 0
+    pass_rate: float = 1.0
+    """Accepted share of the problem's attempts, once all of them were made."""
 
     @property
     def accepted(self) -> bool:
         """Whether it goes into the training set."""
         return not self.judgement.reason
+
+    @property
+    def trajectory_id(self) -> str:
+        """By problem and attempt."""
+        return name_trajectory(self.dialogue.problem.problem_id, self.attempt)
+
+
+def name_trajectory(problem_id: str, attempt: int) -> str:
+    """Identity of a problem's attempt."""
+    return hashlib.sha256(f"{problem_id}/{attempt}".encode()).hexdigest()[:16]
 
 
 class Conditions(NamedTuple):
@@ -45,21 +61,44 @@ def sample_problem(
     index: int,
     judge: Judge,
     distractors: Sequence[ToolSpec],
-) -> Iterator[Sample]:
-    """Attempts at the index-th training problem, up to the first that is accepted."""
+) -> list[Sample]:
+    """All attempts at the index-th training problem, each judged."""
     rng = random.Random(f"{config.seed}/synthesize/{index}")
     posed = pose_training(problems, index)
     problem, family = posed.problem, FAMILIES[posed.problem.family]
     if problem.tools and distractors and rng.random() < config.distractor_frac:
         problem = add_distractor(problem, rng.choice(distractors), rng)
-    for attempt in range(config.max_attempts):
+
+    def attempt() -> Dialogue:
         conditions = draw_conditions(config, posed, rng, has_shortcut=family.has_shortcut)
         script = family.act(posed, shortcut=conditions.shortcut)
-        dialogue = play_expert(spoil(problem, conditions), script, conditions.habits, rng)
-        sample = Sample(dialogue, judge.judge(dialogue), attempt)
-        yield sample
-        if sample.accepted:
-            return
+        return play(problem, script, conditions, rng)
+
+    return reject(config, attempt, judge)
+
+
+def reject(config: SynthesizeConfig, attempt: Callable[[], Dialogue], judge: Judge) -> list[Sample]:
+    """Rejection sampling: `num_probes` attempts tell the pass rate; a hard problem gets more.
+
+    While it is below `hard_pass_rate`, sampling goes on, up to `max_attempts`
+    (arXiv:2507.20534, section 3.1.1: only what passes is kept).
+    """
+    samples: list[Sample] = []
+    num_passed = 0
+    while len(samples) < config.max_attempts and (
+        len(samples) < config.num_probes or num_passed < config.hard_pass_rate * len(samples)
+    ):
+        dialogue = attempt()
+        samples.append(Sample(dialogue, judge.judge(dialogue), len(samples)))
+        num_passed += samples[-1].accepted
+    return [sample._replace(pass_rate=num_passed / len(samples)) for sample in samples]
+
+
+def play(problem: Problem, script: Script, conditions: Conditions, rng: random.Random) -> Dialogue:
+    """One attempt under its conditions; the problem itself stays what it is."""
+    environment = Outage(open_environment(problem)) if conditions.outage else None
+    user = SilentUser() if conditions.silent_user else None
+    return play_expert(problem, script, conditions.habits, rng, environment, user)
 
 
 def draw_conditions(
@@ -77,18 +116,6 @@ def draw_conditions(
     return Conditions(habits, shortcut, outage, silent and not outage)
 
 
-def spoil(problem: Problem, conditions: Conditions) -> Problem:
-    """The problem with the fault that the conditions ask for."""
-    if conditions.silent_user:
-        return problem.model_copy(update={"follow_ups": ()})
-    if conditions.outage:
-        tools: Any = problem.state["tools"]
-        busy = {name: {**tool, "busy_rate": 1.0} for name, tool in tools.items()}
-        state = {**problem.state, "tools": busy, "max_busy": problem.max_turns}
-        return problem.model_copy(update={"state": state})
-    return problem
-
-
 def add_distractor(problem: Problem, spec: ToolSpec, rng: random.Random) -> Problem:
     """The problem with one more tool declared, which the server does not know."""
     tools = list(problem.tools)
@@ -101,16 +128,36 @@ def add_distractor(problem: Problem, spec: ToolSpec, rng: random.Random) -> Prob
 def to_row(sample: Sample) -> dict[str, Any]:
     """A `TrajectoryRow`."""
     problem, dialogue = sample.dialogue.problem, sample.dialogue
-    name = f"{problem.problem_id}/{sample.attempt}"
+    before = sample.attempt - 1
     return {
-        "trajectory_id": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "trajectory_id": sample.trajectory_id,
         "problem_id": problem.problem_id,
+        "attempt": sample.attempt,
+        "parent": name_trajectory(problem.problem_id, before) if sample.attempt else "",
+        "pass_rate": sample.pass_rate,
         "family": problem.family,
         "group": problem.group,
         "agent": dialogue.weights,
         "problem": problem.model_dump_json(exclude_defaults=True),
         "messages": _MESSAGES.dump_json(dialogue.messages, exclude_defaults=True).decode(),
+        "state": json.dumps(dialogue.state, ensure_ascii=False),
+        "stop_reason": dialogue.stop_reason,
         "reward": sample.judgement.reward,
         "judge": JUDGE,
+        "fault": sample.judgement.fault,
         "reason": sample.judgement.reason,
     }
+
+
+def from_row(row: Mapping[str, Any]) -> Dialogue:
+    """The dialogue of a `TrajectoryRow`, whole enough to be judged again."""
+    messages = _MESSAGES.validate_json(row["messages"])
+    return Dialogue(
+        Problem.model_validate_json(row["problem"]),
+        messages,
+        (),
+        json.loads(row["state"]),
+        row["stop_reason"],
+        sum(len(message.tool_calls) for message in messages),
+        row["agent"],
+    )

@@ -18,13 +18,19 @@ def _write(folder: Path, messages: list[Message]) -> Path:
     row = {
         "trajectory_id": "t",
         "problem_id": "p",
+        "attempt": 0,
+        "parent": "",
+        "pass_rate": 1.0,
         "family": "f",
         "group": "math",
         "agent": "expert",
         "problem": problem.model_dump_json(),
         "messages": json.dumps([m.model_dump() for m in messages]),
+        "state": "{}",
+        "stop_reason": "answered",
         "reward": 1.0,
         "judge": "checker",
+        "fault": "",
         "reason": "",
     }
     (folder / "accepted").mkdir()

@@ -1,16 +1,19 @@
 """A failure is blamed on the side that caused it."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from k2core.agents import Habits, play_expert
+from bench.attribution import PLANTS, blame
+from k2core.agents import Habits
 from k2core.chat import validate_dialogue
 from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.sandbox import Sandbox
 from k2core.synthesize.judge import Judge, Judgement
-from k2core.synthesize.trajectories import Conditions, spoil
+from k2core.synthesize.trajectories import Conditions
+from k2core.synthesize.trajectories import play as play_attempt
 from schemas.problems import ProblemsConfig
 
 WITH_TOOLS = [
@@ -34,8 +37,7 @@ def pose(name: str, index: int, two_turn_frac: float = 0.0) -> Posed:
 
 def play(judge: Judge, posed: Posed, conditions: Conditions) -> Judgement:
     script = FAMILIES[posed.problem.family].act(posed, shortcut=conditions.shortcut)
-    problem = spoil(posed.problem, conditions)
-    dialogue = play_expert(problem, script, conditions.habits, random.Random(0))
+    dialogue = play_attempt(posed.problem, script, conditions, random.Random(0))
     validate_dialogue(dialogue.messages)
     return judge.judge(dialogue)
 
@@ -95,3 +97,10 @@ def test_equal_answers_to_equal_tests_run_once(judge: Judge) -> None:
     found = [play(once, posed, Conditions(Habits())) for _ in range(3)]
     assert found == [(1.0, "")] * 3
     assert counting.calls == 1
+
+
+def test_planted_faults_are_blamed_on_the_side_that_was_broken(judge: Judge) -> None:
+    for plant in PLANTS:
+        blamed = Counter(blame(plant, judge, 80))
+        assert blamed.total() >= 5, plant.what
+        assert blamed[plant.side] >= 0.95 * blamed.total(), (plant.what, blamed)

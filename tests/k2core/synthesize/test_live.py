@@ -24,7 +24,7 @@ def test_the_time_server_is_really_called_in_its_jail(tmp_path: Path) -> None:
     with Sandbox.start() as sandbox:
         samples = list(sample_live(config, LiveTime(), Judge(sandbox), tmp_path))
     assert len(samples) == 8
-    for dialogue, judgement, _ in samples:
+    for dialogue, judgement, *_ in samples:
         assert judgement == (1.0, "")
         validate_dialogue(dialogue.messages)
         assert [m.role for m in dialogue.messages] == ["user", "assistant", "tool", "assistant"]

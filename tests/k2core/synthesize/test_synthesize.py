@@ -116,7 +116,7 @@ def test_problems_are_tried_until_one_is_accepted(made: Draft) -> None:
 def test_rows_are_told_apart_and_name_who_acted_and_who_judged(made: Draft) -> None:
     rows = read_rows(made, "accepted") + read_rows(made, "rejects")
     assert len({row["trajectory_id"] for row in rows}) == len(rows)
-    assert {(row["agent"], row["judge"]) for row in rows} == {("expert", "checker/1")}
+    assert {(row["agent"], row["judge"]) for row in rows} == {("expert", "checker/2")}
 
 
 def test_statistics_are_those_of_the_tables(made: Draft) -> None:
@@ -167,7 +167,7 @@ def test_a_distractor_changes_nothing_but_the_declarations() -> None:
     with Sandbox.start() as sandbox:
         judge = Judge(sandbox)
         for index in range(40):
-            *_, (dialogue, _, _) = sample_problem(every, PROBLEMS, index, judge, [SPEC])
+            *_, (dialogue, *_) = sample_problem(every, PROBLEMS, index, judge, [SPEC])
             tools = dialogue.problem.tools
             own = pose_training(PROBLEMS, index).problem.tools
             assert tuple(tool for tool in tools if tool != SPEC) == own
