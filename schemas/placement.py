@@ -1,14 +1,45 @@
 """Where training runs: changes speed and memory, and results only by the order of additions."""
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from schemas.base import Config
 
+GpuName = Literal["cpu", "a100", "h20", "h100", "h800", "h200", "b200", "gb300"]
+"""A rank's device; `k2core.parallel.hardware` knows its memory, peak and links."""
+
 
 class Placement(Config):
-    """Processes on one machine; an ignored input of the cache."""
+    """How a model lies over processes (ranks); an ignored input of the cache.
 
-    num_ranks: int = Field(2, ge=1, le=64)
-    """Data-parallel processes, one thread each; one a core is best."""
+    Data-parallel replicas are what is left: num_ranks / (tp * pp).
+    """
+
+    num_ranks: int = Field(2, ge=1)
+    """All processes, one device each; on CPU one thread each, and one a core is best."""
     micro_batch: int = Field(8, ge=1)
     """Sequences a forward pass."""
+    tp: int = Field(1, ge=1)
+    """Ranks that share each matrix and its sequence (tensor parallel)."""
+    pp: int = Field(1, ge=1)
+    """Stages of layers in a row of ranks (pipeline parallel, 1F1B)."""
+    ep: int = Field(1, ge=1)
+    """Ranks that share a layer's routed experts (expert parallel), out of tp * data parallel."""
+    zero: Literal["matrix", "flat"] = "matrix"
+    """Optimizer state by whole matrices, or by equal flat shards (arXiv:2502.16982, alg. 1)."""
+    gpu: GpuName = "cpu"
+    """What a rank computes on: the memory that `k2 plan` and the stages hold it to."""
+    ranks_per_node: int = Field(8, ge=1)
+    """Devices of one machine, joined by its fast links; `k2 plan` counts what leaves it."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        for name in ("tp", "ep"):
+            size = getattr(self, name) * self.pp
+            if self.num_ranks % size:
+                raise ValueError(
+                    f"num_ranks={self.num_ranks} is not a multiple of {name} * pp = "
+                    f"{getattr(self, name)} * {self.pp} = {size}"
+                )
+        return self
