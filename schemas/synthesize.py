@@ -5,6 +5,20 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.base import Config
+from schemas.endpoint import Endpoint
+
+
+class ModelJudgeConfig(Config):
+    """A model that judges by rubrics, after the programs."""
+
+    endpoint: Endpoint
+    """Where it answers."""
+    num_calibration: int = Field(60, ge=10)
+    """Dialogues, and half as many pairs, with known truth that it is held against first."""
+    min_agreement: float = Field(0.8, ge=0.5, le=1)
+    """Least agreement with the checkers, at the lower end of its 95 % interval."""
+    max_position_bias: float = Field(0.1, ge=0, le=1)
+    """Largest share of pairs for which it names the same place in both orders."""
 
 
 class SynthesizeConfig(Config):
@@ -38,6 +52,11 @@ class SynthesizeConfig(Config):
     """Most dialogues a problem."""
     shard_problems: int = Field(1000, ge=1)
     """Problems a parquet shard; a killed stage resumes after the last whole shard."""
+
+    agent: Endpoint | None = None
+    """A model that acts instead of the scripted expert; it needs more `num_probes`."""
+    model_judge: ModelJudgeConfig | None = None
+    """A second judge; until its calibration suffices, its verdict does not count."""
 
     @model_validator(mode="after")
     def _can_succeed(self) -> Self:

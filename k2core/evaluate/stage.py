@@ -11,10 +11,10 @@ import polars as pl
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import answer_rows, samples_of
 from k2core.evaluate.perplexity import HeldOut, cut_windows, measure_perplexity
-from k2core.evaluate.rates import pool, rate_of
 from k2core.evaluate.show import draw_rates, perplexity_rows, rate_rows
 from k2core.model.hf import load_shape, load_weights, write_json
 from k2core.problems import held_out_problems
+from k2core.rates import pool, rate_of
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace

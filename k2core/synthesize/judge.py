@@ -11,6 +11,7 @@ from k2core.agents import Dialogue
 from k2core.rewards import Outcome, judge_dialogue, verify
 from k2core.sandbox import Sandbox, Verdict
 from k2core.synthesize.attribution import Fault, find_fault
+from k2core.synthesize.model_judge import ModelJudge
 
 JUDGE = "checker/2"
 """Name and version."""
@@ -30,17 +31,24 @@ class Judgement(NamedTuple):
 
 
 class Judge:
-    """Judges dialogues; equal answers to equal tests are run once."""
+    """Judges dialogues; equal answers to equal tests are run once.
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    Args:
+        sandbox: runs tests of code.
+        second: judges by the rubric what the programs accept; only one whose calibration suffices.
+    """
+
+    def __init__(self, sandbox: Sandbox, second: ModelJudge | None = None) -> None:
         self._sandbox = sandbox
+        self._second = second
         self._verdicts: dict[str, Verdict] = {}
 
     def judge(self, dialogue: Dialogue) -> Judgement:
         """Reward and reason of one dialogue."""
         verdict = self._verify(dialogue)
         if verdict.reward == 1.0:
-            return Judgement(1.0, "")
+            fails = self._second is not None and self._second.passes(dialogue) is False
+            return Judgement(1.0, "agent: fails the rubric" if fails else "")
         return Judgement(verdict.reward, str(find_fault(dialogue, verdict)))
 
     def audit(self, dialogue: Dialogue, claimed: Judgement) -> Fault | None:

@@ -38,6 +38,8 @@ class Summary:
     tools: dict[str, ToolSpec] = field(default_factory=dict)
     """Every spec that a simulated problem declared."""
     samples: list[dict[str, object]] = field(default_factory=list)
+    reject_samples: dict[str, dict[str, object]] = field(default_factory=dict)
+    """The first reject of each side."""
 
     @classmethod
     def of(cls, shards: Sequence[Shard]) -> "Summary":
@@ -47,6 +49,7 @@ class Summary:
             for row in _rows(shard.rejects):
                 summary.rejected[row["family"]] += 1
                 summary.reasons[row["reason"]] += 1
+                summary.reject_samples.setdefault(row["fault"], _reject_sample(row))
             for row in _rows(shard.accepted):
                 summary._add(row)
         return summary
@@ -108,7 +111,9 @@ def report_summary(summary: Summary, report: Reporter) -> None:
     report.table("Trajectories by family", families)
     reasons = [{"reason": r, "rejected": n} for r, n in summary.reasons.most_common()]
     report.table("Why dialogues were rejected, and whose fault it was", reasons)
-    report.table("Samples", summary.samples)
+    report.table("Accepted dialogues, one of each family", summary.samples)
+    rejects = [sample for _, sample in sorted(summary.reject_samples.items())]
+    report.table("Rejected dialogues, one of each side at fault", rejects)
     figure = Figure(figsize=(9, 3), layout="tight")
     left, right = figure.subplots(1, 2)
     left.bar(list(summary.calls), list(summary.calls.values()))
@@ -126,6 +131,10 @@ def _length(text: str) -> int:
     for token in SPECIAL_TOKENS:
         text = text.replace(token, "#")
     return len(text)
+
+
+def _reject_sample(row: dict[str, Any]) -> dict[str, object]:
+    return {"reason": row["reason"], **_sample(row, _MESSAGES.validate_json(row["messages"]))}
 
 
 def _sample(row: dict[str, Any], messages: Sequence[Message]) -> dict[str, object]:

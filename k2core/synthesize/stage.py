@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.synthesize.catalog import (
@@ -18,6 +19,7 @@ from k2core.synthesize.catalog import (
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LIVE_FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
+from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import Summary, report_summary
 from k2core.synthesize.servers import jail
 from k2core.synthesize.shards import KINDS, Shard, make_shard
@@ -40,7 +42,8 @@ def synthesize_trajectories(
     listed = read_listed_tools() if config.live_per_server or config.distractor_frac else []
     distractors = pick_distractors(listed, config.max_distractor_chars)
     with Sandbox.start() as sandbox:
-        judge = Judge(sandbox)
+        second, calibration = calibrated(config, problems, Judge(sandbox))
+        judge = Judge(sandbox, second)
         shards = list(make_shards(config, problems, workspace, judge, distractors))
     publish_shards(shards, workspace.out)
     summary = Summary.of(shards)
@@ -49,7 +52,10 @@ def synthesize_trajectories(
     for family in live:
         entries += live_entries(family, workspace.scratch)
     (workspace.out / "tools.json").write_text(write_catalog(entries))
-    write_json(workspace.out / "stats.json", summary.to_json())
+    held = {"model_judge": calibration._asdict()} if calibration else {}
+    write_json(workspace.out / "stats.json", summary.to_json() | held)
+    if calibration:
+        workspace.report.table("The model judge against programs", [calibration._asdict()])
     write_json(workspace.out / "sources.json", describe_sources(entries))
     report_summary(summary, workspace.report)
     return Draft(workspace.out, {**summary.counts(), "tools": float(len(entries))})
@@ -85,13 +91,27 @@ def sample_problems(
     distractors: Sequence[ToolSpec],
 ) -> Iterator[Sample]:
     """All attempts at these problems, in their order; several wait for the sandbox at a time."""
+    agent = ChatModel(config.agent) if config.agent else None
+    num_threads = config.agent.max_concurrent if config.agent else _NUM_THREADS
 
     def attempts(index: int) -> list[Sample]:
-        return sample_problem(config, problems, index, judge, distractors)
+        return sample_problem(config, problems, index, judge, distractors, agent)
 
-    with ThreadPoolExecutor(_NUM_THREADS) as threads:
+    with ThreadPoolExecutor(num_threads) as threads:
         for samples in threads.map(attempts, indexes):
             yield from samples
+
+
+def calibrated(
+    config: SynthesizeConfig, problems: ProblemsConfig, judge: Judge
+) -> tuple[ModelJudge | None, Calibration | None]:
+    """The model judge if it is asked for and agrees with the programs, and how it fared."""
+    if config.model_judge is None:
+        return None, None
+    known, pairs = known_dialogues(problems, judge, config.model_judge.num_calibration)
+    second = ModelJudge(config.model_judge)
+    calibration = second.calibrate(known, pairs)
+    return (second if calibration.counts else None), calibration
 
 
 def publish_shards(shards: Sequence[Shard], out: Path) -> None:

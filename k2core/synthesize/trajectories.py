@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from k2core.agents import Dialogue, Habits, play_expert
+from k2core.agents.endpoint import ChatModel, play_model
 from k2core.environments import open_environment
 from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.problems.family import Script
@@ -61,8 +62,18 @@ def sample_problem(
     index: int,
     judge: Judge,
     distractors: Sequence[ToolSpec],
+    agent: ChatModel | None = None,
 ) -> list[Sample]:
-    """All attempts at the index-th training problem, each judged."""
+    """All attempts at the index-th training problem, each judged.
+
+    Args:
+        config: habits, faults and how often to try.
+        problems: what is asked.
+        index: which training problem.
+        judge: accepts or rejects.
+        distractors: real tools that some problems declare in vain.
+        agent: who acts; by default the family's scripted expert.
+    """
     rng = random.Random(f"{config.seed}/synthesize/{index}")
     posed = pose_training(problems, index)
     problem, family = posed.problem, FAMILIES[posed.problem.family]
@@ -70,6 +81,8 @@ def sample_problem(
         problem = add_distractor(problem, rng.choice(distractors), rng)
 
     def attempt() -> Dialogue:
+        if agent:
+            return play_model(problem, agent, rng.randrange(2**31))
         conditions = draw_conditions(config, posed, rng, has_shortcut=family.has_shortcut)
         script = family.act(posed, shortcut=conditions.shortcut)
         return play(problem, script, conditions, rng)

@@ -7,9 +7,9 @@ import pytest
 
 from k2core.agents import Dialogue, Habits, play_expert
 from k2core.evaluate.answers import answer_rows, count_calls, is_valid_call, samples_of
-from k2core.evaluate.rates import rate_of
 from k2core.evaluate.stage import rates_by, valid_calls
 from k2core.problems import FAMILIES, pose_training
+from k2core.rates import rate_of
 from k2core.rewards import judge_dialogues
 from schemas.chat import ToolCall, ToolSpec
 from schemas.evaluate import AnswerRow, Scores

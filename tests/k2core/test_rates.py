@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.evaluate.rates import pool, rate_of
+from k2core.rates import pool, rate_of
 
 
 @pytest.mark.parametrize(
