@@ -49,6 +49,28 @@ class Message(Config):
     """Of a tool message: the tool's name."""
 
 
+class Goal(Config):
+    """One thing that a simulated user wants."""
+
+    text: str
+    """The request in the user's words; what it leaves out, the user tells when asked."""
+    details: dict[str, str] = Field(default_factory=dict)
+    """What the user knows of it: field -> words. Asked for anything else, they do not know."""
+
+
+class UserSpec(Config):
+    """A simulated user: who they are, and what they want one after the other."""
+
+    persona: str
+    """Who speaks, in words, for readers and for a model that plays the user."""
+    style: Literal["plain", "polite", "terse", "chatty"] = "plain"
+    """How they word things."""
+    goals: tuple[Goal, ...]
+    """Told one at a time; each after the first is a change of mind or a further wish."""
+    patience: int = Field(3, ge=1)
+    """Questions about a goal that they cannot answer, until they leave."""
+
+
 class Problem(Config):
     """What a model is asked, and how an answer is verified."""
 
@@ -62,6 +84,8 @@ class Problem(Config):
     """System and first user message."""
     follow_ups: tuple[str, ...] = ()
     """What the simulated user says next, one each time that the assistant speaks without a call."""
+    user: UserSpec | None = None
+    """A simulated user who listens, in place of `follow_ups`."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools that may be called."""
     environment: str = "none"

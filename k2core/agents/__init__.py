@@ -4,15 +4,17 @@ from k2core.agents.dialogue import Dialogue, Segment
 from k2core.agents.expert import Habits, play_expert
 from k2core.agents.rollout import rollout
 from k2core.agents.session import Session
-from k2core.agents.user import ScriptedUser, User
+from k2core.agents.user import ListeningUser, ScriptedUser, User, open_user
 
 __all__ = [
     "Dialogue",
     "Habits",
+    "ListeningUser",
     "ScriptedUser",
     "Segment",
     "Session",
     "User",
+    "open_user",
     "play_expert",
     "rollout",
 ]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from k2core.agents.user import ScriptedUser, User
+from k2core.agents.user import User, open_user
 from k2core.environments import Environment, execute_call, open_environment
 from schemas.chat import Message, Problem
 
@@ -31,7 +31,7 @@ class Session:
         """None while the assistant is to speak."""
         self.num_calls = 0
         self._environment = environment or open_environment(problem)
-        self._user = user or ScriptedUser(problem.follow_ups)
+        self._user = user or open_user(problem)
         self._num_turns = 0
 
     @property

@@ -13,10 +13,10 @@ import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from k2core.agents import Dialogue
+from k2core.agents import Dialogue, open_user
 from k2core.environments import ENVIRONMENTS, execute_call, open_environment
 from k2core.sandbox import Verdict
-from schemas.chat import Message, Problem, ToolCall
+from schemas.chat import Message, ToolCall
 
 Side = Literal["agent", "environment", "user", "judge"]
 BUSY = "busy"
@@ -96,20 +96,23 @@ def error_of(result: str) -> str | None:
 
 
 def hear_user(dialogue: Dialogue) -> Deviation | None:
-    """Where the user first said, or left out, what was not its line."""
-    problem, messages = dialogue.problem, dialogue.messages
-    lines = user_lines(problem)
-    said = [(at, m.content) for at, m in enumerate(messages) if m.role == "user"]
-    for number, (at, words) in enumerate(said):
-        if lines[number : number + 1] != [words]:
-            return Deviation(at, Fault("user", "said what is not its goal"))
-    asked = dialogue.stop_reason == "answered" and len(said) < len(lines)
-    return Deviation(len(messages) - 1, Fault("user", "never told the goal")) if asked else None
-
-
-def user_lines(problem: Problem) -> list[str]:
-    """All that the user has to say, in order."""
-    return [m.content for m in problem.messages if m.role == "user"] + list(problem.follow_ups)
+    """Where the user first said, or kept back, what the problem's own user would not have."""
+    messages, problem = dialogue.messages, dialogue.problem
+    strays = [at for at, due in enumerate(problem.messages) if messages[at] != due]
+    if strays:
+        return Deviation(strays[0], Fault("user", "said what is not its goal"))
+    user = open_user(problem)
+    for at, message in enumerate(messages):
+        if message.role != "assistant" or message.tool_calls:
+            continue
+        due = user.reply(message.content)
+        heard = messages[at + 1].content if at + 1 < len(messages) else None
+        if heard == due or (heard is None and dialogue.stop_reason != "answered"):
+            continue
+        silent = heard is None
+        what = "never told the goal" if silent else "said what is not its goal"
+        return Deviation(at if silent else at + 1, Fault("user", what))
+    return None
 
 
 def blame_agent(dialogue: Dialogue, verdict: Verdict) -> str:
