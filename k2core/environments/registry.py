@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from k2core.environments.entities import ENTITIES
 from k2core.environments.operations import CALCULATOR, LEDGER, RECORDS
 from k2core.environments.simulator import Environment, Simulator
 from schemas.chat import Problem
@@ -12,6 +13,7 @@ ENVIRONMENTS: dict[str, Callable[[Problem], Environment]] = {
     "calculator": partial(Simulator, CALCULATOR),
     "records": partial(Simulator, RECORDS),
     "ledger": partial(Simulator, LEDGER),
+    "entities": partial(Simulator, ENTITIES),
 }
 """What opens a session; `none` answers every call with `unknown tool`."""
 
