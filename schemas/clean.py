@@ -6,10 +6,10 @@ from schemas.base import Config
 
 
 class Quality(Config):
-    """Gopher's quality filter (arXiv:2112.11446, table A1)."""
+    """Gopher's quality filter (arXiv:2112.11446, table A1). Words are spaCy's (`k2core.clean.words`)."""
 
     min_words: int = Field(50, ge=0)
-    """Fewest words."""
+    """Fewest words, without those that are signs only."""
     max_words: int = Field(100_000, ge=1)
     """Most words."""
     min_mean_word_length: float = Field(3.0, ge=0)
@@ -45,6 +45,36 @@ class Repetition(Config):
     """Characters in 5-, 6-, .. 10-grams that occurred before."""
 
 
+class C4(Config):
+    """C4's rules (arXiv:1910.10683, section 2.2): lines are removed, then whole pages."""
+
+    end_marks: bool = True
+    """Remove lines that do not end in . ? ! or a quotation mark; FineWeb leaves this out."""
+    min_words_per_line: int = Field(3, ge=0)
+    """Remove shorter lines."""
+    max_word_length: int = Field(1000, ge=1)
+    """Remove lines with a longer word, in characters."""
+    remove_citations: bool = True
+    """Remove [1], [edit] and [citation needed] from the text."""
+    min_sentences: int = Field(5, ge=0)
+    """Drop pages with fewer sentences in the lines that are left."""
+
+
+class FineWeb(Config):
+    """FineWeb's own rules (arXiv:2406.17557, section 3.6)."""
+
+    min_ended_lines_frac: float = Field(0.12, ge=0, le=1)
+    """Smallest share of lines that end in a sentence's end mark."""
+    max_short_lines_frac: float = Field(0.67, ge=0, le=1)
+    """Largest share of short lines."""
+    short_line_characters: int = Field(30, ge=0)
+    """A line of so many characters is short."""
+    max_duplicate_line_characters_frac: float = Field(0.01, ge=0, le=1)
+    """Largest share of characters in lines that occurred before."""
+    max_line_breaks_word_ratio: float = Field(0.3, ge=0)
+    """Most line breaks a word: beyond it a page is a list."""
+
+
 class DomainRules(Config):
     """Which rules a domain is held to."""
 
@@ -54,6 +84,10 @@ class DomainRules(Config):
     """Gopher's quality rules; none where words are not prose."""
     repetition: Repetition | None = Repetition()
     """Gopher's repetition rules; none where repetition is the matter itself."""
+    c4: C4 | None = None
+    """C4's rules for pages of prose; a page with a curly bracket goes, so none for technical web."""
+    fineweb: FineWeb | None = None
+    """FineWeb's own rules, on the lines that C4's leave."""
     near_duplicates: bool = True
     """Drop near-duplicates; exact ones always go."""
 

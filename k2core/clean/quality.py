@@ -1,56 +1,72 @@
-"""Gopher's quality filter (arXiv:2112.11446, table A1)."""
+"""Gopher's quality filter (arXiv:2112.11446, table A1), counted as datatrove counts."""
 
-import re
+import numpy as np
 
-from k2core.clean.verdict import Verdict
+from k2core.clean.batch import Batch
+from k2core.clean.checks import Check, divide
 from schemas.clean import Quality
 
-STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 RULE = "gopher_quality"
-_BULLET = re.compile(r"\s*[•‣◦⁃▪●*+-]\s")  # noqa: RUF001
-_ELLIPSIS = re.compile(r"\.\.\.|…")
-_LETTER = re.compile(r"[^\W\d_]")
+_BULLETS = ("•", "-")
+_ELLIPSES = ("...", "…")
 
 
-def check_quality(text: str, rules: Quality) -> Verdict | None:
-    """The first of table A1's quality rules that the text breaks."""
-    words = text.split()
-    num = len(words)
-    if num < rules.min_words:
-        return Verdict(RULE, "too_few_words", num, rules.min_words)
-    if num > rules.max_words:
-        return Verdict(RULE, "too_many_words", num, rules.max_words)
-    mean = sum(map(len, words)) / max(1, num)
-    if mean < rules.min_mean_word_length:
-        return Verdict(RULE, "words_too_short", mean, rules.min_mean_word_length)
-    if mean > rules.max_mean_word_length:
-        return Verdict(RULE, "words_too_long", mean, rules.max_mean_word_length)
-    for reason, signs in (
-        ("too_many_hashes", text.count("#")),
-        ("too_many_ellipses", len(_ELLIPSIS.findall(text))),
-    ):
-        if (ratio := signs / max(1, num)) > rules.max_symbol_word_ratio:
-            return Verdict(RULE, reason, ratio, rules.max_symbol_word_ratio)
-    return _check_lines(text, rules) or _check_words(words, rules)
+def check_quality(batch: Batch, rules: Quality) -> list[Check]:
+    """Table A1's quality rules in order, on every document."""
+    return _check_counts(batch, rules) + _check_lines(batch, rules) + _check_words(batch, rules)
 
 
-def _check_lines(text: str, rules: Quality) -> Verdict | None:
-    lines = [line for line in text.splitlines() if line.strip()]
-    bullets = sum(bool(_BULLET.match(line)) for line in lines) / max(1, len(lines))
-    if bullets > rules.max_bullet_lines_frac:
-        return Verdict(RULE, "too_many_bullets", bullets, rules.max_bullet_lines_frac)
-    ellipses = sum(line.rstrip().endswith(("...", "…")) for line in lines) / max(1, len(lines))
-    if ellipses > rules.max_ellipsis_lines_frac:
-        return Verdict(RULE, "too_many_cut_lines", ellipses, rules.max_ellipsis_lines_frac)
-    return None
+def _check_counts(batch: Batch, rules: Quality) -> list[Check]:
+    words, ids_T = batch.words.words, batch.words.ids_T
+    counted_T = words.is_word_V[ids_T]
+    num_N = batch.count_N(batch.document_T[counted_T])
+    characters_N = batch.count_N(batch.document_T, words.length_V[ids_T] * counted_T)
+    mean_N = divide(characters_N, num_N)
+    hashes_N = batch.texts.str.count_matches("#", literal=True).to_numpy().astype(np.int64)
+    dots_N = sum(batch.texts.str.count_matches(sign, literal=True).to_numpy() for sign in _ELLIPSES)
+    most = rules.max_symbol_word_ratio
+    return [
+        Check(RULE, "too_few_words", num_N.astype(float), rules.min_words, floor=True),
+        Check(RULE, "too_many_words", num_N.astype(float), rules.max_words),
+        Check(RULE, "words_too_short", mean_N, rules.min_mean_word_length, floor=True),
+        Check(RULE, "words_too_long", mean_N, rules.max_mean_word_length),
+        Check(RULE, "too_many_hashes", divide(hashes_N, batch.words_N), most),
+        Check(RULE, "too_many_ellipses", divide(dots_N, batch.words_N), most),
+    ]
 
 
-def _check_words(words: list[str], rules: Quality) -> Verdict | None:
-    alphabetic = sum(bool(_LETTER.search(word)) for word in words) / max(1, len(words))
-    if alphabetic < rules.min_alphabetic_words_frac:
-        threshold = rules.min_alphabetic_words_frac
-        return Verdict(RULE, "too_few_alphabetic_words", alphabetic, threshold)
-    found = len(STOP_WORDS.intersection(word.lower() for word in words))
-    if found < rules.min_stop_words:
-        return Verdict(RULE, "too_few_stop_words", found, rules.min_stop_words)
-    return None
+def _check_lines(batch: Batch, rules: Quality) -> list[Check]:
+    starts_L, ends_L = batch.content_L
+    bullets_L = np.any([batch.starts_with(starts_L, sign) for sign in _BULLETS], axis=0)
+    cut_L = np.any([batch.ends_with(ends_L, sign) for sign in _ELLIPSES], axis=0)
+    # A blank line's place is its start: what stands there belongs to another line.
+    filled_L = starts_L < ends_L
+    bullets_N = batch.count_N(batch.document_L[bullets_L & filled_L])
+    cut_N = batch.count_N(batch.document_L[cut_L & filled_L])
+    lines_N = batch.lines_N
+    return [
+        Check(RULE, "too_many_bullets", divide(bullets_N, lines_N), rules.max_bullet_lines_frac),
+        Check(RULE, "too_many_cut_lines", divide(cut_N, lines_N), rules.max_ellipsis_lines_frac),
+    ]
+
+
+def _check_words(batch: Batch, rules: Quality) -> list[Check]:
+    words, ids_T = batch.words.words, batch.words.ids_T
+    alphabetic_N = batch.count_N(batch.document_T[words.is_alphabetic_V[ids_T]])
+    stops_T = words.stop_word_V[ids_T]
+    places = np.flatnonzero(stops_T)
+    found_N = np.zeros(len(batch.texts), np.int64)
+    np.bitwise_or.at(found_N, batch.document_T[places], stops_T[places])
+    least = rules.min_alphabetic_words_frac
+    return [
+        Check(
+            RULE, "too_few_alphabetic_words", divide(alphabetic_N, batch.words_N), least, floor=True
+        ),
+        Check(
+            RULE,
+            "too_few_stop_words",
+            np.bitwise_count(found_N).astype(float),
+            rules.min_stop_words,
+            floor=True,
+        ),
+    ]

@@ -1,95 +1,71 @@
 """Gopher's repetition filter (arXiv:2112.11446, table A1), counted as datatrove counts."""
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+import numpy as np
 
-from k2core.clean.verdict import Verdict
+from k2core.clean.batch import Batch
+from k2core.clean.checks import Check, divide
+from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
+from k2core.clean.vocabulary import Ints
 from schemas.clean import Repetition
 
 RULE = "gopher_repetition"
-_PARAGRAPH_END = re.compile(r"\n{2,}")
-_LINE_END = re.compile(r"\n+")
 
 
-class Repeats(NamedTuple):
-    """How much of a list occurred before in it."""
-
-    items_frac: float
-    characters_frac: float
-
-
-def check_repetition(text: str, rules: Repetition) -> Verdict | None:
-    """The first of table A1's repetition rules that the text breaks."""
-    paragraphs = count_repeats(_PARAGRAPH_END.split(text.strip()), len(text))
-    lines = count_repeats(_LINE_END.split(text.strip()), len(text))
-    limits = (
-        ("duplicate_paragraphs", paragraphs.items_frac, rules.max_duplicate_paragraphs_frac),
-        (
-            "duplicate_paragraph_characters",
-            paragraphs.characters_frac,
-            rules.max_duplicate_paragraph_characters_frac,
+def check_repetition(batch: Batch, rules: Repetition) -> list[Check]:
+    """Table A1's repetition rules in order, on every document."""
+    starts_L, ends_L = batch.line_starts_L, batch.line_ends_L
+    filled_L = ends_L > starts_L
+    # A paragraph begins where a line follows an empty one, or a document's begin.
+    lines = np.flatnonzero(filled_L)
+    new = np.diff(lines, prepend=-2) > 1
+    new |= np.diff(batch.document_L[lines], prepend=-1) > 0
+    last = np.append(new[1:], True) if len(new) else new
+    paragraphs = _check_spans(
+        batch, "paragraph", starts_L[lines[new]], ends_L[lines[last]], batch.document_L[lines[new]],
+        rules.max_duplicate_paragraphs_frac, rules.max_duplicate_paragraph_characters_frac,
+    )  # fmt: skip
+    return [
+        *paragraphs,
+        *_check_spans(
+            batch, "line", starts_L[lines], ends_L[lines], batch.document_L[lines],
+            rules.max_duplicate_lines_frac, rules.max_duplicate_line_characters_frac,
         ),
-        ("duplicate_lines", lines.items_frac, rules.max_duplicate_lines_frac),
-        (
-            "duplicate_line_characters",
-            lines.characters_frac,
-            rules.max_duplicate_line_characters_frac,
-        ),
-    )
-    for reason, measured, limit in limits:
-        if measured > limit:
-            return Verdict(RULE, reason, measured, limit)
-    return _check_ngrams(text, rules)
+        *_check_ngrams(batch, rules),
+    ]  # fmt: skip
 
 
-def _check_ngrams(text: str, rules: Repetition) -> Verdict | None:
-    words = text.split()
-    for n, limit in enumerate(rules.max_top_ngram_frac, start=2):
-        if (measured := top_ngram_frac(words, n, len(text))) > limit:
-            return Verdict(RULE, f"top_{n}_gram", measured, limit)
-    for n, limit in enumerate(rules.max_duplicate_ngrams_frac, start=5):
-        measured = duplicate_ngrams_frac(words, n, len(text))
-        if measured > limit:
-            return Verdict(RULE, f"duplicate_{n}_grams", measured, limit)
-        if not measured:
-            return None  # Without a repeated n-gram there is no longer one.
-    return None
+def _check_spans(
+    batch: Batch, name: str, starts: Ints, ends: Ints, documents: Ints,
+    max_frac: float, max_characters_frac: float,
+) -> list[Check]:  # fmt: skip
+    again = batch.repeated(documents, starts, ends)
+    frac = divide(batch.count_N(documents[again]), batch.count_N(documents))
+    lengths = batch.characters_between(starts[again], ends[again])
+    characters = divide(batch.count_N(documents[again], lengths), batch.characters_N)
+    return [
+        Check(RULE, f"duplicate_{name}s", frac, max_frac),
+        Check(RULE, f"duplicate_{name}_characters", characters, max_characters_frac),
+    ]
 
 
-def count_repeats(items: Sequence[str], num_characters: int) -> Repeats:
-    """Shares of the items, and of the text's characters, that occurred before."""
-    seen: set[str] = set()
-    repeated = characters = 0
-    for item in items:
-        if item in seen:
-            repeated += 1
-            characters += len(item)
-        seen.add(item)
-    return Repeats(repeated / max(1, len(items)), characters / max(1, num_characters))
-
-
-def top_ngram_frac(words: Sequence[str], n: int, num_characters: int) -> float:
-    """Share of the text's characters in its most frequent n-gram; 0 if none comes twice."""
-    counts = Counter(zip(*(words[start:] for start in range(n)), strict=False))
-    if not counts:
-        return 0.0
-    # Of equally frequent ones the longest, so that the order of words does not decide.
-    count, size = max((count, sum(map(len, gram)) + n - 1) for gram, count in counts.items())
-    return count * size / max(1, num_characters) if count > 1 else 0.0
-
-
-def duplicate_ngrams_frac(words: Sequence[str], n: int, num_characters: int) -> float:
-    """Share of the text's characters in n-grams that occurred before, none counted twice."""
-    seen: set[tuple[str, ...]] = set()
-    repeated = start = 0
-    while start + n <= len(words):
-        gram = tuple(words[start : start + n])
-        if gram in seen:
-            repeated += sum(map(len, gram))
-            start += n
-        else:
-            seen.add(gram)
-            start += 1
-    return repeated / max(1, num_characters)
+def _check_ngrams(batch: Batch, rules: Repetition) -> list[Check]:
+    ids_T, document_T, num = batch.words.ids_T, batch.document_T, len(batch.texts)
+    length_T = batch.words.words.length_V[ids_T]
+    before_T = np.concatenate([[0], np.cumsum(length_T)])
+    tops = dict(enumerate(rules.max_top_ngram_frac, start=2))
+    duplicates = dict(enumerate(rules.max_duplicate_ngrams_frac, start=5))
+    checks = []
+    for found in find_repeated(ids_T, document_T, max([*tops, *duplicates, 2])):
+        n = found.n
+        if n in tops:
+            count_N, place_N = most_frequent(found, document_T, num)
+            # The n-gram's words and the spaces between them.
+            end_N = np.minimum(place_N + n, len(ids_T))
+            size_N = before_T[end_N] - before_T[np.minimum(place_N, len(ids_T))] + n - 1
+            frac = divide(count_N * size_N, batch.characters_N)
+            checks.append(Check(RULE, f"top_{n}_gram", frac, tops[n]))
+        if n in duplicates:
+            characters_N = repeated_characters(found, before_T, document_T, num)
+            frac = divide(characters_N, batch.characters_N)
+            checks.append(Check(RULE, f"duplicate_{n}_grams", frac, duplicates[n]))
+    return checks

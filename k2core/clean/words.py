@@ -1,0 +1,138 @@
+"""Words as spaCy's English tokeniser counts them, which FineWeb's thresholds were set with.
+
+A piece of text between spaces gives up its outer signs, then is cut at inner ones; contractions
+are two words. Rules and order follow spacy.io/usage/linguistic-features#how-tokenizer-works.
+"""
+
+import itertools
+import re
+import unicodedata
+
+_QUOTES = "'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"  # noqa: RUF001
+_SIGNS = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"  # noqa: RUF001
+_LOWER, _UPPER, _ALPHA = "a-zß-öø-ÿ", "A-ZÀ-ÖØ-Þ", r"[^\W\d_]"
+_CURRENCY = r"[$£€¥฿₽﷼₴₠-₿]"
+_UNITS = (
+    "km²|km³|km|m²|m³|m|dm²|dm³|dm|cm²|cm³|cm|mm²|mm³|mm|ha|µm|nm|yd|in|ft|kg|g|mg|µg|t|lb|oz|m/s|"
+    "km/h|mph|hPa|Pa|mbar|mb|MB|kb|KB|gb|GB|tb|TB|T|G|M|K|%"
+)
+_ICON = r"[\u00a6\u00a9\u00ae\u00b0\u2100-\u2101\u2190-\u23ff\u2460-\u27bf\u2900-\u2bff\U0001f000-\U0001faff]"
+_OUTER = rf"\.\.+|[{re.escape(_SIGNS + _QUOTES)}]|{_ICON}|[—–]"  # noqa: RUF001
+_PREFIX = re.compile(rf"(?:[§%=]|\+(?![0-9])|(?:US|C|A)\$|{_CURRENCY}|{_OUTER})")
+_SUFFIX = re.compile(
+    rf"(?:{_OUTER}|['’][sS]|(?<=[0-9])\+|(?<=°[FfCcKk])\.|(?<=[0-9])(?:{_CURRENCY}|{_UNITS})"  # noqa: RUF001
+    rf"|(?<=[0-9{_LOWER}%²\-+{re.escape(_SIGNS + _QUOTES)}])\.|(?<=[{_UPPER}][{_UPPER}])\.)$"
+)
+_INFIX = re.compile(
+    rf"\.\.+|…|{_ICON}|(?<=[0-9])[+\-*^](?=[0-9-])"
+    rf"|(?<=[{_LOWER}{re.escape(_QUOTES)}])\.(?=[{_UPPER}{re.escape(_QUOTES)}])"
+    rf"|(?<={_ALPHA}),(?={_ALPHA})|(?<=[^\W_])(?:---|--|——|[-–—~])(?={_ALPHA})"  # noqa: RUF001
+    rf"|(?<=[^\W_])[:<>=/](?={_ALPHA})"
+)
+_URL = re.compile(
+    r"(?:[a-z0-9.+-]{2,}://)?(?:\S+(?::\S*)?@)?"
+    r"(?:(?:[A-Za-z0-9\u00a1-\uffff][A-Za-z0-9\u00a1-\uffff_-]{0,62})?[A-Za-z0-9\u00a1-\uffff]\.)+"
+    r"(?:[a-z\u00a1-\uffff]{2,63})(?::\d{2,5})?(?:[/?#]\S*)?"
+)
+_SIMPLE = re.compile(r"([A-Za-z]+)([,;:)\"!?]|(?<=[a-z])\.)?")
+"""Most of them; the others take the long way."""
+
+
+def split_piece(piece: str) -> list[str]:
+    """The words of a piece of text that holds no space."""
+    if piece in CONTRACTIONS:
+        return list(CONTRACTIONS[piece])
+    if simple := _SIMPLE.fullmatch(piece):
+        word, sign = simple.groups()
+        if word not in CONTRACTIONS:
+            return [word, sign] if sign else [word]
+    before: list[str] = []
+    after: list[str] = []
+    while piece and piece not in CONTRACTIONS:
+        prefix = _PREFIX.match(piece)
+        start = prefix.end() if prefix else 0
+        if piece[start:] in CONTRACTIONS:
+            before.append(piece[:start])
+            piece = piece[start:]
+            break
+        suffix = _SUFFIX.search(piece, start)
+        end = suffix.start() if suffix else len(piece)
+        if start == 0 and end == len(piece):
+            break
+        before += [piece[:start]] if start else []
+        after += [piece[end:]] if end < len(piece) else []
+        piece = piece[start:end]
+    return [*before, *_split_core(piece), *reversed(after)]
+
+
+def _split_core(piece: str) -> list[str]:
+    if not piece:
+        return []
+    if piece in CONTRACTIONS:
+        return list(CONTRACTIONS[piece])
+    if "." in piece and _URL.fullmatch(piece):
+        return [piece]
+    words, start = [], 0
+    for match in _INFIX.finditer(piece):
+        if match.start() > start:
+            words.append(piece[start : match.start()])
+        words.append(match[0])
+        start = match.end()
+    return [*words, piece[start:]] if start < len(piece) else words
+
+
+def is_punctuation(word: str) -> bool:
+    """Whether all its characters are of Unicode's class P."""
+    return all(unicodedata.category(character)[0] == "P" for character in word)
+
+
+def _contract() -> dict[str, tuple[str, ...]]:
+    """Written forms that are several words, or one in spite of their signs."""
+    found: dict[str, tuple[str, ...]] = {}
+
+    def add(heads: str, tails: str) -> None:
+        for head, tail in itertools.product(heads.split(), tails.split()):
+            for start in (head, head.title()):
+                for rest in (tail, tail.replace("'", "’"), tail.replace("'", "")):  # noqa: RUF001
+                    found[start + rest.replace("+", "")] = (start, *rest.split("+"))
+
+    add("i you he she it we they", "'ll 'll+'ve 'd 'd+'ve")
+    add("i", "'m 'm+a")
+    add("i you we they", "'ve")
+    add("you we they", "'re")
+    add("he she it who what when where why how there that this", "'s")
+    wh = "who what when where why how there that this"
+    add(f"{wh} these those", "'ll 'll+'ve 'd 'd+'ve")
+    add("who what when where why how there these those", "'re 've")
+    modal = "could might must should would"
+    add(f"ca do does did had may need ought sha wo {modal}", "n't n't+'ve")
+    add(modal, "'ve")
+    add("ai are is was were have has dare", "n't")
+    add("let", "'s")
+    add("not", "'ve")
+    for word in "cannot:can not,gonna:gon na,gotta:got ta".split(","):
+        form, parts = word.split(":")
+        found[form] = tuple(parts.split())
+        found[form.title()] = tuple(parts.capitalize().split())
+    for word in "ill its hell shell shed were well whore lets".split():
+        found.pop(word, None)
+        found.pop(word.title(), None)
+    found |= {f"{hour}{half}": (str(hour), half) for hour in range(1, 13) for half in _HALVES}
+    return found | {word: (word,) for word in _WHOLE.split()}
+
+
+_HALVES = ("a.m.", "p.m.", "am", "pm")
+_WHOLE = (
+    "'s 'S ’s ’S and/or w/o 're 'Cause 'cause 'cos 'll 'nuff 'em ol' doin' goin' nothin' somethin' "  # noqa: RUF001
+    "Adm. Bros. Co. Corp. D.C. Dr. E.g. Gen. Gov. Inc. Jr. Ltd. Md. Messrs. Mo. Mont. Mr. Mrs. Ms. "
+    "Ph.D. Prof. Rep. Rev. Sen. St. a.m. co. e.g. i.e. I.e. p.m. v.s. vs. Mt. Ak. Ala. Apr. Ariz. "
+    "Ark. Aug. Calif. Colo. Conn. Dec. Del. Feb. Fla. Ga. Ia. Id. Ill. Ind. Jan. Jul. Jun. Kan. "
+    "Kans. Ky. La. Mar. Mass. Mich. Minn. Miss. N.C. N.D. N.H. N.J. N.M. N.Y. Neb. Nebr. Nev. Nov. "
+    "Oct. Okla. Ore. Pa. S.C. Sep. Sept. Tenn. Va. Wash. Wis. "
+    ":) :( :-) :-( ;) ;-) :D :P :p :/ :| :o :0 :3 <3 </3 ^_^ >:( (: ): -_- O.o o_o XD xD 8) =) =( "
+    "): [: '' (; [; (= [= =] =/ =| =3 :] :> :* :x :X :O 0.0 0_0 o.0 o.o v.v <33 -__- "
+    "\\n \\t C++ c++"
+)
+_WHOLE_LETTERS = " ".join(f"{letter}." for letter in "abcdefghijklmnopqrstuvwxyzäöü")
+CONTRACTIONS = _contract() | {word: (word,) for word in _WHOLE_LETTERS.split()}
+"""A written form -> its words."""
