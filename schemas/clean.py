@@ -6,7 +6,10 @@ from schemas.base import Config
 
 
 class Quality(Config):
-    """Gopher's quality filter (arXiv:2112.11446, table A1). Words are spaCy's (`k2core.clean.words`)."""
+    """Gopher's quality filter (arXiv:2112.11446, table A1).
+
+    Words are spaCy's (`k2core.clean.words`), as FineWeb counts.
+    """
 
     min_words: int = Field(50, ge=0)
     """Fewest words, without those that are signs only."""
@@ -85,7 +88,7 @@ class DomainRules(Config):
     repetition: Repetition | None = Repetition()
     """Gopher's repetition rules; none where repetition is the matter itself."""
     c4: C4 | None = None
-    """C4's rules for pages of prose; a page with a curly bracket goes, so none for technical web."""
+    """C4's rules, for prose: a page with a curly bracket goes."""
     fineweb: FineWeb | None = None
     """FineWeb's own rules, on the lines that C4's leave."""
     near_duplicates: bool = True

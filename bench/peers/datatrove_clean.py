@@ -3,9 +3,9 @@
 
     python datatrove_clean.py DOCUMENTS.json RESULT.json [WORDS.json]
 
-DOCUMENTS is a list of texts; RESULT says of each which filter dropped it ("" none), and the seconds.
-WORDS, text -> [words, [sentences of each line]], takes the place of datatrove's own splitting: what
-then still differs is not its doing.
+DOCUMENTS is a list of texts; RESULT says of each what dropped it ("" nothing), and the seconds.
+WORDS, text -> its words, takes the place of datatrove's own splitting for the texts that are there:
+what then still differs is not the words' doing.
 """
 
 import json
@@ -39,34 +39,37 @@ def main(documents: Path, result: Path, words: Path | None = None) -> None:
     started = time.perf_counter()
     judged = [judge(text, filters, formatter) for text in texts]
     seconds = time.perf_counter() - started
-    result.write_text(json.dumps({"seconds": seconds, "judged": judged}))
+    result.write_text(json.dumps({"seconds": seconds, "reasons": judged}))
 
 
-def judge(text: str, filters: list, formatter: PIIFormatter) -> list[str]:
-    """The reason of the first filter against a text, and whether its text was redacted."""
+def judge(text: str, filters: list, formatter: PIIFormatter) -> str:
+    """The reason of the first filter against a text; what is kept is redacted."""
     document = Document(text=text, id="0")
     for each in filters:
         try:
             kept = each.filter(document)
         except ZeroDivisionError:
-            return ["no_words", ""]
+            return "no_words"
         if kept is not True:
-            return [kept[1], ""]
-    return ["", "redacted" if formatter.format(document.text) != document.text else ""]
+            return kept[1]
+    document.text = formatter.format(document.text)
+    return ""
 
 
 def use_words(words: dict[str, list[str]]) -> None:
-    """Give the filters these words of a text; a text that is not there is an error."""
+    """Give the filters these words of a text."""
     from datatrove.pipeline.filters import (
-        c4_filters,
         fineweb_quality_filter,
         gopher_quality_filter,
         gopher_repetition_filter,
     )
+    from datatrove.utils.text import split_into_words
+
+    def split(text: str, language: str) -> list[str]:
+        return words[text] if text in words else split_into_words(text, language)
 
     for module in (fineweb_quality_filter, gopher_quality_filter, gopher_repetition_filter):
-        module.split_into_words = lambda text, _language: words[text]
-    c4_filters.split_into_sentences = lambda text, _language: ["."] * words["\0" + text]
+        module.split_into_words = split
 
 
 if __name__ == "__main__":

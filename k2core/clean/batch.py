@@ -49,7 +49,8 @@ class Batch:
     @functools.cached_property
     def starts_B(self) -> NDArray[np.bool_]:
         """Bytes that begin a character."""
-        return (self.bytes_B & 0xC0) != 0x80
+        starts_B: NDArray[np.bool_] = (self.bytes_B & 0xC0) != 0x80
+        return starts_B
 
     @functools.cached_property
     def characters_N(self) -> Ints:
@@ -118,8 +119,8 @@ class Batch:
     def spans(self, starts: Ints, ends: Ints) -> pa.LargeStringArray:
         """Ascending spans of bytes that do not overlap, as strings."""
         marks = np.zeros(len(self.bytes_B) + 1, np.int8)
-        np.add.at(marks, starts, 1)
-        np.add.at(marks, ends, -1)
+        marks[starts] += 1
+        marks[ends] -= 1
         data = self.bytes_B[np.cumsum(marks[:-1], dtype=np.int8).view(bool)]
         offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]

@@ -36,16 +36,20 @@ class Check(NamedTuple):
         above, below = self.measured_N, np.full(len(self.measured_N), float(self.threshold))
         if self.floor:
             above, below = below, above
-        return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
+        nearness_N: Floats = np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
+        return nearness_N
 
     def verdict(self, number: int) -> Verdict:
         """The check on one document."""
-        return Verdict(self.rule, self.reason, float(self.measured_N[number]), float(self.threshold))
+        return Verdict(
+            self.rule, self.reason, float(self.measured_N[number]), float(self.threshold)
+        )
 
 
 def divide(part_N: Ints, whole_N: Ints) -> Floats:
     """Shares; nothing of nothing is 0."""
-    return part_N / np.maximum(1, whole_N)
+    share_N: Floats = part_N / np.maximum(1, whole_N)
+    return share_N
 
 
 def first_failures(checks: Sequence[Check], num: int) -> Ints:

@@ -1,43 +1,108 @@
-"""What can be said of one document alone: everything but its duplicates."""
+"""What can be said of documents alone, a whole batch at a time: everything but duplicates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import polars as pl
+
+from k2core.clean.batch import Batch
+from k2core.clean.checks import Check, first_failures, nearest, write_measures
 from k2core.clean.contamination import HeldOut
 from k2core.clean.extract import extract_text, normalise
 from k2core.clean.language import check_language
-from k2core.clean.privacy import redact
+from k2core.clean.privacy import redact_all
+from k2core.clean.prose import check_prose
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
 from k2core.clean.verdict import Verdict
-from schemas.clean import CleanConfig
+from schemas.clean import CleanConfig, DomainRules
+
+_BATCH_CHARACTERS = 4_000_000
+"""Texts looked at together: bounds memory at some 200 MB. No decision depends on it."""
+_NOTHING = Verdict("", "", 0.0, 0.0)
 
 
 class Judged(NamedTuple):
-    """A document's text as it would be kept, and the first rule against it."""
+    """A document's text as it would be kept, and what was found of it."""
 
     text: str
-    verdict: Verdict | None
+    dropped: bool
+    verdict: Verdict
+    """The first rule against it; of a document to keep the rule that it came nearest to."""
     redactions: dict[str, int]
+    measures: str
+    """A JSON object: reason -> value."""
 
 
-def judge(row: Mapping[str, Any], config: CleanConfig, held_out: HeldOut) -> Judged:
-    """Extract, redact, then check rule after rule; duplicates are seen to later."""
-    text = extract_text(row["text"]) if row["format"] == "html" else normalise(row["text"])
-    # Before every check, so that a kept text passes a second cleaning unchanged.
-    text, redactions = redact(text)
-    return Judged(text, _check(text, row["domain"], config, held_out), redactions)
+class Checked(NamedTuple):
+    """Texts as rules leave them, and every measure."""
+
+    texts: pl.Series
+    checks: list[Check]
 
 
-def _check(text: str, domain: str, config: CleanConfig, held_out: HeldOut) -> Verdict | None:
-    rules = config.rules_for(domain)
-    if len(text) < config.min_characters:
-        return Verdict("extraction", "no_text", len(text), config.min_characters)
-    verdict = None
+def judge(
+    rows: Sequence[dict[str, Any]], config: CleanConfig, held_out: HeldOut
+) -> Iterator[Judged]:
+    """Extract, redact, then check rule after rule, in the documents' order."""
+    for batch in _split(rows):
+        # Redacted before every check, so that a kept text passes a second cleaning unchanged.
+        texts, redactions = redact_all(pl.Series([_read(row) for row in batch], dtype=pl.String))
+        found: dict[int, Judged] = {}
+        for domain in dict.fromkeys(row["domain"] for row in batch):
+            places = [place for place, row in enumerate(batch) if row["domain"] == domain]
+            checked = check_texts(texts.gather(places), config.rules_for(domain), config)
+            judged = _decide(checked, held_out, [redactions[place] for place in places])
+            found.update(zip(places, judged, strict=True))
+        yield from (found[place] for place in range(len(batch)))
+
+
+def check_texts(texts: pl.Series, rules: DomainRules, config: CleanConfig) -> Checked:
+    """A domain's rules in order, on all its texts."""
+    batch = Batch(texts)
+    characters_N = batch.characters_N.astype(float)
+    checks = [Check("extraction", "no_text", characters_N, config.min_characters, floor=True)]
     if rules.language:
-        verdict = check_language(text, config.language, config.min_language_score)
-    if not verdict and rules.quality:
-        verdict = check_quality(text, rules.quality)
-    if not verdict and rules.repetition:
-        verdict = check_repetition(text, rules.repetition)
-    return verdict or held_out.check(text)
+        checks.append(check_language(texts, config.language, config.min_language_score))
+    if rules.quality:
+        checks += check_quality(batch, rules.quality)
+    if rules.repetition:
+        checks += check_repetition(batch, rules.repetition)
+    if rules.c4 or rules.fineweb:
+        prose = check_prose(batch, rules.c4, rules.fineweb)
+        return Checked(prose.texts, checks + prose.checks)
+    return Checked(texts, checks)
+
+
+def _decide(
+    checked: Checked, held_out: HeldOut, redactions: Sequence[dict[str, int]]
+) -> Iterator[Judged]:
+    num, checks = len(checked.texts), checked.checks
+    failed_N, near_N = first_failures(checks, num), nearest(checks, num)
+    decisive_N = np.where(failed_N >= 0, failed_N, near_N)
+    rows = zip(
+        checked.texts.to_list(), failed_N >= 0, decisive_N, redactions,
+        write_measures(checks, num), strict=True,
+    )  # fmt: skip
+    for place, (text, failed, number, replaced, measures) in enumerate(rows):
+        verdict = checks[number].verdict(place) if number >= 0 else _NOTHING
+        leaked = None if failed else held_out.check(text)
+        yield Judged(text, bool(failed) or bool(leaked), leaked or verdict, replaced, measures)
+
+
+def _read(row: dict[str, Any]) -> str:
+    return extract_text(row["text"]) if row["format"] == "html" else normalise(row["text"])
+
+
+def _split(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(row["text"])
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

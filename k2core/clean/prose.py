@@ -1,8 +1,8 @@
-"""C4's rules by line and page (arXiv:1910.10683, section 2.2), and FineWeb's own
-(arXiv:2406.17557, section 3.6), counted as datatrove counts.
+# ruff: noqa: RUF001 - signs that look alike are the matter here
+"""C4's rules by line and page, and FineWeb's own on what those leave, as datatrove counts.
 
-FineWeb's rules look at the lines that C4's leave.
-"""  # noqa: D205
+Sources: arXiv:1910.10683, section 2.2; arXiv:2406.17557, section 3.6.
+"""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ _POLICIES = (
     b"use cookies",
 )  # fmt: skip
 _C4_ENDS = (".", "?", "!", '"', "'")
-_FULL_STOPS = (".", "?", "!", "。", "？", "！", "．", "｡", "؟", "۔", "।", "॥", "։", "⁇", "⁈", "⁉", "။", "។")  # noqa: RUF001, E501
+_FULL_STOPS = tuple(".?!。？！．｡؟۔।॥։⁇⁈⁉။។")
 
 
 class Lines(NamedTuple):

@@ -4,6 +4,7 @@ import numpy as np
 
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, divide
+from k2core.clean.vocabulary import Ints
 from schemas.clean import Quality
 
 RULE = "gopher_quality"
@@ -22,8 +23,8 @@ def _check_counts(batch: Batch, rules: Quality) -> list[Check]:
     num_N = batch.count_N(batch.document_T[counted_T])
     characters_N = batch.count_N(batch.document_T, words.length_V[ids_T] * counted_T)
     mean_N = divide(characters_N, num_N)
-    hashes_N = batch.texts.str.count_matches("#", literal=True).to_numpy().astype(np.int64)
-    dots_N = sum(batch.texts.str.count_matches(sign, literal=True).to_numpy() for sign in _ELLIPSES)
+    hashes_N = _count(batch, "#")
+    dots_N = _count(batch, _ELLIPSES[0]) + _count(batch, _ELLIPSES[1])
     most = rules.max_symbol_word_ratio
     return [
         Check(RULE, "too_few_words", num_N.astype(float), rules.min_words, floor=True),
@@ -33,6 +34,10 @@ def _check_counts(batch: Batch, rules: Quality) -> list[Check]:
         Check(RULE, "too_many_hashes", divide(hashes_N, batch.words_N), most),
         Check(RULE, "too_many_ellipses", divide(dots_N, batch.words_N), most),
     ]
+
+
+def _count(batch: Batch, sign: str) -> Ints:
+    return batch.texts.str.count_matches(sign, literal=True).to_numpy().astype(np.int64)
 
 
 def _check_lines(batch: Batch, rules: Quality) -> list[Check]:

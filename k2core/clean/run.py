@@ -14,7 +14,7 @@ import pandera.polars as pa
 from k2core.clean.contamination import HeldOut
 from k2core.clean.duplicates import Deduplicator
 from k2core.clean.funnel import Funnel
-from k2core.clean.judge import judge
+from k2core.clean.judge import Judged, judge
 from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard, write_shard
@@ -24,12 +24,16 @@ from schemas.corpus import Decision, Document, Reject
 
 
 class JudgedDocument(Document):
-    """A row between the passes: an empty rule keeps the document so far."""
+    """A row between the passes."""
 
+    dropped: bool
     rule: str
+    """That dropped it, or that it came nearest to."""
     reason: str
     measured: float
     threshold: float
+    measures: str
+    """Everything measured, a JSON object."""
     redactions: str
     """Replacements by kind, a JSON object."""
 
@@ -74,22 +78,23 @@ def _judge_shards(
     for number, shard in enumerate(shards):
         target = workspace.scratch / "judged" / f"{number:05d}.parquet"
         if not target.exists():
-            rows = read_shard(shard, Document).iter_rows(named=True)
-            write_shard(target, JudgedDocument, [_judge(row, config, held_out) for row in rows])
+            rows = read_shard(shard, Document).to_dicts()
+            judged = zip(rows, judge(rows, config, held_out), strict=True)
+            write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
         workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
         yield target
 
 
-def _judge(row: dict[str, Any], config: CleanConfig, held_out: HeldOut) -> dict[str, Any]:
-    text, verdict, redactions = judge(row, config, held_out)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    found = verdict or Verdict("", "", 0.0, 0.0)
+def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:
+    digest = hashlib.sha256(found.text.encode()).hexdigest()
     return {
         **row,
-        **{"text": text, "format": "text", "digest": digest},
-        **{"rule": found.rule, "reason": found.reason},
-        **{"measured": float(found.measured), "threshold": float(found.threshold)},
-        "redactions": json.dumps(redactions),
+        **{"text": found.text, "format": "text", "digest": digest, "dropped": found.dropped},
+        **found.verdict._asdict(),
+        "measured": float(found.verdict.measured),
+        "threshold": float(found.verdict.threshold),
+        "measures": found.measures,
+        "redactions": json.dumps(found.redactions),
     }
 
 
@@ -97,23 +102,20 @@ def _decide(
     config: CleanConfig, row: dict[str, Any], deduplicator: Deduplicator
 ) -> tuple[dict[str, Any], Verdict | None]:
     document = {key: row[key] for key in Document.to_schema().columns}
-    if row["rule"]:
+    if row["dropped"]:
         return document, Verdict(*(row[field] for field in Verdict._fields))
     near = config.rules_for(row["domain"]).near_duplicates
     return document, deduplicator.check(row["text"], near)
 
 
 def _record(row: dict[str, Any], verdict: Verdict | None) -> dict[str, Any]:
-    found = verdict or Verdict("", "", 0.0, 0.0)
-    about = {key: row[key] for key in ("doc_id", "source", "path", "domain", "redactions")}
-    measured = {"measured": float(found.measured), "threshold": float(found.threshold)}
+    keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *Verdict._fields)
+    record = {key: row[key] for key in keys} | (verdict._asdict() if verdict else {})
     return {
-        **about,
+        **record,
         "decision": "dropped" if verdict else "kept",
-        **found._asdict(),
-        **measured,
-        "rule_version": VERSIONS.get(found.rule, ""),
-        **{"measures": "{}", "quality_score": 0.0, "sampling_weight": 0.0 if verdict else 1.0},
+        "rule_version": VERSIONS.get(record["rule"], ""),
+        **{"quality_score": 0.0, "sampling_weight": 0.0 if verdict else 1.0},
     }
 
 

@@ -15,8 +15,10 @@ class Verdict(NamedTuple):
 VERSIONS = {
     "extraction": "1",
     "language": "1",
-    "gopher_quality": "1",
-    "gopher_repetition": "1",
+    "gopher_quality": "2",
+    "gopher_repetition": "2",
+    "c4": "1",
+    "fineweb": "1",
     "decontamination": "1",
     "deduplication": "1",
 }

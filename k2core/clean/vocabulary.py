@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - signs that look alike are the matter here
 """The words of many texts at once: each distinct piece of text is split a single time."""
 
 import functools
@@ -16,9 +17,9 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's (arXiv:2112.11446, section A.1.1)."""
 # What datatrove counts as a sign: a word of nothing else is no word for a length.
 _SIGNS = frozenset(
-    "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"  # noqa: RUF001
+    "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
 ) | {chr(code) for a, b in ((0, 9), (11, 13), (13, 32), (127, 160)) for code in range(a, b)}
-_ENDS = frozenset("!.?։؟۔।॥။។៕᠃᠉‼‽⁇⁈⁉。﹒﹖﹗！．？｡")  # noqa: RUF001
+_ENDS = frozenset("!.?։؟۔।॥။។៕᠃᠉‼‽⁇⁈⁉。﹒﹖﹗！．？｡")
 _MAX_WORDS = 1 << 21
 """Distinct words in one table, so that two of them and a document fit into 64 bits."""
 
@@ -72,7 +73,8 @@ _split = functools.lru_cache(maxsize=1 << 18)(split_piece)
 
 def _describe(words: list[str]) -> Words:
     rows = np.array([_features(word) for word in words], np.int64).reshape(-1, 6)
-    return Words(rows[:, 0], *(rows[:, k].astype(bool) for k in range(1, 5)), rows[:, 5])
+    flags = rows[:, 1:5].astype(bool).T
+    return Words(rows[:, 0], flags[0], flags[1], flags[2], flags[3], rows[:, 5])
 
 
 @functools.lru_cache(maxsize=1 << 18)

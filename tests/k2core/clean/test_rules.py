@@ -1,20 +1,25 @@
+import random
+from collections import Counter
+
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k2core.clean.batch import Batch
+from k2core.clean.checks import Check, first_failures, nearest
 from k2core.clean.contamination import HeldOut
 from k2core.clean.duplicates import Deduplicator
 from k2core.clean.extract import extract_text, normalise
 from k2core.clean.language import check_language
-from k2core.clean.privacy import redact
+from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
+from k2core.clean.privacy import redact, redact_all
+from k2core.clean.prose import check_prose, count_sentences
 from k2core.clean.quality import check_quality
-from k2core.clean.repetition import (
-    check_repetition,
-    count_repeats,
-    duplicate_ngrams_frac,
-    top_ngram_frac,
-)
-from schemas.clean import Decontamination, Deduplication, Quality, Repetition
+from k2core.clean.repetition import check_repetition
+from k2core.clean.words import split_piece
+from schemas.clean import C4, Decontamination, Deduplication, FineWeb, Quality, Repetition
 from tests.k2core.clean.corpora import prose
 
 ANY = Quality(
@@ -29,9 +34,22 @@ ANY = Quality(
 )
 
 
+def first(checks: list[Check]) -> str | None:
+    """The reason that the only document is dropped for."""
+    number = int(first_failures(checks, 1)[0])
+    return checks[number].reason if number >= 0 else None
+
+
+def one(text: str) -> Batch:
+    return Batch(pl.Series([text]))
+
+
 def reason(text: str, **rules: float) -> str | None:
-    verdict = check_quality(text, ANY.model_copy(update=rules))
-    return verdict and verdict.reason
+    return first(check_quality(one(text), ANY.model_copy(update=rules)))
+
+
+def repeats(text: str) -> str | None:
+    return first(check_repetition(one(text), Repetition()))
 
 
 @pytest.mark.parametrize(
@@ -43,10 +61,10 @@ def reason(text: str, **rules: float) -> str | None:
         ("abc abc", "abcd abc", {"max_mean_word_length": 3.0}, "words_too_long"),
         ("# b " + "c " * 8, "# # " + "c " * 8, {"max_symbol_word_ratio": 0.1}, "too_many_hashes"),
         ("a… b c d", "a… b... c d", {"max_symbol_word_ratio": 0.25}, "too_many_ellipses"),
-        ("- a\nb", "- a\n* b\nc", {"max_bullet_lines_frac": 0.5}, "too_many_bullets"),
+        ("- a\nb", "- a\n• b\nc", {"max_bullet_lines_frac": 0.5}, "too_many_bullets"),
         ("a...\nb", "a...\nb…\nc", {"max_ellipsis_lines_frac": 0.5}, "too_many_cut_lines"),
         ("a 1", "a 1 2", {"min_alphabetic_words_frac": 0.5}, "too_few_alphabetic_words"),
-        ("The x of", "the x The", {"min_stop_words": 2}, "too_few_stop_words"),
+        ("the x of", "the x The", {"min_stop_words": 2}, "too_few_stop_words"),
     ],
 )
 def test_a_quality_rule_drops_beyond_its_threshold_only(
@@ -54,46 +72,174 @@ def test_a_quality_rule_drops_beyond_its_threshold_only(
 ) -> None:
     assert reason(kept, **rule) is None
     assert reason(dropped, **rule) == why
-    assert check_quality(dropped, ANY) is None
+    assert reason(dropped) is None
 
 
 def test_defaults_are_table_a1() -> None:
-    assert check_quality(prose(1), Quality()) is None
-    assert check_repetition(prose(1), Repetition()) is None
-    verdict = check_quality("the be " * 24, Quality())
-    assert verdict == ("gopher_quality", "too_few_words", 48, 50)
+    assert first(check_quality(one(prose(1)), Quality())) is None
+    assert repeats(prose(1)) is None
+    checks = check_quality(one("the be " * 24), Quality())
+    assert checks[0].verdict(0) == ("gopher_quality", "too_few_words", 48, 50)
 
 
-def test_repeats_are_counted_by_hand() -> None:
-    assert count_repeats(["ab", "c", "ab", "ab"], 10) == (0.5, 0.4)
-    # `a bb` twice: 2 * 4 characters of 13.
-    assert top_ngram_frac(["a", "bb", "ccc", "a", "bb"], 2, 13) == 8 / 13
-    assert top_ngram_frac(["a", "b", "c"], 2, 5) == 0
-    # The second `a b c` is 3 characters of 11; the overlapping `b c a` is no repeat of its own.
-    assert duplicate_ngrams_frac(["a", "b", "c", "a", "b", "c"], 3, 11) == 3 / 11
-    assert duplicate_ngrams_frac(["x", "x", "x", "x", "x", "x"], 2, 11) == 4 / 11
-    assert duplicate_ngrams_frac(["a", "b"], 5, 3) == 0
+def naive_top(words: list[str], n: int) -> tuple[int, list[str]]:
+    counts = Counter(tuple(words[k : k + n]) for k in range(len(words) - n + 1))
+    gram, count = counts.most_common(1)[0] if counts else ((), 0)
+    return (count, list(gram)) if count > 1 else (0, [])
+
+
+def naive_duplicates(words: list[str], n: int) -> int:
+    seen: set[tuple[str, ...]] = set()
+    total = start = 0
+    while start + n <= len(words):
+        gram = tuple(words[start : start + n])
+        total += sum(map(len, gram)) if gram in seen else 0
+        start += n if gram in seen else 1
+        seen.add(gram)
+    return total
+
+
+def test_ngrams_of_many_documents_are_those_of_each() -> None:
+    rng = random.Random(0)
+    texts = [
+        " ".join(rng.choices(["a", "bb", "ccc", "dddd", "e"], k=rng.randrange(40)))
+        for _ in range(60)
+    ]
+    batch = Batch(pl.Series(texts))
+    lengths = batch.words.words.length_V[batch.words.ids_T]
+    before = np.concatenate([[0], np.cumsum(lengths)])
+    pieces = [word for text in texts for word in text.split()]
+    for found in find_repeated(batch.words.ids_T, batch.document_T, 7):
+        counts, places = most_frequent(found, batch.document_T, len(texts))
+        tops = [naive_top(text.split(), found.n) for text in texts]
+        assert counts.tolist() == [count for count, _ in tops]
+        for count, place, (_, gram) in zip(counts, places, tops, strict=True):
+            assert not count or pieces[place : place + found.n] == gram
+        characters = repeated_characters(found, before, batch.document_T, len(texts))
+        assert characters.tolist() == [naive_duplicates(t.split(), found.n) for t in texts]
 
 
 def test_repetition_reasons() -> None:
     words = prose(1).split()
-    lines = "\n".join([*words, *words[:5] * 10])
-    assert (check_repetition(lines, Repetition()) or ("", ""))[1] == "duplicate_lines"
-    paragraphs = "\n\n".join(["one two three four five", *words[:2]] * 3)
-    assert (check_repetition(paragraphs, Repetition()) or ("", ""))[1] == "duplicate_paragraphs"
-    assert (check_repetition("go on " * 50, Repetition()) or ("", ""))[1] == "top_2_gram"
+    assert repeats("\n".join([*words, *words[:5] * 10])) == "duplicate_lines"
+    assert repeats("\n\n".join(["one two three four five", *words[:2]] * 3)) == (
+        "duplicate_paragraphs"
+    )
+    assert repeats("go on " * 50) == "top_2_gram"
     sentence = "every word of this sentence comes again later in the very same order "
-    text = sentence + " ".join(words[:40]) + " " + sentence
-    assert (check_repetition(text, Repetition()) or ("", ""))[1].startswith("duplicate_")
+    assert str(repeats(sentence + " ".join(words[:40]) + " " + sentence)).startswith("duplicate_")
+
+
+def test_repeated_lines_are_counted_by_hand() -> None:
+    checks = check_repetition(one("ab\n\nc\nab\n\nab"), Repetition())
+    measured = {check.reason: float(check.measured_N[0]) for check in checks}
+    # Paragraphs `ab`, `c ab`, `ab`; lines `ab c ab ab`; 12 characters.
+    assert measured["duplicate_paragraphs"] == pytest.approx(1 / 3)
+    assert measured["duplicate_paragraph_characters"] == pytest.approx(2 / 12)
+    assert measured["duplicate_lines"] == pytest.approx(2 / 4)
+    assert measured["duplicate_line_characters"] == pytest.approx(4 / 12)
+
+
+@pytest.mark.parametrize(
+    ("piece", "words"),
+    [
+        ("don't", "do n't"), ("(e.g.,", "( e.g. ,"), ("end.", "end ."), ("U.S.", "U.S."),
+        ("well-known", "well - known"), ("10km", "10 km"), ('"quoted"', '" quoted "'),
+        ("it's", "it 's"), ("http://a.org/x.", "http://a.org/x ."), ("3.14", "3.14"),
+        ("a,b", "a , b"), ("cannot", "can not"), ("Mr.", "Mr."), ("f(x):", "f(x ) :"),
+        ("...", "..."), ("wait...", "wait ..."), ("$5", "$ 5"), ("and/or", "and/or"),
+    ],
+)  # fmt: skip
+def test_words_are_spacys(piece: str, words: str) -> None:
+    assert split_piece(piece) == words.split()
+
+
+LINES = (
+    "This line has words. It ends twice! Really?",
+    "short one",
+    "Javascript is needed to read this page.",
+    "Our privacy policy is found in this place.",
+    "A line without an end mark in it",
+    "The fact is known.[1] Nobody doubts it.[citation needed]",
+    "x" * 1001 + " is a long word.",
+)
+
+
+def test_c4_removes_lines_then_pages() -> None:
+    prose_text = check_prose(one("\n".join(LINES)), C4(), None)
+    assert prose_text.texts.to_list() == [f"{LINES[0]}\nThe fact is known. Nobody doubts it."]
+    assert {c.reason: c.measured_N[0] for c in prose_text.checks}["too_few_sentences"] == 5
+    assert first(prose_text.checks) is None
+    free = check_prose(one("\n".join(LINES)), C4(end_marks=False), None)
+    assert LINES[4] in free.texts[0]
+    assert first(check_prose(one(LINES[0]), C4(), None).checks) == "too_few_sentences"
+    assert first(check_prose(one(f"{LINES[0]}\nlet us {{ go."), C4(), None).checks) == (
+        "curly_bracket"
+    )
+    assert first(check_prose(one("Lorem ipsum dolor sit amet."), C4(), None).checks) == (
+        "lorem_ipsum"
+    )
+
+
+def test_sentences_begin_after_a_run_of_signs_with_an_end_mark() -> None:
+    batch = one('One. Two?) Three "four." Five...\n\n. Six')
+    assert count_sentences(batch).tolist() == [4, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("\n".join(f"line number {n} is a long one without" for n in range(9)),
+         "too_few_ended_lines"),
+        ("\n".join(f"line {n} is short." for n in range(9)), "short_lines"),
+        ("\n".join(["The same long line comes again and again here."] * 3),
+         "duplicate_characters"),
+        ("\n".join(f"{'word' * 9}{n}." for n in range(9)), "list_like"),
+        ("\n".join(f"Line {n} has quite a few words and a good end." for n in range(9)), None),
+    ],
+)  # fmt: skip
+def test_fineweb(text: str, why: str | None) -> None:
+    assert first(check_prose(one(text), None, FineWeb()).checks) == why
+
+
+def test_a_document_is_judged_alike_in_any_company() -> None:
+    texts = [
+        "",
+        "a",
+        *LINES,
+        prose(1),
+        "é… ü\u2003x\u2028- ö…",
+        *(prose(n) + "[2]" for n in range(4)),
+    ]
+
+    def measure(texts: list[str]) -> list[list[float]]:
+        batch = Batch(pl.Series(texts, dtype=pl.String))
+        checks = check_quality(batch, Quality()) + check_repetition(batch, Repetition())
+        checks += check_prose(batch, C4(), FineWeb()).checks
+        return np.array([check.measured_N for check in checks]).T.tolist()
+
+    assert measure(texts) == [measure([text])[0] for text in texts]
+    assert measure(texts[::-1]) == measure(texts)[::-1]
+
+
+def test_the_first_failure_decides_and_the_nearest_is_told() -> None:
+    checks = [
+        Check("r", "few", np.array([5.0, 9.0]), 10, floor=True),
+        Check("r", "many", np.array([0.1, 0.5]), 1.0),
+    ]
+    assert first_failures(checks, 2).tolist() == [0, 0]
+    checks[0] = Check("r", "few", np.array([50.0, 11.0]), 10, floor=True)
+    assert first_failures(checks, 2).tolist() == [-1, -1]
+    assert nearest(checks, 2).tolist() == [0, 0]
+    assert checks[0].nearness_N.tolist() == [0.2, 10 / 11]
 
 
 def test_language() -> None:
-    assert check_language("This is a text about the history of music.", "en", 0.5) is None
-    german = check_language("Dies ist ein Text über die Geschichte der Musik.", "en", 0.3)
-    assert german is not None
-    assert german.reason == "not_en"
-    assert german.measured < 0.3
-    assert check_language("Dies ist ein Text\nüber die Geschichte der Musik.", "de", 0.5) is None
+    texts = ["This is a text about the history of music.", "Dies ist ein Text\nüber die Musik.", ""]
+    english = check_language(pl.Series(texts), "en", 0.3)
+    assert english.reason == "not_en"
+    assert english.fails_N.tolist() == [False, True, True]
+    assert check_language(pl.Series(texts), "de", 0.5).fails_N.tolist() == [True, False, True]
 
 
 PERSONAL = {
@@ -134,6 +280,19 @@ def test_more_keys_and_numbers() -> None:
 def test_redacting_and_normalising_twice_changes_nothing(text: str) -> None:
     once = redact(normalise(text)).text
     assert redact(normalise(once)).text == once
+
+
+def test_redacting_many_is_redacting_each() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\na\n-----END PRIVATE KEY-----"
+    texts = [
+        *PERSONAL.values(),
+        "nothing here",
+        key,
+        "(555) 123-4567",
+        "2606:4700:4700:0:0:0:0:1111",
+    ]
+    redacted, counts = redact_all(pl.Series(texts))
+    assert list(zip(redacted, counts, strict=True)) == [redact(text) for text in texts]
 
 
 def test_contamination_by_runs_and_by_whole_short_problems() -> None:
