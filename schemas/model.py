@@ -20,8 +20,8 @@ class ModelShape(Config):
     """Width of the residual stream."""
     num_heads: int = Field(4, ge=1)
     """Attention heads (K2: 64)."""
-    q_lora_rank: int = Field(96, ge=8)
-    """Rank of the compressed queries (K2: 1536)."""
+    q_lora_rank: int | None = Field(96, ge=8)
+    """Rank of the compressed queries (K2: 1536); None leaves them uncompressed (Moonlight)."""
     kv_lora_rank: int = Field(64, ge=8)
     """Rank of the compressed keys and values (K2: 512)."""
     qk_nope_head_dim: int = Field(32, ge=8)

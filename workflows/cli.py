@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+
+if TYPE_CHECKING:
+    from schemas.recipe import Recipe
 
 app = typer.Typer(
     help="Make an agentic language model the way Kimi K2 was made, and audit every step of it.",
@@ -33,13 +36,11 @@ def run(
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
-    from workflows.overrides import change
-    from workflows.recipes import RECIPES
-
-    if recipe not in RECIPES:
-        raise _fail(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
     with _plain_errors():
-        changed = change(RECIPES[recipe](), settings or [])  # before the slow imports
+        changed = _recipe(recipe, settings)
+        from workflows.plan import refuse_unfit
+
+        refuse_unfit(changed)  # before the slow imports
 
         from workflows.launch import run_pipeline
         from workflows.show import show_result
@@ -47,6 +48,40 @@ def run(
         name, _ = run_pipeline(changed)
         show_result(name)
     _next_steps(name)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "k2_1t",
+    nodes: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    gpus_per_node: Annotated[int | None, typer.Option(min=1, help="The same.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="cpu, a100, h20, h100, h800, ... gb300.")] = None,
+    tp: Annotated[int | None, typer.Option(min=1, help="Tensor parallel size.")] = None,
+    pp: Annotated[int | None, typer.Option(min=1, help="Pipeline stages.")] = None,
+    ep: Annotated[int | None, typer.Option(min=1, help="Expert parallel size.")] = None,
+    virtual_stages: Annotated[
+        int | None, typer.Option(min=1, help="Chunks of layers a pipeline rank; default: best.")
+    ] = None,
+    micro_batch: Annotated[int | None, typer.Option(min=1, help="Sequences a forward.")] = None,
+    efficiency: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Share of the peak that kernels reach.")
+    ] = 0.45,
+    fp8: Annotated[bool, typer.Option("--fp8", help="Matrix products in FP8.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in base units.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Predict memory, traffic, time and days of a pre-training before any machine is asked for.
+
+    With none of --tp, --pp, --ep, every layout that can run is ranked. A layout that cannot run
+    is refused with the reason.
+
+    Example: `k2 plan --recipe k2_1t --nodes 64 --gpus-per-node 8 --gpu h800 --pp 16 --ep 16`
+    """
+    from workflows.plan import Wish, print_plan
+
+    with _plain_errors():
+        wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, virtual_stages, micro_batch)
+        print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
 
 
 @app.command()
@@ -203,6 +238,16 @@ def ui(port: Annotated[int, typer.Option(help="Where it listens on this machine.
     """
     command = ["mlflow", "ui", "--backend-store-uri", tracking_uri(), "--port", str(port)]
     raise SystemExit(subprocess.call([sys.executable, "-m", *command], cwd=home()))
+
+
+def _recipe(name: str, settings: list[str] | None) -> "Recipe":
+    """The named recipe with its settings; imports nothing slow."""
+    from workflows.overrides import change
+    from workflows.recipes import RECIPES
+
+    if name not in RECIPES:
+        raise _fail(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return change(RECIPES[name](), settings or [])
 
 
 def _next_steps(name: str) -> None:

@@ -13,6 +13,7 @@ from schemas.rl import RlConfig
 from schemas.sft import SftConfig
 from schemas.synthesize import SynthesizeConfig
 from schemas.tokenize import TokenizeConfig
+from workflows.large_recipes import k2_1t, moonlight_16b
 
 
 def tiny() -> Recipe:
@@ -51,4 +52,9 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "smoke": smoke}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "tiny": tiny,
+    "smoke": smoke,
+    "moonlight_16b": moonlight_16b,
+    "k2_1t": k2_1t,
+}

@@ -8,15 +8,23 @@ from schemas.model import ModelShape
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ATTENTION = {
+_COMPRESSED_QUERIES = {
     "linear_q_down_proj": "q_a_proj",
     "q_layernorm": "q_a_layernorm",
     "linear_q_up_proj": "q_b_proj",
+}
+_WHOLE_QUERIES = {"linear_q_proj": "q_proj"}
+_ATTENTION = {
     "linear_kv_down_proj": "kv_a_proj_with_mqa",
     "kv_layernorm": "kv_a_layernorm",
     "linear_kv_up_proj": "kv_b_proj",
     "linear_proj": "o_proj",
 }
+
+
+def query_projection(shape: ModelShape) -> str:
+    """Megatron's module that makes each head's queries: what QK-Clip rescales."""
+    return "linear_q_proj" if shape.q_lora_rank is None else "linear_q_up_proj"
 
 
 class NamePair(NamedTuple):
@@ -53,6 +61,7 @@ def _sparse_block(megatron: str, hf: str, num_experts: int) -> list[NamePair]:
 
 def pair_names(shape: ModelShape) -> list[NamePair]:
     """Every tensor of a checkpoint, in the model's order."""
+    queries = _WHOLE_QUERIES if shape.q_lora_rank is None else _COMPRESSED_QUERIES
     pairs = [NamePair("embedding.word_embeddings.weight", ("model.embed_tokens.weight",))]
     for layer in range(shape.num_layers):
         megatron, hf = f"decoder.layers.{layer}", f"model.layers.{layer}"
@@ -66,7 +75,7 @@ def pair_names(shape: ModelShape) -> list[NamePair]:
             NamePair(
                 f"{megatron}.self_attention.{ours}.weight", (f"{hf}.self_attn.{theirs}.weight",)
             )
-            for ours, theirs in _ATTENTION.items()
+            for ours, theirs in (queries | _ATTENTION).items()
         ]
         if layer < shape.num_dense_layers:
             pairs += _feed_forward(f"{megatron}.mlp", f"{hf}.mlp")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 
+from k2core.model.names import query_projection
 from k2core.optim.qk_clip import ClipEvent, clip_factors, clip_heads, list_events
 from schemas.model import ModelShape
 
@@ -23,7 +24,8 @@ def clip_attention(model: Any, shape: ModelShape, tau: float) -> Clipped:
     is not rescaled (arXiv:2507.20534, algorithm 1).
     """
     layers = [layer.self_attention for layer in model.decoder.layers]
-    device = layers[0].linear_q_up_proj.weight.device
+    queries = query_projection(shape)
+    device = layers[0].linear_kv_up_proj.weight.device
     nothing = torch.full((shape.num_heads,), -torch.inf, device=device)  # a rank without rows
     recorded = [layer.core_attention.current_max_attn_logits for layer in layers]
     logits = torch.stack([nothing if r is None else r for r in recorded])  # l h
@@ -35,7 +37,7 @@ def clip_attention(model: Any, shape: ModelShape, tau: float) -> Clipped:
         factors = clip_factors(seen, tau)
         if clipped := list_events(index, seen, factors):
             clip_heads(
-                layer.linear_q_up_proj.weight,
+                getattr(layer, queries).weight,
                 layer.linear_kv_up_proj.weight,
                 factors,
                 shape.qk_nope_head_dim,

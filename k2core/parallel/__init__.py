@@ -1,0 +1,1 @@
+"""How a model lies over devices, as arithmetic: layouts, memory, traffic, time. No engine."""

@@ -1,0 +1,62 @@
+"""Bytes between devices, and the seconds that the links need for them."""
+
+from typing import NamedTuple
+
+from k2core.parallel.hardware import Device
+from k2core.parallel.layout import Layout
+from k2core.parallel.memory import Held
+from schemas.model import ModelShape
+
+
+class Sent(NamedTuple):
+    """Bytes that one rank sends: to devices of its node, and over the network."""
+
+    inside: float
+    outside: float
+
+    def seconds(self, device: Device) -> float:
+        """Both ways at once; the slower one counts."""
+        return max(self.inside / device.fast_link, self.outside / device.network)
+
+
+def all_to_all(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
+    """One expert layer's dispatch of a micro-batch, in bf16; combining sends the same back.
+
+    Even routing. A token goes once to each other node that has some of its experts (DeepSeek-V3's
+    dispatch, arXiv:2412.19437, section 3.2.2) and on from there by the fast link.
+    """
+    if layout.ep == 1:
+        return Sent(0.0, 0.0)
+    row = tokens * shape.hidden_size * 2 / layout.tp
+    per_node = min(layout.ep, layout.ranks_per_node)
+    nodes = -(-layout.ep // per_node)
+    reached = nodes * (1 - (1 - 1 / nodes) ** shape.experts_per_token)  # nodes with an expert of it
+    ranks = layout.ep * (1 - (1 - 1 / layout.ep) ** shape.experts_per_token)
+    elsewhere = reached * (nodes - 1) / nodes
+    return Sent(inside=row * ranks * (per_node - 1) / per_node, outside=row * elsewhere)
+
+
+def tensor_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
+    """One layer's gathers and scatters of a micro-batch, forward and backward (four pairs)."""
+    row = tokens * shape.hidden_size * 2
+    return Sent(inside=8 * row * (layout.tp - 1) / layout.tp, outside=0.0)
+
+
+def pipeline(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
+    """A micro-batch's hand-overs of one rank: activations on, gradients back, for each chunk."""
+    if layout.pp == 1:
+        return Sent(0.0, 0.0)
+    row = 2 * layout.virtual_stages * tokens * shape.hidden_size * 2 / layout.tp
+    crosses = layout.num_ranks // layout.pp >= layout.ranks_per_node
+    return Sent(0.0, row) if crosses else Sent(row, 0.0)
+
+
+def gradients(held: Held, layout: Layout, width: int) -> Sent:
+    """A step's reduce-scatter of fp32 gradients and all-gather of the new weights (ZeRO-1).
+
+    Muon's gather of whole matrices adds at most a quarter (arXiv:2502.16982, section 2.3).
+    """
+    dense = (held.dense + held.adam) * (layout.dp - 1) / layout.dp
+    experts = held.experts * (layout.expert_dp - 1) / layout.expert_dp
+    sent = (dense + experts) * (4 + width) * 1.25
+    return Sent(0.0, sent) if layout.num_ranks > layout.ranks_per_node else Sent(sent, 0.0)

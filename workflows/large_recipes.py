@@ -1,0 +1,127 @@
+"""The published recipes, at their own size: Moonlight 16B-A3B and Kimi K2 1T-A32B.
+
+What the reports leave open (mixtures, initialisation, balancing, RL's K and tau) is this
+pipeline's default, or Moonlight's where Moonlight says it.
+"""
+
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig, Schedule
+from schemas.placement import Placement
+from schemas.pretrain import PretrainConfig
+from schemas.recipe import Recipe
+from schemas.release import ReleaseConfig
+from schemas.rl import RlConfig
+from schemas.sft import SftConfig
+from schemas.tokenize import TokenizeConfig
+
+_VOCAB_SIZE = 163_840
+
+MOONLIGHT_SHAPE = ModelShape(
+    vocab_size=_VOCAB_SIZE,
+    num_layers=27,
+    num_dense_layers=1,
+    hidden_size=2048,
+    num_heads=16,
+    q_lora_rank=None,
+    kv_lora_rank=512,
+    qk_nope_head_dim=128,
+    qk_rope_head_dim=64,
+    v_head_dim=128,
+    ffn_hidden_size=11_264,
+    moe_ffn_hidden_size=1408,
+    num_experts=64,
+    experts_per_token=6,
+    num_shared_experts=2,
+    rope_theta=50_000.0,
+    max_position_embeddings=8192,
+    original_max_position_embeddings=8192,
+    rms_norm_eps=1e-5,
+)
+"""Moonlight (arXiv:2502.16982, appendix A; its released config.json)."""
+
+K2_SHAPE = ModelShape(
+    vocab_size=_VOCAB_SIZE,
+    num_layers=61,
+    num_dense_layers=1,
+    hidden_size=7168,
+    num_heads=64,
+    q_lora_rank=1536,
+    kv_lora_rank=512,
+    qk_nope_head_dim=128,
+    qk_rope_head_dim=64,
+    v_head_dim=128,
+    ffn_hidden_size=18_432,
+    moe_ffn_hidden_size=2048,
+    num_experts=384,
+    experts_per_token=8,
+    num_shared_experts=1,
+    rope_theta=50_000.0,
+    yarn_factor=32.0,
+    max_position_embeddings=131_072,
+    original_max_position_embeddings=4096,
+    rms_norm_eps=1e-6,
+    init_std=0.006,
+)
+"""Kimi K2 (arXiv:2507.20534, table 2; its released config.json). `init_std` is DeepSeek-V3's."""
+
+
+def moonlight_16b() -> Recipe:
+    """Moonlight: 16 B parameters, 3 B of them active, 5.7 T tokens on a few H800 nodes.
+
+    Its schedule (section 3.2): 33 B tokens of warm-up to 4.2e-4, cosine to 4.2e-5 at 5.2 T, a
+    short re-warm-up and a linear end; here one cosine over the steps of all 5.7 T.
+    """
+    steps = 5_700 * 10**9 // (2048 * 8192)
+    return Recipe(
+        name="moonlight_16b",
+        model=MOONLIGHT_SHAPE,
+        tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=5_700 * 10**9),
+        pretrain=PretrainConfig(
+            optim=OptimConfig(lr=4.2e-4, nesterov=True),
+            schedule=Schedule(num_steps=steps, warmup_frac=0.006, decay_frac=0.994),
+            sequence_length=8192,
+            batch_size=2048,
+            checkpoint_every=1000,
+        ),
+        sft=SftConfig(
+            optim=OptimConfig(lr=5e-5, nesterov=True),
+            schedule=Schedule(num_steps=4000, decay_frac=0.95),
+            sequence_length=8192,
+            batch_size=256,
+        ),
+        rl=RlConfig(optim=OptimConfig(lr=1e-6, weight_decay=0.0), num_iterations=200),
+        release=ReleaseConfig(name="moonlight-16b-a3b"),
+        placement=Placement(num_ranks=128, micro_batch=1, pp=4, ep=8, gpu="h800"),
+    )
+
+
+def k2_1t() -> Recipe:
+    """Kimi K2: 1,026 B parameters, 32.9 B active, 15.5 T tokens (sections 2.4 and 2.5).
+
+    4,096 x 16,384 tokens a step; 500 steps of warm-up, 10 T tokens at 2e-4, 5.5 T of cosine to
+    2e-5. The anneal and the 32K stage that follow are separate runs from this one's checkpoint.
+    """
+    steps = 15_500 * 10**9 // (16_384 * 4096)
+    return Recipe(
+        name="k2_1t",
+        model=K2_SHAPE,
+        tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_500 * 10**9),
+        pretrain=PretrainConfig(
+            optim=OptimConfig(lr=2e-4, qk_clip_tau=100.0),
+            schedule=Schedule(
+                num_steps=steps, warmup_frac=500 / steps, decay_frac=5.5 / 15.5, final_lr_frac=0.1
+            ),
+            sequence_length=4096,
+            batch_size=16_384,
+            checkpoint_every=500,
+        ),
+        sft=SftConfig(
+            optim=OptimConfig(lr=2e-5),
+            schedule=Schedule(num_steps=4000, decay_frac=0.95),
+            sequence_length=32_768,
+            batch_size=256,
+        ),
+        rl=RlConfig(optim=OptimConfig(lr=1e-6, weight_decay=0.0), num_iterations=400),
+        release=ReleaseConfig(name="kimi-k2-1t-a32b"),
+        placement=Placement(num_ranks=512, micro_batch=1, pp=16, ep=16, gpu="h800"),
+    )

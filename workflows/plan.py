@@ -1,0 +1,126 @@
+"""`k2 plan`: what a recipe's pre-training needs on given machines, before any is asked for."""
+
+from dataclasses import replace
+from typing import Any
+
+from k2core.model.counts import count_parameters, sum_parameters
+from k2core.parallel.hardware import DEVICES
+from k2core.parallel.layout import Layout
+from k2core.parallel.memory import Memory
+from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, check_placement, memory_in
+from k2core.parallel.search import SAVINGS, fit_layout, search_layouts
+from schemas.recipe import Recipe
+from workflows.errors import MendableError
+
+
+class UnfitError(MendableError):
+    """A placement or layout that cannot run; the message gives every reason."""
+
+
+def job_of(recipe: Recipe) -> Job:
+    """A recipe's pre-training: bf16 on accelerators, fp32 on CPU."""
+    config = recipe.pretrain
+    return Job(
+        shape=recipe.model,
+        batch_size=config.batch_size,
+        sequence_length=config.sequence_length,
+        num_steps=config.schedule.num_steps,
+        precision="fp32" if recipe.placement.gpu == "cpu" else "bf16",
+        newton_schulz_steps=config.optim.newton_schulz_steps,
+    )
+
+
+def refuse_unfit(recipe: Recipe) -> None:
+    """Stop before any pool is asked for where the recipe's placement cannot run it.
+
+    Raises:
+        UnfitError: gives every reason.
+    """
+    try:
+        check_placement(job_of(recipe), recipe.placement)
+    except LayoutError as error:
+        raise UnfitError(f"{error}. `k2 plan` ranks what would run") from None
+
+
+def find_plans(job: Job, frame: Layout, sizes: dict[str, int], assumptions: Assumptions) -> list[Plan]:
+    """The plan of the given sizes, or, where none is given, of every layout that can run.
+
+    Args:
+        job: what is to be trained.
+        frame: devices, nodes, micro-batch.
+        sizes: of `tp`, `pp`, `ep` and `virtual_stages` those that are wanted; the others are 1,
+            and activations are saved only as far as it takes to fit.
+        assumptions: as for `make_plan`.
+
+    Raises:
+        UnfitError: nothing can run.
+    """
+    if sizes:
+        try:
+            return [fit_layout(job, replace(frame, **sizes), assumptions)]  # type: ignore[arg-type]
+        except LayoutError as error:
+            raise UnfitError(str(error)) from None
+    found = search_layouts(job, frame, assumptions)
+    if not found:
+        raise UnfitError(
+            f"no layout of {frame.num_ranks} {frame.gpu} ({frame.ranks_per_node} a node) can hold "
+            f"{sum_parameters(job.shape).total / 1e9:,.1f} B parameters in training: ask for more "
+            "or larger devices"
+        )
+    return found
+
+
+def memory_by_savings(job: Job, layout: Layout) -> list[tuple[str, Memory]]:
+    """The fullest stage's memory under each way to save activations."""
+    rows = []
+    for savings in SAVINGS:
+        stages = memory_in(job, replace(layout, **{**_NOTHING_SAVED, **savings}))
+        rows.append((name_savings(savings), max(stages, key=lambda memory: memory.device)))
+    return rows
+
+
+_NOTHING_SAVED: dict[str, Any] = {"recompute": "none", "fp8_storage": False, "offload": False}
+
+
+def name_savings(savings: dict[str, Any]) -> str:
+    """`selective + FP8 storage + offload`."""
+    parts = [str(savings.get("recompute", "none"))]
+    parts += ["FP8 storage"] if savings.get("fp8_storage") else []
+    parts += ["offload"] if savings.get("offload") else []
+    return "keep all" if parts == ["none"] else " + ".join(parts)
+
+
+def savings_of(layout: Layout) -> str:
+    """The same, of a layout."""
+    return name_savings({name: getattr(layout, name) for name in _NOTHING_SAVED})
+
+
+def as_json(job: Job, plans: list[Plan], assumptions: Assumptions) -> dict[str, Any]:
+    """Everything that the tables show, in base units: bytes, seconds, FLOP/s."""
+    total, active = sum_parameters(job.shape)
+    return {
+        "parameters": {
+            "total": total,
+            "active": active,
+            "by_component": {n: c._asdict() for n, c in count_parameters(job.shape).items()},
+        },
+        "job": {**job._asdict(), "shape": job.shape.model_dump(), "num_tokens": job.num_tokens},
+        "assumptions": assumptions._asdict(),
+        "device": DEVICES[plans[0].layout.gpu]._asdict(),
+        "plans": [_plan_json(plan) for plan in plans],
+    }
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "layout": {**vars(plan.layout), "dp": plan.layout.dp, "expert_dp": plan.layout.expert_dp},
+        "stages": [{**m._asdict(), "device": m.device} for m in plan.stages],
+        "step": {
+            **plan.step._asdict(),
+            "seconds": plan.step.seconds,
+            "bubble_frac": plan.step.bubble_frac,
+        },
+        "tokens_per_second": plan.tokens_per_second,
+        "days": plan.days,
+        "device_hours": plan.device_hours,
+    }
