@@ -77,7 +77,8 @@ def plan(
 
     Example: `k2 plan --recipe k2_1t --nodes 64 --gpus-per-node 8 --gpu h800 --pp 16 --ep 16`
     """
-    from workflows.plan import Wish, print_plan
+    from workflows.plan import Wish
+    from workflows.plan_tables import print_plan
 
     with _plain_errors():
         wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, virtual_stages, micro_batch)

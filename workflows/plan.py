@@ -1,7 +1,7 @@
 """`k2 plan`: what a recipe's pre-training needs on given machines, before any is asked for."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from k2core.model.counts import count_parameters, sum_parameters
 from k2core.parallel.hardware import DEVICES
@@ -9,6 +9,7 @@ from k2core.parallel.layout import Layout
 from k2core.parallel.memory import Memory
 from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, check_placement, memory_in
 from k2core.parallel.search import SAVINGS, fit_layout, search_layouts
+from schemas.placement import GpuName
 from schemas.recipe import Recipe
 from workflows.errors import MendableError
 
@@ -17,7 +18,7 @@ class UnfitError(MendableError):
     """A placement or layout that cannot run; the message gives every reason."""
 
 
-def job_of(recipe: Recipe) -> Job:
+def job_of(recipe: Recipe, gpu: GpuName) -> Job:
     """A recipe's pre-training: bf16 on accelerators, fp32 on CPU."""
     config = recipe.pretrain
     return Job(
@@ -25,7 +26,7 @@ def job_of(recipe: Recipe) -> Job:
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
         num_steps=config.schedule.num_steps,
-        precision="fp32" if recipe.placement.gpu == "cpu" else "bf16",
+        precision="fp32" if gpu == "cpu" else "bf16",
         newton_schulz_steps=config.optim.newton_schulz_steps,
     )
 
@@ -37,12 +38,52 @@ def refuse_unfit(recipe: Recipe) -> None:
         UnfitError: gives every reason.
     """
     try:
-        check_placement(job_of(recipe), recipe.placement)
+        check_placement(job_of(recipe, recipe.placement.gpu), recipe.placement)
     except LayoutError as error:
         raise UnfitError(f"{error}. `k2 plan` ranks what would run") from None
 
 
-def find_plans(job: Job, frame: Layout, sizes: dict[str, int], assumptions: Assumptions) -> list[Plan]:
+class Wish(NamedTuple):
+    """What the command line asks for; None is the recipe's, or free."""
+
+    nodes: int | None = None
+    gpus_per_node: int | None = None
+    gpu: str | None = None
+    tp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    virtual_stages: int | None = None
+    micro_batch: int | None = None
+
+    def sizes(self) -> dict[str, int]:
+        """The parallel sizes that are wanted."""
+        named = {"tp": self.tp, "pp": self.pp, "ep": self.ep, "virtual_stages": self.virtual_stages}
+        return {name: size for name, size in named.items() if size is not None}
+
+
+def frame_of(recipe: Recipe, wish: Wish) -> Layout:
+    """The devices to plan for: the recipe's, but for what is wished.
+
+    Raises:
+        UnfitError: no such device.
+    """
+    place = recipe.placement
+    gpu = wish.gpu or place.gpu
+    if gpu not in DEVICES:
+        raise UnfitError(f"no gpu {gpu!r}; there are {', '.join(DEVICES)}")
+    per_node = wish.gpus_per_node or place.ranks_per_node
+    count = place.num_ranks if wish.nodes is None else wish.nodes * per_node
+    return Layout(
+        num_ranks=count,
+        gpu=gpu,
+        ranks_per_node=min(per_node, count),
+        micro_batch=wish.micro_batch or place.micro_batch,
+    )
+
+
+def find_plans(
+    job: Job, frame: Layout, sizes: dict[str, int], assumptions: Assumptions
+) -> list[Plan]:
     """The plan of the given sizes, or, where none is given, of every layout that can run.
 
     Args:
@@ -57,7 +98,7 @@ def find_plans(job: Job, frame: Layout, sizes: dict[str, int], assumptions: Assu
     """
     if sizes:
         try:
-            return [fit_layout(job, replace(frame, **sizes), assumptions)]  # type: ignore[arg-type]
+            return [fit_layout(job, replace(frame, **cast(Any, sizes)), assumptions)]
         except LayoutError as error:
             raise UnfitError(str(error)) from None
     found = search_layouts(job, frame, assumptions)
@@ -95,7 +136,7 @@ def savings_of(layout: Layout) -> str:
     return name_savings({name: getattr(layout, name) for name in _NOTHING_SAVED})
 
 
-def as_json(job: Job, plans: list[Plan], assumptions: Assumptions) -> dict[str, Any]:
+def plans_json(job: Job, plans: list[Plan], assumptions: Assumptions) -> dict[str, Any]:
     """Everything that the tables show, in base units: bytes, seconds, FLOP/s."""
     total, active = sum_parameters(job.shape)
     return {

@@ -1,5 +1,7 @@
 """What `k2 plan` prints: parameters, memory by kind, a step's time, layouts side by side."""
 
+import json
+
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -9,9 +11,33 @@ from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import Layout, num_micro_batches
 from k2core.parallel.memory import held_by_stages
 from k2core.parallel.plan import Assumptions, Job, Plan
-from workflows.plan import memory_by_savings, savings_of
+from schemas.recipe import Recipe
+from workflows.plan import (
+    Wish,
+    find_plans,
+    frame_of,
+    job_of,
+    memory_by_savings,
+    plans_json,
+    savings_of,
+)
 
 _SHOWN_LAYOUTS = 12
+
+
+def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_json: bool) -> None:
+    """Plan a recipe's pre-training and print it.
+
+    Raises:
+        UnfitError: it cannot run; says why.
+    """
+    frame = frame_of(recipe, wish)
+    job, assumptions = job_of(recipe, frame.gpu), Assumptions(efficiency, fp8)
+    plans = find_plans(job, frame, wish.sizes(), assumptions)
+    if as_json:
+        print(json.dumps(plans_json(job, plans, assumptions), indent=2))
+    else:
+        print_plans(Console(), job, plans, assumptions)
 
 
 def print_plans(console: Console, job: Job, plans: list[Plan], assumptions: Assumptions) -> None:
@@ -29,7 +55,9 @@ def parameters_table(job: Job) -> Table:
     """Total and active, by component."""
     table = _table("component", "parameters", "active", title="parameters, in millions")
     for name, count in count_parameters(job.shape).items():
-        table.add_row(name.replace("_", " "), f"{count.total / 1e6:,.1f}", f"{count.active / 1e6:,.1f}")
+        table.add_row(
+            name.replace("_", " "), f"{count.total / 1e6:,.1f}", f"{count.active / 1e6:,.1f}"
+        )
     total, active = sum_parameters(job.shape)
     table.add_section()
     table.add_row("all", f"{total / 1e6:,.1f}", f"{active / 1e6:,.1f}")
@@ -103,7 +131,9 @@ def time_table(job: Job, plan: Plan) -> Table:
     speed = plan.tokens_per_second
     each = speed / layout.num_ranks
     table.add_row("tokens/s", f"{speed:,.0f}", "", f"{each:,.0f} a device")
-    hours = f"{plan.device_hours / 1e6:,.2f} M device hours for {plan.num_tokens / 1e12:,.2f} T tokens"
+    hours = (
+        f"{plan.device_hours / 1e6:,.2f} M device hours for {plan.num_tokens / 1e12:,.2f} T tokens"
+    )
     table.add_row("days", f"{plan.days:,.1f}", "", hours)
     return table
 
@@ -124,5 +154,7 @@ def _assumed(job: Job, layout: Layout, assumptions: Assumptions) -> str:
 
 
 def _table(first: str, *columns: str, title: str, caption: str = "") -> Table:
-    right = (Column(name, justify="right" if name not in ("what", "") else "left") for name in columns)
+    right = (
+        Column(name, justify="right" if name not in ("what", "") else "left") for name in columns
+    )
     return Table(first, *right, title=title, caption=caption or None)

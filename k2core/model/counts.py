@@ -13,7 +13,7 @@ class Count(NamedTuple):
 
 
 class AttentionCount(NamedTuple):
-    """One layer's MLA matrices: those that tensor parallelism splits by head, and those it keeps."""
+    """One layer's MLA matrices: those that split by head, and the shared down-projections."""
 
     by_head: int
     down: int

@@ -73,7 +73,7 @@ def held_by_stages(shape: ModelShape, layout: Layout) -> list[Held]:
 
 
 def optimizer_bytes(held: Held, layout: Layout, precision: Precision) -> float:
-    """Masters (under bf16), Muon's momentum or AdamW's two moments, dealt over replicas (ZeRO-1)."""
+    """Masters (under bf16), momentum or AdamW's moments, dealt over replicas (ZeRO-1)."""
     master = 4 if precision == "bf16" else 0
     dense = held.dense * (master + 4) + held.adam * (master + 8)
     return dense / layout.dp + held.experts * (master + 4) / layout.expert_dp

@@ -103,7 +103,7 @@ def memory_in(job: Job, layout: Layout) -> list[Memory]:
     )
 
 
-def make_plan(job: Job, layout: Layout, assumptions: Assumptions = Assumptions()) -> Plan:
+def make_plan(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     """Predict memory and time.
 
     Raises:

@@ -24,7 +24,7 @@ def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
 
     Args:
         job: what is to be trained.
-        layout: sizes to keep; its virtual stages and savings are replaced.
+        layout: sizes to keep; its savings, and a single virtual stage, are replaced.
         assumptions: as for `make_plan`.
 
     Raises:
@@ -32,14 +32,15 @@ def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     """
     found: list[Plan] = []
     refusal = LayoutError("nothing was tried")
-    for virtual in _virtual_stages(job, layout):
+    wanted = layout.virtual_stages
+    for virtual in [wanted] if wanted > 1 else _virtual_stages(job, layout):
         for savings in SAVINGS:
             candidate = replace(layout, virtual_stages=virtual, **savings)
             try:
                 found.append(make_plan(job, candidate, assumptions))
                 break
             except LayoutError as error:
-                if virtual == 1:
+                if virtual in (1, wanted):
                     refusal = error
     if not found:
         raise refusal

@@ -19,7 +19,9 @@ def layer_flops(shape: ModelShape, sparse: bool, sequence_length: int) -> float:
     return 2 * (sum(count_attention(s)) + ffn) + scores
 
 
-def recomputed_flops(shape: ModelShape, layout: Layout, sparse: bool, sequence_length: int) -> float:
+def recomputed_flops(
+    shape: ModelShape, layout: Layout, sparse: bool, sequence_length: int
+) -> float:
     """FLOPs of a token in one layer that the backward pass repeats."""
     s = shape
     if layout.recompute == "none":

@@ -2,6 +2,7 @@
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import save_checkpoint
+from k2core.parallel.plan import Job, check_placement
 from k2core.pretrain.batches import read_batch
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
@@ -22,6 +23,7 @@ def pretrain_model(
     """Train a base model from random weights.
 
     Raises:
+        LayoutError: the placement cannot hold the model, or sizes do not divide; says why.
         ValueError: corpus, shape and config do not fit together; before any work is spent.
         FloatingPointError: the loss is not finite; names the step and the samples.
     """
@@ -30,6 +32,7 @@ def pretrain_model(
     folder = workspace.open(tokens)
     stream = TokenStream(folder, config.seed, config.sequence_length)
     _check_fit(config, shape, stream)
+    check_placement(_job(config, shape, placement), placement)
 
     def samples_of(step: int) -> range:
         return range(step * config.batch_size, (step + 1) * config.batch_size)
@@ -61,6 +64,16 @@ def pretrain_model(
         "clipped_heads": len(history.clips),
     }
     return Draft(workspace.out, counts)
+
+
+def _job(config: PretrainConfig, shape: ModelShape, placement: Placement) -> Job:
+    return Job(
+        shape,
+        config.batch_size,
+        config.sequence_length,
+        config.schedule.num_steps,
+        "fp32" if placement.gpu == "cpu" else "bf16",
+    )
 
 
 def _check_fit(config: PretrainConfig, shape: ModelShape, stream: TokenStream) -> None:

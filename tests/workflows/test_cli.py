@@ -1,5 +1,6 @@
 """The command: every help text teaches, what is wrong is said before any work."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,10 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
     ("arguments", "words"),
     [
         (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
+        (["run", "--recipe", "k2_1t"], ["placement TP1 PP16 EP16 DP32", "GB on each h800"]),
+        (["plan", "--gpu", "tpu"], ["no gpu 'tpu'; there are cpu, a100"]),
+        (["plan", "--pp", "64", "--nodes", "64"], ["pp * virtual_stages = 64 exceeds"]),
+        (["plan", "--nodes", "1"], ["no layout of 8 h800 (8 a node) can hold 1,026.4 B"]),
         (["rerun", "polish"], ["no stage 'polish'; there are ingest, clean"]),
         (["rerun", "sft"], ["no pipeline is recorded yet: `k2 run` starts one"]),
         (["lineage"], ["nothing is released yet: `k2 run` makes a release"]),
@@ -75,6 +80,20 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
 def test_what_is_not_there_is_said(arguments: list[str], words: list[str]) -> None:
     message = fails(*arguments)
     assert [word for word in words if word not in message] == []
+
+
+def test_k2s_own_layout_is_planned() -> None:
+    wish = ["--nodes", "64", "--gpus-per-node", "8", "--gpu", "h800", "--pp", "16", "--ep", "16"]
+    shown = CliRunner().invoke(app, ["plan", *wish])
+    assert shown.exit_code == 0
+    assert [
+        w for w in ("1,026,408.2", "32,861.5", "bubble", "Assumed:") if w not in shown.stdout
+    ] == []
+    plain = json.loads(CliRunner().invoke(app, ["plan", *wish, "--json"]).stdout)
+    (found,) = plain["plans"]
+    assert plain["parameters"]["total"] == 1_026_408_209_408
+    assert found["layout"]["pp"] == found["layout"]["ep"] == 16
+    assert found["days"] > 0
 
 
 def test_runs_of_nothing_is_an_empty_table() -> None:

@@ -1,0 +1,126 @@
+"""The plan against what is published, what is measured, and hand-computed sizes."""
+
+from dataclasses import replace
+
+import pytest
+
+from k2core.parallel.layout import Layout, layers_of_stages, misfits
+from k2core.parallel.memory import held_by_stages, layers_in_flight
+from k2core.parallel.plan import (
+    Assumptions,
+    Job,
+    LayoutError,
+    check_placement,
+    make_plan,
+    memory_in,
+)
+from k2core.parallel.search import fit_layout, search_layouts
+from k2core.parallel.traffic import all_to_all
+from schemas.model import ModelShape
+from schemas.placement import Placement
+from workflows.large_recipes import K2_SHAPE, MOONLIGHT_SHAPE
+
+K2 = Job(K2_SHAPE, 16_384, 4096, 230_967, "bf16")
+K2_LAYOUT = Layout(512, pp=16, ep=16, gpu="h800")
+DEEPSEEK_V3 = K2_SHAPE.model_copy(
+    update={"vocab_size": 129_280, "num_dense_layers": 3, "num_heads": 128, "num_experts": 256}
+)
+
+
+def test_k2s_weights_and_gradients_fill_6_tb_of_256_gpus_and_30_gb_of_each() -> None:
+    stages = held_by_stages(K2_SHAPE, replace(K2_LAYOUT, num_ranks=256))
+    experts_and_rest = sum(h.experts * 16 + h.dense + h.adam for h in stages)
+    assert round(experts_and_rest * (2 + 4) / 1e12) == 6  # arXiv:2507.20534, section 2.4.1
+    each = [held.total * (2 + 4) / 1e9 for held in stages]
+    assert 20 < min(each) < max(each) < 33
+
+
+def test_k2_fits_h800_only_with_what_the_report_saves() -> None:
+    with pytest.raises(LayoutError, match=r"stage 0 needs \S+ GB on each h800.*Raise pp"):
+        make_plan(K2, K2_LAYOUT, Assumptions())
+    found = fit_layout(K2, K2_LAYOUT, Assumptions())
+    assert (found.layout.recompute, found.layout.fp8_storage, found.layout.offload) == (
+        "selective",
+        True,
+        True,
+    )
+    assert found.num_tokens == pytest.approx(15.5e12, rel=1e-3)
+    assert found.step.exposed == 0  # EP 16 hides behind compute
+
+
+def test_deepseek_v3_takes_about_its_published_gpu_hours() -> None:
+    # 15,360 sequences there; DualPipe, which hides the traffic, stands here as interleaved 1F1B
+    job = Job(DEEPSEEK_V3, 16_384, 4096, 14_800 * 10**9 // (16_384 * 4096), "bf16")
+    found = fit_layout(job, Layout(2048, pp=16, ep=64, gpu="h800"), Assumptions())
+    assert found.device_hours == pytest.approx(2.664e6, rel=0.2)  # arXiv:2412.19437, table 1
+
+
+def test_node_counts_are_multiples_of_32() -> None:
+    for nodes in (32, 64, 96):
+        assert not list(misfits(K2_SHAPE, replace(K2_LAYOUT, num_ranks=nodes * 8), 16_384))
+    (reason,) = misfits(K2_SHAPE, replace(K2_LAYOUT, num_ranks=40 * 8), 16_384)
+    assert reason == "num_ranks=320 is not a multiple of ep * pp=256"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ep": 7, "num_ranks": 7 * 512}, "model.num_experts=384 is not a multiple of ep=7"),
+        ({"pp": 64}, "exceeds model.num_layers=61"),
+        ({"tp": 16, "pp": 1}, "tp=16 exceeds ranks_per_node=8"),
+        ({"num_ranks": 768, "virtual_stages": 3}, "not a multiple of pp=16"),
+    ],
+)
+def test_what_does_not_divide_is_said(change: dict[str, int], words: str) -> None:
+    layout = replace(K2_LAYOUT, **change)
+    reasons = "; ".join(misfits(K2_SHAPE, layout, 16_384))
+    assert words in reasons
+
+
+def test_layers_are_dealt_once() -> None:
+    stages = layers_of_stages(61, replace(K2_LAYOUT, virtual_stages=3))
+    assert sorted(layer for stage in stages for layer in stage) == list(range(61))
+    assert stages[0] == [0, 1, 29, 45]  # 13 chunks of two, then 35 of one
+
+
+def test_in_flight_layers_by_hand() -> None:
+    plain = Layout(4, pp=4)
+    assert [layers_in_flight(stage, 2, plain, 8) for stage in range(4)] == [8, 6, 4, 2]
+    assert layers_in_flight(0, 2, plain, 3) == 6
+    assert layers_in_flight(0, 2, replace(plain, virtual_stages=2), 8) == 11
+
+
+def test_an_all_to_all_within_a_node_leaves_it_not() -> None:
+    inside = all_to_all(K2_SHAPE, Layout(8, ep=8), 4096)
+    assert inside.outside == 0
+    two_nodes = all_to_all(K2_SHAPE, Layout(16, ep=16), 4096)
+    reaches = 1 - 2**-8  # of eight experts one at least is there
+    assert two_nodes.outside == pytest.approx(4096 * 7168 * 2 * reaches)
+
+
+def test_the_search_ranks_what_can_run() -> None:
+    moonlight = Job(MOONLIGHT_SHAPE, 2048, 8192, 1000, "bf16")
+    found = search_layouts(moonlight, Layout(32, gpu="h800"), Assumptions())
+    assert len(found) > 3
+    seconds = [plan.step.seconds for plan in found]
+    assert seconds == sorted(seconds)
+    assert all(plan.fullest.device < 80e9 for plan in found)
+
+
+def test_tiny_runs_on_a_laptop_and_k2_does_not() -> None:
+    check_placement(Job(ModelShape(), 32, 256, 90, "fp32"), Placement())
+    with pytest.raises(LayoutError, match=r"placement TP1 PP1 EP1 DP2.*on each cpu"):
+        check_placement(K2._replace(precision="fp32"), Placement())
+
+
+def test_states_of_the_tiny_model_are_what_the_engine_holds() -> None:
+    from k2core.engines.megatron.trainer import Trainer
+    from schemas.optim import OptimConfig
+
+    shape = ModelShape()
+    trainer = Trainer(shape, OptimConfig(), seed=0)
+    (memory,) = memory_in(Job(shape, 8, 64, 1, "fp32"), Layout(1))
+    held = sum(p.numel() * 4 for p in trainer.model.parameters())
+    assert memory.parameters == memory.gradients == held
+    kept = sum(t.numel() * 4 for t in trainer.optimizer.state_tensors().values())
+    assert memory.optimizer == kept
