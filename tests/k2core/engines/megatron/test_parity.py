@@ -23,12 +23,15 @@ def shake(trainer: Trainer) -> None:
             bias.copy_(torch.randn(bias.shape, generator=generator) * 0.1)
 
 
-@pytest.mark.parametrize("yarn_factor", [1.0, 4.0])
-def test_logits_equal_transformers(shape: ModelShape, tmp_path: Path, yarn_factor: float) -> None:
+@pytest.mark.parametrize(("yarn_factor", "q_lora_rank"), [(1.0, 24), (4.0, 24), (1.0, None)])
+def test_logits_equal_transformers(
+    shape: ModelShape, tmp_path: Path, yarn_factor: float, q_lora_rank: int | None
+) -> None:
     from transformers import DeepseekV3ForCausalLM
 
     shape = shape.model_copy(
-        update={"yarn_factor": yarn_factor, "original_max_position_embeddings": 64}
+        update={"yarn_factor": yarn_factor, "q_lora_rank": q_lora_rank}
+        | {"original_max_position_embeddings": 64}
     )
     trainer = Trainer(shape, OptimConfig(), seed=1)
     shake(trainer)

@@ -1,0 +1,24 @@
+"""The published recipes, in full where they differ from the defaults."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workflows.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", ["moonlight_16b", "k2_1t"])
+def test_a_published_recipe_says_what_it_said(name: str) -> None:
+    """A wanted change: write the found value into the golden file."""
+    path = Path(__file__).parent / "golden" / f"{name}.json"
+    found = RECIPES[name]().model_dump(mode="json", exclude_defaults=True)
+    assert found == json.loads(path.read_text())
+
+
+def test_k2s_schedule_is_the_reports() -> None:
+    pretrain = RECIPES["k2_1t"]().pretrain
+    tokens = pretrain.batch_size * pretrain.sequence_length
+    assert tokens == 67_108_864
+    assert pretrain.schedule.num_steps * tokens == pytest.approx(15.5e12, rel=1e-5)
+    assert pretrain.schedule.warmup_frac * pretrain.schedule.num_steps == pytest.approx(500)
