@@ -6,7 +6,10 @@ from schemas.base import Artifact, Config
 
 
 class RawCorpus(Artifact):
-    """`documents/*.parquet` (`Document`), `sources.json` (source -> licence, package, version)."""
+    """`documents/*.parquet` (`Document`), `sources.json` (source -> licence, package, version).
+
+    `faults.json` names the files that could not be read, where files were asked for.
+    """
 
     kind: Literal["raw_corpus"] = "raw_corpus"
 

@@ -1,6 +1,6 @@
 """What is collected: sources, how much of each, and where they may lie."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,29 @@ from schemas.base import Config
 
 WEB_DOCS_ENV = "K2_WEB_DOCS"
 """Environment variable that names the folder of HTML pages, before `IngestConfig.web_folders`."""
+
+
+class FilesConfig(Config):
+    """Documents from files: HTML, text, source, JSONL and WARC/WET (also .gz, .zst), parquet."""
+
+    folder: str
+    """A folder, `s3://`, `gs://` or what else fsspec reaches."""
+    pattern: str = "*"
+    """Which of its files, by path, e.g. `crawl/*.warc.gz`; `*` crosses folders."""
+    name: str = "files"
+    """Source's name."""
+    domain: Literal["knowledge", "web", "code", "math"] = "web"
+    """Domain of all its documents: which rules clean them."""
+    license: str = Field(min_length=1)
+    """Of the texts: SPDX, or the source's own words."""
+    text_field: str = "text"
+    """The field of JSONL and parquet that holds the text."""
+    on_bad_file: Literal["skip", "error"] = "skip"
+    """Skip the rest of a bad file and name it in `faults.json`, or stop with an error."""
+    max_document_bytes: int = Field(20_000_000, ge=1)
+    """Largest document; a longer line or file is a fault."""
+    max_expansion: int = Field(200, ge=1)
+    """Most bytes that a compressed byte may become."""
 
 
 class IngestConfig(Config):
@@ -37,11 +60,13 @@ class IngestConfig(Config):
     """Larger files are left out before sampling: change logs and generated tables."""
     shard_documents: int = Field(4000, ge=1)
     """Documents in one parquet shard."""
+    files: FilesConfig | None = None
+    """Your own files, beside the installed sources; all of them are read."""
 
     @model_validator(mode="after")
     def _collects_something(self) -> Self:
         counts = (self.num_knowledge, self.num_web, self.num_code, self.num_math, self.num_tables)
-        if not any((*counts, self.num_tool_specs)):
+        if not any((*counts, self.num_tool_specs)) and not self.files:
             raise ValueError(
                 "all of num_knowledge .. num_tables are 0: ask for at least one source"
             )

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+from k2core.ingest.folder import read_folder
 from k2core.ingest.source import Item, Source, SourceError
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
 from schemas.corpus import Document
-from schemas.ingest import IngestConfig
+from schemas.ingest import FilesConfig, IngestConfig
 
 
 def collect_documents(
@@ -26,20 +27,27 @@ def collect_documents(
     digests: dict[str, list[str]] = {source.name: [] for source in sources}
     num_bytes = dict.fromkeys(digests, 0)
     rows = read_documents(chosen)
-    done = 0
-    for number in range(-(-total // config.shard_documents)):
-        shard = list(islice(rows, config.shard_documents))
+    faults: list[dict[str, str]] = []
+    if config.files:
+        digests[config.files.name], num_bytes[config.files.name] = [], 0
+        rows = chain(rows, read_folder(config.files, faults))
+    done = number = 0
+    while shard := list(islice(rows, config.shard_documents)):
         write_shard(workspace.out / "documents" / f"{number:05d}.parquet", Document, shard)
         for row in shard:
             digests[row["source"]].append(row["digest"])
             num_bytes[row["source"]] += len(row["text"].encode())
-        done += len(shard)
-        workspace.report.progress(done, total, f"{done} documents")
+        done, number = done + len(shard), number + 1
+        workspace.report.progress(done, max(total, done), f"{done} documents")
     about = {source.name: describe(source, digests[source.name]) for source in sources}
+    if config.files:
+        about[config.files.name] = _describe_files(config.files, digests[config.files.name])
+        (workspace.out / "faults.json").write_text(json.dumps(faults, indent=1) + "\n")
+        workspace.report.table("Files that could not be read", faults)
     (workspace.out / "sources.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
     table = [{"source": n, **d, "bytes": num_bytes[n]} for n, d in about.items()]
     workspace.report.table("Sources", table)
-    counts = {"documents": float(total), "bytes": float(sum(num_bytes.values()))}
+    counts = {"documents": float(done), "bytes": float(sum(num_bytes.values()))}
     return Draft(workspace.out, counts)
 
 
@@ -80,6 +88,17 @@ def describe(source: Source, digests: Sequence[str]) -> dict[str, Any]:
         "license": source.license,
         "package": source.package,
         "version": source.version,
+        "documents": len(digests),
+        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+    }
+
+
+def _describe_files(files: FilesConfig, digests: Sequence[str]) -> dict[str, Any]:
+    return {
+        "domain": files.domain,
+        "license": files.license,
+        "package": files.pattern,
+        "version": "unknown",
         "documents": len(digests),
         "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
     }
