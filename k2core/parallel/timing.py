@@ -75,10 +75,7 @@ def time_step(
     rows = batch_size / layout.dp / count  # sequences of a micro-batch, on average
     tokens = round(rows * sequence_length)
     stages = layers_of_stages(shape.num_layers, layout)
-    flops = max(
-        _stage_flops(shape, layout, layers, sequence_length, last=index == layout.pp - 1)
-        for index, layers in enumerate(stages)
-    )
+    flops = _heaviest_stage_flops(shape, layout, sequence_length)
     compute = flops * tokens / layout.tp / speed
     num_layers = max(map(len, stages))
     num_sparse = max(sum(x >= shape.num_dense_layers for x in layers) for layers in stages)
@@ -111,6 +108,14 @@ def time_step(
     )
     useful = training_flops(shape, sequence_length) * step.tokens
     return step._replace(utilization=useful / (step.seconds * layout.num_ranks * device.peak))
+
+
+def _heaviest_stage_flops(shape: ModelShape, layout: Layout, sequence_length: int) -> float:
+    stages = layers_of_stages(shape.num_layers, layout)
+    return max(
+        _stage_flops(shape, layout, layers, sequence_length, last=index == layout.pp - 1)
+        for index, layers in enumerate(stages)
+    )
 
 
 def _stage_flops(
