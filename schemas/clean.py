@@ -126,8 +126,10 @@ class CleanConfig(Config):
     """Language to keep, as an ISO 639 code."""
     min_language_score: float = Field(0.3, ge=0, le=1)
     """Least probability of that language; code in a page lowers it, another language to 0."""
-    knowledge: DomainRules = DomainRules(quality=Quality(min_words=20))
-    """Encyclopedia leads are short."""
+    knowledge: DomainRules = DomainRules(
+        quality=Quality(min_words=20, min_alphabetic_words_frac=0.65)
+    )
+    """Encyclopedia leads are short, and dates and brackets count as words here."""
     web: DomainRules = DomainRules(
         quality=Quality(min_alphabetic_words_frac=0.6),
         repetition=Repetition(max_duplicate_ngrams_frac=(0.30, 0.28, 0.26, 0.24, 0.22, 0.20)),
