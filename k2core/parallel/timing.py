@@ -89,10 +89,8 @@ def time_step(
     busy = compute + exposed
     bubble = (layout.pp - 1) / layout.virtual_stages * busy
     width = 2 if precision == "bf16" else 4
-    sync = max(
-        traffic.gradients(held, layout, width).seconds(device)
-        for held in held_by_stages(shape, layout)
-    )
+    held = held_by_stages(shape, layout)
+    sync = max(traffic.gradients(h, layout, width).seconds(device) for h in held)
     optimizer = orthogonalization_flops(shape, layout, newton_schulz_steps) / (
         efficiency * device.peak
     )
