@@ -85,6 +85,8 @@ class Rewrite(Document):
     """`doc_id` of the document that was rewritten."""
     prompt_id: str
     """The style prompt, by id and version."""
+    prompt_digest: str
+    """SHA-256 of the prompt's instruction, hex."""
     scores: str
     """The fidelity gate's measures, as a JSON object."""
 

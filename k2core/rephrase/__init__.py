@@ -1,8 +1,7 @@
 """REPHRASE: faithful rewrites instead of repetition (arXiv:2507.20534, section 2.2)."""
 
 from k2core.rephrase.outcome import judge_rewrites, write_artifact
-from k2core.rephrase.progress import rewrite_all, start_engine
-from k2core.rephrase.rephraser import find_rephraser
+from k2core.rephrase.progress import rewrite_all, start_writer
 from k2core.rephrase.sample import sample_documents
 from k2core.rephrase.show import show_rewrites
 from k2core.rephrase.styles import assign_styles, load_styles
@@ -17,11 +16,10 @@ def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Works
     styles = load_styles(config.styles)
     documents = sample_documents(config, corpus / "kept")
     jobs = assign_styles(documents, styles, config.rewrites_per_document, config.seed)
-    workspace.report.progress(0, len(jobs), f"finding {config.model}")
-    model = find_rephraser(config.model, workspace.store.local / "models")
-    rewritten = rewrite_all(config, jobs, model, workspace, start_engine)
+    models = workspace.store.local / "models"
+    rewritten = rewrite_all(config, jobs, workspace, lambda: start_writer(config, models))
     judged = judge_rewrites(config, rewritten)
-    write_artifact(workspace.out, config, judged, rewritten.weights, corpus)
+    write_artifact(workspace.out, config, judged, rewritten.writer, corpus)
     show_rewrites(judged, workspace.report)
     kept = [entry for entry in judged if not entry.reason]
     counts = {

@@ -33,7 +33,7 @@ def judge_rewrites(config: RephraseConfig, rewritten: Rewritten) -> list[Judged]
 
 
 def write_artifact(
-    out: Path, config: RephraseConfig, judged: Sequence[Judged], weights: str, clean: Path
+    out: Path, config: RephraseConfig, judged: Sequence[Judged], writer: str, clean: Path
 ) -> None:
     """Write `kept/`, `rejects/` and `sources.json`."""
     kept = [entry.row for entry in judged if not entry.reason]
@@ -43,13 +43,13 @@ def write_artifact(
     known = json.loads((clean / "sources.json").read_text())
     used = {row["source"] for row in kept}
     sources = {name: about for name, about in known.items() if name in used}
-    sources[config.model] = {
+    sources[config.rewriter] = {
         "domain": "rewriter",
         "license": config.model_license,
-        "package": config.model.removeprefix("package:"),
-        "version": weights,
+        "package": config.rewriter.removeprefix("package:"),
+        "version": writer,
         "documents": len(kept),
-        "digest": weights.removeprefix("sha256:"),
+        "digest": writer.removeprefix("sha256:"),
     }
     (out / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n")
 
@@ -69,6 +69,7 @@ def _judge(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
         "text": rewriting.text,
         "parent_id": document.doc_id,
         "prompt_id": job.style.prompt_id,
+        "prompt_digest": job.style.digest,
         "scores": json.dumps({n: round(s, 4) for n, s in scores.items()}, sort_keys=True),
     }
     return Judged(row, document.text, find_fault(scores, config.fidelity))

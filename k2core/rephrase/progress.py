@@ -8,67 +8,77 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.engines.protocol import Engine
-from k2core.rephrase.rewrite import Prompter, Rewriting, rewrite_together
+from k2core.rephrase.rephraser import find_rephraser
+from k2core.rephrase.rewrite import EngineWriter, Prompter, Rewriting, Writer, rewrite_together
 from k2core.rephrase.styles import Job
 from k2core.store import Workspace
 from schemas.rephrase import RephraseConfig
 
 
 class Rewritten(NamedTuple):
-    """All that was written, and by which weights."""
+    """All that was written, and by whom."""
 
     jobs: list[Job]
     """The documents begun; fewer than asked for if the tokens ran out."""
     rewritings: list[Rewriting]
-    weights: str
+    writer: str
+    """Digest of the weights, or where the endpoint is."""
 
 
 def rewrite_all(
     config: RephraseConfig,
     jobs: Sequence[Job],
-    folder: Path,
     workspace: Workspace,
-    start: Callable[[RephraseConfig, Path], Engine],
+    start: Callable[[], Writer],
 ) -> Rewritten:
     """Rewrite group by group until all are done or the tokens are spent.
 
-    The group, not the document, is what is kept: a batch's rounding depends on who is in it, so a
-    document done again alone might come out another.
+    What is kept against a kill is the group: a batch's rounding depends on who is in it, so a
+    document of a vLLM batch done again alone might come out another. `documents_together=1` keeps
+    every document.
 
     Args:
         config: the stage's.
         jobs: documents in their styles, in order.
-        folder: the model that rewrites.
         workspace: whose scratch keeps finished groups.
-        start: starts the engine, which is done only if a group is missing.
+        start: starts the writer, which is done only if a group is missing.
     """
     size = config.documents_together
     begun: list[Job] = []
     rewritings: list[Rewriting] = []
-    weights, spent = "", 0
+    name, spent = "", 0
     with ExitStack() as stack:
-        engine, prompter = None, None
+        writer = None
         for number, first in enumerate(range(0, len(jobs), size)):
             if spent >= config.max_tokens_spent:
                 break
             group = jobs[first : first + size]
             path = workspace.scratch / f"group-{number:05d}.json"
             if not path.exists():
-                if engine is None or prompter is None:
-                    workspace.report.progress(first, len(jobs), f"starting {config.model}")
-                    engine = stack.enter_context(closing(start(config, folder)))
-                    prompter = Prompter(folder, config)
+                if writer is None:
+                    workspace.report.progress(first, len(jobs), f"starting {config.rewriter}")
+                    writer = stack.enter_context(closing(start()))
                 began = time.monotonic()
-                found = rewrite_together(group, engine, prompter, config.chunk_tokens)
-                _keep(path, engine.weights, found)
+                found = rewrite_together(group, writer, config.chunk_tokens)
+                _keep(path, writer.name, found)
                 rate = sum(r.num_tokens for r in found) / (time.monotonic() - began)
                 workspace.report.metrics(number, {"tokens_per_second": rate})
                 workspace.report.progress(first + len(group), len(jobs), f"{rate:.0f} tokens/s")
-            weights, found = _read(path)
+            name, found = _read(path)
             begun += group
             rewritings += found
             spent += sum(rewriting.num_tokens for rewriting in found)
-    return Rewritten(begun, rewritings, weights)
+    return Rewritten(begun, rewritings, name)
+
+
+def start_writer(config: RephraseConfig, models: Path) -> Writer:
+    """The endpoint's writer, or engines that serve `config.model`, kept below `models`."""
+    if config.endpoint is not None:
+        from k2core.rephrase.endpoint import EndpointWriter
+
+        return EndpointWriter(config, config.endpoint)
+    folder = find_rephraser(config.model, models)
+    return EngineWriter(start_engine(config, folder), Prompter(folder, config))
 
 
 def start_engine(config: RephraseConfig, folder: Path) -> Engine:
@@ -85,12 +95,12 @@ def start_engine(config: RephraseConfig, folder: Path) -> Engine:
     )
 
 
-def _keep(path: Path, weights: str, rewritings: list[Rewriting]) -> None:
+def _keep(path: Path, name: str, rewritings: list[Rewriting]) -> None:
     aside = path.with_suffix(".aside")
-    aside.write_text(json.dumps({"weights": weights, "rewritings": rewritings}))
+    aside.write_text(json.dumps({"writer": name, "rewritings": rewritings}))
     aside.rename(path)
 
 
 def _read(path: Path) -> tuple[str, list[Rewriting]]:
     kept = json.loads(path.read_text())
-    return kept["weights"], [Rewriting(*fields) for fields in kept["rewritings"]]
+    return kept["writer"], [Rewriting(*fields) for fields in kept["rewritings"]]

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from k2core.engines.protocol import Engine, Sampling
-from k2core.rephrase.chunks import split_chunks
+from k2core.rephrase.chunks import split_chunks, split_sections
 from k2core.rephrase.styles import Job
 from schemas.rephrase import RephraseConfig
 
@@ -24,6 +24,55 @@ class Rewriting(NamedTuple):
     """Tokens that were written."""
     cut: bool
     """Whether a chunk's rewrite was ended by its limit."""
+
+
+def make_turns(instruction: str, shown: str, chunk: str) -> list[tuple[str, str]]:
+    """Roles and texts of the chat that asks for a chunk, after what was rewritten before."""
+    before = [("user", instruction), ("assistant", shown)] if shown else []
+    return [*before, ("user", f"{instruction}\n\n{chunk}")]
+
+
+def seed_of(config: RephraseConfig, job: Job, number: int) -> int:
+    """Seed of a document's `number`-th chunk in a style."""
+    name = f"{config.seed}\0{job.document.doc_id}\0{job.style.prompt_id}\0{number}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+
+
+class Request(NamedTuple):
+    """A chunk to rewrite."""
+
+    job: Job
+    number: int
+    """Of the chunk in its document."""
+    context: str
+    """What was rewritten before it."""
+    chunk: str
+
+
+class Answer(NamedTuple):
+    """A rewritten chunk."""
+
+    text: str
+    num_tokens: int
+    cut: bool
+    """Whether it was ended by its limit."""
+
+
+class Writer(Protocol):
+    """Who rewrites: engines served here, or an endpoint."""
+
+    @property
+    def name(self) -> str:
+        """Digest of the weights, or where the endpoint is."""
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+
+    def write(self, requests: Sequence[Request]) -> list[Answer]:
+        """Rewrite chunks of different documents; order is kept."""
+
+    def close(self) -> None:
+        """Free what was held."""
 
 
 class Prompter:
@@ -60,10 +109,9 @@ class Prompter:
         limit = self._config.context_tokens
         ids = self._tokenizer(context, add_special_tokens=False)["input_ids"]
         shown = str(self._tokenizer.decode(ids[-limit:])) if limit else ""
-        chat = [{"role": "user", "content": f"{instruction}\n\n{chunk}"}]
-        if shown:
-            before = [("user", instruction), ("assistant", shown)]
-            chat = [{"role": role, "content": text} for role, text in before] + chat
+        chat = [
+            {"role": role, "content": text} for role, text in make_turns(instruction, shown, chunk)
+        ]
         found: Any = self._tokenizer.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=True, return_dict=False
         )
@@ -71,12 +119,11 @@ class Prompter:
 
     def sampling(self, job: Job, number: int, chunk: str) -> Sampling:
         """How the `number`-th chunk is continued; its seed depends on nothing else."""
-        name = f"{self._config.seed}\0{job.document.doc_id}\0{job.style.prompt_id}\0{number}"
         return Sampling(
             max_tokens=16 + int(self.count(chunk) * self._config.max_growth),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
-            seed=int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"),
+            seed=seed_of(self._config, job, number),
             stop_token_ids=self.stop_token_ids,
         )
 
@@ -85,27 +132,65 @@ class Prompter:
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()
 
 
-def rewrite_together(
-    jobs: Sequence[Job], engine: Engine, prompter: Prompter, chunk_tokens: int
-) -> list[Rewriting]:
-    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on."""
-    chunks = [split_chunks(job.document.text, chunk_tokens, prompter.count) for job in jobs]
-    written: list[list[str]] = [[] for _ in jobs]
+class EngineWriter:
+    """Writes with an engine that takes tokens; implements `Writer`.
+
+    Args:
+        engine: the model, served.
+        prompter: its prompts.
+    """
+
+    def __init__(self, engine: Engine, prompter: Prompter) -> None:
+        self._engine, self._prompter = engine, prompter
+        self.count = prompter.count
+
+    @property
+    def name(self) -> str:
+        """Digest of the weights."""
+        return self._engine.weights
+
+    def write(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer all in one batch."""
+        prompter = self._prompter
+        prompts = [prompter.prompt(r.job.style.instruction, r.context, r.chunk) for r in requests]
+        sampling = [prompter.sampling(r.job, r.number, r.chunk) for r in requests]
+        return [
+            Answer(prompter.text(c.token_ids), len(c.token_ids), c.finish_reason == "length")
+            for c in self._engine.generate(prompts, sampling)
+        ]
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._engine.close()
+
+
+def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> list[Rewriting]:
+    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on.
+
+    A section's first chunk starts after an empty line, so that the stitched text has the source's
+    sections; the context goes over their ends.
+    """
+    sections = [split_sections(job.document.text) for job in jobs]
+    chunks = [
+        [
+            (chunk, "\n\n" if number and not at else "\n")
+            for number, section in enumerate(parts)
+            for at, chunk in enumerate(split_chunks(section, chunk_tokens, writer.count))
+        ]
+        for parts in sections
+    ]
+    written = [""] * len(jobs)
     tokens = [0] * len(jobs)
     cut = [False] * len(jobs)
     for number in range(max(map(len, chunks))):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
-        prompts = [
-            prompter.prompt(jobs[i].style.instruction, "\n".join(written[i]), chunks[i][number])
-            for i in turn
-        ]
-        sampling = [prompter.sampling(jobs[i], number, chunks[i][number]) for i in turn]
-        answers = engine.generate(prompts, sampling)
-        for index, answer in zip(turn, answers, strict=True):
-            written[index].append(prompter.text(answer.token_ids))
-            tokens[index] += len(answer.token_ids)
-            cut[index] |= answer.finish_reason == "length"
+        requests = [Request(jobs[i], number, written[i], chunks[i][number][0]) for i in turn]
+        for index, answer in zip(turn, writer.write(requests), strict=True):
+            between = chunks[index][number][1] if written[index] else ""
+            written[index] += between + answer.text
+            tokens[index] += answer.num_tokens
+            cut[index] |= answer.cut
     return [
-        Rewriting("\n".join(texts), len(parts), count, was_cut)
-        for texts, parts, count, was_cut in zip(written, chunks, tokens, cut, strict=True)
+        Rewriting(text, len(parts), count, was_cut)
+        for text, parts, count, was_cut in zip(written, chunks, tokens, cut, strict=True)
     ]

@@ -44,14 +44,15 @@ def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
         if count and not drawn[domain]:
             raise ValueError(
                 f"rephrase.documents asks for {count} of {domain}, and {len(paths)} shards of the "
-                f"clean corpus have none of {config.min_words} to {config.max_words} words"
+                f"clean corpus have none of {config.min_words} to {config.max_words or 'any'} words"
             )
     chosen = [entry for heap in drawn.values() for entry in heap]
     return [document for _, _, document in sorted(chosen, reverse=True)]
 
 
 def _fits(config: RephraseConfig, text: str) -> bool:
-    return config.min_words <= len(text.split()) <= config.max_words
+    words = len(text.split())
+    return config.min_words <= words and (config.max_words is None or words <= config.max_words)
 
 
 def _draw(seed: int, doc_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Style prompts: versioned files with a heading that says which domains they fit."""
+"""Style prompts: versioned files with a heading that says which texts they fit."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
+from k2core.rephrase.language import detect_language
 from k2core.rephrase.sample import Source
 
 FOLDER = Path(__file__).with_name("prompts")
@@ -18,7 +19,14 @@ class Style(NamedTuple):
     prompt_id: str
     """`NAME@VERSION`."""
     domains: tuple[str, ...]
+    languages: tuple[str, ...]
+    """Of the text: `en`, or `other` to be translated."""
     instruction: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the instruction, hex: a version that was edited without a bump shows."""
+        return hashlib.sha256(self.instruction.encode()).hexdigest()
 
 
 class Job(NamedTuple):
@@ -44,9 +52,12 @@ def load_styles(names: Iterable[str] = (), folder: Path = FOLDER) -> list[Style]
 def _read_style(path: Path) -> Style:
     _, heading, body = path.read_text(encoding="utf-8").split("---\n", 2)
     fields = yaml.safe_load(heading)
-    if set(fields) != {"version", "domains"}:
-        raise ValueError(f"{path}: the heading has {sorted(fields)}, expected domains and version")
-    return Style(f"{path.stem}@{fields['version']}", tuple(fields["domains"]), body.strip())
+    if set(fields) != {"version", "domains", "languages"}:
+        raise ValueError(
+            f"{path}: the heading has {sorted(fields)}, expected domains, languages and version"
+        )
+    name, domains = f"{path.stem}@{fields['version']}", tuple(fields["domains"])
+    return Style(name, domains, tuple(fields["languages"]), body.strip())
 
 
 def assign_styles(
@@ -59,11 +70,13 @@ def assign_styles(
     """
     jobs = []
     for document in documents:
-        fitting = [style for style in styles if document.domain in style.domains]
+        language = detect_language(document.text)
+        fitting = [s for s in styles if document.domain in s.domains and language in s.languages]
         if len(fitting) < per_document:
             raise ValueError(
                 f"{len(fitting)} of the styles {[s.prompt_id for s in styles]} fit "
-                f"{document.domain} text, which is to be rewritten {per_document} times"
+                f"{document.domain} text in {language!r}, which is to be rewritten {per_document} "
+                f"times (document {document.path})"
             )
         key = f"{seed}\0{document.doc_id}".encode()
         fitting.sort(key=lambda s: hashlib.sha256(key + s.prompt_id.encode()).digest())

@@ -1,6 +1,7 @@
 import pytest
 
 from k2core.rephrase.fidelity import find_fault, score_rewrite
+from k2core.rephrase.surface import list_names, list_quantities
 from schemas.rephrase import FidelityConfig
 from tests.k2core.rephrase.lighthouses import PLACES, faithful, original
 
@@ -30,8 +31,8 @@ PLANTED = {
     ),
     "most left out": ("In 1843 Danish engineers came to Hanstholm, 65 metres up.", "too_short"),
     "another story told": (
-        "In 1843 a Danish painter went to Hanstholm, where he bought 65 large canvases and drew "
-        "dogs, horses and children playing cards every morning until his money was all spent.",
+        "In 1843 a Danish painter went to Hanstholm, where he bought 65 metres of canvas and drew "
+        "dogs, horses and children playing cards every day until the keepers had all his money.",
         "loses_content",
     ),
     "a story invented around it": (
@@ -40,6 +41,21 @@ PLANTED = {
         "trained clever parrots, brewed bitter coffee, wrote gloomy poetry, hunted silver foxes, "
         "played wooden trumpets, baked enormous pastries, dreamed about distant planets.",
         "invents_content",
+    ),
+    "a sentence begun with another name": (
+        GOOD.replace("Its lamp", "Kowalski").replace("fishermen", "sailors"), "invents_entities"
+    ),
+    "a unit swapped": (GOOD.replace("metres", "feet"), "loses_units"),
+    "a negation": (GOOD.replace("guides", "does not guide"), "changes_negation"),
+    "a quiet sentence left out": (
+        GOOD.split(" For a whole")[0].replace("fisher", "keepers and fisher"), "leaves_out"
+    ),
+    "a quiet sentence made up": (
+        f"{GOOD} A royal commission ordered heavy fines for everybody.", "makes_up"
+    ),
+    "in another language": (
+        "En 1843, quand beaucoup de bateaux avaient fait naufrage, on a construit le phare.",
+        "not_english",
     ),
     "copied": (SOURCE, "copies_the_source"),
     "talked about": (f"Here is the rewritten text: {GOOD}", "meta_talk"),
@@ -86,7 +102,10 @@ def test_every_measure_has_a_limit_that_it_can_miss() -> None:
     for name, bad in {
         "numbers_kept": 0.9, "numbers_invented": 1.0, "entities_kept": 0.7, "copied": 0.9,
         "entities_invented": 1.0, "content_kept": 0.3, "content_invented": 0.7, "repeated": 0.3,
-        "meta_talk": 1.0, "truncated": 1.0, "length_ratio": 0.4,
+        "meta_talk": 1.0, "truncated": 1.0, "units_kept": 0.5, "units_invented": 1.0,
+        "aligned": 0.5, "covered": 0.5, "grounded": 0.5, "verbatim_kept": 0.5,
+        "negations_changed": 1.0,
+        "foreign": 1.0, "length_ratio": 0.4,
     }.items():  # fmt: skip
         assert name in passing
         assert find_fault(passing | {name: bad}, LIMITS), name
@@ -98,3 +117,45 @@ def test_the_config_moves_the_limits() -> None:
     scores = score_rewrite(SOURCE, rewrite, cut=False)
     lax = FidelityConfig(min_numbers_kept=0.5, max_numbers_invented=1)
     assert find_fault(scores, lax) == ""
+
+
+FRENCH = (
+    "Le phare de Hanstholm fut construit en 1843 par des ingénieurs danois, après de nombreux "
+    "naufrages. Il se dresse sur une falaise de craie, à 65 mètres au-dessus de la mer, et les "
+    "pêcheurs se guident sur sa lampe. Les gardiens vivaient à côté de la tour avec leurs familles "
+    "pendant un siècle."
+)
+
+
+def test_a_translation_is_held_to_numbers_and_meaning_not_to_words() -> None:
+    assert fault(original(0), source=FRENCH) == ""
+    assert fault(original(0).replace("1843", "1834"), source=FRENCH) == "loses_numbers"
+    other = (
+        "In 1843 a painter bought 65 large canvases. He drew dogs and horses. He was poor then. "
+        "Later he sold all of them to a rich merchant, who hung them up in his own house."
+    )
+    assert fault(other, source=FRENCH) in {"strays", "leaves_out", "makes_up"}
+    assert fault(FRENCH, source=FRENCH) == "not_english"
+
+
+def test_code_and_formulas_stay_as_they_are() -> None:
+    source = "Call `open(path)` first. Then 12 + 30 = 42, as everybody can see here."
+    kept = "As everybody can see here, 12 + 30 = 42, but `open(path)` is called before."
+    assert score_rewrite(source, kept, cut=False)["verbatim_kept"] == 1
+    lost = score_rewrite(source, kept.replace("30 = 42", "31 = 43"), cut=False)
+    assert lost["verbatim_kept"] == 1 / 2
+
+
+def test_names_that_begin_a_sentence_are_names() -> None:
+    assert list_names("Westerhever shone. The keeper slept. Danish ships passed.") == {
+        "westerhever",
+        "danish",
+    }
+    assert list_names("Faro is far.", "They saw Faro.") == {"faro"}
+
+
+def test_quantities_are_numbers_with_units_and_days_with_months() -> None:
+    assert list_quantities("65 metres, 1,200 kg, 5% and 14 March 1879") == {
+        ("65", "m"), ("1200", "kg"), ("5", "%"), ("14", "march")
+    }  # fmt: skip
+    assert list_quantities("On March 14, 1879 it was 65 m high") == {("14", "march"), ("65", "m")}

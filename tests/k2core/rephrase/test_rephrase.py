@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from k2core.rephrase import find_rephraser, load_styles, rephrase_corpus
+from k2core.rephrase import load_styles, rephrase_corpus
+from k2core.rephrase.rephraser import find_rephraser
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Rewrite, RewriteReject
@@ -36,7 +37,7 @@ def rephrase(store: Store, rephraser: Path, monkeypatch: pytest.MonkeyPatch) -> 
         engine: Writer | None, key: str = "rephrase", shards: int = 3, **changes: object
     ) -> Draft:
         started = iter([engine] if engine else [])
-        monkeypatch.setattr("k2core.rephrase.start_engine", lambda *_: next(started))
+        monkeypatch.setattr("k2core.rephrase.progress.start_engine", lambda *_: next(started))
         config = config_for(rephraser, **changes)
         return rephrase_corpus(config, publish_clean(store, 8, shards), store.workspace(key))
 

@@ -1,11 +1,12 @@
 """Chunk by chunk: each prompt shows what was rewritten before it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from k2core.rephrase import load_styles
-from k2core.rephrase.rewrite import Prompter, rewrite_together
+from k2core.rephrase.rewrite import EngineWriter, Prompter, rewrite_together
 from k2core.rephrase.sample import Source
 from k2core.rephrase.styles import Job
 from tests.k2core.rephrase.lighthouses import Writer, config_for
@@ -24,7 +25,7 @@ def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
     engine = Writer(rephraser, REPLIES)
     config = config_for(rephraser, chunk_tokens=8)
     jobs = [job("a", LONG), job("b", SHORT)]
-    long, short = rewrite_together(jobs, engine, Prompter(rephraser, config), 8)
+    long, short = rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
     assert long.text == "First.\nSecond.\nThird."
     assert (long.num_chunks, long.num_tokens, long.cut) == (3, 3 + 19, False)
     assert short == ("Alone.", 1, 7, False)
@@ -43,7 +44,7 @@ def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
 def test_only_the_end_of_it_is_shown(rephraser: Path, limit: int, shown: str) -> None:
     engine = Writer(rephraser, REPLIES)
     config = config_for(rephraser, chunk_tokens=8, context_tokens=limit)
-    rewrite_together([job("a", LONG)], engine, Prompter(rephraser, config), 8)
+    rewrite_together([job("a", LONG)], EngineWriter(engine, Prompter(rephraser, config)), 8)
     third = engine.asked[-1]
     assert (f"<|im_start|>assistant\n{shown}<|im_end|>" in third) == bool(shown)
     assert "First" not in third
@@ -53,7 +54,7 @@ def test_a_chunks_room_grows_with_it_and_a_full_one_is_cut(rephraser: Path) -> N
     engine = Writer(rephraser, {"One one.": "ends. ", "Two two.": "goes on" * 9})
     config = config_for(rephraser, chunk_tokens=8, max_growth=1.5)
     (found,) = rewrite_together(
-        [job("a", "One one. Two two.")], engine, Prompter(rephraser, config), 8
+        [job("a", "One one. Two two.")], EngineWriter(engine, Prompter(rephraser, config)), 8
     )
     assert [how.max_tokens for how in engine.sampling] == [16 + 12] * 2
     assert found.cut
@@ -65,7 +66,7 @@ def test_each_chunk_has_a_seed_of_its_own(rephraser: Path) -> None:
         engine = Writer(rephraser, REPLIES)
         config = config_for(rephraser, chunk_tokens=8, seed=seed, temperature=0.7)
         jobs = [job("a", LONG), job("b", LONG)]
-        rewrite_together(jobs, engine, Prompter(rephraser, config), 8)
+        rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
         assert {how.temperature for how in engine.sampling} == {0.7}
         return [how.seed for how in engine.sampling]
 
@@ -80,3 +81,19 @@ def test_a_model_without_a_chat_template_is_named(rephraser: Path, tmp_path: Pat
     shutil.copytree(rephraser, base, ignore=shutil.ignore_patterns("*.jinja"))
     with pytest.raises(ValueError, match=r"base has no chat template; take an instruct model"):
         Prompter(base, config_for(rephraser))
+
+
+def test_a_document_of_any_length_is_rewritten_whole_and_keeps_its_sections(
+    rephraser: Path,
+) -> None:
+    """Three hundred chunks, in a model that would never hold them together."""
+    numbers = [f"Lamp {n} burns, as it always did." for n in range(300)]
+    text = "Lamps\n\n" + " ".join(numbers[:200]) + "\n\nMore\n\n" + " ".join(numbers[200:])
+    engine = Writer(rephraser, {said: said.replace("burns", "shines") for said in numbers}, 999)
+    config = config_for(rephraser, chunk_tokens=40)
+    writer = EngineWriter(engine, Prompter(rephraser, config))
+    (found,) = rewrite_together([job("long", text)], writer, 40)
+    assert found.num_chunks == 300
+    assert [int(n) for n in re.findall(r"Lamp (\d+) shines", found.text)] == list(range(300))
+    assert [len(part.split("\n")) for part in found.text.split("\n\n")] == [200, 100]
+    assert max(map(len, engine.prompts)) < config.max_model_len

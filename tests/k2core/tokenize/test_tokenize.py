@@ -43,7 +43,7 @@ def clean_rows() -> list[dict[str, str]]:
 
 
 def rewrite_rows() -> list[dict[str, str]]:
-    more = {"prompt_id": "plain@1", "scores": "{}"}
+    more = {"prompt_id": "plain@1", "prompt_digest": "", "scores": "{}"}
     return [
         {**document(f"k{n}#plain", f"In short: {prose(n)}"), **more, "parent_id": parent["doc_id"]}
         for n, parent in enumerate(clean_rows()[:NUM_REWRITES])

