@@ -28,6 +28,9 @@ class SynthesizeConfig(Config):
     """Seed of the experts' habits, the faults and the distractors."""
     num_problems: int = Field(8000, ge=1)
     """Training problems that experts are put before; nearly all yield one accepted trajectory."""
+    num_scenarios: int = Field(120, ge=0)
+    """Scenarios beside them: agents with a synthetic service's tools and a user with several goals.
+    Their dialogues are long: the tiny model learns from short ones, larger ones want thousands."""
     live_per_server: int = Field(40, ge=0, le=1000)
     """Trajectories with each real MCP server (time, git, sqlite); 0 starts no server."""
     shortcut_frac: float = Field(0.6, ge=0, le=1)

@@ -39,7 +39,9 @@ def smoke() -> Recipe:
         pretrain=PretrainConfig(
             schedule=Schedule(num_steps=6), batch_size=8, sequence_length=128, checkpoint_every=2
         ),
-        synthesize=SynthesizeConfig(num_problems=160, live_per_server=2, shard_problems=80),
+        synthesize=SynthesizeConfig(
+            num_problems=160, num_scenarios=3, live_per_server=2, shard_problems=80
+        ),
         sft=SftConfig(schedule=Schedule(num_steps=6), batch_size=4, checkpoint_every=2),
         rl=RlConfig(
             num_iterations=2,

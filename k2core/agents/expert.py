@@ -12,6 +12,7 @@ from k2core.problems.family import Act, Call, Say, Script
 from k2core.problems.results import UnexpectedResultError, is_busy
 from schemas.chat import Message, Problem, ToolCall
 
+_BY_STATE = ("final_state", "scenario")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -73,7 +74,7 @@ def play_expert(
 def _next_act(script: Script, heard: str) -> Act:
     try:
         return script.send(heard)
-    except UnexpectedResultError:  # a broken tool: no script goes on from there
+    except (UnexpectedResultError, StopIteration):  # a broken tool: no script goes on from there
         return Say("I could not do it.")
 
 
@@ -95,13 +96,13 @@ def wrong_answer(problem: Problem, rng: random.Random) -> Say:
     number = str(answer)
     if number.isdigit():
         return Say(str(int(number) + rng.choice((1, 2, 10, 100))))
-    return Say("Done." if problem.verifier == "final_state" else "I do not know.")
+    return Say("Done." if problem.verifier in _BY_STATE else "I do not know.")
 
 
 def _fails_here(act: Act, session: Session) -> bool:
     """At the final answer; where the state is what counts, already at the first call."""
     if isinstance(act, Call):
-        return session.problem.verifier == "final_state"
+        return session.problem.verifier in _BY_STATE
     return session.goal_is_told
 
 

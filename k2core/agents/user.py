@@ -70,21 +70,23 @@ class ListeningUser:
         if not self._goals:
             return None
         self._goal, self._unanswered = self._goals.pop(0), 0
-        return self._word(self._goal.text)
+        return word(self._spec, self._goal.text)
 
     def _answer(self, question: str) -> str | None:
         asked = asked_details(self._goal, question)
         if asked:
-            return self._word(
-                " ".join(f"The {name} is {self._goal.details[name]}." for name in asked)
+            return word(
+                self._spec, " ".join(f"The {name} is {self._goal.details[name]}." for name in asked)
             )
         self._unanswered += 1
         if self._unanswered > self._spec.patience:
             return None
         return _LEAVES if self._unanswered == self._spec.patience else _UNKNOWN
 
-    def _word(self, text: str) -> str:
-        return _FRAMES[self._spec.style].format(text)
+
+def word(spec: UserSpec, text: str) -> str:
+    """A text in the user's style."""
+    return _FRAMES[spec.style].format(text)
 
 
 def asked_details(goal: Goal, question: str) -> list[str]:

@@ -73,13 +73,14 @@ def count_all(data: Data, *, table: str) -> JsonValue:
 def find(data: Data, value: JsonValue, *, table: str, field: str, kind: str) -> JsonValue:
     """Ids of the records whose field has the value."""
     wanted = check_kind(data, field, value, kind, known=False)
-    return [i for i, record in data[table].items() if record[field] == wanted]
+    hits: list[JsonValue] = [i for i, r in data[table].items() if r[field] == wanted]
+    return hits
 
 
 def count_where(data: Data, value: JsonValue, *, table: str, field: str, kind: str) -> JsonValue:
     """How many records have the value."""
     wanted = check_kind(data, field, value, kind, known=False)
-    return sum(record[field] == wanted for record in data[table].values())
+    return len([r for r in data[table].values() if r[field] == wanted])
 
 
 def find_state(data: Data, *, table: str, state: str) -> JsonValue:
@@ -104,8 +105,8 @@ def add_to(
     record, by = _record(data, table, identity), _amount(amount)
     if record[field] + sign * by < 0:
         raise ToolFailedError(f"{field} of {identity} is only {record[field]}")
-    record[field] = _rounded(record[field] + sign * by)
-    value: JsonValue = record[field]
+    value: JsonValue = _rounded(record[field] + sign * by)
+    record[field] = value
     return value
 
 
@@ -132,7 +133,8 @@ def aggregate(data: Data, *, table: str, field: str, how: str) -> JsonValue:
     """Sum or mean of a field; of no records, 0."""
     values = [record[field] for record in data[table].values()]
     total = sum(values)
-    return _rounded(total if how == "sum" else total / max(len(values), 1))
+    found: JsonValue = _rounded(total if how == "sum" else total / max(len(values), 1))
+    return found
 
 
 def extreme(data: Data, *, table: str, field: str, how: str) -> JsonValue:
@@ -140,7 +142,7 @@ def extreme(data: Data, *, table: str, field: str, how: str) -> JsonValue:
     if not data[table]:
         raise ToolFailedError(f"there is no {table}")
     choose = max if how == "max" else min
-    best: JsonValue = choose(data[table], key=lambda i: data[table][i][field])
+    best: str = choose(data[table], key=lambda i: data[table][i][field])
     return best
 
 
@@ -149,7 +151,8 @@ def compare(
 ) -> JsonValue:
     """Which of two records has more; `equal` if neither."""
     one, other = (_record(data, table, i)[field] for i in (first, second))
-    return "equal" if one == other else (first if one > other else second)
+    larger = first if one > other else second
+    return "equal" if one == other else larger
 
 
 def advance(data: Data, identity: JsonValue, *, table: str, before: str, after: str) -> JsonValue:

@@ -41,13 +41,18 @@ class Binding(NamedTuple):
     fixed: dict[str, JsonValue]
     busy_rate: float
     """Chance that a call is answered `busy` and does nothing."""
+    timeout_rate: float
+    """Chance that a call is answered `timeout`; half of those did what was asked."""
+    partial_rate: float
+    """Chance that a list is cut to its first half, and says so."""
 
 
 class Simulator:
     """Executes operations over `problem.state`.
 
-    The state has `tools` (tool name -> operation, argument names, fixed parameters, busy rate) and
-    `data`, which operations read and change. A tool is never busy more than `max_busy` times in a
+    The state has `tools` (tool name -> operation, argument names, fixed parameters, rates of being
+    busy, timing out and answering in part) and `data`, which operations read and change. A tool is
+    never busy more than `max_busy` times in a
     row, so that who insists gets through.
 
     Args:
@@ -69,6 +74,8 @@ class Simulator:
                 tuple(tool["arguments"]),
                 tool.get("fixed", {}),
                 tool.get("busy_rate", 0.0),
+                tool.get("timeout_rate", 0.0),
+                tool.get("partial_rate", 0.0),
             )
             for name, tool in tools.items()
         }
@@ -81,11 +88,11 @@ class Simulator:
     def call(self, name: str, arguments: dict[str, Any]) -> str:
         """Execute one call; unknown tools and arguments are answered with an error."""
         try:
-            return result_text({"result": self._execute(name, arguments)})
+            return result_text(self._execute(name, arguments))
         except ToolFailedError as error:
             return result_text(error.fields)
 
-    def _execute(self, name: str, arguments: dict[str, Any]) -> JsonValue:
+    def _execute(self, name: str, arguments: dict[str, Any]) -> dict[str, JsonValue]:
         binding = self._bindings.get(name)
         if binding is None:
             raise ToolFailedError(f"unknown tool {name}")
@@ -95,8 +102,19 @@ class Simulator:
             raise ToolFailedError(f"unknown argument {unknown[0]}")
         if binding.busy_rate and self._is_busy(binding.busy_rate):
             raise ToolFailedError("busy")
+        times_out = binding.timeout_rate and self._rng.random() < binding.timeout_rate
+        if times_out and self._rng.random() < 0.5:
+            raise ToolFailedError("timeout")
         values = [arguments[a] for a in binding.arguments]
-        return self._operations[binding.operation](self._data, *values, **binding.fixed)
+        result = self._operations[binding.operation](self._data, *values, **binding.fixed)
+        if times_out:
+            raise ToolFailedError("timeout")
+        if isinstance(result, list) and len(result) > 1 and self._is_cut(binding.partial_rate):
+            return {"result": result[: len(result) // 2], "partial": True}
+        return {"result": result}
+
+    def _is_cut(self, rate: float) -> bool:
+        return bool(rate) and self._rng.random() < rate
 
     def _is_busy(self, rate: float) -> bool:
         busy = self._rng.random() < rate and self._busy_in_a_row < self._max_busy

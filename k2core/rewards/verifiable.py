@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from k2core.rewards.instructions import follows
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
+from k2core.rewards.scenarios import check_scenario
 from k2core.sandbox import Sandbox, Verdict
 from schemas.chat import Problem
 
@@ -102,6 +103,7 @@ VERIFIERS: dict[str, Verifier] = {
     "final_state": check_state,
     "python_function": check_function,
     "instruction": check_instruction,
+    "scenario": check_scenario,
 }
 
 

@@ -90,7 +90,7 @@ class Garbling(BrokenEnvironment):
         try:
             return result_text({"result": json.loads(garbled)})
         except ValueError:  # a leading zero is no number
-            return result_text({"result": int(garbled)})
+            return result_text({"result": int(garbled) if garbled.isdecimal() else garbled})
 
 
 class Forgetful(BrokenEnvironment):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogu
 from k2core.synthesize.report import Summary, report_summary
 from k2core.synthesize.servers import jail
 from k2core.synthesize.shards import KINDS, Shard, make_shard
-from k2core.synthesize.trajectories import Sample, sample_problem
+from k2core.synthesize.trajectories import Sample, sample_problem, sample_scenario
 from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
@@ -76,29 +76,34 @@ def make_shards(
             workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
             make = partial(sample_live, config, family, judge, scratch)
             yield make_shard(scratch, f"live-{family.server}", make)
-    for number, start in enumerate(range(0, config.num_problems, config.shard_problems)):
-        indexes = range(start, min(start + config.shard_problems, config.num_problems))
-        make_simulated = partial(sample_problems, config, problems, indexes, judge, distractors)
-        yield make_shard(scratch, f"{number:05d}", make_simulated)
-        workspace.report.progress(indexes.stop, config.num_problems, "problems")
-
-
-def sample_problems(
-    config: SynthesizeConfig,
-    problems: ProblemsConfig,
-    indexes: Iterable[int],
-    judge: Judge,
-    distractors: Sequence[ToolSpec],
-) -> Iterator[Sample]:
-    """All attempts at these problems, in their order; several wait for the sandbox at a time."""
     agent = ChatModel(config.agent) if config.agent else None
+    kinds: dict[str, tuple[int, Callable[[int], list[Sample]]]] = {
+        "": (
+            config.num_problems,
+            lambda index: sample_problem(config, problems, index, judge, distractors, agent),
+        ),
+        "scenario-": (
+            config.num_scenarios,
+            lambda index: sample_scenario(config, index, judge, agent),
+        ),
+    }
     num_threads = config.agent.max_concurrent if config.agent else _NUM_THREADS
+    total, done = config.num_problems + config.num_scenarios, 0
+    for name, (count, sample) in kinds.items():
+        for number, start in enumerate(range(0, count, config.shard_problems)):
+            indexes = range(start, min(start + config.shard_problems, count))
+            make_all = partial(sample_all, sample, indexes, num_threads)
+            yield make_shard(scratch, f"{name}{number:05d}", make_all)
+            done += len(indexes)
+            workspace.report.progress(done, total, "problems")
 
-    def attempts(index: int) -> list[Sample]:
-        return sample_problem(config, problems, index, judge, distractors, agent)
 
+def sample_all(
+    sample: Callable[[int], list[Sample]], indexes: Iterable[int], num_threads: int
+) -> Iterator[Sample]:
+    """All attempts at these problems, in their order; several wait for a sandbox or a model."""
     with ThreadPoolExecutor(num_threads) as threads:
-        for samples in threads.map(attempts, indexes):
+        for samples in threads.map(sample, indexes):
             yield from samples
 
 

@@ -15,6 +15,8 @@ from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.problems.family import Script
 from k2core.synthesize.faults import Outage, SilentUser
 from k2core.synthesize.judge import JUDGE, Judge, Judgement
+from k2core.synthesize.scenario_expert import act
+from k2core.synthesize.scenarios import draw_scenario
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
@@ -90,6 +92,23 @@ def sample_problem(
     return reject(config, attempt, judge)
 
 
+def sample_scenario(
+    config: SynthesizeConfig, index: int, judge: Judge, agent: ChatModel | None = None
+) -> list[Sample]:
+    """All attempts at the index-th scenario, each judged; arguments as of `sample_problem`."""
+    rng = random.Random(f"{config.seed}/synthesize/scenario/{index}")
+    scenario = draw_scenario(config.seed, index)
+    posed = Posed(scenario.problem, {})
+
+    def attempt() -> Dialogue:
+        if agent:
+            return play_model(scenario.problem, agent, rng.randrange(2**31))
+        conditions = draw_conditions(config, posed, rng, has_shortcut=False)
+        return play(scenario.problem, act(scenario), conditions, rng)
+
+    return reject(config, attempt, judge)
+
+
 def reject(config: SynthesizeConfig, attempt: Callable[[], Dialogue], judge: Judge) -> list[Sample]:
     """Rejection sampling: `num_probes` attempts tell the pass rate; a hard problem gets more.
 
@@ -120,7 +139,9 @@ def draw_conditions(
     """Habits, and at most one fault of another side."""
     shortcut = has_shortcut and rng.random() < config.shortcut_frac
     outage = bool(posed.problem.tools) and rng.random() < config.outage_frac
-    silent = bool(posed.problem.follow_ups) and rng.random() < config.silent_user_frac
+    user = posed.problem.user
+    tells_more = bool(posed.problem.follow_ups) or (user is not None and len(user.goals) > 1)
+    silent = tells_more and rng.random() < config.silent_user_frac
     habits = Habits(
         slips=rng.random() < config.slip_frac,
         fails=rng.random() < config.failure_frac,

@@ -78,7 +78,7 @@ def calculate(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def config(**changes: Any) -> SynthesizeConfig:
-    plain = {"num_problems": 12, "live_per_server": 0, "distractor_frac": 0.0}
+    plain = {"num_problems": 12, "num_scenarios": 0, "live_per_server": 0, "distractor_frac": 0.0}
     return SynthesizeConfig(**{**plain, **changes})
 
 

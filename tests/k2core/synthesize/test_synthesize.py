@@ -44,6 +44,7 @@ PROBLEMS = ProblemsConfig(
 )
 CONFIG = SynthesizeConfig(
     num_problems=240,
+    num_scenarios=0,
     shard_problems=80,
     live_per_server=0,
     slip_frac=0.1,
