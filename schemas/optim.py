@@ -1,6 +1,6 @@
 """MuonClip and its schedule (arXiv:2507.20534, algorithm 1; arXiv:2502.16982)."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from schemas.base import Config
 class OptimConfig(Config):
     """Muon for matrices, AdamW for the rest, QK-Clip per attention head."""
 
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of weights and activations; the optimizer's masters and states are fp32 in either case."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate, of Muon and AdamW alike (updates are RMS-matched)."""
     weight_decay: float = Field(0.1, ge=0)
@@ -28,6 +30,12 @@ class OptimConfig(Config):
     """AdamW's epsilon."""
     clip_grad: float = Field(1.0, ge=0)
     """Global gradient norm is scaled down to this; 0 turns it off."""
+    split_gate_up: bool = True
+    """Orthogonalise the gate and the up half of a fused feed-forward matrix each for itself."""
+    split_heads: bool = False
+    """Orthogonalise each head's rows of the query, key and value up-projections for themselves."""
+    split_experts: bool = True
+    """Orthogonalise each routed expert for itself; off, a layer's stack is one tall matrix."""
     qk_clip_tau: float = Field(100.0, gt=0)
     """QK-Clip rescales every head whose max attention logit exceeds this (K2: 100)."""
 

@@ -5,25 +5,22 @@ import math
 import torch
 from torch import Tensor
 
-from k2core.optim.newton_schulz import orthogonalize
 from schemas.optim import OptimConfig
 
 
-def muon_direction(grad: Tensor, momentum: Tensor, config: OptimConfig) -> Tensor:
-    """Advance the momentum in place and return the update's direction, RMS-matched to AdamW's.
+def advance_momentum(grad: Tensor, momentum: Tensor, config: OptimConfig) -> Tensor:
+    """M = mu M + G in place; returns what Newton-Schulz is fed (of any shape, element by element).
 
-    M = mu M + G; O = NewtonSchulz(M) * 0.2 * sqrt(max(n, m))  (arXiv:2507.20534, algorithm 1,
-    lines 4 to 6). With `nesterov`, Newton-Schulz is fed G + mu M (arXiv:2502.16982, section 2.1).
-
-    Args:
-        grad: [..., n, m].
-        momentum: M, of the same shape; changed in place.
-        config: mu, Nesterov, Newton-Schulz steps and the update's RMS.
+    That is M itself (arXiv:2507.20534, algorithm 1, lines 4 and 5), or with `nesterov` G + mu M
+    (arXiv:2502.16982, section 2.1).
     """
     momentum.mul_(config.momentum).add_(grad)
-    fed = grad.add(momentum, alpha=config.momentum) if config.nesterov else momentum
-    scale = config.update_rms * math.sqrt(max(grad.shape[-2:]))
-    return orthogonalize(fed, config.newton_schulz_steps).mul_(scale)
+    return grad.add(momentum, alpha=config.momentum) if config.nesterov else momentum
+
+
+def update_scale(rows: int, columns: int, config: OptimConfig) -> float:
+    """0.2 * sqrt(max(n, m)) matches AdamW's update RMS (arXiv:2507.20534, algorithm 1, line 6)."""
+    return config.update_rms * math.sqrt(max(rows, columns))
 
 
 def adamw_direction(
@@ -43,12 +40,3 @@ def adamw_direction(
     square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     denominator = (square / (1 - beta2**step)).sqrt_().add_(config.adam_eps)
     return (mean / (1 - beta1**step)).div_(denominator)
-
-
-@torch.no_grad()
-def apply_directions(
-    parameters: list[Tensor], directions: list[Tensor], lr: float, weight_decay: float
-) -> None:
-    """W = W - lr (O + wd W), in place (arXiv:2507.20534, algorithm 1, line 7)."""
-    torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-    torch._foreach_add_(parameters, directions, alpha=-lr)

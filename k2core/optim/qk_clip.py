@@ -28,27 +28,48 @@ def clip_factors(max_logits: Tensor, tau: float) -> Tensor:
     return torch.where(max_logits > tau, tau / max_logits.clamp_min(tau), 1.0)
 
 
-@torch.no_grad()
-def clip_heads(
-    query_up: Tensor, key_value_up: Tensor, factors: Tensor, qk_nope: int, qk_rope: int
-) -> None:
-    """Rescale MLA's heads in place, so that each head's logits scale by exactly its g.
+class RowScales(NamedTuple):
+    """What QK-Clip multiplies the rows of a layer's two up-projections by."""
+
+    query_up: Tensor
+    """[heads * (qk_nope + qk_rope)]."""
+    key_value_up: Tensor
+    """[heads * (qk_nope + v)]."""
+
+
+def row_scales(factors: Tensor, qk_nope: int, qk_rope: int, v: int) -> RowScales:
+    """MLA's split: so scaled, each head's logits scale by exactly its g.
 
     Wq_nope *= sqrt(g), Wk_nope *= sqrt(g), Wq_rope *= g (arXiv:2507.20534, section 2.1). The
     rotary key is shared by all heads and the values carry no logit: both are left alone.
 
     Args:
-        query_up: [heads * (qk_nope + qk_rope), q_lora_rank], head by head, nope before rope.
-        key_value_up: [heads * (qk_nope + v), kv_lora_rank], head by head, keys before values.
         factors: g [heads].
         qk_nope: width without position, a head.
         qk_rope: width with rotary position, a head.
+        v: width of the values, a head.
     """
-    g = factors.to(query_up.dtype)[:, None, None]
-    queries = query_up.view(len(factors), qk_nope + qk_rope, -1)  # h d r
-    queries[:, :qk_nope].mul_(g.sqrt())
-    queries[:, qk_nope:].mul_(g)
-    key_value_up.view(len(factors), -1, key_value_up.size(-1))[:, :qk_nope].mul_(g.sqrt())
+    g = factors[:, None]
+    root, one = g.sqrt(), torch.ones_like(g)
+    query = torch.cat([root.expand(-1, qk_nope), g.expand(-1, qk_rope)], 1)
+    key_value = torch.cat([root.expand(-1, qk_nope), one.expand(-1, v)], 1)
+    return RowScales(query.flatten(), key_value.flatten())
+
+
+@torch.no_grad()
+def scale_rows(flat: Tensor, scales: Tensor, columns: int, start: int = 0) -> None:
+    """Scale a flat slice of a matrix in place, each element by its row's factor.
+
+    Args:
+        flat: elements `start` to `start + len(flat)` of a row-major matrix [rows, columns]; a
+            ZeRO-1 shard need not begin or end with a row.
+        scales: [rows].
+        columns: elements a row.
+        start: the slice's first element.
+    """
+    first, stop = start // columns, -(-(start + flat.numel()) // columns)
+    factors = scales[first:stop].to(flat.dtype).repeat_interleave(columns)
+    flat.mul_(factors[start - first * columns :][: flat.numel()])
 
 
 def list_events(layer: int, max_logits: Tensor, factors: Tensor) -> list[ClipEvent]:

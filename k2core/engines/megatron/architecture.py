@@ -3,10 +3,12 @@
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from k2core.engines.megatron.layout import stage_layers
 from k2core.model.hf import YARN_BETAS
 from k2core.model.scaling import routed_scaling_factor
 from megatron.core.transformer.transformer_config import MLATransformerConfig
 from schemas.model import ModelShape
+from schemas.placement import Placement
 
 
 def _describe_experts(shape: ModelShape) -> dict[str, object]:
@@ -28,13 +30,29 @@ def _describe_experts(shape: ModelShape) -> dict[str, object]:
         "moe_router_load_balancing_type": "seq_aux_loss",
         "moe_aux_loss_coeff": shape.seq_aux_loss,
         "moe_router_dtype": "fp32",
-        "moe_token_dispatcher_type": "allgather",
         "moe_permute_fusion": False,
     }
 
 
-def megatron_config(shape: ModelShape) -> MLATransformerConfig:
-    """K2's architecture (arXiv:2507.20534, section 2.3), in fp32 on one model-parallel rank."""
+def _describe_layout(shape: ModelShape, placement: Placement) -> dict[str, object]:
+    found: dict[str, object] = {
+        "tensor_model_parallel_size": placement.tp,
+        "sequence_parallel": placement.tp > 1,
+        "pipeline_model_parallel_size": placement.pp,
+        "expert_model_parallel_size": placement.ep,
+        "expert_tensor_parallel_size": 1,
+        "moe_token_dispatcher_type": "alltoall" if placement.ep > 1 else "allgather",
+        "calculate_per_token_loss": True,  # losses are shares of the global batch already
+    }
+    if placement.pp > 1:
+        found["pipeline_model_parallel_layout"] = stage_layers(shape.num_layers, placement.pp)
+    return found
+
+
+def megatron_config(
+    shape: ModelShape, placement: Placement, dtype: torch.dtype = torch.float32
+) -> MLATransformerConfig:
+    """K2's architecture (arXiv:2507.20534, section 2.3) in a layout over ranks."""
     yarn = shape.yarn_factor > 1
     return MLATransformerConfig(
         num_layers=shape.num_layers,
@@ -64,7 +82,8 @@ def megatron_config(shape: ModelShape) -> MLATransformerConfig:
         hidden_dropout=0.0,
         attention_dropout=0.0,
         init_method_std=shape.init_std,
-        params_dtype=torch.float32,
+        params_dtype=dtype,
+        pipeline_dtype=dtype,
         use_cpu_initialization=not torch.cuda.is_available(),
         # Fused kernels are CUDA's; the CPU shim's list of what Megatron then needs.
         apply_rope_fusion=False,
@@ -76,4 +95,5 @@ def megatron_config(shape: ModelShape) -> MLATransformerConfig:
         batch_p2p_comm=False,
         cuda_graph_scope=[],
         **_describe_experts(shape),
+        **_describe_layout(shape, placement),
     )

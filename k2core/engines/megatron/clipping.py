@@ -1,47 +1,72 @@
 """QK-Clip on Megatron's attention layers."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
-from k2core.model.names import query_projection
-from k2core.optim.qk_clip import ClipEvent, clip_factors, clip_heads, list_events
+from k2core.optim.qk_clip import ClipEvent, clip_factors, list_events, row_scales
+from megatron.core import parallel_state
 from schemas.model import ModelShape
 
 
-class Clipped(NamedTuple):
-    """What QK-Clip saw and did."""
+class Clips(NamedTuple):
+    """What the step's logits ask for."""
 
     max_logits: list[float]
+    """Of each layer."""
     events: list[ClipEvent]
+    """Of all layers, equal on all ranks."""
+    row_scales: dict[str, Tensor]
+    """Factor of each row of this rank's up-projections, by global name."""
 
 
-def clip_attention(model: Any, shape: ModelShape, tau: float) -> Clipped:
-    """Rescale heads whose largest logit in this step, over all ranks, exceeded tau.
+class _Heads(NamedTuple):
+    """A layer's heads on this rank: of the model's `layer`, from head `first` to `stop`."""
 
-    Takes the logits that `CoreAttention` recorded, and leaves it ready for the next step. Momentum
-    is not rescaled (arXiv:2507.20534, algorithm 1).
+    layer: int
+    first: int
+    stop: int
+    core: Any
+
+
+def _local_heads(model: Any, shape: ModelShape) -> Iterator[_Heads]:
+    size = parallel_state.get_tensor_model_parallel_world_size()
+    count = shape.num_heads // size
+    first = count * parallel_state.get_tensor_model_parallel_rank()
+    for layer in model.decoder.layers:
+        core = layer.self_attention.core_attention
+        yield _Heads(layer.layer_number - 1, first, first + count, core)
+
+
+def plan_clips(model: Any, shape: ModelShape, tau: float) -> Clips:
+    """Factors for heads whose largest logit in this step, over the global batch, exceeded tau.
+
+    Takes the logits that `CoreAttention` recorded over micro-batches, and leaves it ready for the
+    next step. One maximum over all ranks reduces over data- and context-parallel copies and tells
+    every rank of the other stages' and tensor-parallel ranks' heads. Momentum is not rescaled
+    (arXiv:2507.20534, algorithm 1).
     """
-    layers = [layer.self_attention for layer in model.decoder.layers]
-    queries = query_projection(shape)
-    device = layers[0].linear_kv_up_proj.weight.device
-    nothing = torch.full((shape.num_heads,), -torch.inf, device=device)  # a rank without rows
-    recorded = [layer.core_attention.current_max_attn_logits for layer in layers]
-    logits = torch.stack([nothing if r is None else r for r in recorded])  # l h
+    heads = list(_local_heads(model, shape))
+    device = next(model.parameters()).device
+    logits = torch.full((shape.num_layers, shape.num_heads), -torch.inf, device=device)  # l h
+    for layer, first, stop, core in heads:
+        seen = core.current_max_attn_logits  # None on a rank without rows
+        if seen is not None:
+            logits[layer, first:stop] = seen.float()
+        core.current_max_attn_logits = None
     if dist.get_world_size() > 1:
         dist.all_reduce(logits, op=dist.ReduceOp.MAX)
-    events: list[ClipEvent] = []
-    for index, (layer, seen) in enumerate(zip(layers, logits, strict=True)):
-        layer.core_attention.current_max_attn_logits = None
-        factors = clip_factors(seen, tau)
-        if clipped := list_events(index, seen, factors):
-            clip_heads(
-                getattr(layer, queries).weight,
-                layer.linear_kv_up_proj.weight,
-                factors,
-                shape.qk_nope_head_dim,
-                shape.qk_rope_head_dim,
-            )
-            events += clipped
-    return Clipped(logits.amax(-1).tolist(), events)
+    factors = clip_factors(logits, tau)
+    events = [e for i in range(shape.num_layers) for e in list_events(i, logits[i], factors[i])]
+    clipped, scales = {event.layer for event in events}, dict[str, Tensor]()
+    widths = shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim
+    for layer, first, stop, _ in heads:
+        if layer in clipped:
+            rows = row_scales(factors[layer, first:stop], *widths)
+            prefix = f"decoder.layers.{layer}.self_attention"
+            scales[f"{prefix}.linear_q_up_proj.weight"] = rows.query_up
+            scales[f"{prefix}.linear_kv_up_proj.weight"] = rows.key_value_up
+    return Clips(logits.amax(-1).tolist(), events, scales)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
@@ -30,8 +31,6 @@ class GroupedExperts(MegatronModule):
             kind["device"] = torch.cuda.current_device()
         weight1 = torch.empty(num_local_experts, 2 * inner, hidden, **kind)
         weight2 = torch.empty(num_local_experts, hidden, inner, **kind)
-        config.init_method(weight1)
-        config.output_layer_init_method(weight2)
         self.weight1, self.weight2 = torch.nn.Parameter(weight1), torch.nn.Parameter(weight2)
 
     def forward(
@@ -66,13 +65,22 @@ class BalancedRouter(TopKRouter):
         bsz: int,
         with_padding_mask: bool = False,
     ) -> Tensor:
-        """L = alpha * sum_i f_i P_i a sequence (arXiv:2412.19437, equations 17 to 20)."""
+        """L = alpha * sum_i f_i P_i a sequence (arXiv:2412.19437, equations 17 to 20).
+
+        This rank's share of the mean over the global batch's sequences, whose number the trainer
+        leaves in `config.num_sequences`. Under tensor parallelism a rank sees a part of each
+        sequence: f and the length are sums over ranks, P this part's.
+        """
         num_experts = self.config.num_moe_experts
         chosen = routing_map.view(seq_length, bsz, num_experts).float()  # s b e
         scores = scores_for_aux_loss.view(seq_length, bsz, num_experts)
-        num_tokens = (chosen.sum((0, 2)) / self.topk).clamp_min(1)[:, None]  # b 1
-        f = chosen.sum(0) * num_experts / (self.topk * num_tokens)  # b e
+        counts = chosen.sum(0)  # b e
+        if self.tp_cp_group.size() > 1:
+            dist.all_reduce(counts, group=self.tp_cp_group)
+        num_tokens = (counts.sum(1, keepdim=True) / self.topk).clamp_min(1)  # b 1
+        f = counts * num_experts / (self.topk * num_tokens)  # b e
         p = scores.sum(0) / num_tokens
-        loss = self.get_aux_loss_coeff("seq_aux_loss") * (f * p).sum()
+        coefficient = self.get_aux_loss_coeff("seq_aux_loss")
+        loss = coefficient * (f * p).sum() / self.config.num_sequences
         scaled: Tensor = MoEAuxLossAutoScaler.apply(probs, loss)
         return scaled

@@ -1,4 +1,4 @@
-"""MuonClip over the data-parallel ranks: every matrix belongs to one rank (ZeRO-1 by matrix)."""
+"""MuonClip on sharded parameters: ZeRO-1 by matrix or flat, under TP, PP and EP."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,164 +7,193 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from k2core.optim.muon import adamw_direction, apply_directions, muon_direction
+from k2core.engines.megatron.bucket import Bucket, Span, is_replicated, split_buckets
+from k2core.engines.megatron.matrices import Matrix
+from k2core.optim.muon import adamw_direction, advance_momentum, update_scale
+from k2core.optim.newton_schulz import orthogonalize_each
+from k2core.optim.qk_clip import scale_rows
+from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
-_ADAMW = ("embedding.word_embeddings.weight", "output_layer.weight")
 
+class Groups(NamedTuple):
+    """The process groups that an optimizer step crosses."""
 
-class Matrix(NamedTuple):
-    """One matrix that Newton-Schulz sees: the `place`-th of a parameter, and the rank it is on."""
-
-    parameter: str
-    place: int
-    shape: tuple[int, int]
-    owner: int
-
-    @property
-    def key(self) -> str:
-        """Its name in a checkpoint."""
-        return f"momentum/{self.parameter}/{self.place}"
-
-
-def matrix_shape(name: str, parameter: Tensor) -> tuple[int, int] | None:
-    """Rows and columns of each matrix in a parameter; None if AdamW has it.
-
-    Stacked experts are a matrix each; gate and up, fused in fc1 and `weight1`, are two. Norm
-    gains, the embedding and the output layer go to AdamW (arXiv:2502.16982, section 2.2).
-    """
-    if parameter.dim() < 2 or name.endswith(_ADAMW):
-        return None
-    rows, columns = parameter.shape[-2:]
-    fused = name.endswith(("linear_fc1.weight", "experts.weight1"))
-    return (rows // 2 if fused else rows), columns
-
-
-def deal_matrices(parameters: Mapping[str, Tensor], num_ranks: int) -> list[Matrix]:
-    """Give each matrix to the least loaded rank, dearest first; equal on all ranks."""
-    found = []
-    for name, parameter in parameters.items():
-        if shape := matrix_shape(name, parameter):
-            count = parameter.numel() // (shape[0] * shape[1])
-            found += [(name, index, shape) for index in range(count)]
-
-    def cost(shape: tuple[int, int]) -> int:
-        small, large = sorted(shape)
-        return small * small * (2 * large + small)  # products of one Newton-Schulz iteration
-
-    found.sort(key=lambda item: (-cost(item[2]), item[2]))
-    load, dealt = [0] * num_ranks, []
-    for name, index, shape in found:
-        owner = load.index(min(load))
-        load[owner] += cost(shape)
-        dealt.append(Matrix(name, index, shape, owner))
-    return sorted(dealt, key=lambda m: (m.owner, m.shape))
+    data: dist.ProcessGroup
+    """Copies of the dense parameters (context-parallel ranks among them)."""
+    expert_data: dist.ProcessGroup
+    """Copies of the routed experts."""
+    tensor: dist.ProcessGroup
 
 
 class MuonClipOptimizer:
-    """Muon and AdamW on fp32 parameters whose gradients lie in one flat buffer.
+    """Muon and AdamW with fp32 masters and one state buffer a matrix, each on its owner alone.
 
-    All ranks hold all weights and, after the all-reduce, all gradients. Momentum and
-    Newton-Schulz live on a matrix's owner only, which broadcasts the direction; so the weights
-    stay bitwise equal on all ranks. QK-Clip follows in the trainer, which knows the heads.
+    A step follows Moonlight's algorithm 1 (arXiv:2502.16982, section 2.3): gradients are summed to
+    owners, momentum advances there, cut matrices are gathered, Newton-Schulz sees whole matrices,
+    and each owner keeps its slice. `flat` decides whether parts are equal or end between matrices.
+
+    Args:
+        parameters: by global name, in one order on all ranks of a group.
+        config: the optimizer.
+        shape: the model's, for the heads.
+        groups: process groups.
+        flat: equal parts, wherever the cuts fall.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], config: OptimConfig) -> None:
-        self.config = config
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        config: OptimConfig,
+        shape: ModelShape,
+        groups: Groups,
+        *,
+        flat: bool = False,
+    ) -> None:
+        self.config, self.groups = config, groups
         self.parameters = dict(parameters)
         self.num_steps = 0
-        sizes = [p.numel() for p in parameters.values()]
-        device = next(iter(parameters.values())).device
-        self.gradient = torch.zeros(sum(sizes), device=device)
-        for p, part in zip(parameters.values(), torch.split(self.gradient, sizes), strict=True):
-            p.grad = part.view_as(p)
+        dense, experts = split_buckets(parameters)
+        pairs = [(dense, groups.data), (experts, groups.expert_data)]
+        self.buckets = [
+            Bucket(part, group, config=config, shape=shape, flat=flat)
+            for part, group in pairs
+            if part
+        ]
+        self._muon = {m.parameter for bucket in self.buckets for m in bucket.matrices}
+        # Muon's momentum and AdamW's first moment share a buffer; only AdamW has a second one.
+        self._first = [torch.zeros_like(bucket.master) for bucket in self.buckets]
+        self._second = [
+            {s.parameter: torch.zeros_like(s.of(b.master)) for s in b.spans if not self._is_muon(s)}
+            for b in self.buckets
+        ]
 
-        self.rank, self.num_ranks = dist.get_rank(), dist.get_world_size()
-        self.matrices = deal_matrices(parameters, self.num_ranks)
-        self._directions = torch.zeros(sum(m.shape[0] * m.shape[1] for m in self.matrices))
-        self._directions = self._directions.to(device)
-        self._momentum = torch.zeros_like(self._slice_of(self.rank, self._directions))
-
-        self._adam = {n: p for n, p in parameters.items() if matrix_shape(n, p) is None}
-        self._mean = {n: torch.zeros_like(p) for n, p in self._adam.items()}
-        self._square = {n: torch.zeros_like(p) for n, p in self._adam.items()}
+    def zero_gradients(self) -> None:
+        """Before the first micro-batch."""
+        for bucket in self.buckets:
+            bucket.gradient.zero_()
 
     def reduce_gradients(self) -> float:
         """Sum the ranks' gradients, scale them to `clip_grad`, and return the norm before that."""
-        if self.num_ranks > 1:
-            dist.all_reduce(self.gradient)
-        norm = float(self.gradient.norm())
+        self._sum_replicated()
+        total = torch.zeros((), dtype=torch.float64, device=self.buckets[0].gradient.device)
+        copies = dist.get_world_size(self.groups.tensor)
+        for bucket in self.buckets:
+            bucket.reduce_gradients()
+            if copies == 1:
+                total += bucket.own_gradient.norm().double().square()
+            else:
+                for span in bucket.spans:
+                    square = span.of(bucket.own_gradient).norm().double().square()
+                    whole = is_replicated(span.parameter, self.parameters[span.parameter])
+                    total += square / copies if whole else square
+        if dist.get_world_size() > 1:
+            dist.all_reduce(total)
+        norm = float(total.sqrt())
         if self.config.clip_grad and norm > self.config.clip_grad:
-            self.gradient.mul_(self.config.clip_grad / norm)
+            for bucket in self.buckets:
+                bucket.own_gradient.mul_(self.config.clip_grad / norm)
         return norm
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """One update of all parameters from the gradient buffer."""
+    def step(self, lr: float, row_scales: Mapping[str, Tensor] | None = None) -> None:
+        """One update of all parameters from the gradient buffers, then QK-Clip.
+
+        Args:
+            lr: learning rate.
+            row_scales: factor of each row, by parameter: applied to the masters after the update.
+        """
         self.num_steps += 1
-        self._update_owned()
-        for owner in range(self.num_ranks if self.num_ranks > 1 else 0):
-            part = self._slice_of(owner, self._directions)
-            if part.numel():
-                dist.broadcast(part, src=owner)
-        weights = [self._view(m, self.parameters[m.parameter].data) for m in self.matrices]
-        directions = self._split(self.matrices, self._directions)
-        weights += [p.data for p in self._adam.values()]
-        directions += [
-            adamw_direction(
-                self._grad(n), self._mean[n], self._square[n], self.num_steps, self.config
-            )
-            for n in self._adam
+        for bucket, first, second in zip(self.buckets, self._first, self._second, strict=True):
+            self._update(bucket, first, second, lr)
+            for span in bucket.spans:
+                if row_scales and (scales := row_scales.get(span.parameter)) is not None:
+                    columns = self.parameters[span.parameter].shape[-1]
+                    scale_rows(span.of(bucket.master), scales, columns, span.start)
+            bucket.publish()
+
+    def _update(self, bucket: Bucket, first: Tensor, second: dict[str, Tensor], lr: float) -> None:
+        grad = bucket.own_gradient
+        fed = torch.empty_like(grad) if self.config.nesterov else first
+        weights, directions = [], []
+        for span in bucket.spans:
+            if self._is_muon(span):
+                given = advance_momentum(span.of(grad), span.of(first), self.config)
+                if self.config.nesterov:
+                    span.of(fed).copy_(given)
+            else:
+                weights.append(span.of(bucket.master))
+                moments = span.of(first), second[span.parameter]
+                directions.append(
+                    adamw_direction(span.of(grad), *moments, self.num_steps, self.config)
+                )
+        bucket.master.mul_(1 - lr * self.config.weight_decay)  # W = W - lr (O + wd W)
+        if weights:
+            torch._foreach_add_(weights, directions, alpha=-lr)
+        self._orthogonal_updates(bucket, bucket.assemble(fed), lr)
+
+    def _orthogonal_updates(
+        self, bucket: Bucket, held: list[tuple[Matrix, Tensor]], lr: float
+    ) -> None:
+        """Subtract lr * 0.2 sqrt(max(n, m)) * NewtonSchulz(M), this rank's slice of each matrix."""
+        whole = self._gather_tensor_parallel(held)
+        rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
+        found = orthogonalize_each(whole, self.config.newton_schulz_steps)
+        for (matrix, _), direction in zip(held, found, strict=True):
+            scale = update_scale(*direction.shape, self.config)
+            mine = direction
+            if matrix.split is not None and copies > 1:
+                mine = direction.chunk(copies, matrix.split)[rank]
+            first, last = max(matrix.start, bucket.start), min(matrix.stop, bucket.stop)
+            target = bucket.master[first - bucket.start : last - bucket.start]
+            if last - first == matrix.stop - matrix.start:
+                target.view(matrix.rows, matrix.columns).add_(mine, alpha=-lr * scale)
+            else:
+                piece = mine.flatten()[first - matrix.start : last - matrix.start]
+                target.add_(piece, alpha=-lr * scale)
+
+    def _gather_tensor_parallel(self, held: list[tuple[Matrix, Tensor]]) -> list[Tensor]:
+        """Whole matrices from the tensor-parallel ranks' parts, in one all-gather."""
+        copies = dist.get_world_size(self.groups.tensor)
+        split = [(m, part) for m, part in held if m.split is not None]
+        if copies == 1 or not split:
+            return [part for _, part in held]
+        own = torch.cat([part.reshape(-1) for _, part in split])
+        gathered = [torch.empty_like(own) for _ in range(copies)]
+        dist.all_gather(gathered, own, group=self.groups.tensor)
+        sizes = [part.numel() for _, part in split]
+        pieces = zip(*(flat.split(sizes) for flat in gathered), strict=True)
+        whole = {
+            m: torch.cat([piece.view_as(part) for piece in ranks], m.split or 0)
+            for (m, part), ranks in zip(split, pieces, strict=True)
+        }
+        return [whole.get(matrix, part) for matrix, part in held]
+
+    def _sum_replicated(self) -> None:
+        """Copies of a parameter on tensor-parallel ranks each saw a part of the sequence."""
+        if dist.get_world_size(self.groups.tensor) == 1:
+            return
+        bucket = self.buckets[0]
+        grads = [
+            bucket.gradient[bucket.starts[n] : bucket.starts[n] + p.numel()]
+            for n, p in bucket.parameters.items()
+            if is_replicated(n, p)
         ]
-        apply_directions(weights, directions, lr, self.config.weight_decay)
+        total = torch.cat(grads)
+        dist.all_reduce(total, group=self.groups.tensor)
+        torch._foreach_copy_(grads, list(total.split([g.numel() for g in grads])))
 
-    def _update_owned(self) -> None:
-        """Momentum and Newton-Schulz of this rank's matrices, equal shapes in one batch."""
-        owned = [m for m in self.matrices if m.owner == self.rank]
-        mine, start = self._slice_of(self.rank, self._directions), 0
-        for shape in dict.fromkeys(m.shape for m in owned):
-            group = [m for m in owned if m.shape == shape]
-            stop = start + len(group) * shape[0] * shape[1]
-            grads = torch.stack([self._view(m, self._grad(m.parameter)) for m in group])
-            momentum = self._momentum[start:stop].view(len(group), *shape)
-            mine[start:stop].view_as(momentum).copy_(muon_direction(grads, momentum, self.config))
-            start = stop
+    def _is_muon(self, span: Span) -> bool:
+        return span.parameter in self._muon
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """This rank's share of the state: momentum by matrix; Adam's moments on rank 0."""
-        owned = [m for m in self.matrices if m.owner == self.rank]
-        state = {m.key: t for m, t in zip(owned, self._split(owned, self._momentum), strict=True)}
-        if self.rank == 0:
-            state |= {f"mean/{n}": t for n, t in self._mean.items()}
-            state |= {f"square/{n}": t for n, t in self._square.items()}
-        return {key: tensor.cpu().clone() for key, tensor in state.items()}
-
-    def load_state_tensors(self, state: Mapping[str, Tensor], num_steps: int) -> None:
-        """Take up the state of all ranks together, however many wrote it."""
-        owned = [m for m in self.matrices if m.owner == self.rank]
-        for m, part in zip(owned, self._split(owned, self._momentum), strict=True):
-            part.copy_(state[m.key])
-        for name in self._adam:
-            self._mean[name].copy_(state[f"mean/{name}"])
-            self._square[name].copy_(state[f"square/{name}"])
-        self.num_steps = num_steps
-
-    def _grad(self, name: str) -> Tensor:
-        grad = self.parameters[name].grad
-        if grad is None:  # someone set gradients to None: the buffer would go stale unseen
-            raise RuntimeError(f"{name} lost its place in the gradient buffer")
-        return grad
-
-    def _slice_of(self, rank: int, flat: Tensor) -> Tensor:
-        before = sum(m.shape[0] * m.shape[1] for m in self.matrices if m.owner < rank)
-        size = sum(m.shape[0] * m.shape[1] for m in self.matrices if m.owner == rank)
-        return flat[before : before + size]
-
-    @staticmethod
-    def _view(matrix: Matrix, whole: Tensor) -> Tensor:
-        return whole.view(-1, *matrix.shape)[matrix.place]
-
-    @staticmethod
-    def _split(matrices: list[Matrix], flat: Tensor) -> list[Tensor]:
-        parts = torch.split(flat, [m.shape[0] * m.shape[1] for m in matrices])
-        return [part.view(m.shape) for m, part in zip(matrices, parts, strict=True)]
+    def named_states(self) -> dict[str, Tensor]:
+        """This rank's share of masters and moments, keyed `kind/parameter/first element`."""
+        found = {}
+        for bucket, first, second in zip(self.buckets, self._first, self._second, strict=True):
+            for span in bucket.spans:
+                place = f"{span.parameter}/{span.start}"
+                found[f"weight/{place}"] = span.of(bucket.master)
+                found[f"first/{place}"] = span.of(first)
+                if span.parameter in second:
+                    found[f"second/{place}"] = second[span.parameter]
+        return found

@@ -6,10 +6,11 @@ import torch
 import torch.distributed as dist
 
 from megatron.core import parallel_state
+from schemas.placement import Placement
 
 
-def join_ranks() -> None:
-    """Join the process group that the environment describes, unless joined already.
+def join_ranks(placement: Placement) -> None:
+    """Join the process group that the environment describes, unless joined, in this layout.
 
     Under torchrun, and in the children of `TrainerGroup`, RANK and WORLD_SIZE are set; without
     them this process is the only rank. `K2_RENDEZVOUS` (a `file://` address) replaces the
@@ -24,5 +25,27 @@ def join_ranks() -> None:
         else:
             alone = torch._C._distributed_c10d.HashStore()
             dist.init_process_group(backend, store=alone, rank=0, world_size=1)
-    if not parallel_state.model_parallel_is_initialized():
-        parallel_state.initialize_model_parallel()
+    if dist.get_world_size() != placement.num_ranks:
+        raise ValueError(
+            f"{dist.get_world_size()} processes joined and placement.num_ranks="
+            f"{placement.num_ranks}: make them equal"
+        )
+    if parallel_state.model_parallel_is_initialized():
+        if _sizes() == (placement.tp, placement.pp, placement.ep):
+            return
+        parallel_state.destroy_model_parallel()
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=placement.tp,
+        pipeline_model_parallel_size=placement.pp,
+        expert_model_parallel_size=placement.ep,
+        expert_tensor_parallel_size=1,
+        create_gloo_process_groups=False,
+    )
+
+
+def _sizes() -> tuple[int, int, int]:
+    return (
+        parallel_state.get_tensor_model_parallel_world_size(),
+        parallel_state.get_pipeline_model_parallel_world_size(),
+        parallel_state.get_expert_model_parallel_world_size(),
+    )

@@ -1,4 +1,4 @@
-"""Data-parallel ranks on one machine: child processes that look like one `Trainer`.
+"""Ranks on one machine, in any layout: child processes that look like one `Trainer`.
 
 A rank is one process with one thread: two contending OpenMP threads are slower than two ranks.
 """
@@ -23,6 +23,7 @@ from k2core.engines.megatron.batch import (
     StepStats,
     language_model_loss,
 )
+from k2core.engines.megatron.layout import check_layout, find_seat
 from k2core.engines.megatron.wire import receive, send
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -86,7 +87,7 @@ class _Rank:
 class TrainerGroup:
     """A `Trainer` spread over child processes: same methods, global batches.
 
-    Rows are dealt to ranks in contiguous parts, as even as possible. An objective must be
+    Rows are dealt to model replicas in contiguous parts, as even as possible. An objective must be
     picklable. After an error the group is closed.
     """
 
@@ -99,7 +100,8 @@ class TrainerGroup:
         checkpoint: Path | None = None,
         placement: Placement | None = None,
     ) -> None:
-        placement = placement or Placement()
+        self._placement = placement = placement or Placement()
+        check_layout(shape, placement)
         self._folder = tempfile.TemporaryDirectory(prefix="k2-ranks-")
         rendezvous = Path(self._folder.name) / "rendezvous"
         count = placement.num_ranks
@@ -107,7 +109,7 @@ class TrainerGroup:
         options = {
             "seed": seed,
             "checkpoint": checkpoint,
-            "micro_batch": placement.micro_batch,
+            "placement": placement,
         }
         self._call("build", [(shape, optim)] * count, options)
 
@@ -120,16 +122,22 @@ class TrainerGroup:
 
     def logprobs(self, batch: Batch) -> Tensor:
         """As `Trainer.logprobs`, for the global batch."""
-        return torch.cat(self._call("logprobs", [(part,) for part in self._deal(batch)]))
+        found = self._call("logprobs", [(part,) for part in self._deal(batch)])
+        seats = [find_seat(rank, self._placement) for rank in range(len(found))]
+        last = self._placement.pp - 1
+        parts = [p for p, s in zip(found, seats, strict=True) if (s.tensor, s.stage) == (0, last)]
+        return torch.cat(parts)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """As `Trainer.logits`, by rank 0 alone."""
-        found: Tensor = self._call("logits", [(tokens,)])[0]
+        """As `Trainer.logits`, by one model replica."""
+        count = len(self._ranks)
+        alone = self._placement.tp * self._placement.pp * self._placement.ep == 1
+        found: Tensor = self._call("logits", [(tokens,)] * (1 if alone else count))[-1]
         return found
 
     def export_weights(self) -> dict[str, Tensor]:
-        """As `Trainer.export_weights`, from rank 0: all ranks hold equal weights."""
-        weights: dict[str, Tensor] = self._call("export_weights", [()])[0]
+        """As `Trainer.export_weights`, from rank 0."""
+        weights: dict[str, Tensor] = self._call("export_weights", [()] * len(self._ranks))[0]
         return weights
 
     def save(self, folder: Path) -> None:
@@ -156,11 +164,13 @@ class TrainerGroup:
         self.close()
 
     def _deal(self, batch: Batch) -> list[Batch]:
-        rows, count = len(batch.tokens), len(self._ranks)
+        layout = self._placement
+        rows, count = len(batch.tokens), layout.num_ranks // (layout.tp * layout.pp)
         ends = [rows * (index + 1) // count for index in range(count)]
         parts = [batch.select_rows(*bounds) for bounds in pairwise([0, *ends])]
         # a view would drag its whole storage through the pipe
-        return [part.map(lambda tensor: tensor.contiguous().clone()) for part in parts]
+        parts = [part.map(lambda tensor: tensor.contiguous().clone()) for part in parts]
+        return [parts[find_seat(rank, layout).data] for rank in range(layout.num_ranks)]
 
     def _call(
         self, method: str, arguments: list[tuple[Any, ...]], options: dict[str, Any] | None = None

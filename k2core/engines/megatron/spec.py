@@ -8,12 +8,14 @@ from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
 from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
 from k2core.engines.megatron.model import SparseLossModel
-from megatron.core import tensor_parallel
+from k2core.engines.megatron.shards import draw_weights
+from megatron.core import parallel_state, tensor_parallel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
 from megatron.core.transformer.multi_latent_attention import Linear
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_config import MLATransformerConfig
 from schemas.model import ModelShape
+from schemas.placement import Placement
 
 
 class RMSNorm(torch.nn.RMSNorm):
@@ -47,11 +49,13 @@ def block_spec(config: MLATransformerConfig) -> Any:
     return spec
 
 
-def build_model(shape: ModelShape, seed: int) -> SparseLossModel:
-    """A model of this shape with random weights; the seed decides them."""
-    torch.manual_seed(seed)
+def build_model(
+    shape: ModelShape, placement: Placement, seed: int, dtype: torch.dtype = torch.float32
+) -> SparseLossModel:
+    """This rank's part of a model with random weights; the seed decides them, in any layout."""
     tensor_parallel.model_parallel_cuda_manual_seed(seed, inference_rng_tracker=True)
-    config = megatron_config(shape)
+    config = megatron_config(shape, placement, dtype)
+    config.num_sequences = 1  # the trainer sets the global batch's; see `BalancedRouter`
     model = SparseLossModel(
         config=config,
         transformer_layer_spec=block_spec(config),
@@ -59,8 +63,8 @@ def build_model(shape: ModelShape, seed: int) -> SparseLossModel:
         max_sequence_length=shape.max_position_embeddings,
         share_embeddings_and_output_weights=False,
         position_embedding_type="rope",
+        pre_process=parallel_state.is_pipeline_first_stage(),
+        post_process=parallel_state.is_pipeline_last_stage(),
     )
-    for module in model.modules():
-        if isinstance(module, Linear):  # ignores the init_method that it is given
-            config.init_method(module.weight)
+    draw_weights(model, shape, seed)
     return model

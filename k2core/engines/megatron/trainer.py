@@ -1,12 +1,14 @@
-"""One data-parallel rank of MuonClip training, in the current process.
+"""One rank of MuonClip training, in the current process.
 
 Under torchrun every process builds a `Trainer` and passes its own rows to `step`; on one machine
 `k2core.engines.megatron.ranks.TrainerGroup` does the same with child processes. One code path.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,30 +24,36 @@ from k2core.engines.megatron.batch import (
     Totals,
     language_model_loss,
 )
-from k2core.engines.megatron.clipping import clip_attention
-from k2core.engines.megatron.optimizer import MuonClipOptimizer
+from k2core.engines.megatron.clipping import plan_clips
+from k2core.engines.megatron.layout import check_layout, find_seat
+from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
+from k2core.engines.megatron.optimizer import Groups, MuonClipOptimizer
 from k2core.engines.megatron.process_group import join_ranks
+from k2core.engines.megatron.shards import check_size, cut_shard, iterate_whole, list_shards
 from k2core.engines.megatron.spec import build_model
 from k2core.model.hf import load_weights
 from k2core.model.names import from_hf, to_hf
+from megatron.core import parallel_state
 from megatron.core.distributed.finalize_model_grads import (
     _update_router_expert_bias,
     reset_model_temporary_tensors,
 )
-from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
+from megatron.core.pipeline_parallel import get_forward_backward_func
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
+from schemas.placement import Placement
 
 
 class Trainer:
-    """A K2-shaped Megatron GPTModel with MuonClip.
+    """A K2-shaped Megatron GPTModel, or this rank's part of it, with MuonClip.
 
     Args:
         shape: the model.
         optim: the optimizer.
         seed: decides the random initial weights.
         checkpoint: a folder in the Hugging Face layout to start from; None starts at random.
-        micro_batch: rows a forward pass; changes memory and speed, not results.
+        placement: the layout over ranks and the rows a forward pass; results differ by the order
+            of additions alone.
     """
 
     def __init__(
@@ -55,18 +63,20 @@ class Trainer:
         *,
         seed: int,
         checkpoint: Path | None = None,
-        micro_batch: int = 8,
+        placement: Placement | None = None,
     ) -> None:
-        join_ranks()
+        self.placement = placement or Placement(num_ranks=1)
+        check_layout(shape, self.placement)
+        join_ranks(self.placement)
         self.shape = shape
-        self.micro_batch = micro_batch
-        self.model = build_model(shape, seed).train()
+        self.seat = find_seat(dist.get_rank(), self.placement)
+        self.model = build_model(shape, self.placement, seed, _DTYPES[optim.precision]).train()
         if torch.cuda.is_available():
             self.model.cuda()
         self.device = next(self.model.parameters()).device
         if checkpoint is not None:
             self._import(load_weights(checkpoint))
-        self.optimizer = MuonClipOptimizer(dict(self.model.named_parameters()), optim)
+        self.optimizer = self._build_optimizer(optim)
 
     @property
     def num_steps(self) -> int:
@@ -76,10 +86,11 @@ class Trainer:
     def step(
         self, batch: Batch, lr: float, objective: Objective = language_model_loss
     ) -> StepStats:
-        """Forward, backward, all-reduce, MuonClip; the loss is the global batch's.
+        """Forward, backward, MuonClip; the loss is the global batch's.
 
         Args:
-            batch: this rank's rows of the global batch; may be empty.
+            batch: this rank's rows of the global batch; may be empty. Ranks that share a model
+                replica (tensor-parallel ranks, stages) are given equal rows.
             lr: learning rate of this step.
             objective: what to minimise.
 
@@ -88,97 +99,165 @@ class Trainer:
         """
         used = float((batch.segments != PADDING).sum())
         sums = [float(batch.loss_mask.sum()), float(len(batch.tokens)), used]
-        mask_sum, rows, tokens = self._sum_over_ranks(sums)
+        mask_sum, rows, tokens = self._sum_over_ranks(sums if self._is_first else [0.0] * 3)
         batch = batch._replace(totals=Totals(mask_sum, int(rows)))
-        self.optimizer.gradient.zero_()
+        self.model.config.num_sequences = rows
+        self.optimizer.zero_gradients()
+        shares = self._run(self._cut(batch), partial(self._share, objective), train=True)
         loss, metrics = 0.0, dict[str, float]()
-        for part in self._micro_batches(batch):
-            share = objective(self._forward(part, part.loss_mask), part)
-            MoEAuxLossAutoScaler.set_loss_scale(torch.tensor(1.0 / rows, device=self.device))
-            share.loss.backward()
-            loss += float(share.loss.detach())
-            for name, value in share.metrics.items():
-                metrics[name] = metrics.get(name, 0.0) + float(value)
+        for share in shares:
+            for name, value in share.items():
+                metrics[name] = metrics.get(name, 0.0) + value
+        loss = metrics.pop(_LOSS, 0.0)
         names = self._metric_names(metrics)
         loss, *values = self._sum_over_ranks([loss, *(metrics.get(n, 0.0) for n in names)])
         grad_norm = self.optimizer.reduce_gradients()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
-        self.optimizer.step(lr)
-        clipped = clip_attention(self.model, self.shape, self.optimizer.config.qk_clip_tau)
+        clips = plan_clips(self.model, self.shape, self.optimizer.config.qk_clip_tau)
+        self.optimizer.step(lr, clips.row_scales)
         self._balance_experts()
         found = dict(zip(names, values, strict=True))
-        return StepStats(loss, grad_norm, clipped.max_logits, clipped.events, int(tokens), found)
+        return StepStats(loss, grad_norm, clips.max_logits, clips.events, int(tokens), found)
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:
-        """Log p of each label [B, S], on the CPU; 0 at padding."""
-        self.model.eval()
+        """Log p of each label [B, S], on the CPU; 0 at padding, and on all but the last stage."""
         out = torch.zeros(batch.labels.shape)
         start = 0
-        for part in self._micro_batches(batch):
-            rows, width = part.labels.shape
-            out[start : start + rows, :width] = self._forward(part).cpu()
+        for found in self._run(self._cut(batch), _take_losses, train=False):
+            rows, width = found.shape
+            out[start : start + rows, :width] = -found.cpu()
             start += rows
-        self.model.train()
         return out.masked_fill_(batch.segments.cpu() == PADDING, 0.0)
 
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:
-        """Next-token logits [B, S, V] of whole rows [B, S], on the CPU in fp32."""
-        positions = torch.arange(tokens.size(1), device=self.device).expand_as(tokens)
-        segments = torch.zeros_like(tokens, device=self.device)
-        self.model.eval()
-        found: Tensor = self.model(tokens.to(self.device), positions, segments)
-        self.model.train()
-        return found.float().cpu()
+        """Next-token logits [B, S, V] of whole rows [B, S], on the CPU in fp32; on the last stage.
+
+        All ranks of a model replica take part, with equal tokens; with experts spread, all ranks.
+        """
+        zeros = torch.zeros_like(tokens)
+        batch = Batch(tokens, tokens, zeros.float(), zeros)
+        found = self._run(self._cut(batch), _take_logits, train=False, labels=False)
+        return torch.cat(found).float().cpu() if found else torch.empty(0)
 
     def export_weights(self) -> dict[str, Tensor]:
-        """All weights by Hugging Face names: on the CPU, fp32, contiguous copies."""
-        state = {n: t for n, t in self.model.state_dict().items() if isinstance(t, Tensor)}
-        exported = to_hf(state, self.shape).items()
-        return {n: t.detach().to("cpu", torch.float32, copy=True).contiguous() for n, t in exported}
+        """All weights by Hugging Face names on rank 0: on the CPU, fp32, contiguous copies.
+
+        All ranks take part; on the others the result is empty.
+        """
+        state = {}
+        for name, whole in iterate_whole(self.model, self.shape):
+            if dist.get_rank() == 0:
+                state[name] = whole.detach().to("cpu", torch.float32, copy=True).contiguous()
+        return {n: t.contiguous() for n, t in to_hf(state, self.shape).items()} if state else {}
 
     def save(self, folder: Path) -> None:
         """Write what an exact continuation needs, this rank's share; all ranks take part."""
-        resume.save_rank(folder, self.model, self.optimizer)
+        resume.save_rank(folder, self.model, self.optimizer, self.placement)
 
     def load(self, folder: Path) -> None:
-        """Continue from `save`'s folder, bit for bit if the number of ranks is the same."""
-        resume.load_rank(folder, self.model, self.optimizer)
+        """Continue from `save`'s folder, bit for bit if the layout is the same."""
+        resume.load_rank(folder, self.model, self.optimizer, self.placement)
 
+    def _build_optimizer(self, optim: OptimConfig) -> MuonClipOptimizer:
+        groups = Groups(
+            data=parallel_state.get_data_parallel_group(with_context_parallel=True),
+            expert_data=parallel_state.get_expert_data_parallel_group(),
+            tensor=parallel_state.get_tensor_model_parallel_group(),
+        )
+        named = {n: s.tensor for n, s in list_shards(self.model).items()}
+        parameters = {n: t for n, t in named.items() if isinstance(t, torch.nn.Parameter)}
+        flat = self.placement.zero == "flat"
+        return MuonClipOptimizer(parameters, optim, self.shape, groups, flat=flat)
+
+    @torch.no_grad()
     def _import(self, weights: dict[str, Tensor]) -> None:
-        state = self.model.state_dict()
-        with torch.no_grad():
-            for name, tensor in from_hf(weights, self.shape).items():
-                if state[name].numel() != tensor.numel():
-                    raise ValueError(
-                        f"{name} is {list(tensor.shape)} in the checkpoint, and "
-                        f"{list(state[name].shape)} in the model shape"
-                    )
-                state[name].copy_(tensor.view(state[name].shape))
+        shards = list_shards(self.model)
+        for name, whole in from_hf(weights, self.shape).items():
+            if name in shards:
+                shard = shards[name]
+                check_size(shard, whole, "the checkpoint")
+                shard.tensor.copy_(cut_shard(shard, whole))
 
-    def _micro_batches(self, batch: Batch) -> Iterator[Batch]:
-        for start in range(0, len(batch.tokens), self.micro_batch):
-            part = batch.select_rows(start, start + self.micro_batch).cut_padding()
-            yield part.map(lambda tensor: tensor.to(self.device))
+    def _cut(self, batch: Batch) -> list[MicroBatch]:
+        in_step = self.placement.pp > 1 or self.placement.ep > 1
+        parts = cut_micro_batches(
+            batch,
+            self.placement.micro_batch,
+            width_multiple=self.placement.tp,
+            largest=self._largest_over_ranks if in_step else None,
+        )
+        return [MicroBatch(*(b.map(lambda t: t.to(self.device)) for b in part)) for part in parts]
 
-    def _forward(self, batch: Batch, counts: Tensor | None = None) -> Tensor:
-        """Log p of the labels [B, S], with gradients unless they are off.
+    def _run(
+        self,
+        parts: list[MicroBatch],
+        use: Callable[..., Any],
+        *,
+        train: bool,
+        labels: bool = True,
+    ) -> list[Any]:
+        """Megatron's schedule over micro-batches (1F1B if there are stages).
 
-        Where `counts` [B, S] is given, only where it is not 0; elsewhere 0.
+        Returns:
+            What `use` makes of each micro-batch's output; nothing but on the last stage.
+        """
+        if not parts:
+            return []
+
+        def forward(iterator: Iterator[MicroBatch], model: Any) -> tuple[Tensor, Any]:
+            part = next(iterator)
+            output = self._forward(part.padded, counted=train, labels=labels)
+            return output, partial(use, part.real)
+
+        self.model.train(train)
+        rows, width = parts[0].padded.tokens.shape
+        found: list[Any] = get_forward_backward_func()(
+            forward_step_func=forward,
+            data_iterator=iter(parts),
+            model=[self.model],
+            num_microbatches=len(parts),
+            seq_length=width,
+            micro_batch_size=rows,
+            forward_only=not train,
+            collect_non_loss_data=not train,
+        )
+        self.model.train()
+        return found
+
+    def _forward(self, batch: Batch, *, counted: bool, labels: bool) -> Tensor:
+        """Losses of the labels [B, S], or logits; on an earlier stage, what it hands on.
+
+        With `counted`, losses only where `loss_mask` is not 0; elsewhere 0.
         """
         positions = torch.arange(batch.tokens.size(1), device=self.device)
         padding = batch.segments == PADDING
-        losses: Tensor = self.model(
+        output: Tensor = self.model(
             batch.tokens,
             positions.expand_as(batch.tokens),
             batch.segments,
-            labels=batch.labels,
-            loss_mask=counts,
+            labels=batch.labels if labels else None,
+            loss_mask=batch.loss_mask if counted else None,
             padding_mask=padding if bool(padding.any()) else None,
         )
-        return -losses
+        return output
+
+    def _share(
+        self, objective: Objective, real: Batch, losses: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """The objective of a micro-batch as Megatron's schedule takes it."""
+        rows, width = real.tokens.shape
+        logprobs = -losses[:rows, :width].float()
+        if rows == 0:
+            return losses.sum() * 0.0, torch.tensor(0, dtype=torch.int), {}
+        value = objective(logprobs, real)
+        if self.seat.tensor:  # tensor-parallel ranks all have the loss: one counts it
+            return value.loss, torch.tensor(0, dtype=torch.int), {}
+        said = {_LOSS: float(value.loss.detach())}
+        said |= {name: float(figure) for name, figure in value.metrics.items()}
+        return value.loss, torch.tensor(0, dtype=torch.int), said
 
     def _balance_experts(self) -> None:
         """b_i += u * sign(mean load - load_i), over the global batch (arXiv:2412.19437, 2.1.2)."""
@@ -186,12 +265,22 @@ class Trainer:
             _update_router_expert_bias([self.model], self.model.config)
             reset_model_temporary_tensors(self.model.config, [self.model])
 
+    @property
+    def _is_first(self) -> bool:
+        """One rank of each model replica speaks for its rows."""
+        return self.seat.tensor == 0 and self.seat.stage == 0
+
     def _sum_over_ranks(self, values: list[float]) -> list[float]:
         if dist.get_world_size() == 1:
             return values
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
         return [float(v) for v in total.tolist()]
+
+    def _largest_over_ranks(self, values: "Any") -> list[int]:
+        largest = torch.tensor(values, device=self.device)
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return [int(v) for v in largest.tolist()]
 
     @staticmethod
     def _metric_names(metrics: dict[str, float]) -> list[str]:
@@ -201,3 +290,22 @@ class Trainer:
         gathered: list[list[str]] = [[] for _ in range(dist.get_world_size())]
         dist.all_gather_object(gathered, sorted(metrics))
         return sorted({name for names in gathered for name in names})
+
+
+_LOSS = "loss of the objective"
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def _take_losses(real: Batch, losses: Tensor, **_kwargs: bool) -> Tensor:
+    rows, width = real.tokens.shape
+    return losses[:rows, :width].float()
+
+
+def _take_logits(real: Batch, logits: Tensor, **_kwargs: bool) -> Tensor:
+    group = parallel_state.get_tensor_model_parallel_group()
+    if dist.get_world_size(group) > 1:
+        parts = [torch.empty_like(logits) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(parts, logits.contiguous(), group=group)
+        logits = torch.cat(parts, -1)
+    rows, width = real.tokens.shape
+    return logits[:rows, :width]

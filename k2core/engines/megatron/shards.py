@@ -1,0 +1,157 @@
+"""This rank's shards of whole tensors: initial weights, import and export, any layout."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from k2core.engines.megatron.matrices import is_expert, tensor_split
+from k2core.model.names import pair_names
+from megatron.core import parallel_state
+from schemas.model import ModelShape
+
+_SCALED = ("linear_proj.weight", "linear_fc2.weight", "experts.weight2")
+"""What writes into the residual stream starts smaller by sqrt(2 layers), as Megatron does it."""
+
+
+class Shard(NamedTuple):
+    """A tensor of this rank and how the whole one is split."""
+
+    name: str
+    """Global: layers are counted over all pipeline stages."""
+    tensor: Tensor
+    axis: int | None
+    """Split over tensor-parallel ranks; None is whole."""
+    fused: bool
+    """Gate over up: each half is split for itself."""
+    expert: bool
+    """A stack of this rank's experts, out of all along the first axis."""
+
+
+def list_shards(model: Any) -> dict[str, Shard]:
+    """All parameters and buffers of this rank that a checkpoint holds, by global name."""
+    numbers = [layer.layer_number - 1 for layer in model.decoder.layers]
+    found = {}
+    parameters = dict(model.named_parameters())
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor):
+            parts = name.split(".")
+            if parts[:2] == ["decoder", "layers"]:
+                parts[2] = str(numbers[int(parts[2])])
+            whole = ".".join(parts)
+            split = tensor_split(tensor) if name in parameters else None
+            fused = whole.endswith("linear_fc1.weight")
+            found[whole] = Shard(whole, tensor, split, fused, is_expert(whole))
+    return found
+
+
+def _size_and_rank(group: dist.ProcessGroup) -> tuple[int, int]:
+    return dist.get_world_size(group), dist.get_rank(group)
+
+
+def check_size(shard: Shard, whole: Tensor, source: str) -> None:
+    """Refuse a whole tensor of another model.
+
+    Raises:
+        ValueError: names the tensor and both shapes.
+    """
+    wanted = list(shard.tensor.shape)
+    if shard.expert:
+        wanted[0] *= dist.get_world_size(parallel_state.get_expert_model_parallel_group())
+    elif shard.axis is not None:
+        group = parallel_state.get_tensor_model_parallel_group()
+        wanted[shard.axis] *= dist.get_world_size(group)
+    if math.prod(wanted) != whole.numel():
+        raise ValueError(
+            f"{shard.name} is {list(whole.shape)} in {source}, and {wanted} in the model shape"
+        )
+
+
+def cut_shard(shard: Shard, whole: Tensor) -> Tensor:
+    """This rank's part of a whole tensor."""
+    if shard.expert:
+        size, rank = _size_and_rank(parallel_state.get_expert_model_parallel_group())
+        return whole.view(-1, *shard.tensor.shape[1:]).chunk(size)[rank]
+    if shard.axis is None:
+        return whole.view(shard.tensor.shape)
+    size, rank = _size_and_rank(parallel_state.get_tensor_model_parallel_group())
+    halves = whole.chunk(2 if shard.fused else 1)
+    return torch.cat([half.chunk(size, shard.axis)[rank] for half in halves])
+
+
+def join_shards(shard: Shard) -> Tensor:
+    """The whole tensor, on every rank of its tensor- or expert-parallel group."""
+    tensor = shard.tensor.detach().contiguous()
+    if shard.expert:
+        return torch.cat(_all_gather(tensor, parallel_state.get_expert_model_parallel_group()))
+    if shard.axis is None:
+        return tensor
+    parts = _all_gather(tensor, parallel_state.get_tensor_model_parallel_group())
+    halves = zip(*(part.chunk(2 if shard.fused else 1) for part in parts), strict=True)
+    return torch.cat([torch.cat(half, shard.axis) for half in halves])
+
+
+def _all_gather(tensor: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
+    size = dist.get_world_size(group)
+    if size == 1:
+        return [tensor]
+    parts = [torch.empty_like(tensor) for _ in range(size)]
+    dist.all_gather(parts, tensor, group=group)
+    return parts
+
+
+def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[str, Tensor]]:
+    """Every whole tensor in a checkpoint's order, one at a time; all ranks take part."""
+    held, stages = list_shards(model), parallel_state.get_pipeline_model_parallel_group()
+    size, rank = _size_and_rank(stages)
+    for name in (pair.megatron for pair in pair_names(shape)):
+        whole = join_shards(held[name]) if name in held else None
+        if size > 1:
+            where = [rank if whole is not None else -1, *(whole.shape if whole is not None else [])]
+            facts: list[list[int]] = [[] for _ in range(size)]
+            dist.all_gather_object(facts, where, group=stages)
+            owner = next(index for index, fact in enumerate(facts) if fact[0] >= 0)
+            if whole is None:
+                like = next(iter(held.values())).tensor
+                kind = torch.float32 if name.endswith("expert_bias") else like.dtype
+                whole = torch.empty(facts[owner][1:], dtype=kind, device=like.device)
+            dist.broadcast(whole, group_src=owner, group=stages)
+        if whole is None:
+            raise KeyError(f"no rank holds {name}")
+        yield name, whole
+
+
+@torch.no_grad()
+def draw_weights(model: Any, shape: ModelShape, seed: int) -> None:
+    """Random initial weights that depend on the seed and each tensor's name, on no layout.
+
+    N(0, init_std); N(0, init_std / sqrt(2 layers)) for what writes into the residual stream.
+    Gains of norms start at 1, router biases at 0. A stack draws each expert for itself.
+    """
+    for shard in list_shards(model).values():
+        if shard.tensor.dim() < 2:
+            continue
+        std = shape.init_std
+        if shard.name.endswith(_SCALED):
+            std /= (2 * shape.num_layers) ** 0.5
+        if shard.expert:
+            size, rank = _size_and_rank(parallel_state.get_expert_model_parallel_group())
+            first = rank * len(shard.tensor)
+            for index, matrix in enumerate(shard.tensor):
+                matrix.copy_(_draw(f"{shard.name}/{first + index}", matrix.shape, std, seed))
+        else:
+            size, _ = _size_and_rank(parallel_state.get_tensor_model_parallel_group())
+            whole = list(shard.tensor.shape)
+            if shard.axis is not None:
+                whole[shard.axis] *= size
+            shard.tensor.copy_(cut_shard(shard, _draw(shard.name, whole, std, seed)))
+
+
+def _draw(name: str, shape: "list[int] | torch.Size", std: float, seed: int) -> Tensor:
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.empty(shape).normal_(0.0, std, generator=generator)
