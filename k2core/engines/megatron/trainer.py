@@ -234,13 +234,16 @@ class Trainer:
         """
         positions = torch.arange(batch.tokens.size(1), device=self.device)
         padding = batch.segments == PADDING
+        padded = bool(padding.any())
+        if self.seat.stage > 0:  # upstream splits the mask over the sequence on the first stage only
+            padding = padding.chunk(self.placement.tp, 1)[self.seat.tensor]
         output: Tensor = self.model(
             batch.tokens,
             positions.expand_as(batch.tokens),
             batch.segments,
             labels=batch.labels if labels else None,
             loss_mask=batch.loss_mask if counted else None,
-            padding_mask=padding if bool(padding.any()) else None,
+            padding_mask=padding if padded else None,
         )
         return output
 

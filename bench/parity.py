@@ -1,0 +1,239 @@
+"""MuonClip in every layout, 20 steps with clips forced, against naive float64 in one process."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.reference import NaiveK2
+from bench.table import Row
+from schemas.base import Config
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig
+from schemas.placement import Placement
+
+NUM_RANKS = 4
+SHAPE = ModelShape(
+    vocab_size=320,
+    num_layers=4,
+    hidden_size=32,
+    num_heads=4,
+    q_lora_rank=16,
+    kv_lora_rank=16,
+    qk_nope_head_dim=8,
+    qk_rope_head_dim=8,
+    v_head_dim=12,
+    ffn_hidden_size=48,
+    moe_ffn_hidden_size=16,
+    num_experts=4,
+    max_position_embeddings=64,
+    original_max_position_embeddings=64,
+    init_std=0.1,
+)
+_LR = 1e-3
+_SIZES = ((1, 1, 1), (2, 1, 1), (4, 1, 1), (1, 2, 1), (1, 4, 1), (1, 1, 2), (1, 1, 4))
+_PAIRS = ((2, 2, 1), (2, 1, 2), (1, 2, 2))
+
+
+class Case(Config):
+    """One layout and form of the optimizer."""
+
+    placement: Placement
+    optim: OptimConfig = OptimConfig(qk_clip_tau=0.05)
+
+    @property
+    def name(self) -> str:
+        """Such as `tp2 pp2 flat`."""
+        p = self.placement
+        copies = p.num_ranks // (p.tp * p.pp)
+        sizes = [("dp", copies), ("tp", p.tp), ("pp", p.pp), ("ep", p.ep)]
+        parts = [f"{kind}{size}" for kind, size in sizes if size > 1]
+        forms = [form for form in ("nesterov", "split_heads") if getattr(self.optim, form)]
+        return " ".join([*parts, p.zero, *forms])
+
+
+class Result(Config):
+    """How far a case is from the reference after its steps."""
+
+    name: str
+    max_difference: float
+    """Over all weights, router biases among them."""
+    num_clips: int
+    equal_clips: bool
+    """Steps, layers and heads are identical; logits and factors within 1e-5."""
+    seconds: float
+
+
+def all_cases() -> list[Case]:
+    """Each kind of parallelism, their pairs, both kinds of ZeRO-1; then the optimizer's forms."""
+    found = [
+        Case(placement=_placement(sizes, zero))
+        for sizes in _SIZES + _PAIRS
+        for zero in ("matrix", "flat")
+    ]
+    tau = 0.05
+    forms = [OptimConfig(qk_clip_tau=tau, nesterov=True, split_heads=True)]
+    found += [
+        Case(placement=_placement((2, 1, 1), "flat"), optim=form) for form in forms
+    ]
+    return found
+
+
+def _placement(sizes: tuple[int, int, int], zero: str) -> Placement:
+    tp, pp, ep = sizes
+    values = {"num_ranks": NUM_RANKS, "micro_batch": 1, "tp": tp, "pp": pp, "ep": ep, "zero": zero}
+    return Placement.model_validate(values)
+
+
+def compare(cases: Sequence[Case], num_steps: int = 20) -> list[Result]:
+    """Run all cases one after another in one group of four processes."""
+    with tempfile.TemporaryDirectory(prefix="k2-parity-") as name:
+        folder = Path(name)
+        order = {"cases": [case.model_dump() for case in cases], "num_steps": num_steps}
+        (folder / "order.json").write_text(json.dumps(order))
+        ranks = [_start(folder, rank) for rank in range(NUM_RANKS)]
+        try:
+            _wait(ranks)
+        finally:
+            for rank in ranks:
+                rank.kill()
+        lines = (folder / "results.jsonl").read_text().splitlines()
+    return [Result.model_validate_json(line) for line in lines]
+
+
+def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
+    environment = os.environ | {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(NUM_RANKS),
+        "K2_RENDEZVOUS": f"file://{folder / 'rendezvous'}",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or ".",
+        "PYTHONWARNINGS": "ignore",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.parity", "--rank", str(folder)], env=environment
+    )
+
+
+def _wait(ranks: "list[subprocess.Popen[bytes]]") -> None:
+    while any(rank.poll() is None for rank in ranks):
+        if failed := [i for i, rank in enumerate(ranks) if rank.poll()]:
+            raise RuntimeError(f"rank {failed[0]} of the parity run failed; see its output above")
+        time.sleep(0.1)
+    if failed := [i for i, rank in enumerate(ranks) if rank.returncode]:
+        raise RuntimeError(f"rank {failed[0]} of the parity run failed; see its output above")
+
+
+def _serve(folder: Path) -> None:
+    """One rank: every case in turn; rank 0 compares and writes."""
+    torch.set_num_threads(1)
+    order = json.loads((folder / "order.json").read_text())
+    cases = [Case.model_validate(case) for case in order["cases"]]
+    references: dict[OptimConfig, NaiveK2] = {}
+    for case in cases:
+        _run(case, order["num_steps"], references, folder / "results.jsonl")
+
+
+def _batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Eight rows of two documents each, uneven padding, a masked label at the seam."""
+    rows, width = 8, 16
+    generator = torch.Generator().manual_seed(step)
+    tokens = torch.randint(0, SHAPE.vocab_size, (rows, width + 1), generator=generator)
+    segments = (torch.arange(width) >= width // 3).long().repeat(rows, 1)
+    for row in range(1, rows):
+        segments[row, width - row :] = -1
+    mask = (segments >= 0).float()
+    mask[:, width // 3 - 1] = 0
+    return tokens[:, :-1], tokens[:, 1:], mask, segments
+
+
+def _run(
+    case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], results: Path
+) -> None:
+    from k2core.engines.megatron.batch import Batch
+    from k2core.engines.megatron.trainer import Trainer
+    from k2core.model.scaling import routed_scaling_factor
+
+    started = time.perf_counter()
+    trainer = Trainer(SHAPE, case.optim, seed=0, placement=case.placement)
+    start = trainer.export_weights()
+    count = NUM_RANKS // (case.placement.tp * case.placement.pp)
+    clips = []
+    for step in range(num_steps):
+        whole, mine = Batch(*_batch(step)), trainer.seat.data
+        rows = len(whole.tokens) // count
+        stats = trainer.step(whole.select_rows(mine * rows, (mine + 1) * rows), _LR)
+        clips += [(step + 1, *event) for event in stats.clips]
+    end = trainer.export_weights()
+    seconds = time.perf_counter() - started
+    if not end:
+        return
+    if case.optim not in references:
+        naive = NaiveK2(start, SHAPE, case.optim, routed_scaling_factor(SHAPE))
+        for step in range(num_steps):
+            tokens, labels, mask, segments = _batch(step)
+            naive.step((tokens, labels, mask.double(), segments), _LR)
+        references[case.optim] = naive
+    naive = references[case.optim]
+    wanted = {**naive.weights, **naive.biases}
+    difference = max(float((end[n].double() - t).abs().max()) for n, t in wanted.items())
+    same = len(clips) == len(naive.clips) and all(
+        ours[:3] == theirs[:3] and max(abs(ours[3] - theirs[3]), abs(ours[4] - theirs[4])) < 1e-5
+        for ours, theirs in zip(clips, naive.clips, strict=True)
+    )
+    print(case.name, difference, len(clips), same, f"{seconds:.1f}s", flush=True)
+    result = Result(
+        name=case.name,
+        max_difference=difference,
+        num_clips=len(clips),
+        equal_clips=same,
+        seconds=seconds,
+    )
+    with results.open("a") as file:
+        file.write(result.model_dump_json() + "\n")
+
+
+def measure() -> list[Row]:
+    """The matrix as rows: seconds of 20 steps, and how far from the reference."""
+    return [
+        Row(
+            r.name,
+            r.seconds,
+            f"max difference {r.max_difference:.1e}, {r.num_clips} clips"
+            + ("" if r.equal_clips else " NOT EQUAL"),
+        )
+        for r in compare(all_cases())
+    ]
+
+
+def main() -> None:
+    """Print layout x max difference x clip events."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20, help="optimizer steps a layout")
+    parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.rank:
+        _serve(arguments.rank)
+        sys.stdout.flush()
+        os._exit(0)
+    table = Table("layout on 4 ranks", "max difference", "clip events", "equal", title=__doc__)
+    results = compare(all_cases(), arguments.steps)
+    for r in results:
+        table.add_row(r.name, f"{r.max_difference:.1e}", str(r.num_clips), str(r.equal_clips))
+    Console().print(table)
+    worst = max(r.max_difference for r in results)
+    print(f"parity max_difference={worst:.1e} equal_clips={all(r.equal_clips for r in results)}")
+
+
+if __name__ == "__main__":
+    main()
