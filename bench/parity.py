@@ -82,9 +82,7 @@ def all_cases() -> list[Case]:
     ]
     tau = 0.05
     forms = [OptimConfig(qk_clip_tau=tau, nesterov=True, split_heads=True)]
-    found += [
-        Case(placement=_placement((2, 1, 1), "flat"), optim=form) for form in forms
-    ]
+    found += [Case(placement=_placement((2, 1, 1), "flat"), optim=form) for form in forms]
     return found
 
 
@@ -157,9 +155,7 @@ def _batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.T
     return tokens[:, :-1], tokens[:, 1:], mask, segments
 
 
-def _run(
-    case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], results: Path
-) -> None:
+def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], results: Path) -> None:
     from k2core.engines.megatron.batch import Batch
     from k2core.engines.megatron.trainer import Trainer
     from k2core.model.scaling import routed_scaling_factor

@@ -101,7 +101,7 @@ class NaiveK2:
         return (F.silu(h @ gate.T) * (h @ up.T)) @ down.T
 
     def _route(self, h: Tensor, real: Tensor, name: str) -> tuple[Tensor, Tensor]:
-        """Routed and shared experts of [b, s, h], and the balance loss (arXiv:2412.19437, 17-20)."""
+        """Routed and shared experts of [b, s, h], and the balance loss (arXiv:2412.19437)."""
         s, bias = self.shape, f"{name}.gate.e_score_correction_bias"
         scores = torch.sigmoid(h @ self.weights[f"{name}.gate.weight"].T)
         chosen = (scores + self.biases[bias]).topk(s.experts_per_token, -1).indices

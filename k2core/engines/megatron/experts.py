@@ -40,7 +40,7 @@ class GroupedExperts(MegatronModule):
         ends = tokens_per_expert.cumsum(0).to(hidden.device, torch.int32)
         both = torch._grouped_mm(hidden, self.weight1.mT, offs=ends)
         gate, up = both.chunk(2, dim=-1)
-        inner = F.silu(gate) * up * gates.unsqueeze(-1)
+        inner = F.silu(gate) * up * gates.unsqueeze(-1).to(up.dtype)  # the router is in fp32
         return torch._grouped_mm(inner, self.weight2.mT, offs=ends), None
 
 

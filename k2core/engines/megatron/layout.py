@@ -32,8 +32,6 @@ def check_layout(shape: ModelShape, placement: Placement) -> None:
     sparse = shape.num_dense_layers < shape.num_layers
     shared = shape.num_shared_experts * shape.moe_ffn_hidden_size
     divides = [
-        ("placement.num_ranks", p.num_ranks, "tp * pp", p.tp * p.pp),
-        ("placement.num_ranks", p.num_ranks, "ep * pp", p.ep * p.pp),
         ("model.num_heads", shape.num_heads, "tp", p.tp),
         ("model.vocab_size", shape.vocab_size, "tp", p.tp),
         ("model.ffn_hidden_size", shape.ffn_hidden_size, "tp", p.tp),
@@ -45,7 +43,8 @@ def check_layout(shape: ModelShape, placement: Placement) -> None:
             raise ValueError(f"{name}={value} is not a multiple of placement.{divisor}={size}")
     if shape.num_layers < p.pp:
         raise ValueError(
-            f"placement.pp={p.pp} exceeds model.num_layers={shape.num_layers}: a stage needs a layer"
+            f"placement.pp={p.pp} exceeds model.num_layers={shape.num_layers}: "
+            "a stage needs a layer"
         )
 
 

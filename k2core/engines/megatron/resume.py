@@ -32,9 +32,7 @@ def _buffers(model: Any, optimizer: MuonClipOptimizer) -> dict[str, Tensor]:
     return {n: s.tensor for n, s in shards.items() if n not in optimizer.parameters}
 
 
-def save_rank(
-    folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement
-) -> None:
+def save_rank(folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement) -> None:
     """Write `rank-RANK.safetensors`, and on rank 0 `state.json`.
 
     Returns on all ranks when all have written; the caller renames the folder into place.
@@ -52,9 +50,7 @@ def save_rank(
     dist.barrier()
 
 
-def load_rank(
-    folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement
-) -> None:
+def load_rank(folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement) -> None:
     """Take up a saved state; other numbers of data-parallel ranks or stages are fine.
 
     Raises:

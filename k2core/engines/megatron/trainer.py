@@ -153,6 +153,10 @@ class Trainer:
                 state[name] = whole.detach().to("cpu", torch.float32, copy=True).contiguous()
         return {n: t.contiguous() for n, t in to_hf(state, self.shape).items()} if state else {}
 
+    def local_weights(self) -> dict[str, Tensor]:
+        """This rank's parameters by global Megatron names: copies on the CPU."""
+        return {n: p.detach().cpu().clone() for n, p in self.optimizer.parameters.items()}
+
     def save(self, folder: Path) -> None:
         """Write what an exact continuation needs, this rank's share; all ranks take part."""
         resume.save_rank(folder, self.model, self.optimizer, self.placement)
@@ -235,7 +239,9 @@ class Trainer:
         positions = torch.arange(batch.tokens.size(1), device=self.device)
         padding = batch.segments == PADDING
         padded = bool(padding.any())
-        if self.seat.stage > 0:  # upstream splits the mask over the sequence on the first stage only
+        if (
+            self.seat.stage > 0
+        ):  # upstream splits the mask over the sequence on the first stage only
             padding = padding.chunk(self.placement.tp, 1)[self.seat.tensor]
         output: Tensor = self.model(
             batch.tokens,

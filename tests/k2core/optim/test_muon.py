@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from k2core.optim.muon import adamw_direction, apply_directions, muon_direction
-from k2core.optim.newton_schulz import orthogonalize
+from k2core.optim.muon import adamw_direction, advance_momentum, update_scale
+from k2core.optim.newton_schulz import orthogonalize, orthogonalize_each
 from schemas.optim import OptimConfig
 
 Matrix = NDArray[np.float64]
@@ -23,12 +23,33 @@ def naive_newton_schulz(matrix: Matrix, steps: int) -> Matrix:
     return x if matrix.shape[0] <= matrix.shape[1] else x.T
 
 
-@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16), (1, 5)])
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16), (16, 20), (1, 5)])
 def test_newton_schulz_equals_the_naive_one(shape: tuple[int, int]) -> None:
     matrices = np.random.default_rng(0).standard_normal((3, *shape))
     found = orthogonalize(torch.from_numpy(matrices), 5).numpy()
     for ours, matrix in zip(found, matrices, strict=True):
         np.testing.assert_allclose(ours, naive_newton_schulz(matrix, 5), atol=1e-10)
+
+
+def test_shapes_of_all_kinds_in_one_call() -> None:
+    """Stacked, looped, wide and tall matrices come back in their places."""
+    rng = np.random.default_rng(1)
+    shapes = [(8, 24), (120, 130), (24, 8), (8, 24), (16, 16), (120, 130), (8, 8), (100, 300)]
+    matrices = [rng.standard_normal(shape) for shape in shapes]
+    found = orthogonalize_each([torch.from_numpy(matrix) for matrix in matrices], 5)
+    for ours, matrix in zip(found, matrices, strict=True):
+        np.testing.assert_allclose(ours.numpy(), naive_newton_schulz(matrix, 5), atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 96), (64, 256)])
+def test_fp32_is_close_to_float64_for_ill_conditioned_matrices(shape: tuple[int, int]) -> None:
+    """Momentum is nearly of low rank: singular values over four orders of magnitude."""
+    generator = torch.Generator().manual_seed(9)
+    u = torch.linalg.qr(torch.randn(64, 64, generator=generator, dtype=torch.float64))[0]
+    v = torch.linalg.qr(torch.randn(shape[1], 64, generator=generator, dtype=torch.float64))[0]
+    matrix = u * torch.logspace(0, -4, 64, dtype=torch.float64) @ v.T
+    found, exact = orthogonalize(matrix.float()).double(), orthogonalize(matrix)
+    assert (found - exact).norm() < 1e-2 * exact.norm()
 
 
 def test_singular_values_land_near_one_and_vectors_stay() -> None:
@@ -57,14 +78,15 @@ def test_muon_equals_a_naive_float64_run(nesterov: bool) -> None:
         m = 0.95 * m + grad
         o = naive_newton_schulz(grad + 0.95 * m if nesterov else m, 5) * 0.2 * math.sqrt(20)
         weight = weight - lr * (o + 0.1 * weight)
-        direction = muon_direction(torch.from_numpy(grad), momentum, config)
-        apply_directions([ours], [direction], lr, 0.1)
+        fed = advance_momentum(torch.from_numpy(grad), momentum, config)
+        direction = orthogonalize(fed) * update_scale(12, 20, config)
+        ours.mul_(1 - lr * 0.1).add_(direction, alpha=-lr)
     np.testing.assert_allclose(ours.numpy(), weight, rtol=1e-9, atol=1e-12)
 
 
 def test_update_rms_is_matched() -> None:
     grad = torch.randn(64, 256, generator=torch.Generator().manual_seed(4))
-    direction = muon_direction(grad, torch.zeros_like(grad), OptimConfig(update_rms=0.2))
+    direction = orthogonalize(grad) * update_scale(64, 256, OptimConfig(update_rms=0.2))
     # Singular values uniform(0.5, 1.5)-ish: RMS = 0.2 * sqrt(mean s^2), within a fifth of 0.2.
     assert direction.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.2)
 
@@ -81,5 +103,5 @@ def test_adamw_equals_torch() -> None:
         theirs.grad = grad.clone()
         torch_adam.step()
         direction = adamw_direction(grad, mean, square, step, config)
-        apply_directions([ours], [direction], 1e-2, 0.1)
+        ours.mul_(1 - 1e-2 * 0.1).add_(direction, alpha=-1e-2)
     torch.testing.assert_close(ours, theirs.data, rtol=1e-10, atol=1e-12)

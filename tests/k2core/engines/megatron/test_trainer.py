@@ -70,7 +70,9 @@ def test_micro_batches_and_padding_change_nothing(
 ) -> None:
     config = OptimConfig(qk_clip_tau=0.05)
     whole = Trainer(shape, config, seed=0, placement=Placement(num_ranks=1, micro_batch=8))
-    parts = Trainer(shape, config, seed=0, placement=Placement(num_ranks=1, micro_batch=micro_batch))
+    parts = Trainer(
+        shape, config, seed=0, placement=Placement(num_ranks=1, micro_batch=micro_batch)
+    )
     for seed in range(3):
         batch = make_batch(seed)
         wider = batch.map(lambda t: torch.nn.functional.pad(t, (0, 5)))
