@@ -65,9 +65,8 @@ def test_one_buffer_a_matrix(shape: ModelShape) -> None:
         sizes[key.split("/")[0]] += tensor.numel()
     matrices = [matrix for bucket in optimizer.buckets for matrix in bucket.matrices]
     assert len({(m.parameter, m.start) for m in matrices}) == len(matrices)
-    assert (
-        sizes["first"] == sizes["weight"] == sum(p.numel() for p in optimizer.parameters.values())
-    )
+    total = sum(parameter.numel() for parameter in optimizer.parameters.values())
+    assert sizes["first"] == sizes["weight"] == total
     assert sizes["second"] == sizes["weight"] - sum(m.rows * m.columns for m in matrices)
 
 
