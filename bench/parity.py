@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.reference import NaiveK2
-from bench.table import Row
 from schemas.base import Config
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -80,10 +79,8 @@ def all_cases() -> list[Case]:
         for sizes in _SIZES + _PAIRS
         for zero in ("matrix", "flat")
     ]
-    tau = 0.05
-    forms = [OptimConfig(qk_clip_tau=tau, nesterov=True, split_heads=True)]
-    found += [Case(placement=_placement((2, 1, 1), "flat"), optim=form) for form in forms]
-    return found
+    moonlight = OptimConfig(qk_clip_tau=0.05, nesterov=True, split_heads=True)
+    return [*found, Case(placement=_placement((2, 1, 1), "flat"), optim=moonlight)]
 
 
 def _placement(sizes: tuple[int, int, int], zero: str) -> Placement:
@@ -187,7 +184,6 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
         ours[:3] == theirs[:3] and max(abs(ours[3] - theirs[3]), abs(ours[4] - theirs[4])) < 1e-5
         for ours, theirs in zip(clips, naive.clips, strict=True)
     )
-    print(case.name, difference, len(clips), same, f"{seconds:.1f}s", flush=True)
     result = Result(
         name=case.name,
         max_difference=difference,
@@ -199,31 +195,10 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
         file.write(result.model_dump_json() + "\n")
 
 
-def measure() -> list[Row]:
-    """The matrix as rows: seconds of 20 steps, and how far from the reference."""
-    return [
-        Row(
-            r.name,
-            r.seconds,
-            f"max difference {r.max_difference:.1e}, {r.num_clips} clips"
-            + ("" if r.equal_clips else " NOT EQUAL"),
-        )
-        for r in compare(all_cases())
-    ]
-
-
-def main() -> None:
+def main(num_steps: int = 20) -> None:
     """Print layout x max difference x clip events."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20, help="optimizer steps a layout")
-    parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.rank:
-        _serve(arguments.rank)
-        sys.stdout.flush()
-        os._exit(0)
     table = Table("layout on 4 ranks", "max difference", "clip events", "equal", title=__doc__)
-    results = compare(all_cases(), arguments.steps)
+    results = compare(all_cases(), num_steps)
     for r in results:
         table.add_row(r.name, f"{r.max_difference:.1e}", str(r.num_clips), str(r.equal_clips))
     Console().print(table)
@@ -232,4 +207,13 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20, help="optimizer steps a layout")
+    parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.rank is None:
+        main(arguments.steps)
+    else:
+        _serve(arguments.rank)
+        sys.stdout.flush()
+        os._exit(0)  # gloo's threads would otherwise be joined in a group that is gone

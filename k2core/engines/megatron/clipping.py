@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from k2core.model.names import query_projection
 from k2core.optim.qk_clip import ClipEvent, clip_factors, list_events, row_scales
 from megatron.core import parallel_state
 from schemas.model import ModelShape
@@ -67,6 +68,6 @@ def plan_clips(model: Any, shape: ModelShape, tau: float) -> Clips:
         if layer in clipped:
             rows = row_scales(factors[layer, first:stop], *widths)
             prefix = f"decoder.layers.{layer}.self_attention"
-            scales[f"{prefix}.linear_q_up_proj.weight"] = rows.query_up
+            scales[f"{prefix}.{query_projection(shape)}.weight"] = rows.query_up
             scales[f"{prefix}.linear_kv_up_proj.weight"] = rows.key_value_up
     return Clips(logits.amax(-1).tolist(), events, scales)

@@ -10,6 +10,8 @@ from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
 _ADAMW = ("embedding.word_embeddings.weight", "output_layer.weight")
+_QUERIES = ("linear_q_up_proj.weight", "linear_q_proj.weight")
+_KEYS_VALUES = "linear_kv_up_proj.weight"
 EXPERTS = ("experts.weight1", "experts.weight2")
 
 
@@ -56,9 +58,9 @@ def matrix_heights(
         return (parameter.shape[0] * rows,)
     if name.endswith(("linear_fc1.weight", "experts.weight1")) and config.split_gate_up:
         return rows // 2, rows // 2
-    if name.endswith("linear_q_up_proj.weight") and config.split_heads:
+    if name.endswith(_QUERIES) and config.split_heads:
         return (shape.qk_nope_head_dim + shape.qk_rope_head_dim,)
-    if name.endswith("linear_kv_up_proj.weight") and config.split_heads:
+    if name.endswith(_KEYS_VALUES) and config.split_heads:
         return shape.qk_nope_head_dim, shape.v_head_dim
     return (rows,)
 
@@ -72,7 +74,7 @@ def list_matrices(
         heights, stop = matrix_heights(name, parameter, config, shape), start + parameter.numel()
         if heights is not None:
             columns, split = parameter.shape[-1], tensor_split(parameter)
-            if config.split_heads and name.endswith(("q_up_proj.weight", "kv_up_proj.weight")):
+            if config.split_heads and name.endswith((*_QUERIES, _KEYS_VALUES)):
                 split = None  # tensor-parallel ranks hold whole heads
             place = start
             for rows in cycle(heights):

@@ -31,4 +31,4 @@ class SparseLossModel(GPTModel):
         chosen = hidden_states.transpose(0, 1)[counts]  # n h
         logits, _ = self.output_layer(chosen.unsqueeze(1))  # n 1 v
         found = self.compute_language_model_loss(labels[counts].unsqueeze(0), logits)  # 1 n
-        return hidden_states.new_zeros(labels.shape).masked_scatter(counts, found)
+        return found.new_zeros(labels.shape).masked_scatter(counts, found)

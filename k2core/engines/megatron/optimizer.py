@@ -140,7 +140,7 @@ class MuonClipOptimizer:
         rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
         found = orthogonalize_each(whole, self.config.newton_schulz_steps)
         for (matrix, _), direction in zip(held, found, strict=True):
-            scale = update_scale(*direction.shape, self.config)
+            scale = update_scale(direction.size(0), direction.size(1), self.config)
             mine = direction
             if matrix.split is not None and copies > 1:
                 mine = direction.chunk(copies, matrix.split)[rank]

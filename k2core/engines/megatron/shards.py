@@ -133,7 +133,7 @@ def draw_weights(model: Any, shape: ModelShape, seed: int) -> None:
     Gains of norms start at 1, router biases at 0. A stack draws each expert for itself.
     """
     for shard in list_shards(model).values():
-        if shard.tensor.dim() < 2:
+        if shard.tensor.dim() < 2 or shard.tensor.is_meta:
             continue
         std = shape.init_std
         if shard.name.endswith(_SCALED):

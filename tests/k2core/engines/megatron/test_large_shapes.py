@@ -7,6 +7,7 @@ import torch
 
 from k2core.model.counts import count_parameters, sum_parameters
 from schemas.model import ModelShape
+from schemas.placement import Placement
 from workflows.large_recipes import K2_SHAPE, MOONLIGHT_SHAPE
 
 PARTS = {
@@ -44,5 +45,5 @@ def build(shape: ModelShape) -> torch.nn.Module:
     from k2core.engines.megatron.process_group import join_ranks
     from k2core.engines.megatron.spec import build_model
 
-    join_ranks()
-    return build_model(shape, seed=0)
+    join_ranks(Placement(num_ranks=1))
+    return build_model(shape, Placement(num_ranks=1), seed=0)
