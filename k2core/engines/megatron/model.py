@@ -30,5 +30,5 @@ class SparseLossModel(GPTModel):
         """Losses [b, s] of labels [b, s] from hidden states [s, b, h]; 0 where none counts."""
         chosen = hidden_states.transpose(0, 1)[counts]  # n h
         logits, _ = self.output_layer(chosen.unsqueeze(1))  # n 1 v
-        found = self.compute_language_model_loss(labels[counts].unsqueeze(0), logits)  # 1 n
+        found: Tensor = self.compute_language_model_loss(labels[counts][None], logits)  # 1 n
         return found.new_zeros(labels.shape).masked_scatter(counts, found)
