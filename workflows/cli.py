@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.tools import app as tools_app
 
 if TYPE_CHECKING:
     from schemas.recipe import Recipe
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
+
+app.add_typer(tools_app, name="tools")
 
 Settings = Annotated[
     list[str] | None,

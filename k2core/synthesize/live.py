@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from k2core.environments import result_text
 from k2core.problems import Call, Content, Posed, Say, Script
 from k2core.problems.words import ITEMS, WORDS
-from k2core.synthesize.servers import CallResult, McpServer
+from k2core.tools.servers import CallResult, McpServer
 from schemas.chat import Message, Problem, ToolSpec
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from k2core.agents import Habits, play_expert
-from k2core.synthesize.catalog import CatalogEntry, Origin, find_package
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LiveEnvironment, LiveFamily
-from k2core.synthesize.servers import start_server
 from k2core.synthesize.shards import write_aside
 from k2core.synthesize.trajectories import Sample
+from k2core.tools.listed import CatalogEntry, Origin, find_package
+from k2core.tools.servers import start_server
 from schemas.chat import ToolSpec
 from schemas.synthesize import SynthesizeConfig
 

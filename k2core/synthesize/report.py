@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from k2core.chat import SPECIAL_TOKENS, render
 from k2core.reporting import Reporter
-from k2core.synthesize.catalog import CatalogEntry, Origin
 from k2core.synthesize.shards import Shard
+from k2core.tools.listed import CatalogEntry, Origin
 from schemas.chat import Message, Problem, ToolSpec, TrajectoryRow
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])

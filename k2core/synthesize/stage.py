@@ -10,20 +10,16 @@ from pathlib import Path
 from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
-from k2core.synthesize.catalog import (
-    CatalogEntry,
-    pick_distractors,
-    read_listed_tools,
-    write_catalog,
-)
+from k2core.synthesize.catalog import pick_distractors, write_catalog
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LIVE_FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import Summary, report_summary
-from k2core.synthesize.servers import jail
 from k2core.synthesize.shards import KINDS, Shard, make_shard
 from k2core.synthesize.trajectories import Sample, sample_problem, sample_scenario
+from k2core.tools.listed import CatalogEntry, read_listed_tools
+from k2core.tools.servers import jail
 from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig

@@ -6,13 +6,10 @@ import pytest
 
 from k2core.synthesize import MCP_VENV_ENV, ServersMissingError
 from k2core.synthesize.catalog import (
-    CatalogEntry,
-    Origin,
     pick_distractors,
-    read_listed_tools,
-    read_spec,
     write_catalog,
 )
+from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools, read_spec
 from schemas.chat import ToolSpec
 
 ORIGIN = Origin("some==1", "MIT", "listed")

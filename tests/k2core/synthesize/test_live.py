@@ -15,7 +15,7 @@ from k2core.synthesize import MCP_VENV_ENV, ServersMissingError
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LIVE_FAMILIES, LiveGit, LiveTime
 from k2core.synthesize.live_shard import live_entries, sample_live
-from k2core.synthesize.servers import jail, start_server
+from k2core.tools.servers import jail, start_server
 from schemas.synthesize import SynthesizeConfig
 
 

@@ -210,7 +210,8 @@ def test_dialogues_do_not_depend_on_the_shards(made: Draft, tmp_path: Path) -> N
 
 
 def test_a_killed_run_goes_on_after_the_last_whole_shard(made: Draft, tmp_path: Path) -> None:
-    from k2core.synthesize.catalog import pick_distractors, read_listed_tools
+    from k2core.synthesize.catalog import pick_distractors
+    from k2core.tools.listed import read_listed_tools
 
     workspace = Store(tmp_path).workspace("synthesize")
     distractors = pick_distractors(read_listed_tools(), CONFIG.max_distractor_chars)

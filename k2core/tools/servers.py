@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from schemas.chat import ToolSpec
@@ -28,6 +29,15 @@ class CallResult(NamedTuple):
     is_error: bool
 
 
+class StatedTool(NamedTuple):
+    """A tool in a server's own words."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON Schema of the arguments, not yet checked."""
+
+
 class McpServer:
     """An open session with one server; `call` and `tools` block until it answers."""
 
@@ -36,15 +46,29 @@ class McpServer:
         self._portal = portal
         self._client = client
 
+    def list_stated(self) -> list[StatedTool]:
+        """The tools as the server states them, page by page; names may be what K2 cannot call."""
+        found: list[StatedTool] = []
+        cursor: str | None = None
+        while True:
+            page = self._portal.call(partial(self._client.list_tools, cursor=cursor))
+            found += [
+                StatedTool(tool.name, (tool.description or "").strip(), tool.input_schema)
+                for tool in page.tools
+            ]
+            cursor = page.next_cursor
+            if not cursor:
+                return found
+
     def list_tools(self) -> list[ToolSpec]:
-        """The tools as the server states them."""
+        """The tools as specs.
+
+        Raises:
+            ValidationError: a name that no call may use.
+        """
         return [
-            ToolSpec(
-                name=tool.name,
-                description=(tool.description or "").strip(),
-                parameters=tool.input_schema,
-            )
-            for tool in self._portal.call(self._client.list_tools).tools
+            ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
+            for tool in self.list_stated()
         ]
 
     def call(self, name: str, arguments: dict[str, Any]) -> CallResult:
@@ -61,24 +85,43 @@ class McpServer:
 
 @contextmanager
 def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[McpServer]:
-    """Run `mcp-server-NAME` in `folder`, which it sees as its working directory.
+    """Run `mcp-server-NAME` of the virtual environment in `folder`, its working directory.
 
     Raises:
         ServersMissingError: it is not installed or does not start.
     """
-    from anyio.from_thread import start_blocking_portal
-    from mcp import Client, StdioServerParameters
-    from mcp.client.stdio import stdio_client
-
     command = find_venv() / "bin" / f"mcp-server-{name}"
     if not command.exists():
         raise ServersMissingError(
             f"{command} is missing: run `make setup`, or set {MCP_VENV_ENV} to a virtual "
             "environment with the packages of infra/locks/mcp.txt"
         )
-    jailed = [*jail(folder), str(command), *arguments]
+    with open_server(name, [str(command), *arguments], folder) as server:
+        yield server
+
+
+@contextmanager
+def open_server(
+    name: str,
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    shown: Sequence[Path] = (),
+) -> Iterator[McpServer]:
+    """Run any command that speaks MCP over stdio, in a jail that shows `shown` besides.
+
+    Its standard error goes to `NAME.log` beside the folder.
+
+    Raises:
+        ServersMissingError: it does not start; the message ends with what it said.
+    """
+    from anyio.from_thread import start_blocking_portal
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    jailed = [*jail(folder, shown), *command]
     parameters = StdioServerParameters(
-        command=jailed[0], args=jailed[1:], env=_environment(), cwd=str(folder)
+        command=jailed[0], args=jailed[1:], env=_environment() | dict(environment), cwd=str(folder)
     )
     log = folder.parent / f"{name}.log"
     with start_blocking_portal() as portal, log.open("w") as errors:
@@ -93,7 +136,9 @@ def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[
                 stack.enter_context(portal.wrap_async_context_manager(client))
             except Exception as error:
                 said = log.read_text(errors="replace").strip()[-500:]
-                raise ServersMissingError(f"{command} does not start: {said}") from error
+                raise ServersMissingError(
+                    f"{command[0]} does not start: {said or error}"
+                ) from error
             yield McpServer(name, portal, client)
 
 
@@ -103,18 +148,23 @@ def find_venv() -> Path:
     return Path(named).absolute() if named else Path(sys.prefix).parent / ".venv-mcp"
 
 
-def jail(folder: Path) -> list[str]:
-    """A bubblewrap command: no network, nothing writable but the folder; empty if none works."""
+def jail(folder: Path, shown: Sequence[Path] = ()) -> list[str]:
+    """A bubblewrap command: no network, nothing writable but the folder; empty if none works.
+
+    Programs, the servers' virtual environment and what `shown` names can be read.
+    """
     if not _bubblewrap_works():
         return []
     venv = find_venv()
     seen = {Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives")}
     seen |= {venv, venv.resolve(), (venv / "bin" / "python").resolve().parent.parent}
-    shown = [part for path in sorted(seen) for part in ("--ro-bind-try", str(path), str(path))]
+    for path in shown:
+        seen |= {path, path.resolve()}
+    binds = [part for path in sorted(seen) for part in ("--ro-bind-try", str(path), str(path))]
     return [
         *("bwrap", "--unshare-all", "--die-with-parent", "--new-session"),
         # The servers' environment may lie below /tmp: that comes first.
-        *("--tmpfs", "/", "--tmpfs", "/tmp", *shown, "--dev", "/dev", "--proc", "/proc"),
+        *("--tmpfs", "/", "--tmpfs", "/tmp", *binds, "--dev", "/dev", "--proc", "/proc"),
         *("--bind", str(folder), "/data", "--chdir", "/data", "--remount-ro", "/"),
     ]
 

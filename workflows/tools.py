@@ -1,0 +1,237 @@
+"""`k2 tools`: harvest real MCP tools, count them beside the synthetic ones, show one."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from infra.home import ROOT, home
+from workflows.errors import MendableError
+
+if TYPE_CHECKING:
+    from k2core.tools.harvest import Listing
+    from schemas.tools import RealTool, ToolRepository
+
+
+class _PlainErrors(TyperGroup):
+    """Errors that the user can mend are one message, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except MendableError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    cls=_PlainErrors,
+    no_args_is_help=True,
+    help="Real and synthetic tools: harvest, count, show.",
+)
+
+
+class NoToolsError(MendableError):
+    """A tool or a repository that is not here; the message says how to get it."""
+
+
+def last_harvest() -> Path:
+    """The file that names the last harvest's artifact."""
+    return home() / "tools" / "repository.json"
+
+
+@app.command()
+def harvest(
+    server: Annotated[
+        list[str] | None, typer.Option(help="Only this one of k2core/tools/servers.yaml.")
+    ] = None,
+) -> None:
+    """Install real MCP servers, start each in a jail without network, list and check their tools.
+
+    A second call reads what the first one listed and tries again what failed.
+
+    Example: `k2 tools harvest --server memory --server twilio`
+    """
+    from k2core.tools.catalogue import read_catalogue
+    from k2core.tools.harvest import adopt_listed, drop_duplicates, harvest_servers
+    from k2core.tools.listed import read_listed_tools
+    from k2core.tools.servers import ServersMissingError
+
+    entries = read_catalogue()
+    if unknown := set(server or ()) - {entry.name for entry in entries}:
+        names = ", ".join(entry.name for entry in entries)
+        raise NoToolsError(f"no server {sorted(unknown)[0]!r}; there are {names}")
+    wanted = [entry for entry in entries if not server or entry.name in server]
+    listings = []
+    for listing in harvest_servers(wanted, home() / "tools", ROOT / "infra/locks/harvest.txt"):
+        listings.append(listing)
+        said = f"FAILED: {listing.fault[-160:]}" if listing.fault else f"{len(listing.tools):,}"
+        typer.echo(f"{listing.server:20} {said}", err=True)
+    others: list[RealTool] = []
+    try:
+        others = [] if server else adopt_listed(read_listed_tools())
+    except ServersMissingError as error:
+        typer.echo(f"livemcpbench         FAILED: {error}", err=True)
+    kept = drop_duplicates([*others, *(tool for found in listings for tool in found.tools)])
+    _print_harvest(listings, others, kept)
+    if server:
+        typer.echo("A part only: not published.")
+        return
+    typer.echo(f"published: {_publish(kept, listings).digest}")
+
+
+@app.command()
+def count(
+    plot: Annotated[Path | None, typer.Option(help="Draw the map of both kinds here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the synthetic tools and samples.")] = 0,
+) -> None:
+    """Count real and synthetic tools by domain, and measure how different they are.
+
+    Example: `k2 tools count --plot tools.png`
+    """
+    from k2core.tools import evolve_tools
+    from k2core.tools.diversity import draw_map, embed_tools, find_nearest, measure_spread
+
+    real, made = read_real(), list(evolve_tools(seed=seed))
+    domains = {
+        "real": Counter(tool.domain for tool in real),
+        "synthetic": Counter(f"{tool.entity.category}/{tool.entity.domain}" for tool in made),
+    }
+    for name, counts in domains.items():
+        table = Table("domain", "tools", title=f"{name}: {counts.total():,} tools")
+        for domain, number in counts.most_common():
+            table.add_row(domain, f"{number:,}")
+        Console().print(table)
+    specs = [tool.spec for tool in real] + [tool.spec for tool in made]
+    vectors = embed_tools(specs)
+    groups = {"real": vectors[: len(real)], "synthetic": vectors[len(real) :]}
+    table = Table("tools", "sampled", "median distance to the nearest", "near-duplicates")
+    for name, part in groups.items():
+        if len(part) > 1:
+            spread = measure_spread(part, seed=seed)
+            table.add_row(
+                name,
+                f"{spread.num_sampled:,}",
+                f"{spread.median_distance:.3f}",
+                f"{spread.near_frac:.1%}",
+            )
+    Console().print(table)
+    if real:
+        nearest = find_nearest(groups["real"], groups["synthetic"], 2000, seed, same=False)
+        distance = 1 - median(nearest)
+        typer.echo(f"a real tool's nearest synthetic one: median distance {distance:.3f}")
+    typer.echo(f"{len(real):,} real and {len(made):,} synthetic tools")
+    if plot is not None:
+        draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
+        typer.echo(f"map: {plot}")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A tool's name, or a part of it.")]) -> None:
+    """Show tools of that name: declaration, provenance, semantics of synthetic ones.
+
+    Example: `k2 tools show create_entities`
+    """
+    from k2core.tools import evolve_tools
+    from schemas.chat import ToolSpec
+
+    lines = {
+        tool.spec.model_dump_json(): f"{tool.domain}: {tool.server}, {tool.source}, {tool.license}"
+        for tool in read_real()
+        if name in tool.spec.name
+    }
+    lines |= {
+        tool.spec.model_dump_json(): f"synthetic, {tool.entity.domain}: {tool.semantics}"
+        for tool in evolve_tools()
+        if name in tool.spec.name
+    }
+    found = [(ToolSpec.model_validate_json(text), line) for text, line in lines.items()]
+    found = [pair for pair in found if pair[0].name == name] or found
+    if not found:
+        raise NoToolsError(f"no tool {name!r} among the harvested and the synthetic ones")
+    for spec, line in found[:3]:
+        Console().print_json(json.dumps(spec.declaration()))
+        typer.echo(line)
+    if len(found) > 3:
+        typer.echo(f"and {len(found) - 3:,} more: name it exactly")
+
+
+def read_real() -> list["RealTool"]:
+    """The last harvest's tools; where there was none, those that livemcpbench lists.
+
+    Raises:
+        NoToolsError: neither is here.
+    """
+    from k2core.tools.harvest import adopt_listed, drop_duplicates, read_repository
+    from k2core.tools.listed import read_listed_tools
+    from k2core.tools.servers import ServersMissingError
+    from schemas.tools import ToolRepository
+    from tasks.adapter import open_store
+
+    if last_harvest().exists():
+        repository = ToolRepository.model_validate_json(last_harvest().read_text())
+        return read_repository(open_store().open(repository))
+    typer.echo("not harvested yet (k2 tools harvest): real tools are livemcpbench's", err=True)
+    try:
+        return drop_duplicates(adopt_listed(read_listed_tools()))
+    except ServersMissingError as error:
+        raise NoToolsError(str(error)) from None
+
+
+def _publish(tools: Sequence["RealTool"], listings: Sequence["Listing"]) -> "ToolRepository":
+    """The repository as an artifact, and its name where `read_real` looks."""
+    from k2core.store import Draft
+    from k2core.tools.harvest import write_repository
+    from schemas.tools import ToolRepository
+    from tasks.adapter import open_store
+
+    store = open_store()
+    with store.locked("tools-harvest"):
+        workspace = store.workspace("tools-harvest")
+        write_repository(tools, listings, workspace.out)
+        sources = {tool.source for tool in tools}
+        counts = {"tools": float(len(tools)), "packages": float(len(sources))}
+        repository = store.publish(ToolRepository, Draft(workspace.out, counts))
+        store.clear("tools-harvest")
+    aside = last_harvest().with_suffix(".aside")
+    aside.write_text(repository.model_dump_json())
+    aside.rename(last_harvest())
+    return repository
+
+
+def _print_harvest(
+    listings: Sequence["Listing"], others: Sequence["RealTool"], kept: Sequence["RealTool"]
+) -> None:
+    """By server and by licence, with what was rejected, what failed and what differs."""
+    console = Console()
+    table = Table("server", "package", "licence", "tools", "digest", "rejected or failed")
+    for found in listings:
+        notes = [f"{number} {reason}" for reason, number in found.rejected.items()]
+        notes += [note for note in (found.fault[-160:], found.differs) if note]
+        row = (found.server, found.source, found.license, f"{len(found.tools):,}", found.digest)
+        table.add_row(*row, "; ".join(notes))
+    for source, number in Counter(tool.source for tool in others).items():
+        table.add_row("(a list)", source, others[0].license, f"{number:,}", "", "")
+    console.print(table)
+    for title, counts in (
+        ("licence", Counter(tool.license for tool in kept)),
+        ("domain", Counter(tool.domain for tool in kept)),
+    ):
+        table = Table(title, "tools")
+        for name, number in counts.most_common():
+            table.add_row(name, f"{number:,}")
+        console.print(table)
+    total = len(others) + sum(len(found.tools) for found in listings)
+    good = [found for found in listings if not found.fault]
+    typer.echo(
+        f"{len(kept):,} different real tools of {len(good)} of {len(listings)} servers and "
+        f"{len(others):,} listed ones; {total - len(kept):,} duplicates dropped"
+    )
