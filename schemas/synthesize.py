@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Config
+from schemas.base import Config, Digest
 from schemas.endpoint import Endpoint
 
 
@@ -47,6 +47,8 @@ class SynthesizeConfig(Config):
     """Share of problems with tools that also declare one real MCP tool, of no use."""
     max_distractor_chars: int = Field(260, ge=100)
     """Longest declaration of such a tool: prompts stay short."""
+    tool_repository: Digest | None = None
+    """Repository of real tools, as `k2 tools harvest` names it; without one livemcpbench's list."""
     num_probes: int = Field(1, ge=1, le=100)
     """Dialogues a problem by which its pass rate is known; K2's kind of agent needs about 10."""
     hard_pass_rate: float = Field(0.1, gt=0, le=1)

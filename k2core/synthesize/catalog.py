@@ -12,7 +12,7 @@ def pick_distractors(entries: Iterable[CatalogEntry], max_chars: int) -> list[To
     picked: dict[str, ToolSpec] = {}
     for spec, _, _ in entries:
         text = json.dumps(spec.declaration(), separators=(",", ":"), ensure_ascii=False)
-        if len(text) <= max_chars and text.isascii() and spec.parameters["properties"]:
+        if len(text) <= max_chars and text.isascii() and spec.parameters.get("properties"):
             picked.setdefault(spec.name, spec)
     return list(picked.values())
 

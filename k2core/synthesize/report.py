@@ -12,12 +12,14 @@ from pydantic import TypeAdapter
 from k2core.chat import SPECIAL_TOKENS, render
 from k2core.reporting import Reporter
 from k2core.synthesize.shards import Shard
+from k2core.tools.diversity import draw_map, embed_tools, measure_spread
 from k2core.tools.listed import CatalogEntry, Origin
 from schemas.chat import Message, Problem, ToolSpec, TrajectoryRow
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _GENERATED = Origin("k2core.problems", "Apache-2.0", "generated")
 _NUM_SAMPLES = 12
+_MAPPED = 250
 
 
 @dataclass
@@ -121,6 +123,28 @@ def report_summary(summary: Summary, report: Reporter) -> None:
     right.hist(summary.characters, bins=40)
     right.set(xlabel="characters, a special token as one", ylabel="dialogues")
     report.plot("Calls and lengths of accepted dialogues", figure)
+
+
+def report_diversity(entries: Sequence[CatalogEntry], report: Reporter) -> None:
+    """How different the tools are, real ones apart from generated ones, and their map."""
+    groups = {
+        "real": [e.spec for e in entries if e.origin.role != "generated"],
+        "generated": [e.spec for e in entries if e.origin.role == "generated"],
+    }
+    groups = {name: specs for name, specs in groups.items() if len(specs) > 1}
+    if not groups:
+        return
+    vectors = embed_tools([spec for specs in groups.values() for spec in specs])
+    parts, start = {}, 0
+    for name, specs in groups.items():
+        parts[name] = vectors[start : start + len(specs)]
+        start += len(specs)
+    spreads = [
+        {"tools": name, "count": len(part), **measure_spread(part)._asdict()}
+        for name, part in parts.items()
+    ]
+    report.table("How different the tools are", spreads)
+    report.plot("Coverage of tools", draw_map(parts, per_group=_MAPPED))
 
 
 def _rows(path: Any) -> Iterator[dict[str, Any]]:

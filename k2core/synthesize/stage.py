@@ -15,14 +15,16 @@ from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LIVE_FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
-from k2core.synthesize.report import Summary, report_summary
+from k2core.synthesize.report import Summary, report_diversity, report_summary
 from k2core.synthesize.shards import KINDS, Shard, make_shard
 from k2core.synthesize.trajectories import Sample, sample_problem, sample_scenario
-from k2core.tools.listed import CatalogEntry, read_listed_tools
+from k2core.tools.harvest import read_repository
+from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools
 from k2core.tools.servers import jail
 from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
+from schemas.tools import ToolRepository
 
 _NUM_THREADS = 8
 
@@ -35,7 +37,7 @@ def synthesize_trajectories(
     Raises:
         ServersMissingError: the real MCP servers are asked for and are not installed.
     """
-    listed = read_listed_tools() if config.live_per_server or config.distractor_frac else []
+    listed = read_real_tools(config, workspace)
     distractors = pick_distractors(listed, config.max_distractor_chars)
     with Sandbox.start() as sandbox:
         second, calibration = calibrated(config, problems, Judge(sandbox))
@@ -54,7 +56,24 @@ def synthesize_trajectories(
         workspace.report.table("The model judge against programs", [calibration._asdict()])
     write_json(workspace.out / "sources.json", describe_sources(entries))
     report_summary(summary, workspace.report)
+    report_diversity(entries, workspace.report)
     return Draft(workspace.out, {**summary.counts(), "tools": float(len(entries))})
+
+
+def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[CatalogEntry]:
+    """The harvested repository's tools, or livemcpbench's; none where none is asked for.
+
+    Raises:
+        ArtifactMissingError: the store does not hold the repository.
+        ServersMissingError: livemcpbench is not installed.
+    """
+    if config.tool_repository:
+        repository = ToolRepository(digest=config.tool_repository)
+        return [
+            CatalogEntry(tool.spec, Origin(tool.source, tool.license, "listed"), tool.server)
+            for tool in read_repository(workspace.open(repository))
+        ]
+    return read_listed_tools() if config.live_per_server or config.distractor_frac else []
 
 
 def make_shards(
