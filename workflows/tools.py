@@ -35,7 +35,11 @@ class _PlainErrors(TyperGroup):
 app = typer.Typer(
     cls=_PlainErrors,
     no_args_is_help=True,
-    help="Real and synthetic tools: harvest, count, show.",
+    rich_markup_mode="markdown",
+    help="""Real MCP tools and synthetic ones: harvest, count, show.
+
+    Example: `k2 tools harvest`, then `k2 tools count --plot tools.png`
+    """,
 )
 
 
@@ -64,6 +68,7 @@ def harvest(
     from k2core.tools.harvest import adopt_listed, drop_duplicates, harvest_servers
     from k2core.tools.listed import read_listed_tools
     from k2core.tools.servers import ServersMissingError
+    from tasks.adapter import open_store
 
     entries = read_catalogue()
     if unknown := set(server or ()) - {entry.name for entry in entries}:
@@ -71,10 +76,12 @@ def harvest(
         raise NoToolsError(f"no server {sorted(unknown)[0]!r}; there are {names}")
     wanted = [entry for entry in entries if not server or entry.name in server]
     listings = []
-    for listing in harvest_servers(wanted, home() / "tools", ROOT / "infra/locks/harvest.txt"):
-        listings.append(listing)
-        said = f"FAILED: {listing.fault[-160:]}" if listing.fault else f"{len(listing.tools):,}"
-        typer.echo(f"{listing.server:20} {said}", err=True)
+    with open_store().locked("tools-harvest-servers"):
+        root, pins = home() / "tools", ROOT / "infra/locks/harvest.txt"
+        for listing in harvest_servers(wanted, root, pins):
+            listings.append(listing)
+            said = f"FAILED: {listing.fault[-160:]}" if listing.fault else f"{len(listing.tools):,}"
+            typer.echo(f"{listing.server:20} {said}", err=True)
     others: list[RealTool] = []
     try:
         others = [] if server else adopt_listed(read_listed_tools())
@@ -212,15 +219,19 @@ def _print_harvest(
 ) -> None:
     """By server and by licence, with what was rejected, what failed and what differs."""
     console = Console()
-    table = Table("server", "package", "licence", "tools", "digest", "rejected or failed")
+    table = Table("server", "package", "licence", "tools", "digest")
     for found in listings:
-        notes = [f"{number} {reason}" for reason, number in found.rejected.items()]
-        notes += [note for note in (found.fault[-160:], found.differs) if note]
-        row = (found.server, found.source, found.license, f"{len(found.tools):,}", found.digest)
-        table.add_row(*row, "; ".join(notes))
-    for source, number in Counter(tool.source for tool in others).items():
-        table.add_row("(a list)", source, others[0].license, f"{number:,}", "", "")
+        size = "failed" if found.fault else f"{len(found.tools):,}"
+        digest = "" if found.fault else found.digest
+        table.add_row(found.server, found.source, found.license, size, digest)
+    for source, listed in Counter(tool.source for tool in others).items():
+        table.add_row("(a list)", source, others[0].license, f"{listed:,}", "")
     console.print(table)
+    for found in listings:
+        notes = [f"{left} left out: {reason}" for reason, left in found.rejected.items()]
+        for note in (*notes, found.fault[-300:], found.differs):
+            if note:
+                typer.echo(f"{found.server}: {note}")
     for title, counts in (
         ("licence", Counter(tool.license for tool in kept)),
         ("domain", Counter(tool.domain for tool in kept)),

@@ -58,6 +58,7 @@ def harvest_servers(
         root: folder that keeps packages and listings.
         constraints: pins of what packages from PyPI depend on.
     """
+    root = root.resolve()  # scripts of virtual environments name it
     (root / "listings").mkdir(parents=True, exist_ok=True)
     for entry in entries:
         kept = root / "listings" / f"{entry.name}-{entry.key}.json"

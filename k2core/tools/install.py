@@ -99,8 +99,7 @@ def _npm_license(entry: ServerEntry, folder: Path) -> str:
     if not stated.startswith("SEE LICENSE"):
         return stated
     texts = [p for name in ("LICENSE", "LICENSE.md", "README.md") if (p := home / name).is_file()]
-    lines = "\n".join(p.read_text(errors="replace") for p in texts).splitlines()
-    return " ".join(line for line in lines if re.search("licen[sc]e", line, re.IGNORECASE))
+    return _license_lines("\n".join(p.read_text(errors="replace") for p in texts))
 
 
 def _pypi_license(entry: ServerEntry, folder: Path) -> str:
@@ -111,5 +110,12 @@ def _pypi_license(entry: ServerEntry, folder: Path) -> str:
         stated += [c for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
         texts = [p for p in package.files or [] if p.name.upper().startswith("LICENSE")]
         stated += [Path(str(p.locate())).read_text(errors="replace")[:200] for p in texts]
-        return " ".join(stated)
+        return " ".join(stated) or _license_lines(str(package.metadata.json["description"]))
     raise InstallError(f"{entry.source} did not install itself")
+
+
+def _license_lines(text: str) -> str:
+    """What a package says of its licence in prose."""
+    return " ".join(
+        line for line in text.splitlines() if re.search("licen[sc]e", line, re.IGNORECASE)
+    )
