@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import cache
 
 _WORDS = {
     "security": "threat detect incident alert vulnerab malware firewall quarantin ioc intel "
@@ -16,7 +17,7 @@ _WORDS = {
     "databases": "database sql query table collection index schema mongo postgres redis kafka",
     "cloud": "cluster kubernetes droplet container deploy pod registry image volume snapshot dyno "
     "region server host vpc node",
-    "networking": "network domain dns ip vlan load_balancer cdn subnet peering",
+    "networking": "network domain dns ip vlan cdn subnet peering",
     "development": "repository branch commit merge pull issue pipeline build test code release "
     "job milestone",
     "browser": "browser page click screenshot navigate cookie viewport element dom",
@@ -34,17 +35,23 @@ _WORDS = {
     "automation": "workflow flow automation function trigger task queue worker rule studio",
 }
 DOMAINS = tuple(_WORDS)
-_STEMS = [(domain, word) for domain, words in _WORDS.items() for word in words.split()]
-_MATCH = re.compile("|".join(f"(?P<g{n}>\\b{word})" for n, (_, word) in enumerate(_STEMS)))
+_STEMS = {word: domain for domain, words in _WORDS.items() for word in words.split()}
 _NAME_WEIGHT = 3
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-\s]+")
+_BREAK = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z]+")
 
 
 def classify_tool(name: str, description: str, default: str) -> str:
     """The domain whose words it uses most, its name's counting threefold; else the server's."""
-    votes: Counter[str] = Counter()
-    for text, weight in ((_CAMEL.sub(" ", name), _NAME_WEIGHT), (description[:400], 1)):
-        for match in _MATCH.finditer(text.lower()):
-            votes[_STEMS[int(str(match.lastgroup)[1:])][0]] += weight
-    votes[default] += _NAME_WEIGHT - 1
+    votes = Counter({default: _NAME_WEIGHT - 1})
+    for text, weight in ((name, _NAME_WEIGHT), (description[:400], 1)):
+        for word in _BREAK.split(text):
+            if domain := _domain_of(word.lower()):
+                votes[domain] += weight
     return max(votes, key=lambda domain: (votes[domain], domain == default, domain))
+
+
+@cache
+def _domain_of(word: str) -> str | None:
+    """Of the longest stem that the word begins with, if any."""
+    starts = (word[:length] for length in range(len(word), 1, -1))
+    return next((_STEMS[start] for start in starts if start in _STEMS), None)
