@@ -1,6 +1,6 @@
 """Agentic data: tools, experts, simulated users, faults and how many trajectories."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,9 @@ class ModelJudgeConfig(Config):
     """Largest share of pairs for which it names the same place in both orders."""
 
 
+LiveServer = Literal["time", "git", "sqlite", "filesystem", "memory", "everything"]
+
+
 class SynthesizeConfig(Config):
     """Trajectories by rejection sampling (arXiv:2507.20534, section 3.1.1)."""
 
@@ -31,8 +34,10 @@ class SynthesizeConfig(Config):
     num_scenarios: int = Field(120, ge=0)
     """Scenarios beside them: agents with a synthetic service's tools and a user with several goals.
     Their dialogues are long: the tiny model learns from short ones, larger ones want thousands."""
+    live_servers: tuple[LiveServer, ...] = ("time", "git", "sqlite")
+    """Real MCP servers that are called; all but these three come by `k2 tools harvest` (npm)."""
     live_per_server: int = Field(40, ge=0, le=1000)
-    """Trajectories with each real MCP server (time, git, sqlite); 0 starts no server."""
+    """Trajectories with each of them; 0 starts no server."""
     shortcut_frac: float = Field(0.6, ge=0, le=1)
     """Share of demonstrations that take the shorter of two correct ways, where there are two."""
     slip_frac: float = Field(0.03, ge=0, le=1)

@@ -11,7 +11,8 @@ import re
 import sqlite3
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,8 @@ from pydantic import JsonValue
 from k2core.environments import result_text
 from k2core.problems import Call, Content, Posed, Say, Script
 from k2core.problems.words import ITEMS, WORDS
-from k2core.tools.servers import CallResult, McpServer
+from k2core.tools.listed import find_package
+from k2core.tools.servers import CallResult, McpServer, start_server
 from schemas.chat import Message, Problem, ToolSpec
 
 
@@ -33,6 +35,22 @@ class LiveFamily(ABC):
     license: ClassVar[str] = "MIT"
     """Of the server's package, by its own metadata."""
     verifier: ClassVar[str] = "text_answer"
+
+    @contextmanager
+    def start(self, folder: Path) -> Iterator[McpServer]:
+        """Run the server in its working directory.
+
+        Raises:
+            ServersMissingError: it is not installed or does not start.
+        """
+        with start_server(self.server, self.arguments, folder) as server:
+            yield server
+
+    @property
+    def source(self) -> str:
+        """The server's package with version."""
+        name = f"mcp-server-{self.server}"
+        return f"{name}=={find_package(name).version}"
 
     def prepare(self, folder: Path) -> None:  # noqa: B027 (not every server needs it)
         """Fill the server's working directory before it starts."""

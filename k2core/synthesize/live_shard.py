@@ -12,8 +12,7 @@ from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LiveEnvironment, LiveFamily
 from k2core.synthesize.shards import write_aside
 from k2core.synthesize.trajectories import Sample
-from k2core.tools.listed import CatalogEntry, Origin, find_package
-from k2core.tools.servers import start_server
+from k2core.tools.listed import CatalogEntry, Origin
 from schemas.chat import ToolSpec
 from schemas.synthesize import SynthesizeConfig
 
@@ -33,7 +32,7 @@ def sample_live(
         folder = Path(place) / "data"
         folder.mkdir()
         family.prepare(folder)
-        with start_server(family.server, family.arguments, folder) as server:
+        with family.start(folder) as server:
             stated = server.list_tools()
             write_aside(_tools_path(scratch, family), _TOOLS.dump_json(stated))
             tools = {tool.name: tool for tool in stated}
@@ -52,8 +51,7 @@ def sample_live(
 
 def live_entries(family: LiveFamily, scratch: Path) -> list[CatalogEntry]:
     """The server's tools for the catalogue."""
-    package = find_package(f"mcp-server-{family.server}")
-    origin = Origin(f"mcp-server-{family.server}=={package.version}", family.license, "live")
+    origin = Origin(family.source, family.license, "live")
     tools = _TOOLS.validate_json(_tools_path(scratch, family).read_bytes())
     return [CatalogEntry(tool, origin, family.server) for tool in tools]
 

@@ -12,7 +12,8 @@ from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.synthesize.catalog import pick_distractors, write_catalog
 from k2core.synthesize.judge import Judge
-from k2core.synthesize.live import LIVE_FAMILIES
+from k2core.synthesize.live import LIVE_FAMILIES, LiveFamily
+from k2core.synthesize.live_installed import INSTALLED_FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import Summary, report_diversity, report_summary
@@ -45,9 +46,8 @@ def synthesize_trajectories(
         shards = list(make_shards(config, problems, workspace, judge, distractors))
     publish_shards(shards, workspace.out)
     summary = Summary.of(shards)
-    live = LIVE_FAMILIES if config.live_per_server else ()
     entries = [*listed, *summary.generated_tools(distractors)]
-    for family in live:
+    for family in pick_live(config):
         entries += live_entries(family, workspace.scratch)
     (workspace.out / "tools.json").write_text(write_catalog(entries))
     held = {"model_judge": calibration._asdict()} if calibration else {}
@@ -76,6 +76,12 @@ def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[Cata
     return read_listed_tools() if config.live_per_server or config.distractor_frac else []
 
 
+def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
+    """The families of the servers that are to be called."""
+    families = {family.server: family for family in (*LIVE_FAMILIES, *INSTALLED_FAMILIES)}
+    return [families[name] for name in config.live_servers] if config.live_per_server else []
+
+
 def make_shards(
     config: SynthesizeConfig,
     problems: ProblemsConfig,
@@ -85,12 +91,11 @@ def make_shards(
 ) -> Iterator[Shard]:
     """Live shards first, then simulated ones."""
     scratch = workspace.scratch
-    if config.live_per_server:
-        for family in LIVE_FAMILIES:
-            how = "in a jail without network" if jail(scratch) else "WITHOUT a jail: no bubblewrap"
-            workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
-            make = partial(sample_live, config, family, judge, scratch)
-            yield make_shard(scratch, f"live-{family.server}", make)
+    for family in pick_live(config):
+        how = "in a jail without network" if jail(scratch) else "WITHOUT a jail: no bubblewrap"
+        workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
+        make = partial(sample_live, config, family, judge, scratch)
+        yield make_shard(scratch, f"live-{family.server}", make)
     agent = ChatModel(config.agent) if config.agent else None
     kinds: dict[str, tuple[int, Callable[[int], list[Sample]]]] = {
         "": (

@@ -19,8 +19,9 @@ from pydantic import JsonValue, ValidationError
 from k2core.tools.catalogue import ServerEntry
 from k2core.tools.domains import classify_tool
 from k2core.tools.install import InstallError, install_server
+from k2core.tools.installed import open_entry
 from k2core.tools.listed import CatalogEntry
-from k2core.tools.servers import ServersMissingError, StatedTool, open_server
+from k2core.tools.servers import ServersMissingError, StatedTool
 from schemas.chat import ToolSpec
 from schemas.tools import RealTool
 
@@ -79,16 +80,11 @@ def list_server(entry: ServerEntry, home: Path) -> list[StatedTool]:
     Raises:
         ServersMissingError: it does not start, or does not answer.
     """
-    home = home.resolve()
-    is_npm = entry.ecosystem == "npm"
-    shown = home.parents[entry.package.count("/")] if is_npm else home
-    command = [part.replace("{home}", str(home)) for part in entry.command]
-    environment = {"HOME": "/data", **entry.environment}
     with tempfile.TemporaryDirectory(prefix="k2-mcp-") as place:
         folder = Path(place) / "data"
         folder.mkdir()
         try:
-            with open_server(entry.name, command, folder, environment, [shown]) as server:
+            with open_entry(entry, home, folder) as server:
                 return server.list_stated()
         except ServersMissingError:
             raise
