@@ -1,6 +1,5 @@
 """Harvested servers are really called where they were harvested; the families need none."""
 
-import os
 import random
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from schemas.synthesize import SynthesizeConfig
 by_server = pytest.mark.parametrize("family", INSTALLED_FAMILIES, ids=lambda f: f.server)
 
 
-HARVESTED = Path(os.environ.get("K2_HARVESTED", Path(sys.prefix).parent / ".k2"))
+HARVESTED = Path(sys.prefix).parent / ".k2"
 """The home of a real harvest: the suite's own home holds none."""
 
 
