@@ -5,14 +5,14 @@ import os
 import zipfile
 from pathlib import Path
 
-from k2core.sandbox.seccomp import build_filter
+from k2core.sandbox.seccomp import PROFILES, build_filter
 
 _PACKAGE = "k2core/sandbox/inside"
 _MAIN = "from k2core.sandbox.inside.server import main\n\nmain()\n"
 
 
 def open_bundle() -> int:
-    """A descriptor that `python3 /proc/self/fd/N` can run: the zygote with its seccomp filter."""
+    """A descriptor that `python3 /proc/self/fd/N` can run: the zygote with its seccomp filters."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         bundle.writestr("__main__.py", _MAIN)
@@ -20,7 +20,8 @@ def open_bundle() -> int:
             bundle.writestr(f"{package}/__init__.py", "")
         for path in sorted((Path(__file__).parent / "inside").glob("*.py")):
             bundle.writestr(f"{_PACKAGE}/{path.name}", path.read_text())
-        bundle.writestr(f"{_PACKAGE}/seccomp.bpf", build_filter())
+        for profile in PROFILES:
+            bundle.writestr(f"{_PACKAGE}/{profile}.bpf", build_filter(profile))
     descriptor = os.memfd_create("zygote")
     with os.fdopen(os.dup(descriptor), "wb") as stream:
         stream.write(buffer.getvalue())

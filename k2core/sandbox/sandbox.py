@@ -4,21 +4,20 @@ import json
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
+from k2core.sandbox.jobs import Ran, check_solution, describe, run_program
+from k2core.sandbox.languages import find_language
 from k2core.sandbox.tiers import NOTHING_WORKS, Tier
 from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
-from k2core.sandbox.zygote import DEFAULT_LIMITS, JobEnd, Limits, Streams, Zygote, read_all
+from k2core.sandbox.zygote import DEFAULT_LIMITS, JobEnd, Limits, Program, Zygote
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _ATTEMPTS = 3
-_SLACK_S = 5.0
+_COMPILE = Limits(cpu_s=20, wall_s=60.0, memory_mb=1536, disk_mb=16, output_kb=4096)
 _PROBE = """
 import os
 def attempt(action):
@@ -50,7 +49,7 @@ class Sandbox:
 
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
-        self._zygote = Zygote(tier)
+        self._zygotes: dict[tuple[str, ...], Zygote] = {(): Zygote(tier)}
         self._lock = threading.Lock()
         # A verdict is two jobs; more at a time than this only adds waiting to the wall limits.
         self._slots = threading.Semaphore(2 * (os.cpu_count() or 1))
@@ -79,9 +78,34 @@ class Sandbox:
             failures.append(f"- tier {tier}: a probe did {', '.join(escaped) or 'not run'}")
         raise SandboxUnavailableError(NOTHING_WORKS.format(failures="\n".join(failures)))
 
-    def run(self, source: str, stdin: str = "", limits: Limits = DEFAULT_LIMITS) -> RunResult:
-        """Run a script; its output is cut at the limit, and a script that goes on then dies."""
-        return self._retry(lambda zygote: _run_script(zygote, source, stdin, limits))
+    def run(
+        self,
+        source: str,
+        stdin: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+        language: str = "python",
+    ) -> RunResult:
+        """Run a program; its output is cut at the limit, and a program that goes on then dies.
+
+        A program that does not compile ends as its compiler did.
+
+        Raises:
+            ValueError: the language is unknown.
+            SandboxUnavailableError: this machine or this tier cannot run it.
+        """
+        built = self._build(source, language)
+        return _heard(self._run_built(built, stdin, limits) if isinstance(built, _Built) else built)
+
+    def run_with(
+        self, libraries: tuple[str, ...], source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
+    ) -> RunResult:
+        """Run a trusted script on untrusted input, with modules of this interpreter preloaded.
+
+        Landlock alone confines it (tier B), since the modules live where no jail can reach.
+        """
+        payload, given = source.encode(), stdin.encode()
+        ran = self._retry(lambda z: run_program(z, "script", payload, given, limits), libraries)
+        return _heard(ran)
 
     def judge_calls(
         self,
@@ -100,23 +124,31 @@ class Sandbox:
         if not tests:
             raise ValueError("tests is empty: there is nothing to judge the solution by")
         request = json.dumps({"tests": list(tests), "entry_points": entry_points})
-        failures = self._retry(lambda z: _test_solution(z, solution, request, limits))
+        failures = self._retry(lambda z: check_solution(z, solution, request, limits))
         if len(failures) != len(tests):  # the tester was stopped before its verdict
             return Verdict(0.0, failures[0])
         passed = failures.count("")
         return Verdict(passed / len(tests), next((f for f in failures if f), ""))
 
     def judge_io(
-        self, solution: str, cases: Sequence[IoCase], limits: Limits = DEFAULT_LIMITS
+        self,
+        solution: str,
+        cases: Sequence[IoCase],
+        limits: Limits = DEFAULT_LIMITS,
+        language: str = "python",
     ) -> Verdict:
         """The share of cases whose output is right; the expected one stays outside the sandbox."""
         if not cases:
             raise ValueError("cases is empty: there is nothing to judge the solution by")
+        built = self._build(solution, language)
+        if isinstance(built, Ran):
+            said = built.stderr.decode(errors="replace").strip()
+            return Verdict(0.0, f"does not compile: {said or describe(built.end, _COMPILE)}"[:200])
         failures = []
         for case in cases:
-            result = self.run(solution, case.stdin, limits)
+            result = _heard(self._run_built(built, case.stdin, limits))
             if result.end.exit_code:
-                failures.append(_describe(result.end, limits))
+                failures.append(describe(result.end, limits))
             elif result.stdout.split() != case.stdout.split():
                 failures.append("wrong output")
         passed = len(cases) - len(failures)
@@ -124,7 +156,9 @@ class Sandbox:
 
     def close(self) -> None:
         """End all jobs."""
-        self._zygote.close()
+        with self._lock:
+            for zygote in self._zygotes.values():
+                zygote.close()
 
     def __enter__(self) -> Self:
         return self
@@ -143,15 +177,24 @@ class Sandbox:
         except SandboxError as error:
             return [str(error)]
 
-    def _retry(self, work: Callable[[Zygote], _T]) -> _T:
+    def _build(self, source: str, language: str) -> "_Built | Ran":
+        """What the zygote can start, or how the compiler failed."""
+        how = find_language(language, self.tier)
+        if not how.compiler:
+            return _Built(how.program, source.encode())
+        script, given = how.compiler.encode(), source.encode()
+        ran = self._retry(lambda z: run_program(z, "shell", script, given, _COMPILE))
+        return ran if ran.end.exit_code else _Built(how.program, ran.stdout)
+
+    def _run_built(self, built: "_Built", stdin: str, limits: Limits) -> Ran:
+        given = stdin.encode()
+        return self._retry(lambda z: run_program(z, built.program, built.payload, given, limits))
+
+    def _retry(self, work: Callable[[Zygote], _T], libraries: tuple[str, ...] = ()) -> _T:
         """Try again where the sandbox itself fails; a program's own failure is a result."""
         for attempt in range(_ATTEMPTS):
-            with self._lock:
-                if not self._zygote.alive:
-                    self._zygote.close()
-                    self._zygote = Zygote(self.tier)
-                zygote = self._zygote
             try:
+                zygote = self._zygote(libraries)
                 with self._slots:
                     return work(zygote)
             except SandboxError:
@@ -160,84 +203,25 @@ class Sandbox:
                 _LOG.warning("sandbox: attempt %d failed, trying again", attempt + 1)
         raise AssertionError("unreachable")
 
-
-def _run_script(zygote: Zygote, source: str, stdin: str, limits: Limits) -> RunResult:
-    cap, deadline = limits.output_kb << 10, time.monotonic() + limits.wall_s + _SLACK_S
-    with ExitStack() as stack, ThreadPoolExecutor(2) as readers:
-        given = _file_with(stack, stdin.encode())
-        out_r, out_w = os.pipe()
-        err_r, err_w = os.pipe()
-        try:
-            streams = Streams(given, out_w, err_w)
-            ended = zygote.start("script", source.encode(), streams, limits)
-        except SandboxError:
-            os.close(out_r)
-            os.close(err_r)
-            raise
-        finally:
-            os.close(out_w)
-            os.close(err_w)
-        out = readers.submit(read_all, out_r, cap, deadline)
-        err = readers.submit(read_all, err_r, cap, deadline)
-        heard = [part.result().decode(errors="replace") for part in (out, err)]
-        return RunResult(_end_of(ended, deadline), heard[0], heard[1])
+    def _zygote(self, libraries: tuple[str, ...]) -> Zygote:
+        """The living zygote with these modules; a dead one is replaced."""
+        with self._lock:
+            zygote = self._zygotes.get(libraries)
+            if zygote is None or not zygote.alive:
+                if zygote is not None:
+                    _LOG.warning("sandbox: a zygote ended: %s", zygote.last_words())
+                    zygote.close()
+                zygote = self._zygotes[libraries] = Zygote(self.tier, libraries)
+            return zygote
 
 
-def _test_solution(zygote: Zygote, solution: str, request: str, limits: Limits) -> list[str]:
-    """Failures by test, or one text that says how the solution ended before the verdict."""
-    deadline = time.monotonic() + limits.wall_s + _SLACK_S
-    queries_r, queries_w = os.pipe()
-    answers_r, answers_w = os.pipe()
-    verdict_r, verdict_w = os.pipe()
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        solver = zygote.start(
-            "solver", solution.encode(), Streams(queries_r, answers_w, null), limits
-        )
-        tester = zygote.start(
-            "tester", request.encode(), Streams(answers_r, queries_w, verdict_w), limits
-        )
-    except SandboxError:
-        os.close(verdict_r)
-        raise
-    finally:
-        for descriptor in (queries_r, queries_w, answers_r, answers_w, verdict_w, null):
-            os.close(descriptor)
-    text = read_all(verdict_r, limits.output_kb << 10, deadline)
-    tested, solved = _end_of(tester, deadline), _end_of(solver, deadline)
-    try:
-        failures: list[str] = json.loads(text)
-    except ValueError:
-        if tested.timed_out or solved.timed_out:
-            return [_describe(solved, limits)]
-        raise SandboxError(f"the tester ended with {tested.exit_code} and no verdict") from None
-    if solved.exit_code:  # say why the solution is gone, where the tester saw only that it is
-        why = _describe(solved, limits)
-        return [f"{why}: {f}" if f.startswith("solution gone") else f for f in failures]
-    return failures
+class _Built(NamedTuple):
+    """A program ready to start: a script's text or an executable's bytes."""
+
+    program: Program
+    payload: bytes
 
 
-def _end_of(ended: Future[JobEnd], deadline: float) -> JobEnd:
-    try:
-        return ended.result(max(1.0, deadline - time.monotonic()))
-    except TimeoutError as error:
-        raise SandboxError("a job did not end at its wall limit") from error
-
-
-def _describe(end: JobEnd, limits: Limits) -> str:
-    if end.timed_out:
-        return f"over {limits.wall_s:g} s of wall time"
-    if end.cpu_s >= limits.cpu_s:
-        return f"over {limits.cpu_s} s of CPU time"
-    if end.exit_code < 0:
-        return f"killed by signal {-end.exit_code}"
-    return f"exit code {end.exit_code}"
-
-
-def _file_with(stack: ExitStack, content: bytes) -> int:
-    descriptor = os.memfd_create("stdin")
-    stack.callback(os.close, descriptor)
-    with os.fdopen(os.dup(descriptor), "wb") as stream:
-        stream.write(content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+def _heard(ran: Ran) -> RunResult:
+    out, err = (part.decode(errors="replace") for part in (ran.stdout, ran.stderr))
+    return RunResult(ran.end, out, err)

@@ -1,15 +1,28 @@
-"""The system calls a job may not make, as a seccomp-bpf program for this architecture."""
+"""The system calls a job may not make, as seccomp-bpf programs for this architecture."""
 
 import errno
 import os
+from typing import Literal, get_args
 
 import pyseccomp  # type: ignore[import-untyped]
 
-# A job is one process: nothing below is needed to compute, print, or read the standard library.
+Profile = Literal["single", "program", "processes"]
+"""One process; one that may become another program; several, in a namespace of their own."""
+
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+_EXECUTE = "execve execveat"
+_FORK = "fork vfork clone kill tkill tgkill"
+# Flags of clone that make a time, mount, cgroup, host-name, IPC, user, process or net namespace.
+_NEW_NAMESPACES = (
+    *(0x80, 0x20000, 0x2000000, 0x4000000),
+    *(0x8000000, 0x10000000, 0x20000000, 0x40000000),
+)
+# Nothing below is needed to compute, print, or read the standard library.
 _DENIED = """
-    fork vfork clone execve execveat kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open
-    pidfd_send_signal ptrace process_vm_readv process_vm_writev kcmp socket socketpair mount umount2
-    pivot_root chroot unshare setns bpf perf_event_open userfaultfd keyctl add_key request_key
+    rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal ptrace process_vm_readv
+    process_vm_writev kcmp socket socketpair mount umount2 pivot_root chroot unshare setns bpf
+    perf_event_open userfaultfd keyctl add_key request_key
     kexec_load kexec_file_load init_module finit_module delete_module open_by_handle_at
     name_to_handle_at swapon swapoff reboot quotactl acct settimeofday clock_settime adjtimex
     clock_adjtime sethostname setdomainname iopl ioperm syslog vhangup lookup_dcookie nfsservctl
@@ -26,12 +39,16 @@ _PRLIMIT_OTHER = pyseccomp.Arg(0, pyseccomp.NE, 0)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
 
-def build_filter() -> bytes:
+def build_filter(profile: Profile) -> bytes:
     """Compile the filter. Denied calls fail with EPERM; the job goes on and may handle it."""
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     denied = pyseccomp.ERRNO(errno.EPERM)
-    for name in _DENIED.split():
+    names = {"single": f"{_EXECUTE} {_FORK}", "program": _FORK, "processes": ""}[profile]
+    for name in f"{names} {_DENIED}".split():
         rules.add_rule(denied, name)
+    if profile == "processes":
+        for flag in _NEW_NAMESPACES:
+            rules.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     for number in _DENIED_NUMBERS:
         if number not in _LANDLOCK:  # restricting oneself further is harmless
             rules.add_rule(denied, number)

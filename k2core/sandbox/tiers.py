@@ -1,5 +1,6 @@
 """Ways to isolate a job, strongest first, and the commands that start their zygotes."""
 
+import sys
 from typing import Literal
 
 Tier = Literal["A", "B", "none"]
@@ -17,8 +18,12 @@ Tier B needs Landlock (Linux 5.13 or newer, `landlock` in the kernel's lsm= list
 /usr/bin/python3. To run without any isolation, say so explicitly: Sandbox.start(unsafe=True)."""
 
 
-def command_of(tier: Tier, control: int, bundle: int) -> list[str]:
+def command_of(tier: Tier, control: int, bundle: int, libraries: tuple[str, ...]) -> list[str]:
     """The command of a zygote that serves on `control` and whose code is `bundle`."""
+    if libraries:
+        mode = "B" if tier == "A" else tier
+        path = f"/proc/self/fd/{bundle}"
+        return [sys.executable, "-I", "-W", "ignore", path, str(control), mode, *libraries]
     python = [_PYTHON, "-I", f"/proc/self/fd/{bundle}", str(control), tier]
     if tier != "A":
         return python

@@ -17,7 +17,8 @@ from k2core.sandbox.verdict import SandboxError
 
 _JOB_USER = 60_001
 _START_S = 20.0
-Program = Literal["script", "solver", "tester"]
+_IMPORT_S = 120.0
+Program = Literal["script", "solver", "tester", "shell", "binary"]
 
 
 class Limits(NamedTuple):
@@ -51,16 +52,23 @@ class Streams(NamedTuple):
 
 
 class Zygote:
-    """One warm interpreter in its jail. It ends when its socket closes, so never outlives us."""
+    """One warm interpreter in its jail. It ends when its socket closes, so never outlives us.
 
-    def __init__(self, tier: Tier) -> None:
+    Args:
+        tier: how its jobs are isolated.
+        libraries: modules of this interpreter to import before the first job, which then runs in
+            tier B: `tier` has to allow it.
+    """
+
+    def __init__(self, tier: Tier, libraries: tuple[str, ...] = ()) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         bundle = open_bundle()
-        # Root would keep its power over files and processes: a plain user from the start.
-        user = _JOB_USER if os.getuid() == 0 else None
+        # Root would keep its power over files and processes: a plain user from the start, or from
+        # the first step of a job where only root can read the modules.
+        user = _JOB_USER if os.getuid() == 0 and not libraries else None
         try:
             self._process = subprocess.Popen(
-                command_of(tier, theirs.fileno(), bundle),
+                command_of(tier, theirs.fileno(), bundle, libraries),
                 pass_fds=(theirs.fileno(), bundle),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -69,7 +77,7 @@ class Zygote:
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],
-                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"},
             )
         except (OSError, subprocess.SubprocessError) as error:
             ours.close()
@@ -81,7 +89,7 @@ class Zygote:
         self._ids = itertools.count()
         self._waiting: dict[int, Future[JobEnd]] = {}
         self._lock = threading.Lock()
-        self._await_ready(tier)
+        self._await_ready(tier, _IMPORT_S if libraries else _START_S)
         threading.Thread(target=self._receive, name="sandbox", daemon=True).start()
 
     @property
@@ -114,6 +122,16 @@ class Zygote:
             os.close(source)
         return ended
 
+    def last_words(self) -> str:
+        """Of one that ended: the last line that it wrote, or how it ended."""
+        heard = b""
+        stderr = self._process.stderr
+        if stderr and not stderr.closed:  # which what is left of a killed one may still hold open
+            os.set_blocking(stderr.fileno(), False)
+            heard = stderr.read() or b""
+        lines = heard.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self._process.poll()}"
+
     def close(self) -> None:
         """End it with all its jobs."""
         self._socket.close()
@@ -122,8 +140,8 @@ class Zygote:
         if self._process.stderr:
             self._process.stderr.close()
 
-    def _await_ready(self, tier: Tier) -> None:
-        readable, _, _ = select.select([self._socket], [], [], _START_S)
+    def _await_ready(self, tier: Tier, seconds: float) -> None:
+        readable, _, _ = select.select([self._socket], [], [], seconds)
         if readable and self._socket.recv(4096):
             return
         self._process.kill()

@@ -41,7 +41,7 @@ class _Encoder:
             return {"complex": [value.real.hex(), value.imag.hex()]}
         if kind is bytes or kind is bytearray:
             return {kind.__name__: base64.b64encode(value).decode()}
-        if kind in (list, tuple, set, frozenset):
+        if any(kind is plain for plain in _SEQUENCES.values()):  # `in` would ask a metaclass
             return {kind.__name__: [self.encode(item, depth + 1) for item in list(value)]}
         if kind is dict:
             pairs = list(value.items())

@@ -16,6 +16,8 @@ _FILTER_MODE = 2
 _CAPABILITY_VERSION = 0x20080522
 READABLE = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom", "/dev/zero")
 MAX_OPEN_FILES = 64
+MAX_PROCESSES = 16
+_JOB_USER = 60_001
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,11 +70,25 @@ def take_streams(payload: int, streams: tuple[int, int, int]) -> None:
     os.setsid()
 
 
+def drop_user() -> None:
+    """From root to a plain user, where the zygote had to be root to load its modules."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(_JOB_USER, _JOB_USER, _JOB_USER)
+        os.setresuid(_JOB_USER, _JOB_USER, _JOB_USER)
+
+
 def limit(request: dict[str, Any]) -> None:
-    """Resource limits, and first in line for the kernel's out-of-memory killer."""
+    """Resource limits, and first in line for the kernel's out-of-memory killer.
+
+    A shell's processes are few (counted in its own user namespace), a quarter of the memory each.
+    """
     with open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
         stream.write("1000")
     memory, disk, seconds = request["memory_mb"] << 20, request["disk_mb"] << 20, request["cpu_s"]
+    if request["program"] == "shell":
+        memory //= 4
+        resource.setrlimit(resource.RLIMIT_NPROC, (MAX_PROCESSES, MAX_PROCESSES))
     for kind, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_AS, memory, memory),

@@ -5,6 +5,7 @@ input, output, error). The payload itself never passes through this process, so 
 can find it in memory. The reply is JSON: id, exit_code, cpu_s, timed_out.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -24,6 +25,7 @@ _PRELOADED = (
     "math operator random re statistics string typing"
 )
 _EXIT_JAIL_FAILED = 97
+_PROFILES = {"binary": "program", "shell": "processes"}
 
 
 class _Job:
@@ -43,14 +45,15 @@ class _Job:
         """Kill the job's first process; its namespace dies with it."""
         self.timed_out = True
         started = self.messages()
-        os.kill(started[0]["first"] if started else self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # ended by itself just now
+            os.kill(started[0]["first"] if started else self.pid, signal.SIGKILL)
 
 
 class _Server:
     """Accepts requests until the control socket closes, which is when the driver has gone."""
 
-    def __init__(self, control: socket.socket, tier: str, program: bytes) -> None:
-        self._control, self._tier, self._program = control, tier, program
+    def __init__(self, control: socket.socket, tier: str, filters: dict[str, bytes]) -> None:
+        self._control, self._tier, self._filters = control, tier, filters
         self._jobs: dict[int, _Job] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -129,14 +132,16 @@ class _Server:
             if self._tier != "A":
                 _tell(status, {"first": child})
             _report_end(child, status)
-        jail.die_with_parent()
         jail.limit(request)
+        jail.drop_user()
+        jail.die_with_parent()  # anew, since a change of user forgets it
         os.set_inheritable(status, False)
         self._become_job(request, payload, (streams[0], streams[1], streams[2]))
 
     def _become_job(
         self, request: dict[str, Any], payload: int, streams: tuple[int, int, int]
     ) -> None:
+        profile = _PROFILES.get(request["program"], "single")
         jail.take_streams(payload, streams)
         os.environ.clear()
         os.environ.update(LANG="C.UTF-8", PATH="/usr/bin:/bin", HOME="/")
@@ -147,13 +152,17 @@ class _Server:
                 jail.hide()
                 jail.restrict_files()
             if self._tier != "none":
-                jail.filter_calls(self._program)
+                jail.filter_calls(self._filters[profile])
         except BaseException:
             os._exit(_EXIT_JAIL_FAILED)
         _run_program(request["program"])
 
 
 def _run_program(kind: str) -> None:
+    if kind == "binary":
+        os.execve(3, ["program"], dict(os.environ))
+    if kind == "shell":
+        os.execve("/usr/bin/bash", ["bash", "/proc/self/fd/3"], dict(os.environ))
     with os.fdopen(3, "rb") as stream:
         source = stream.read().decode()
     gc.unfreeze()
@@ -200,13 +209,16 @@ def _tell(status: int, message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Serve on the control socket whose descriptor is the first argument."""
+    """Serve on the socket of the first argument, in the tier of the second, with more modules."""
     control = socket.socket(fileno=int(sys.argv[1]))
     tier = sys.argv[2]
-    for name in _PRELOADED.split():
+    for name in (*_PRELOADED.split(), *sys.argv[3:]):
         __import__(name)
-    program = pkgutil.get_data("k2core.sandbox.inside", "seccomp.bpf") or b""
+    filters = {
+        profile: pkgutil.get_data("k2core.sandbox.inside", f"{profile}.bpf") or b""
+        for profile in ("single", *_PROFILES.values())
+    }
     gc.collect()
     gc.freeze()  # shared pages stay shared: the collector does not touch them
     gc.disable()
-    _Server(control, tier, program).serve()
+    _Server(control, tier, filters).serve()

@@ -122,7 +122,7 @@ def _failure_of_import(link: _Link) -> str:
     except SolverGoneError as error:
         return f"solution gone at import: {error}"
     except Exception as error:  # any error of the solution's own code
-        return f"solution failed at import: {type(error).__name__}: {error}"[:200]
+        return f"solution failed at import: {_name(error)}"[:200]
     return ""
 
 
@@ -140,8 +140,16 @@ def _run_test(link: _Link, test: str, entry_points: list[str]) -> str:
     except SolverGoneError as error:
         return f"solution gone: {error}"
     except BaseException as error:
-        return f"{type(error).__name__}: {error}"[:200]
+        return _name(error)
     return ""
+
+
+def _name(error: BaseException) -> str:
+    """The error in words; its text may hold an answer of the solution that cannot be printed."""
+    try:
+        return f"{type(error).__name__}: {error}"[:200]
+    except BaseException:  # e.g. an integer of more digits than Python converts
+        return type(error).__name__
 
 
 def _raise_like(reply: dict[str, Any]) -> None:

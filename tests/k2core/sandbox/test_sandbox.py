@@ -1,17 +1,19 @@
-"""Hostile programs do no harm, dishonest solutions earn nothing, honest ones pass; in each tier."""
+"""The sandbox in each tier: verdicts, languages, limits, and failures of its own."""
 
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from k2core.sandbox import IoCase, Limits, Sandbox, SandboxUnavailableError
+from k2core.sandbox import IoCase, Limits, Sandbox, SandboxError, SandboxUnavailableError
+from k2core.sandbox.languages import LANGUAGES, find_language
 from k2core.sandbox.tiers import Tier
+from k2core.sandbox.zygote import Zygote
 
 QUICK = Limits(cpu_s=1, wall_s=2.5, memory_mb=256, output_kb=64)
 HONEST = "def add(a, b):\n    return a + b\n"
@@ -23,61 +25,6 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     tier: Tier = request.param
     with Sandbox.start((tier,)) as started:
         yield started
-
-
-# Each prints ESCAPED if it gets what it wants.
-HOSTILE = {
-    "fork": "import os\nwhile True:\n    os.fork()\n    print('ESCAPED')",
-    "thread": "import threading\nthreading.Thread(target=print, args=('ESCAPED',)).start()",
-    "exec": "import os\nos.execv('/bin/echo', ['echo', 'ESCAPED'])",
-    "memory": "x = bytearray(4 << 30)\nprint('ESCAPED')",
-    "memfd": "import os\nos.memfd_create('x')\nprint('ESCAPED')",
-    "loop": "while True: pass",
-    "ignored signal": (
-        "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
-    ),
-    "sleep": "import time\ntime.sleep(60)\nprint('ESCAPED')",
-    "tcp": "import socket\nsocket.create_connection(('127.0.0.1', 1))\nprint('ESCAPED')",
-    "udp": "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nprint('ESCAPED')",
-    "unix": "import socket\nsocket.socketpair()\nprint('ESCAPED')",
-    "passwords": "print(open('/etc/passwd').read() and 'ESCAPED')",
-    "host file": "print(open({secret!r}).read() and 'ESCAPED')",
-    "host processes": "print(open('/proc/{pid}/cmdline').read() and 'ESCAPED')",
-    "environment": "import os\nprint('ESCAPED' if 'K2_SECRET' in os.environ else 'clean')\n1 / 0",
-    "write outside": "open('/usr/x', 'w')\nprint('ESCAPED')",
-    "write home": "open({secret!r} + '.new', 'w')\nprint('ESCAPED')",
-    "kill the driver": "import os\nos.kill({pid}, 9)\nprint('ESCAPED')",
-    "kill all": "import os\nos.kill(-1, 9)\nprint('ESCAPED')",
-    "ptrace": (
-        "import ctypes\nassert ctypes.CDLL(None).ptrace(16, {pid}, 0, 0) == 0\nprint('ESCAPED')"
-    ),
-    "namespaces": (
-        "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000) == 0\nprint('ESCAPED')"
-    ),
-    "io_uring": (
-        "import ctypes\nassert ctypes.CDLL(None).syscall(425, 1, 0) != -1\nprint('ESCAPED')"
-    ),
-    "big file": (
-        "f = open('/dev/shm/x', 'wb')\nfor _ in range(64): f.write(bytes(1 << 20))\nf.close()\n"
-        "print('ESCAPED')"
-    ),
-    "descriptors": ("import os\nf = [os.dup(0) for _ in range(1000)]\nprint('ESCAPED')"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_program_fails(
-    sandbox: Sandbox, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("K2_SECRET", "x")
-    secret = tmp_path / "secret"
-    secret.write_text("hidden")
-    tmp_path.chmod(0o777)
-    source = HOSTILE[name].replace("{secret!r}", repr(str(secret)))
-    result = sandbox.run(source.replace("{pid}", str(os.getpid())), limits=QUICK)
-    assert "ESCAPED" not in result.stdout
-    assert result.end.exit_code != 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["secret"]
 
 
 def test_flood_is_cut(sandbox: Sandbox) -> None:
@@ -93,8 +40,8 @@ def test_jobs_leave_nothing_behind(sandbox: Sandbox) -> None:
 
 
 def test_works_after_a_zygote_died(sandbox: Sandbox) -> None:
-    sandbox._zygote._process.kill()
-    sandbox._zygote._process.wait()
+    sandbox._zygotes[()]._process.kill()
+    sandbox._zygotes[()]._process.wait()
     assert sandbox.judge_calls(HONEST, TESTS, ("add",)).reward == 1.0
 
 
@@ -111,101 +58,6 @@ def test_concurrent_verdicts(sandbox: Sandbox) -> None:
     for thread in threads:
         thread.join()
     assert rewards == [1.0] * 12
-
-
-HONEST_CASES = {
-    "function": (HONEST, TESTS, ("add",)),
-    "in place": (
-        "def sort(x):\n    x.sort()",
-        ["x = [2, 1]\nsort(x)\nassert x == [1, 2]"],
-        ("sort",),
-    ),
-    "generator": (
-        "def up(n):\n    yield from range(n)",
-        ["assert list(up(3)) == [0, 1, 2]"],
-        ("up",),
-    ),
-    "class": (
-        "class Stack:\n    def __init__(self):\n        self.x = []\n"
-        "    def push(self, v):\n        self.x.append(v)\n    def top(self):\n"
-        "        return self.x[-1]",
-        ["s = Stack()\ns.push((1, 2.5))\nassert s.top() == (1, 2.5)"],
-        ("Stack",),
-    ),
-    "raises": (
-        "def f(x):\n    raise ValueError('no')",
-        ["try:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    assert False"],
-        ("f",),
-    ),
-    "prints": (
-        "def f():\n    print('hello')\n    return {1: {2}}",
-        ["assert f() == {1: {2}}"],
-        ("f",),
-    ),
-    "big int": ("def f():\n    return 3 ** 200", [f"assert f() == {3**200}"], ("f",)),
-}
-
-
-@pytest.mark.parametrize("name", HONEST_CASES)
-def test_honest_solution_passes(sandbox: Sandbox, name: str) -> None:
-    solution, tests, entry_points = HONEST_CASES[name]
-    assert sandbox.judge_calls(solution, tests, entry_points) == (1.0, "")
-
-
-DISHONEST = {
-    "faked equality": (
-        "class Any(int):\n    __eq__ = lambda s, o: True\n    __hash__ = None\n"
-        "def add(a, b):\n    return Any()"
-    ),
-    "faked equality of an object": (
-        "class Any:\n    __eq__ = lambda s, o: True\n    __ne__ = lambda s, o: False\n"
-        "def add(a, b):\n    return Any()"
-    ),
-    "exit 0": "import os\nos._exit(0)",
-    "exit 0 in the call": "def add(a, b):\n    import os\n    os._exit(0)",
-    "system exit": "def add(a, b):\n    raise SystemExit(0)",
-    "patched builtins": (
-        "import builtins\nbuiltins.AssertionError = type('E', (BaseException,), {})\n"
-        "builtins.len = lambda x: 3\ndef add(a, b):\n    return 0"
-    ),
-    "printed verdict": (
-        "import os, json\ndef add(a, b):\n    for fd in range(1, 9):\n        try:\n"
-        '            os.write(fd, b\'["", ""]\\n\')\n        except OSError:\n'
-        "            pass\n    return 0"
-    ),
-    "forged answers": (
-        "import os\nfor fd in range(3, 9):\n    try:\n"
-        '        os.write(fd, b\'{"value": 3, "args": []}\\n\' * 9)\n    except OSError:\n'
-        "        pass\ndef add(a, b):\n    return 0"
-    ),
-    "patched codec": (
-        "import sys\nfor m in list(sys.modules.values()):\n    if hasattr(m, 'encode'):\n"
-        "        m.encode = lambda *a: {'ref': [0]}\ndef add(a, b):\n    return 0"
-    ),
-    "reads the tests": (
-        "import gc, sys\ndef add(a, b):\n    what = ' '.join(['assert', 'add'])\n"
-        "    if what in str(gc.get_objects()): return 3\n"
-        "    f = sys._getframe()\n    while f:\n        if 'tests' in f.f_locals: return 3\n"
-        "        f = f.f_back"
-    ),
-    "raises what passes": "def add(a, b):\n    raise StopIteration",
-    "does not return": "def add(a, b):\n    while True: pass",
-    "deep answer": "def add(a, b):\n    x = []\n    for _ in range(99): x = [x]\n    return x",
-}
-
-
-@pytest.mark.parametrize("name", DISHONEST)
-def test_dishonest_solution_earns_nothing(sandbox: Sandbox, name: str) -> None:
-    verdict = sandbox.judge_calls(DISHONEST[name], ["assert add(1, 2) == 3"], ("add",), QUICK)
-    assert verdict.reward == 0.0
-    assert verdict.reason
-
-
-def test_helper_of_the_test_is_not_resolved_in_the_solution(sandbox: Sandbox) -> None:
-    forger = "def add(a, b):\n    return 0\ndef equal(a, b):\n    return True"
-    verdict = sandbox.judge_calls(forger, ["assert equal(add(1, 2), 3)"], ("add",))
-    assert verdict.reward == 0.0
-    assert "NameError" in verdict.reason
 
 
 def test_share_of_tests_and_reason(sandbox: Sandbox) -> None:
@@ -233,6 +85,77 @@ def test_empty_entry_points_and_tests_are_refused(sandbox: Sandbox) -> None:
         sandbox.judge_calls(HONEST, [], ("add",))
 
 
+@pytest.mark.parametrize("language", ["bash", "c", "c++"])
+def test_a_program_in_another_language(language: str) -> None:
+    source = {
+        "bash": "read n\nexit $((n + 1))",
+        "c": '#include <stdio.h>\nint main(){int n; scanf("%d", &n); return n + 1;}',
+        "c++": "#include <iostream>\nint main(){int n; std::cin >> n; return n + 1;}",
+    }[language]
+    with Sandbox.start(("A",)) as sandbox:
+        assert sandbox.run(source, "6", language=language).end.exit_code == 7
+        broken = sandbox.judge_io("(", [IoCase("", "")], language=language)
+    assert broken.reward == 0.0
+    said = "exit code 2" if language == "bash" else "does not compile: <stdin>"
+    assert broken.reason.startswith(said)
+
+
+def test_a_language_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox.start(("B",)) as sandbox:
+        with pytest.raises(ValueError, match="unknown language 'cobol'; known: python, bash, c"):
+            sandbox.run("", language="cobol")
+        with pytest.raises(SandboxUnavailableError, match="tier B does not"):
+            sandbox.run("", language="bash")
+    absent = LANGUAGES["c"]._replace(toolchain="/usr/bin/no-gcc")
+    monkeypatch.setitem(LANGUAGES, "c", absent)
+    with pytest.raises(SandboxUnavailableError, match="c needs /usr/bin/no-gcc, which is not"):
+        find_language("c", "A")
+
+
+def test_answers_that_break_the_tests_earn_nothing_and_break_no_more(sandbox: Sandbox) -> None:
+    huge = "def add(a, b):\n    return 16 ** 900_000"
+    printed = sandbox.judge_calls(huge, ["x = add(1, 2)\nassert x == 3, x"], ("add",), QUICK)
+    assert printed == (0.0, "AssertionError")
+    slow = sandbox.judge_calls(huge, ["assert pow(add(1, 2), 99) == 3"], ("add",), QUICK)
+    assert slow.reward == 0.0
+    assert "over" in slow.reason
+
+
+def test_a_failure_of_the_sandbox_is_retried_and_not_scored(sandbox: Sandbox) -> None:
+    """The zygote dies while four verdicts are under way: all are right nevertheless."""
+    slow = f"import time\ntime.sleep(0.4)\n{HONEST}"
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(sandbox.judge_calls, slow, TESTS, ("add",)) for _ in range(4)]
+        time.sleep(0.2)
+        sandbox._zygotes[()]._process.kill()
+        assert [w.result() for w in waiting] == [(1.0, "")] * 4
+
+
+def test_a_sandbox_that_goes_on_failing_is_an_error(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def fail(zygote: Zygote, *_: object) -> list[str]:
+        attempts.append(zygote)
+        raise SandboxError("no memory for a jail")
+
+    monkeypatch.setattr("k2core.sandbox.sandbox.check_solution", fail)
+    with pytest.raises(SandboxError, match="no memory for a jail"):
+        sandbox.judge_calls(HONEST, TESTS, ("add",))
+    assert len(attempts) == 3
+
+
+def test_trusted_libraries_are_at_hand_and_confined() -> None:
+    source = (
+        "import sys, jsonschema\nprint(jsonschema.__name__, sys.stdin.read())\nopen('/etc/passwd')"
+    )
+    with Sandbox.start() as sandbox:
+        ran = sandbox.run_with(("jsonschema",), source, "given")
+    assert ran.stdout == "jsonschema given\n"
+    assert "PermissionError" in ran.stderr
+
+
 def test_nothing_runs_where_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("k2core.sandbox.tiers._BWRAP", "/nonexistent/bwrap")
     with pytest.raises(SandboxUnavailableError, match="apt-get install bubblewrap"):
@@ -253,7 +176,7 @@ def test_jobs_die_with_the_driver() -> None:
         "s = Sandbox.start()\n"
         "job = lambda: s.run('while True: pass')\n"
         "threading.Thread(target=job, daemon=True).start()\ntime.sleep(0.3)\n"
-        "print(s._zygote._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        "print(s._zygotes[()]._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ran = subprocess.run([sys.executable, "-c", driver], capture_output=True, text=True, cwd=".")
     zygote = Path("/proc") / ran.stdout.strip()
