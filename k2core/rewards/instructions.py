@@ -1,11 +1,8 @@
 """Checks of an answer's form, in the manner of IFEval (arXiv:2311.07911), by kind."""
 
 import json
-from collections.abc import Callable, Mapping
 
-from pydantic import JsonValue
-
-Expected = Mapping[str, JsonValue]
+from k2core.rewards.forms import FORMS, Check, Expected
 
 
 def follows(expected: Expected, text: str) -> bool:
@@ -45,7 +42,8 @@ def _numbered(expected: Expected, text: str) -> bool:
     return len(lines) == expected["count"] and all(starts)
 
 
-_CHECKS: dict[str, Callable[[Expected, str], bool]] = {
+_CHECKS: dict[str, Check] = {
+    **FORMS,
     "all_of": _all_of,
     "contains": lambda e, text: str(e["text"]) in text,
     "contains_times": lambda e, text: text.split().count(str(e["text"])) == e["count"],

@@ -2,19 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import JsonValue
-
 from k2core.rewards.outcome import Outcome
-from k2core.sandbox import Sandbox, Verdict
-from schemas.chat import Message
+from k2core.sandbox import CodeRunner, Verdict
+from schemas.chat import Message, Problem
 
 
-def check_scenario(
-    expected: Mapping[str, JsonValue], outcome: Outcome, _: Sandbox | None
-) -> Verdict:
+def check_scenario(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
     """`{"state": {...}, "answers": [...], "must_call": [...], "must_not_call": [...]}`.
 
     The final state must be equal, whole: no collateral damage. Each goal is closed by a message
@@ -22,7 +18,7 @@ def check_scenario(
     called must have succeeded once; those that must not, never. The reward is the share of these
     checkpoints; 1 needs all.
     """
-    wanted: Any = expected
+    wanted: Any = problem.expected
     closings = list_closings(outcome.messages)
     worked = list_successes(outcome.messages)
     held = {"wrong_state": outcome.state == wanted["state"]}

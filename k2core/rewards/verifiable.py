@@ -6,22 +6,24 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from k2core.rewards.calls import check_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
 from k2core.rewards.scenarios import check_scenario
-from k2core.sandbox import Sandbox, Verdict
+from k2core.rewards.scoring import check_expression, check_puzzle
+from k2core.sandbox import CodeRunner, IoCase, Verdict
 from schemas.chat import Problem
 
 Expected = Mapping[str, JsonValue]
-Verifier = Callable[[Expected, Outcome, Sandbox | None], Verdict]
+Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 
 # Whole numbers only: neither half of `3.5`, nor the 2 of `x2`; in `3-5` the minus is not a sign.
 _INTEGER = re.compile(r"(?<![\w.])-?\d+(?!\w|\.\d)")
-_FENCE = re.compile(r"```(?:python)?\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[\w+]*\n(.*?)```", re.DOTALL)
 _RIGHT = Verdict(1.0)
 
 
-def verify(problem: Problem, outcome: Outcome, sandbox: Sandbox | None = None) -> Verdict:
+def verify(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None = None) -> Verdict:
     """Reward an outcome by the problem's own verifier.
 
     Raises:
@@ -36,21 +38,21 @@ def verify(problem: Problem, outcome: Outcome, sandbox: Sandbox | None = None) -
     if outcome.over_budget:
         return Verdict(0.0, OVER_BUDGET)
     try:
-        return VERIFIERS[problem.verifier](problem.expected, outcome, sandbox)
+        return VERIFIERS[problem.verifier](problem, outcome, sandbox)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{problem.problem_id}: expected does not fit {problem.verifier}: {error!r}"
         ) from error
 
 
-def check_integer(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
     """`{"answer": 37}`: the last whole number of the final text."""
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
     found = _INTEGER.findall(outcome.answer)
     if not found:
         return Verdict(0.0, "no_number")
-    wanted = expected["answer"]
+    wanted = problem.expected["answer"]
     if type(wanted) is not int:
         raise TypeError(f"answer {wanted!r} is not an integer")
     # As text, since a model may write more digits than Python converts.
@@ -59,16 +61,17 @@ def check_integer(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Ve
     return _RIGHT if same and signs else Verdict(0.0, "wrong_answer")
 
 
-def check_text(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+def check_text(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
     """`{"answer": "..."}`: the final text, white space around it aside."""
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    right = outcome.answer == str(expected["answer"]).strip()
+    right = outcome.answer == str(problem.expected["answer"]).strip()
     return _RIGHT if right else Verdict(0.0, "wrong_answer")
 
 
-def check_state(expected: Expected, outcome: Outcome, sandbox: Sandbox | None) -> Verdict:
+def check_state(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
     """`{"state": {...}}`, a part of the final state; with `"answer"`, of the text as well."""
+    expected = problem.expected
     if not _contains(outcome.state, expected["state"]):
         return Verdict(0.0, "wrong_state")
     if outcome.answer is None:
@@ -76,13 +79,14 @@ def check_state(expected: Expected, outcome: Outcome, sandbox: Sandbox | None) -
     if "answer" not in expected:
         return _RIGHT
     check = check_integer if type(expected["answer"]) is int else check_text
-    return check(expected, outcome, sandbox)
+    return check(problem, outcome, sandbox)
 
 
-def check_function(expected: Expected, outcome: Outcome, sandbox: Sandbox | None) -> Verdict:
+def check_function(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
     """`{"tests": [...], "entry_points": [...]}`: all hidden tests hold for the final code."""
     if sandbox is None:
         raise ValueError("code needs a sandbox to be judged in: pass one to verify")
+    expected = problem.expected
     tests, entry_points = _texts(expected, "tests"), _texts(expected, "entry_points")
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
@@ -90,18 +94,35 @@ def check_function(expected: Expected, outcome: Outcome, sandbox: Sandbox | None
     return _RIGHT if verdict.reward == 1.0 else Verdict(0.0, f"tests: {verdict.reason}")
 
 
-def check_instruction(expected: Expected, outcome: Outcome, _: Sandbox | None) -> Verdict:
+def check_program(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
+    """`{"cases": [{"stdin": "2", "stdout": "4"}], "language": "python"}`: all outputs are right."""
+    if sandbox is None:
+        raise ValueError("code needs a sandbox to be judged in: pass one to verify")
+    given: Any = problem.expected["cases"]
+    cases = [IoCase(str(case["stdin"]), str(case["stdout"])) for case in given]
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    language = str(problem.expected.get("language", "python"))
+    verdict = sandbox.judge_io(extract_code(outcome.answer), cases, language=language)
+    return _RIGHT if verdict.reward == 1.0 else Verdict(0.0, f"cases: {verdict.reason}")
+
+
+def check_instruction(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
     """`{"kind": ..., ...}`: the final text has the form that was asked for."""
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    return _RIGHT if follows(expected, outcome.answer) else Verdict(0.0, "wrong_form")
+    return _RIGHT if follows(problem.expected, outcome.answer) else Verdict(0.0, "wrong_form")
 
 
 VERIFIERS: dict[str, Verifier] = {
     "integer_answer": check_integer,
     "text_answer": check_text,
     "final_state": check_state,
+    "expression": check_expression,
+    "puzzle": check_puzzle,
     "python_function": check_function,
+    "program": check_program,
+    "tool_calls": check_calls,
     "instruction": check_instruction,
     "scenario": check_scenario,
 }

@@ -1,10 +1,13 @@
 """A sandbox for model-written code: fail-closed isolation and verdicts that cannot be forged."""
 
-from k2core.sandbox.sandbox import RunResult, Sandbox
+from k2core.sandbox.jobs import RunResult
+from k2core.sandbox.protocol import CodeRunner
+from k2core.sandbox.sandbox import Sandbox
 from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
 from k2core.sandbox.zygote import JobEnd, Limits
 
 __all__ = [
+    "CodeRunner",
     "IoCase",
     "JobEnd",
     "Limits",

@@ -14,6 +14,14 @@ from k2core.sandbox.zygote import JobEnd, Limits, Program, Streams, Zygote, read
 _SLACK_S = 5.0
 
 
+class RunResult(NamedTuple):
+    """A finished script."""
+
+    end: JobEnd
+    stdout: str
+    stderr: str
+
+
 class Ran(NamedTuple):
     """A finished program, with its output as bytes."""
 
@@ -81,7 +89,7 @@ def describe(end: JobEnd, limits: Limits) -> str:
     """How a program ended that should have ended well."""
     if end.timed_out:
         return f"over {limits.wall_s:g} s of wall time"
-    if end.cpu_s >= limits.cpu_s:
+    if end.is_over_cpu(limits):
         return f"over {limits.cpu_s} s of CPU time"
     if end.exit_code < 0:
         return f"killed by signal {-end.exit_code}"
@@ -94,7 +102,7 @@ def _unheard(tested: JobEnd, solved: JobEnd, limits: Limits) -> str:
     Raises:
         SandboxError: no limit explains it.
     """
-    if tested.cpu_s >= limits.cpu_s and not tested.timed_out:
+    if tested.is_over_cpu(limits) and not tested.timed_out:
         return f"tests {describe(tested, limits)} on the solution's answers"
     if tested.timed_out or solved.timed_out:
         return describe(solved if solved.exit_code else tested, limits)

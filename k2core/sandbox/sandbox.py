@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from k2core.sandbox.jobs import Ran, check_solution, describe, run_program
+from k2core.sandbox.jobs import Ran, RunResult, check_solution, describe, run_program
 from k2core.sandbox.languages import find_language
 from k2core.sandbox.tiers import NOTHING_WORKS, Tier
 from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
-from k2core.sandbox.zygote import DEFAULT_LIMITS, JobEnd, Limits, Program, Zygote
+from k2core.sandbox.zygote import DEFAULT_LIMITS, Limits, Program, Zygote
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -36,20 +36,12 @@ print("ran")
 """
 
 
-class RunResult(NamedTuple):
-    """A finished script."""
-
-    end: JobEnd
-    stdout: str
-    stderr: str
-
-
 class Sandbox:
     """A pool of jailed jobs, safe to use from several threads; `start` finds a tier that works."""
 
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
-        self._zygotes: dict[tuple[str, ...], Zygote] = {(): Zygote(tier)}
+        self._zygotes = {"": Zygote(tier)}
         self._lock = threading.Lock()
         # A verdict is two jobs; more at a time than this only adds waiting to the wall limits.
         self._slots = threading.Semaphore(2 * (os.cpu_count() or 1))
@@ -96,16 +88,19 @@ class Sandbox:
         built = self._build(source, language)
         return _heard(self._run_built(built, stdin, limits) if isinstance(built, _Built) else built)
 
-    def run_with(
-        self, libraries: tuple[str, ...], source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
+    def run_prepared(
+        self, setup: str, source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
     ) -> RunResult:
-        """Run a trusted script on untrusted input, with modules of this interpreter preloaded.
+        """Run a trusted script on untrusted input, in a zygote that ran `setup` once.
 
-        Landlock alone confines it (tier B), since the modules live where no jail can reach.
+        The zygote is this interpreter with all its packages; `setup` is the module `prepared`.
+        Landlock and seccomp confine the job (tier B), since the packages live where no jail can
+        reach: what `setup` did not import, a job cannot.
         """
         payload, given = source.encode(), stdin.encode()
-        ran = self._retry(lambda z: run_program(z, "script", payload, given, limits), libraries)
-        return _heard(ran)
+        return _heard(
+            self._retry(lambda z: run_program(z, "script", payload, given, limits), setup)
+        )
 
     def judge_calls(
         self,
@@ -190,11 +185,11 @@ class Sandbox:
         given = stdin.encode()
         return self._retry(lambda z: run_program(z, built.program, built.payload, given, limits))
 
-    def _retry(self, work: Callable[[Zygote], _T], libraries: tuple[str, ...] = ()) -> _T:
+    def _retry(self, work: Callable[[Zygote], _T], setup: str = "") -> _T:
         """Try again where the sandbox itself fails; a program's own failure is a result."""
         for attempt in range(_ATTEMPTS):
             try:
-                zygote = self._zygote(libraries)
+                zygote = self._zygote(setup)
                 with self._slots:
                     return work(zygote)
             except SandboxError:
@@ -203,15 +198,15 @@ class Sandbox:
                 _LOG.warning("sandbox: attempt %d failed, trying again", attempt + 1)
         raise AssertionError("unreachable")
 
-    def _zygote(self, libraries: tuple[str, ...]) -> Zygote:
-        """The living zygote with these modules; a dead one is replaced."""
+    def _zygote(self, setup: str) -> Zygote:
+        """The living zygote of this setup; a dead one is replaced."""
         with self._lock:
-            zygote = self._zygotes.get(libraries)
+            zygote = self._zygotes.get(setup)
             if zygote is None or not zygote.alive:
                 if zygote is not None:
                     _LOG.warning("sandbox: a zygote ended: %s", zygote.last_words())
                     zygote.close()
-                zygote = self._zygotes[libraries] = Zygote(self.tier, libraries)
+                zygote = self._zygotes[setup] = Zygote(self.tier, setup)
             return zygote
 
 

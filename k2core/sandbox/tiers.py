@@ -18,12 +18,12 @@ Tier B needs Landlock (Linux 5.13 or newer, `landlock` in the kernel's lsm= list
 /usr/bin/python3. To run without any isolation, say so explicitly: Sandbox.start(unsafe=True)."""
 
 
-def command_of(tier: Tier, control: int, bundle: int, libraries: tuple[str, ...]) -> list[str]:
+def command_of(tier: Tier, control: int, bundle: int, setup: str) -> list[str]:
     """The command of a zygote that serves on `control` and whose code is `bundle`."""
-    if libraries:
+    if setup:
         mode = "B" if tier == "A" else tier
         path = f"/proc/self/fd/{bundle}"
-        return [sys.executable, "-I", "-W", "ignore", path, str(control), mode, *libraries]
+        return [sys.executable, "-I", "-W", "ignore", path, str(control), mode, setup]
     python = [_PYTHON, "-I", f"/proc/self/fd/{bundle}", str(control), tier]
     if tier != "A":
         return python

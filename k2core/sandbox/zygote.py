@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -42,6 +43,10 @@ class JobEnd(NamedTuple):
     cpu_s: float
     timed_out: bool
 
+    def is_over_cpu(self, limits: Limits) -> bool:
+        """Whether its CPU time ran out; the kernel's own count may be a tick above ours."""
+        return self.exit_code == -signal.SIGXCPU or self.cpu_s >= limits.cpu_s
+
 
 class Streams(NamedTuple):
     """Descriptors that a job gets as standard input, output and error."""
@@ -56,19 +61,19 @@ class Zygote:
 
     Args:
         tier: how its jobs are isolated.
-        libraries: modules of this interpreter to import before the first job, which then runs in
-            tier B: `tier` has to allow it.
+        setup: source of the module `prepared`, run by this interpreter before the first job; jobs
+            then run in tier B.
     """
 
-    def __init__(self, tier: Tier, libraries: tuple[str, ...] = ()) -> None:
+    def __init__(self, tier: Tier, setup: str = "") -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         bundle = open_bundle()
         # Root would keep its power over files and processes: a plain user from the start, or from
         # the first step of a job where only root can read the modules.
-        user = _JOB_USER if os.getuid() == 0 and not libraries else None
+        user = _JOB_USER if os.getuid() == 0 and not setup else None
         try:
             self._process = subprocess.Popen(
-                command_of(tier, theirs.fileno(), bundle, libraries),
+                command_of(tier, theirs.fileno(), bundle, setup),
                 pass_fds=(theirs.fileno(), bundle),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -89,7 +94,7 @@ class Zygote:
         self._ids = itertools.count()
         self._waiting: dict[int, Future[JobEnd]] = {}
         self._lock = threading.Lock()
-        self._await_ready(tier, _IMPORT_S if libraries else _START_S)
+        self._await_ready(tier, _IMPORT_S if setup else _START_S)
         threading.Thread(target=self._receive, name="sandbox", daemon=True).start()
 
     @property

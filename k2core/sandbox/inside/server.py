@@ -209,11 +209,14 @@ def _tell(status: int, message: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Serve on the socket of the first argument, in the tier of the second, with more modules."""
+    """Serve on the socket of the first argument, in the tier of the second, after the third."""
     control = socket.socket(fileno=int(sys.argv[1]))
     tier = sys.argv[2]
-    for name in (*_PRELOADED.split(), *sys.argv[3:]):
+    for name in _PRELOADED.split():
         __import__(name)
+    if sys.argv[3:]:
+        prepared = sys.modules["prepared"] = type(sys)("prepared")
+        exec(compile(sys.argv[3], "prepared.py", "exec"), prepared.__dict__)
     filters = {
         profile: pkgutil.get_data("k2core.sandbox.inside", f"{profile}.bpf") or b""
         for profile in ("single", *_PROFILES.values())

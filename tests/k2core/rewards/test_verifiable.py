@@ -122,7 +122,7 @@ def test_function_runs_in_the_sandbox() -> None:
 def test_a_failing_sandbox_is_an_error_and_not_a_reward(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = problem("python_function", tests=["assert f()"], entry_points=["f"])
     with Sandbox.start() as sandbox:
-        sandbox._zygotes[()].close()
+        sandbox._zygotes[""].close()
         monkeypatch.setattr("k2core.sandbox.tiers._BWRAP", "/nonexistent/bwrap")
         monkeypatch.setattr("k2core.sandbox.tiers._PYTHON", "/nonexistent/python3")
         with pytest.raises(SandboxError):

@@ -40,8 +40,8 @@ def test_jobs_leave_nothing_behind(sandbox: Sandbox) -> None:
 
 
 def test_works_after_a_zygote_died(sandbox: Sandbox) -> None:
-    sandbox._zygotes[()]._process.kill()
-    sandbox._zygotes[()]._process.wait()
+    sandbox._zygotes[""]._process.kill()
+    sandbox._zygotes[""]._process.wait()
     assert sandbox.judge_calls(HONEST, TESTS, ("add",)).reward == 1.0
 
 
@@ -127,7 +127,7 @@ def test_a_failure_of_the_sandbox_is_retried_and_not_scored(sandbox: Sandbox) ->
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(sandbox.judge_calls, slow, TESTS, ("add",)) for _ in range(4)]
         time.sleep(0.2)
-        sandbox._zygotes[()]._process.kill()
+        sandbox._zygotes[""]._process.kill()
         assert [w.result() for w in waiting] == [(1.0, "")] * 4
 
 
@@ -146,12 +146,11 @@ def test_a_sandbox_that_goes_on_failing_is_an_error(
     assert len(attempts) == 3
 
 
-def test_trusted_libraries_are_at_hand_and_confined() -> None:
-    source = (
-        "import sys, jsonschema\nprint(jsonschema.__name__, sys.stdin.read())\nopen('/etc/passwd')"
-    )
+def test_a_prepared_job_has_its_modules_and_is_confined() -> None:
+    setup = "import jsonschema\ndef name(): return jsonschema.__name__"
+    source = "import prepared, sys\nprint(prepared.name(), sys.stdin.read())\nopen('/etc/passwd')"
     with Sandbox.start() as sandbox:
-        ran = sandbox.run_with(("jsonschema",), source, "given")
+        ran = sandbox.run_prepared(setup, source, "given")
     assert ran.stdout == "jsonschema given\n"
     assert "PermissionError" in ran.stderr
 
@@ -176,7 +175,7 @@ def test_jobs_die_with_the_driver() -> None:
         "s = Sandbox.start()\n"
         "job = lambda: s.run('while True: pass')\n"
         "threading.Thread(target=job, daemon=True).start()\ntime.sleep(0.3)\n"
-        "print(s._zygotes[()]._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        "print(s._zygotes['']._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ran = subprocess.run([sys.executable, "-c", driver], capture_output=True, text=True, cwd=".")
     zygote = Path("/proc") / ran.stdout.strip()

@@ -1,0 +1,72 @@
+"""Scorers that need libraries which evaluate text: run confined, since a model wrote the text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from k2core.rewards.outcome import Outcome
+from k2core.sandbox import CodeRunner, Limits, SandboxError, Verdict
+from schemas.chat import Problem
+
+_LIMITS = Limits(cpu_s=3, wall_s=30.0, memory_mb=4096)
+_CONFINED = Path(__file__).parent / "confined"
+_JOB = """
+import json, sys
+print(json.dumps(sys.modules["prepared"].score(json.loads(sys.stdin.read()))))
+"""
+
+
+def check_expression(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
+    r"""`{"answer": "\\frac{1}{2}"}`: the last expression of the final text equals it (math-verify).
+
+    Raises:
+        ValueError: the expected answer is no mathematics.
+    """
+    gold = str(problem.expected["answer"])
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    if outcome.answer == gold:
+        return Verdict(1.0)
+    given: dict[str, JsonValue] = {"gold": gold, "answer": outcome.answer}
+    return _score(sandbox, "expressions.py", given)
+
+
+def check_puzzle(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
+    """`{"dataset": "knights_knaves", "entry": {...}}`: reasoning-gym's own scorer gives it 1.
+
+    Its partial credit for the right form counts as 0.
+
+    Raises:
+        ValueError: the entry's own answer does not score 1.
+    """
+    dataset, entry = problem.expected["dataset"], problem.expected["entry"]
+    if not isinstance(entry, dict) or "answer" not in entry:
+        raise ValueError("entry must be an object with question, answer and metadata")
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    given: dict[str, JsonValue] = {"dataset": dataset, "entry": entry, "answer": outcome.answer}
+    return _score(sandbox, "puzzles.py", given)
+
+
+def _score(sandbox: CodeRunner | None, scorer: str, given: Mapping[str, JsonValue]) -> Verdict:
+    """Score an answer; one that is too costly to score is wrong, a scorer that fails an error.
+
+    Raises:
+        SandboxError: the scorer ended without a verdict, within its limits.
+    """
+    if sandbox is None:
+        raise ValueError("a scorer of free text needs a sandbox: pass one to verify")
+    setup = (_CONFINED / scorer).read_text()
+    ran = sandbox.run_prepared(setup, _JOB, json.dumps(given), _LIMITS)
+    if ran.end.timed_out or ran.end.is_over_cpu(_LIMITS) or "MemoryError" in ran.stderr:
+        return Verdict(0.0, "too_costly_to_score")
+    lines = ran.stdout.splitlines()
+    if ran.end.exit_code or not lines:
+        last = (ran.stderr.strip().splitlines() or [f"exit code {ran.end.exit_code}"])[-1]
+        raise SandboxError(f"{scorer} ended without a verdict: {last}")
+    found = json.loads(lines[-1])
+    if not found["gold"]:
+        raise ValueError("the scorer does not tell the expected answer from nonsense")
+    return Verdict(1.0) if found["score"] >= 1.0 else Verdict(0.0, "wrong_answer")
