@@ -4,7 +4,7 @@ import flyte
 
 from infra.home import ROOT
 
-_APT = ("bubblewrap", "libseccomp2", "libgomp1", "python3", "git")
+_APT = ("bubblewrap", "libseccomp2", "libgomp1", "python3", "git", "g++")
 
 
 def cpu_image() -> flyte.Image:
