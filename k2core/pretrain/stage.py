@@ -6,7 +6,7 @@ from k2core.parallel.plan import Job, check_placement
 from k2core.pretrain.batches import read_batch
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
-from k2core.training import Plan, train
+from k2core.training import Plan, train, write_clips
 from schemas.artifacts import TokenCorpus
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -40,6 +40,7 @@ def pretrain_model(
     plan = Plan(
         optim=config.optim,
         schedule=config.schedule,
+        num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
         batch=lambda step: read_batch(stream, samples_of(step)),
         name_samples=lambda step: f"samples {samples_of(step)[0]} to {samples_of(step)[-1]}",
@@ -54,6 +55,7 @@ def pretrain_model(
         "history": history.summarize(),
     }
     save_checkpoint(workspace.out, shape, weights, folder / "tokenizer", training)
+    write_clips(history, "pretrain", workspace.out)
     size, last = sum_parameters(shape), history.losses[-10:]
     counts = {
         "parameters": size.total,

@@ -7,7 +7,7 @@ from k2core.model.hf import load_shape, save_checkpoint
 from k2core.sft.packing import Epochs, build_batch
 from k2core.sft.trajectories import drop_long, read_dialogues
 from k2core.store import Draft, Workspace
-from k2core.training import Plan, train
+from k2core.training import Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -45,6 +45,7 @@ def finetune(
     plan = Plan(
         optim=config.optim,
         schedule=config.schedule,
+        num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
         batch=batch_of,
         name_samples=lambda step: (
@@ -65,6 +66,7 @@ def finetune(
         "history": history.summarize(),
     }
     save_checkpoint(workspace.out, shape, weights, start, training)
+    write_clips(history, "sft", workspace.out)
     last = history.losses[-10:]
     counts = {
         "dialogues": len(dialogues),

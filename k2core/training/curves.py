@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from k2core.training.clips import clipped_shares
 from k2core.training.history import History
 
 if TYPE_CHECKING:
@@ -38,4 +39,18 @@ def draw_max_logits(history: History, tau: float) -> "Figure":
     axes.axhline(tau, color="black", ls="--", lw=0.8, label=f"tau = {tau:g}")
     axes.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
     axes.legend(ncols=2, fontsize="small")
+    return figure
+
+
+def draw_clipped_shares(history: History, num_heads: int) -> "Figure":
+    """The share of heads that QK-Clip rescaled at each step, and at least once so far."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    steps, shares = range(1, history.num_steps + 1), clipped_shares(history, num_heads)
+    axes.plot(steps, [100 * share for share in shares.now], lw=0.9, label="at this step")
+    axes.plot(steps, [100 * share for share in shares.ever], lw=1.6, label="at least once so far")
+    axes.set(xlabel="step", ylabel="heads rescaled (%)", ylim=(-2, 102))
+    axes.legend()
     return figure

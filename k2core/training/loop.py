@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from k2core.optim.schedule import learning_rate
 from k2core.store import Workspace
-from k2core.training.curves import draw_loss, draw_max_logits
+from k2core.training.curves import draw_clipped_shares, draw_loss, draw_max_logits
 from k2core.training.history import History
 from schemas.optim import OptimConfig, Schedule
 
@@ -36,6 +36,8 @@ class Plan:
 
     optim: OptimConfig
     schedule: Schedule
+    num_heads: int
+    """Attention heads of all layers together."""
     checkpoint_every: int
     batch: "Callable[[int], Batch]"
     """The global batch of a step, counted from 0; the same at every call."""
@@ -64,7 +66,7 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
             ) from error
         history.add(stats)
         speed = stats.tokens / (time.perf_counter() - start)
-        report.metrics(index + 1, _curves(stats, lr, speed))
+        report.metrics(index + 1, _curves(stats, lr, speed, plan.num_heads))
         note = f"step {index + 1}/{total} loss {stats.loss:.2f} {speed / 1000:.1f}k tok/s"
         report.progress(index + 1, total, note)
         if (index + 1) % plan.checkpoint_every == 0 and index + 1 < total:
@@ -72,11 +74,12 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
     report.plot("Loss", draw_loss(history))
     report.plot("Largest attention logits", draw_max_logits(history, plan.optim.qk_clip_tau))
     if history.clips:
+        report.plot("Heads that QK-Clip rescaled", draw_clipped_shares(history, plan.num_heads))
         report.table("First QK-Clip events", history.clips[:50])
     return history
 
 
-def _curves(stats: "StepStats", lr: float, speed: float) -> dict[str, float]:
+def _curves(stats: "StepStats", lr: float, speed: float, num_heads: int) -> dict[str, float]:
     layers = {f"max_logit/layer_{i}": logit for i, logit in enumerate(stats.max_logits)}
     return {
         "loss": stats.loss,
@@ -84,6 +87,7 @@ def _curves(stats: "StepStats", lr: float, speed: float) -> dict[str, float]:
         "grad_norm": stats.grad_norm,
         "tokens_per_second": speed,
         "clipped_heads": float(len(stats.clips)),
+        "clipped_share": len(stats.clips) / num_heads,
         **layers,
         **stats.metrics,
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from k2core.pretrain import pretrain_model
@@ -60,7 +61,12 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     assert notes.points[-1]["loss"] < 0.95 * notes.points[0]["loss"]
     assert {"lr", "grad_norm", "max_logit/layer_1", "tokens_per_second"} <= notes.points[0].keys()
     assert notes.notes[-1].startswith("step 12/12 loss ")
-    assert notes.titles == ["Loss", "Largest attention logits", "First QK-Clip events"]
+    assert notes.titles == [
+        "Loss",
+        "Largest attention logits",
+        "Heads that QK-Clip rescaled",
+        "First QK-Clip events",
+    ]
 
     states = store.local / "work" / "killed" / "scratch" / "states"
     arguments = [a.model_dump_json() for a in (config, shape, corpus, placement)]
@@ -88,6 +94,11 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     assert len(training["history"]["losses"]) == 12
     assert whole.counts["tokens"] == 12 * 4 * 16
     assert whole.counts["clipped_heads"] > 0
+    clips = pl.read_parquet(store.open(whole) / "qk_clips-pretrain.parquet")
+    assert len(clips) == whole.counts["clipped_heads"]
+    assert clips.columns == ["step", "layer", "head", "max_logit", "factor"]
+    tau = config.optim.qk_clip_tau
+    assert (clips["max_logit"] * clips["factor"] - tau).abs().max() < 1e-6 * tau
 
 
 def test_a_blown_up_loss_names_step_and_samples(

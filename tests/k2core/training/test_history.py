@@ -3,6 +3,7 @@ from pathlib import Path
 from k2core.engines.megatron.batch import StepStats
 from k2core.optim.qk_clip import ClipEvent
 from k2core.training import History
+from k2core.training.clips import clipped_shares
 
 
 def make_history(num_steps: int) -> History:
@@ -30,3 +31,14 @@ def test_summary_is_coarse_and_complete() -> None:
         round(1 / 9, 6),
     ]
     assert summary["max_logits"] == [2.0, 5.0, 6.0]
+
+
+def test_shares_of_heads_now_and_ever() -> None:
+    history = make_history(4)
+    history.clips += [
+        {"step": 3, "layer": 1, "head": 0, "max_logit": 9.0, "factor": 0.4},
+        {"step": 4, "layer": 0, "head": 1, "max_logit": 9.0, "factor": 0.4},
+    ]
+    shares = clipped_shares(history, num_heads=4)
+    assert shares.now == [0, 0, 0.5, 0.25]
+    assert shares.ever == [0, 0, 0.5, 0.5]
