@@ -7,7 +7,9 @@ is the same optimizer with its Newton-Schulz in fp32, which is the comparison of
 import argparse
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -45,7 +47,7 @@ SIZES = (
     Size("tiny recipe, all matrices", []),
     Size("1:4 shapes, 48 of 128 x 512", [(128, 512)] * 48),
     Size("hidden 64: 2 layers, 8 experts", _layers(2, 64, 48, 8), 9),
-    Size("hidden 512: 2 layers, 8 experts", _layers(2, 512, 384, 8), 3),
+    Size("hidden 512: 1 layer, 4 experts", _layers(1, 512, 384, 4), 3),
 )
 
 
@@ -76,16 +78,28 @@ def measure_sizes() -> list[Measured]:
         shapes = size.shapes or tiny_shapes()
         generator = torch.Generator().manual_seed(0)
         grads = [torch.randn(shape, generator=generator) for shape in shapes]
-        ours = median_seconds(_ours(grads), size.rounds)
-        seconds = {"ours": ours, "torch.optim.AdamW": median_seconds(_adamw(grads), size.rounds)}
-        seconds["torch.optim.Muon"] = median_seconds(_torch(grads), 1)
-        torch_error = _error(_torch_directions(grads), grads)
-        with _in_fp32():
-            seconds["torch.optim.Muon in fp32"] = median_seconds(_torch(grads), size.rounds)
+        steps = {"ours": _ours(grads), "torch.optim.AdamW": _adamw(grads)}
+        steps["torch.optim.Muon in fp32"] = _torch_in_fp32(grads)
+        seconds = _in_turn(steps, size.rounds)
+        started = time.perf_counter()  # once: where bf16 is emulated, a step takes seconds
+        directions = _torch_directions(grads)
+        seconds["torch.optim.Muon"] = time.perf_counter() - started
+        torch_error, ours = _error(directions, grads), seconds["ours"]
         operations = sum(_operations(shape) for shape in shapes)
         our_error = _error(orthogonalize_each(grads), grads)
         found.append(Measured(size.name, seconds, our_error, torch_error, operations / ours / peak))
     return found
+
+
+def _in_turn(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each, round by round: what else the machine does hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):  # the first warms up
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(seen[1:]) for name, seen in times.items()}
 
 
 def _ours(grads: Sequence[Tensor]) -> Callable[[], None]:
@@ -124,8 +138,14 @@ def _muon(weights: Sequence[Tensor]) -> torch.optim.Muon:
     return torch.optim.Muon(weights, lr=_LR, momentum=0.95, adjust_lr_fn="match_rms_adamw")
 
 
-def _torch(grads: Sequence[Tensor]) -> Callable[[], None]:
-    return _muon(_parameters(grads)).step
+def _torch_in_fp32(grads: Sequence[Tensor]) -> Callable[[], None]:
+    muon = _muon(_parameters(grads))
+
+    def step() -> None:
+        with _in_fp32():
+            muon.step()
+
+    return step
 
 
 def _torch_directions(grads: Sequence[Tensor]) -> list[Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """The quintic's coefficients (arXiv:2502.16982, section 2.1, equation 2)."""
 _EPSILON = 1e-7
-_GRAM_RATIO = 1.4
+_GRAM_RATIO = 1.75
 """Large over small side from which the Gram form is no slower (measured: docs/log.md)."""
 _STACK_SIDE = 96
 """Small side up to which one batched product beats a loop (measured: docs/log.md)."""
