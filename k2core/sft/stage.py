@@ -7,7 +7,7 @@ from k2core.model.hf import load_shape, save_checkpoint
 from k2core.sft.packing import Epochs, build_batch
 from k2core.sft.trajectories import drop_long, read_dialogues
 from k2core.store import Draft, Workspace
-from k2core.training import Plan, train, write_clips
+from k2core.training import History, Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -67,14 +67,19 @@ def finetune(
     }
     save_checkpoint(workspace.out, shape, weights, start, training)
     write_clips(history, "sft", workspace.out)
-    last = history.losses[-10:]
     counts = {
         "dialogues": len(dialogues),
         "skipped_dialogues": len(found) - len(dialogues),
         "epochs": epochs.num_epochs,
+    }
+    return Draft(workspace.out, counts | _count(history))
+
+
+def _count(history: History) -> dict[str, float]:
+    last = history.losses[-10:]
+    return {
         "steps": history.num_steps,
         "tokens": history.tokens,
         "loss": round(sum(last) / len(last), 4),
         "clipped_heads": len(history.clips),
     }
-    return Draft(workspace.out, counts)
