@@ -17,7 +17,7 @@ class SftConfig(Config):
     """Tokens a row; several dialogues share one, and attention never crosses between them."""
     batch_size: int = Field(16, ge=1)
     """Rows an optimizer step."""
-    max_skipped_frac: float = Field(0.02, ge=0, le=1)
+    max_skipped_frac: float = Field(0.03, ge=0, le=1)
     """Dialogues longer than a row are left out; a larger share of them is an error."""
     checkpoint_every: int = Field(40, ge=1)
     """Steps between states that a killed run resumes from."""
