@@ -57,7 +57,7 @@ def play_expert(
         answers = session.reply(_message(said, session.num_calls))
         if session.stop_reason is None and not again:
             heard = answers[0].content
-            if not (habits.insists and isinstance(pending, Call) and is_busy(heard)):
+            if not (habits.insists and isinstance(said, Call) and is_busy(heard)):
                 pending = _next_act(script, heard)
     script.close()
     return Dialogue(
@@ -80,7 +80,7 @@ def _next_act(script: Script, heard: str) -> Act:
 
 def slip_of(call: Call, problem: Problem, rng: random.Random) -> Call:
     """The call with a wrong tool name or a wrong argument name: an error that changes nothing."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or not call.arguments:
         known = {tool.name for tool in problem.tools}
         name = next(n for n in (f"{call.name}s", f"{call.name}_it") if n not in known)
         return Call(name, call.arguments)

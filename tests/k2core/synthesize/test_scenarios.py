@@ -12,8 +12,9 @@ from k2core.synthesize.faults import Forgetful, Garbling, SilentUser
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.scenario_expert import act
 from k2core.synthesize.scenarios import Scenario, draw_scenario
-from k2core.synthesize.trajectories import Conditions, play
+from k2core.synthesize.trajectories import Conditions, play, sample_scenario
 from schemas.chat import Message
+from schemas.synthesize import SynthesizeConfig
 
 SCENARIOS = [draw_scenario(0, index) for index in range(150)]
 CALM = Conditions(Habits())
@@ -44,6 +45,22 @@ def test_the_same_seed_replays_bit_for_bit_and_scenarios_differ() -> None:
     assert {s.difficulty for s in SCENARIOS} >= {1, 2, 3, 4}
     assert any(len(s.goals) == 3 for s in SCENARIOS)
     assert any(goal.details for s in SCENARIOS for goal in s.goals)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_slip_is_mended_in_every_scenario(seed: int) -> None:
+    slips = Conditions(Habits(slips=True))
+    for scenario in SCENARIOS:
+        dialogue = play(scenario.problem, act(scenario), slips, random.Random(seed))
+        assert JUDGE.judge(dialogue) == (1.0, ""), scenario.problem.problem_id
+    assert any(not goal.steps[0].values for s in SCENARIOS for goal in s.goals)
+
+
+def test_scenarios_come_out_of_the_stages_own_draws() -> None:
+    config = SynthesizeConfig(slip_frac=0.3, failure_frac=0.3, outage_frac=0.2)
+    for index in range(200):
+        samples = sample_scenario(config, index, JUDGE)
+        assert samples[-1].accepted or len(samples) == config.max_attempts
 
 
 def test_who_does_nothing_earns_no_full_reward() -> None:
