@@ -30,6 +30,32 @@ _CLOSING = re.compile(r"^([^,;]{15,}?) ((?:in|during|after|since) [^,.;]*?\d{3,4
 _PREDICATE = re.compile(r"\b(is|are|was|were|has|have|had|can|will|would|did|does)\b(?! not)")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-zé]{3,}\b")
 _NUMBER = re.compile(r"(?<![\w.])\d{2,}(?![\w.]*\w)")
+_RELATION = re.compile(r" (?:is|was|are|were|has|had|by|from|of|than|against|over) ")
+_UNITS = {
+    "km": "miles", "kilometres": "miles", "kilometers": "miles", "miles": "kilometres",
+    "metres": "feet", "meters": "feet", "feet": "metres", "m": "ft", "ft": "m", "kg": "lb",
+    "million": "billion", "billion": "million", "percent": "per mille", "%": "‰",
+    "years": "months", "months": "years", "days": "weeks", "hours": "days", "minutes": "hours",
+}  # fmt: skip
+_UNIT = re.compile(rf"(?<=\d )(?:{'|'.join(sorted(_UNITS, key=len, reverse=True))})(?!\w)")
+_HEDGES = {
+    "some": "all", "many": "all", "most": "all", "may": "must", "might": "must", "can": "must",
+    "often": "always", "usually": "always", "sometimes": "always", "several": "all",
+    "few": "most", "numerous": "all", "frequently": "always",
+}  # fmt: skip
+_HEDGE = re.compile(rf"(?<= )(?:{'|'.join(_HEDGES)})(?= )")
+_OPPOSITES = {
+    "north": "south", "south": "north", "east": "west", "west": "east", "northern": "southern",
+    "southern": "northern", "eastern": "western", "western": "eastern", "largest": "smallest",
+    "biggest": "smallest", "smallest": "largest", "oldest": "youngest", "highest": "lowest",
+    "before": "after", "after": "before", "prior to": "following", "following": "prior to",
+    "first": "last", "last": "first", "increased": "decreased", "decreased": "increased",
+    "won": "lost", "lost": "won", "left": "right", "large": "small", "small": "large",
+    "high": "low", "low": "high", "long": "short", "short": "long", "new": "old", "old": "new",
+    "earliest": "latest", "early": "late", "late": "early", "more": "less", "less": "more",
+    "male": "female", "female": "male", "father": "son", "son": "father", "best": "worst",
+}  # fmt: skip
+_OPPOSITE = re.compile(rf"(?<= )(?:{'|'.join(_OPPOSITES)})(?= )")
 _INVENTED = (
     "It was later copied by many engineers who had studied the matter closely.",
     "Critics praised it warmly, and a large festival has honoured it every summer.",
@@ -164,6 +190,40 @@ def _change(
     return sentences
 
 
+def _swap_unit(sentences: list[str], rng: random.Random) -> list[str] | None:
+    """A quantity keeps its number and gets another unit of the same kind."""
+    return _change(sentences, _UNIT, lambda m: _UNITS[m[0].strip()], rng)
+
+
+def _turn_roles(sentences: list[str], _rng: random.Random) -> list[str] | None:
+    """Who did it and to whom change places within a sentence: every word is still there."""
+    for at, sentence in enumerate(sentences):
+        first, *others = [m for m in _NAME.finditer(f"a {sentence}")] or [None]
+        if first and others and others[-1][0] != first[0]:
+            last, shift = others[-1], 2
+            if not _RELATION.search(sentence[first.end() - shift : last.start() - shift]):
+                continue  # members of a list may change places
+            sentences[at] = (
+                sentence[: first.start() - shift]
+                + last[0]
+                + sentence[first.end() - shift : last.start() - shift]
+                + first[0]
+                + sentence[last.end() - shift :]
+            )
+            return sentences
+    return None
+
+
+def _strengthen(sentences: list[str], rng: random.Random) -> list[str] | None:
+    """What holds for some is said of all, what may be is said to be."""
+    return _change(sentences, _HEDGE, lambda m: _HEDGES[m[0]], rng)
+
+
+def _contradict(sentences: list[str], rng: random.Random) -> list[str] | None:
+    """A word gives way to its opposite."""
+    return _change(sentences, _OPPOSITE, lambda m: _OPPOSITES[m[0]], rng)
+
+
 PLANT: dict[str, Callable[[list[str], random.Random], Sequence[str] | None]] = {
     "swapped number": _swap_number,
     "exchanged numbers": _exchange_numbers,
@@ -173,5 +233,9 @@ PLANT: dict[str, Callable[[list[str], random.Random], Sequence[str] | None]] = {
     "omission": _omit,
     "invention": _invent,
     "other article": _tell_another,
+    "swapped unit": _swap_unit,
+    "roles turned": _turn_roles,
+    "hedge dropped": _strengthen,
+    "opposite": _contradict,
 }
 """Errors by kind; None where the text has nothing of the kind to spoil."""

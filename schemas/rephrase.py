@@ -20,6 +20,8 @@ class FidelityConfig(Config):
     """Share of the source's content words, by stem, that the rewrite has."""
     max_numbers_invented: int = Field(0, ge=0)
     """Numbers of the rewrite that the source does not have."""
+    max_numbers_misplaced: int = Field(0, ge=0)
+    """Numbers that the rewrite has in another statement than the source."""
     min_units_kept: float = Field(1.0, ge=0, le=1)
     """Share of the source's quantities (a number with its unit, a day with its month) kept."""
     max_units_invented: int = Field(0, ge=0)

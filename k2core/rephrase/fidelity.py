@@ -1,8 +1,8 @@
 """The fidelity gate: does a rewrite say what its source says, in other words?
 
 Surface measures count what can be counted, an embedding compares sentence with sentence. What both
-miss, such as two numbers that changed places, is measured by `python -m bench.fidelity`. K2's own
-check is undisclosed.
+miss, such as two names that changed places within a sentence, is measured by `python -m
+bench.fidelity`. K2's own check is undisclosed.
 """
 
 import re
@@ -51,6 +51,7 @@ def score_rewrite(source: str, rewrite: str, cut: bool) -> dict[str, float]:
         "aligned": alignment.whole,
         "covered": alignment.covered,
         "grounded": alignment.grounded,
+        "numbers_misplaced": float(alignment.misplaced_numbers),
         "length_ratio": len(said) / max(1, len(given)),
         "repeated": 1 - _share(len(set(grams)), len(grams)),
         "meta_talk": float(len(_META.findall(rewrite)) > len(_META.findall(source))),
@@ -116,6 +117,7 @@ def find_fault(scores: dict[str, float], limits: FidelityConfig) -> str:
         "strays": scores["aligned"] < limits.min_aligned - slack,
         "leaves_out": scores["covered"] < limits.min_covered - slack,
         "makes_up": scores["grounded"] < limits.min_grounded - slack,
+        "misplaces_numbers": scores["numbers_misplaced"] > limits.max_numbers_misplaced,
     }
     return next((fault for fault, found in faults.items() if found), "")
 

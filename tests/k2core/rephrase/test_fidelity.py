@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from k2core.rephrase.alignment import count_misplaced
 from k2core.rephrase.fidelity import find_fault, score_rewrite
 from k2core.rephrase.surface import list_names, list_quantities
 from schemas.rephrase import FidelityConfig
@@ -44,6 +46,9 @@ PLANTED = {
     ),
     "a sentence begun with another name": (
         GOOD.replace("Its lamp", "Kowalski").replace("fishermen", "sailors"), "invents_entities"
+    ),
+    "two numbers exchanged": (
+        GOOD.replace("In 1843", "In 65").replace("65 metres", "1843 metres"), "loses_units"
     ),
     "a unit swapped": (GOOD.replace("metres", "feet"), "loses_units"),
     "a negation": (GOOD.replace("guides", "does not guide"), "changes_negation"),
@@ -91,6 +96,25 @@ def test_measures_by_hand() -> None:
     assert scores["copied"] == scores["repeated"] == scores["meta_talk"] == scores["truncated"] == 0
 
 
+def test_a_number_may_move_with_its_statement_but_not_to_another() -> None:
+    near = np.array([[0.9, 0.2], [0.3, 0.8]])
+    assert count_misplaced([{"5"}, {"7"}], [{"5"}, {"7"}], near) == 0
+    assert count_misplaced([{"5"}, {"7"}], [{"7"}, {"5"}], near) == 2
+    assert count_misplaced([{"5"}, {"7"}], [{"7"}, {"5"}], near[:, ::-1]) == 0  # reordered
+    assert count_misplaced([{"5"}, {"7"}], [{"5", "7"}], near[:, :1]) == 0  # joined
+    assert count_misplaced([{"5", "7"}], [{"7"}, {"5"}], near[:1]) == 0  # split
+    assert count_misplaced([{"5"}, set()], [{"5"}, {"9"}], near) == 0  # invented: counted elsewhere
+
+
+def test_numbers_without_units_that_changed_places_are_seen() -> None:
+    source = "The first ship, of 1843, was built from oak. The second, of 1871, was an iron one."
+    exchanged = "Oak was what the first ship was made of in 1871. The second was of iron, in 1843."
+    assert score_rewrite(source, exchanged, cut=False)["numbers_misplaced"] == 2
+    assert fault(exchanged, source=source) == "misplaces_numbers"
+    right = exchanged.replace("1871", "x").replace("1843", "1871").replace("x", "1843")
+    assert fault(right, source=source) == ""
+
+
 def test_copies_and_repeats_are_shares_of_ngrams() -> None:
     scores = score_rewrite("a b c d e f g", "a b c d e x a b c d", cut=False)
     assert scores["copied"] == pytest.approx(1 / 6)
@@ -102,10 +126,9 @@ def test_every_measure_has_a_limit_that_it_can_miss() -> None:
     for name, bad in {
         "numbers_kept": 0.9, "numbers_invented": 1.0, "entities_kept": 0.7, "copied": 0.9,
         "entities_invented": 1.0, "content_kept": 0.3, "content_invented": 0.7, "repeated": 0.3,
-        "meta_talk": 1.0, "truncated": 1.0, "units_kept": 0.5, "units_invented": 1.0,
-        "aligned": 0.5, "covered": 0.5, "grounded": 0.5, "verbatim_kept": 0.5,
-        "negations_changed": 1.0,
-        "foreign": 1.0, "length_ratio": 0.4,
+        "numbers_misplaced": 1.0, "meta_talk": 1.0, "truncated": 1.0, "units_kept": 0.5,
+        "units_invented": 1.0, "aligned": 0.5, "covered": 0.5, "grounded": 0.5,
+        "verbatim_kept": 0.5, "negations_changed": 1.0, "foreign": 1.0, "length_ratio": 0.4,
     }.items():  # fmt: skip
         assert name in passing
         assert find_fault(passing | {name: bad}, LIMITS), name
