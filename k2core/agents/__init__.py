@@ -1,6 +1,6 @@
 """Agents: a dialogue's loop over tools and a simulated user, played by any engine or an expert."""
 
-from k2core.agents.dialogue import Dialogue, Segment
+from k2core.agents.dialogue import Dialogue, Segment, close_session
 from k2core.agents.expert import Habits, play_expert
 from k2core.agents.rollout import rollout
 from k2core.agents.session import Session
@@ -14,6 +14,7 @@ __all__ = [
     "Segment",
     "Session",
     "User",
+    "close_session",
     "open_user",
     "play_expert",
     "rollout",

@@ -1,11 +1,11 @@
 """A finished dialogue, token by token as it was sampled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from k2core.agents.session import StopReason
+from k2core.agents.session import Session, StopReason
 from schemas.chat import Message, Problem
 
 
@@ -56,3 +56,27 @@ class Dialogue(NamedTuple):
     def over_budget(self) -> bool:
         """Whether turns, tokens or context ran out before the final answer."""
         return self.stop_reason in {"turn_limit", "token_budget", "context"}
+
+
+def close_session(session: Session, weights: str, segments: Sequence[Segment] = ()) -> Dialogue:
+    """What came of a session that has ended.
+
+    Args:
+        session: the problem, played to its end.
+        weights: who acted, as `Dialogue.weights` says.
+        segments: the tokens in turns, where a policy's were sampled.
+
+    Raises:
+        RuntimeError: the assistant is still to speak.
+    """
+    if session.stop_reason is None:
+        raise RuntimeError(f"{session.problem.problem_id} has not ended")
+    return Dialogue(
+        session.problem,
+        tuple(session.messages),
+        tuple(segments),
+        session.state,
+        session.stop_reason,
+        session.num_calls,
+        weights,
+    )

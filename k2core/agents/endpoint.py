@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from k2core.agents.dialogue import Dialogue
+from k2core.agents.dialogue import Dialogue, close_session
 from k2core.agents.session import Session
 from k2core.chat.exchange import to_line
 from schemas.chat import Message, Problem, ToolCall, ToolSpec
@@ -115,14 +115,4 @@ def play_model(problem: Problem, model: ChatModel, seed: int) -> Dialogue:
         session.reply(turn.message)
         if session.stop_reason is None and left <= 0:
             session.stop_reason = "token_budget"
-    if session.stop_reason is None:
-        raise RuntimeError(f"{problem.problem_id} has not ended")
-    return Dialogue(
-        problem,
-        tuple(session.messages),
-        (),
-        session.state,
-        session.stop_reason,
-        session.num_calls,
-        model.name,
-    )
+    return close_session(session, model.name)

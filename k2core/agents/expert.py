@@ -4,7 +4,7 @@ import json
 import random
 from typing import NamedTuple
 
-from k2core.agents.dialogue import Dialogue
+from k2core.agents.dialogue import Dialogue, close_session
 from k2core.agents.session import Session
 from k2core.agents.user import User
 from k2core.environments import Environment
@@ -60,15 +60,7 @@ def play_expert(
             if not (habits.insists and isinstance(said, Call) and is_busy(heard)):
                 pending = _next_act(script, heard)
     script.close()
-    return Dialogue(
-        problem,
-        tuple(session.messages),
-        (),
-        session.state,
-        session.stop_reason,
-        session.num_calls,
-        "expert",
-    )
+    return close_session(session, "expert")
 
 
 def _next_act(script: Script, heard: str) -> Act:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from k2core.agents.dialogue import Dialogue, Segment
+from k2core.agents.dialogue import Dialogue, Segment, close_session
 from k2core.agents.session import Session
 from k2core.chat import ToolCallSyntaxError, parse_assistant
 from k2core.engines.protocol import Completion, Engine, Sampling
@@ -129,15 +129,4 @@ class _Run:
 
     def finish(self, weights: str) -> Dialogue:
         """What came of it."""
-        session = self.session
-        if session.stop_reason is None:
-            raise RuntimeError(f"{session.problem.problem_id} has not ended")
-        return Dialogue(
-            session.problem,
-            tuple(session.messages),
-            tuple(self._segments),
-            session.state,
-            session.stop_reason,
-            session.num_calls,
-            weights,
-        )
+        return close_session(self.session, weights, self._segments)

@@ -4,6 +4,7 @@ from k2core.chat.codec import ChatCodec, EncodedDialogue
 from k2core.chat.parse import ToolCallSyntaxError, parse_assistant, validate_dialogue
 from k2core.chat.template import CHAT_TEMPLATE, render
 from k2core.chat.tokens import SPECIAL_TOKENS
+from k2core.chat.trajectories import read_dialogues
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -12,6 +13,7 @@ __all__ = [
     "EncodedDialogue",
     "ToolCallSyntaxError",
     "parse_assistant",
+    "read_dialogues",
     "render",
     "validate_dialogue",
 ]

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from k2core.chat import ChatCodec
+from k2core.chat import ChatCodec, read_dialogues
 from k2core.model.hf import load_shape, save_checkpoint
 from k2core.problems import training_problem
 from k2core.rewards import Verdict, judge_dialogues
@@ -14,7 +14,6 @@ from k2core.rl.history import History
 from k2core.rl.loop import Practice, run_iterations
 from k2core.rl.samples import Sample
 from k2core.rl.state import States
-from k2core.rl.texts import read_texts
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from schemas.artifacts import Checkpoint, TrajectorySet
@@ -57,7 +56,8 @@ def train_policy(
     pool = practice_problems(config, problems)
     texts = []
     if config.ptx_weight:
-        texts = read_texts(workspace.open(trajectories), codec, context)
+        found = read_dialogues(workspace.open(trajectories), codec)
+        texts = [dialogue for dialogue in found if len(dialogue.ids) <= context]
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         TrainerGroup(

@@ -19,6 +19,25 @@ class PackedRow(NamedTuple):
     length: int
 
 
+def drop_long(
+    dialogues: "Sequence[EncodedDialogue]", row_length: int, max_skipped_frac: float
+) -> "list[EncodedDialogue]":
+    """What fits into a row.
+
+    Raises:
+        ValueError: too many do not.
+    """
+    kept = [dialogue for dialogue in dialogues if len(dialogue.ids) - 1 <= row_length]
+    skipped = len(dialogues) - len(kept)
+    if skipped > max_skipped_frac * len(dialogues):
+        longest = max(len(dialogue.ids) for dialogue in dialogues)
+        raise ValueError(
+            f"{skipped} of {len(dialogues)} dialogues are longer than sft.sequence_length="
+            f"{row_length} (the longest has {longest} tokens): raise it, or max_skipped_frac"
+        )
+    return kept
+
+
 def pack(lengths: Sequence[int], row_length: int, order: Sequence[int]) -> list[PackedRow]:
     """First fit over the newest open rows, in the given order.
 

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from k2core.chat import ChatCodec
+from k2core.chat import ChatCodec, read_dialogues
 from k2core.model.hf import load_shape, save_checkpoint
-from k2core.sft.packing import Epochs, build_batch
-from k2core.sft.trajectories import drop_long, read_dialogues
+from k2core.sft.packing import Epochs, build_batch, drop_long
 from k2core.store import Draft, Workspace
 from k2core.training import History, Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet

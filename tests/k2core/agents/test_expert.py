@@ -4,10 +4,11 @@ import random
 
 import pytest
 
-from k2core.agents import Dialogue, Habits, play_expert
+from k2core.agents import Dialogue, Habits, Session, close_session, play_expert
 from k2core.chat import validate_dialogue
 from k2core.problems import FAMILIES, pose_training
 from k2core.rewards import Outcome, verify
+from schemas.chat import Message
 from schemas.problems import ProblemsConfig
 
 NO_CODE = [name for name, family in FAMILIES.items() if family.group != "code"]
@@ -72,3 +73,12 @@ def test_who_insists_on_a_dead_server_meets_the_limit_of_turns() -> None:
     dialogue = play_expert(problem, script, Habits(insists=True), random.Random(0))
     assert dialogue.stop_reason == "turn_limit"
     assert dialogue.num_calls == problem.max_turns
+
+
+def test_a_session_that_goes_on_has_no_dialogue_yet() -> None:
+    problem = pose_training(ProblemsConfig(families={"compare": 1.0}), 0).problem
+    session = Session(problem)
+    with pytest.raises(RuntimeError, match=f"{problem.problem_id} has not ended"):
+        close_session(session, "expert")
+    session.reply(Message(role="assistant", content="Done."))
+    assert close_session(session, "expert").messages[-1].content == "Done."

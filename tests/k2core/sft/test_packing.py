@@ -1,11 +1,12 @@
 """Packing: every dialogue once an epoch, whole, and trained on the assistant's words alone."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k2core.chat import EncodedDialogue
-from k2core.sft.packing import Epochs, PackedRow, build_batch, pack
+from k2core.sft.packing import Epochs, PackedRow, build_batch, drop_long, pack
 
 
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=200), st.randoms())
@@ -42,3 +43,10 @@ def test_a_row_predicts_the_assistant_within_each_dialogue() -> None:
     assert batch.loss_mask.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0]]
     assert batch.segments.tolist() == [[0, 0, 0, 1, 1, -1, -1, -1]]
     assert batch.tokens.dtype == torch.int64
+
+
+def test_too_many_long_dialogues_are_an_error() -> None:
+    dialogues = [EncodedDialogue([1] * n, [1] * n) for n in (5, 5, 50)]
+    assert len(drop_long(dialogues, 20, 0.5)) == 2
+    with pytest.raises(ValueError, match="1 of 3 dialogues are longer"):
+        drop_long(dialogues, 20, 0.1)

@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from k2core.chat import ChatCodec, EncodedDialogue
-from k2core.sft.trajectories import drop_long, read_dialogues
+from k2core.chat import ChatCodec, read_dialogues
 from schemas.chat import Message, Problem, ToolCall
 
 
@@ -59,8 +58,8 @@ def test_an_empty_set_is_named(tmp_path: Path, codec: ChatCodec) -> None:
         read_dialogues(tmp_path, codec)
 
 
-def test_too_many_long_dialogues_are_an_error() -> None:
-    dialogues = [EncodedDialogue([1] * n, [1] * n) for n in (5, 5, 50)]
-    assert len(drop_long(dialogues, 20, 0.5)) == 2
-    with pytest.raises(ValueError, match="1 of 3 dialogues are longer"):
-        drop_long(dialogues, 20, 0.1)
+def test_a_set_that_accepted_nothing_is_named(tmp_path: Path, codec: ChatCodec) -> None:
+    shard = _write(tmp_path, [USER, SAID]) / "accepted" / "0.parquet"
+    pl.read_parquet(shard).clear().write_parquet(shard)
+    with pytest.raises(ValueError, match="accepted holds no trajectories: accept some"):
+        read_dialogues(tmp_path, codec)

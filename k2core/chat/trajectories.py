@@ -1,0 +1,42 @@
+"""The accepted dialogues of a trajectory set as token ids."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from k2core.chat.codec import ChatCodec, EncodedDialogue
+from k2core.chat.parse import validate_dialogue
+from k2core.tables import list_shards, read_shard
+from schemas.chat import Message, Problem, TrajectoryRow
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+
+
+def read_dialogues(folder: Path, codec: ChatCodec) -> list[EncodedDialogue]:
+    """Every accepted dialogue, shard by shard, validated and encoded.
+
+    Args:
+        folder: an opened `TrajectorySet`.
+        codec: encodes; its tokenizer is the learner's.
+
+    Raises:
+        ValueError: an empty set, or a row that breaks the schema or the template; names it.
+    """
+    accepted = folder / "accepted"
+    dialogues = [one for shard in list_shards(accepted) for one in _read_shard(shard, codec)]
+    if not dialogues:
+        raise ValueError(f"{accepted} holds no trajectories: accept some in synthesize")
+    return dialogues
+
+
+def _read_shard(shard: Path, codec: ChatCodec) -> Iterator[EncodedDialogue]:
+    frame = read_shard(shard, TrajectoryRow)
+    for number, (problem, messages) in enumerate(frame.select("problem", "messages").iter_rows()):
+        try:
+            tools = Problem.model_validate_json(problem).tools
+            said = _MESSAGES.validate_json(messages)
+            validate_dialogue(said)
+        except ValueError as error:
+            raise ValueError(f"{shard}, row {number}: {error}") from error
+        yield codec.encode_dialogue(said, tools)
