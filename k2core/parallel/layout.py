@@ -76,42 +76,52 @@ def layers_of_stages(num_layers: int, layout: Layout) -> list[list[int]]:
     return stages
 
 
+def size_misfits(shape: ModelShape, layout: Layout) -> Iterator[str]:
+    """Every reason why the model cannot lie over the ranks; none means that it can be built."""
+    s, p = shape, layout
+    sparse = s.num_dense_layers < s.num_layers
+    shared = s.num_shared_experts * s.moe_ffn_hidden_size
+    must_divide = [
+        ("placement.num_ranks", p.num_ranks, "tp * pp", p.tp * p.pp),
+        ("placement.num_ranks", p.num_ranks, "ep * pp", p.ep * p.pp),
+        ("model.num_heads", s.num_heads, "placement.tp", p.tp),
+        ("model.vocab_size", s.vocab_size, "placement.tp", p.tp),
+        ("model.ffn_hidden_size", s.ffn_hidden_size, "placement.tp", p.tp),
+        ("the shared experts' width", shared if sparse else 0, "placement.tp", p.tp),
+        ("model.num_experts", s.num_experts if sparse else 0, "placement.ep", p.ep),
+    ]
+    for name, value, divisor, size in must_divide:
+        if value % size:
+            yield f"{name}={value} is not a multiple of {divisor}={size}"
+    if p.pp * p.virtual_stages > s.num_layers:
+        virtual, part = f" * virtual_stages={p.virtual_stages}", "virtual stage"
+        if p.virtual_stages == 1:
+            virtual, part = "", "stage"
+        yield (
+            f"placement.pp={p.pp}{virtual} exceeds model.num_layers={s.num_layers}: "
+            f"a {part} needs a layer"
+        )
+    if not sparse and p.ep > 1:
+        yield (
+            f"placement.ep={p.ep}, and the model has no expert layers (num_dense_layers=num_layers)"
+        )
+
+
 def misfits(shape: ModelShape, layout: Layout, batch_size: int) -> Iterator[str]:
-    """Every reason why sizes do not divide; none means that the layout can be built.
+    """Every reason why a layout cannot run, or would crawl; none means that sizes divide.
 
     Args:
         shape: the model.
         layout: where it should lie.
         batch_size: sequences an optimizer step.
     """
-    s, p = shape, layout
-    sparse = s.num_dense_layers < s.num_layers
-    shared = s.num_shared_experts * s.moe_ffn_hidden_size
-    must_divide = [
-        ("num_ranks", p.num_ranks, "tp * pp", p.tp * p.pp),
-        ("num_ranks", p.num_ranks, "ep * pp", p.ep * p.pp),
-        ("model.num_heads", s.num_heads, "tp", p.tp),
-        ("model.vocab_size", s.vocab_size, "tp", p.tp),
-        ("model.ffn_hidden_size", s.ffn_hidden_size, "tp", p.tp),
-        ("the shared experts' width", shared if sparse else 0, "tp", p.tp),
-        ("model.num_experts", s.num_experts if sparse else 0, "ep", p.ep),
-    ]
-    for name, value, divisor, size in must_divide:
-        if value % size:
-            yield f"{name}={value} is not a multiple of {divisor}={size}"
-    chunks = p.pp * p.virtual_stages
-    if chunks > s.num_layers:
-        yield (
-            f"pp * virtual_stages = {chunks} exceeds model.num_layers={s.num_layers}: a chunk "
-            "needs a layer"
-        )
+    p = layout
+    yield from size_misfits(shape, layout)
     if p.tp > p.ranks_per_node:
         yield (
-            f"tp={p.tp} exceeds ranks_per_node={p.ranks_per_node}: each matrix product would "
-            "wait for the network"
+            f"placement.tp={p.tp} exceeds ranks_per_node={p.ranks_per_node}: each matrix product "
+            "would wait for the network"
         )
-    if not sparse and p.ep > 1:
-        yield f"ep={p.ep}, and the model has no expert layers (num_dense_layers=num_layers)"
     if p.num_ranks >= p.tp * p.pp and batch_size < p.dp:
         yield f"batch_size={batch_size} leaves some of dp={p.dp} replicas without a sequence"
     if p.virtual_stages > 1 and num_micro_batches(layout, batch_size) % p.pp:

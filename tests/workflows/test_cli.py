@@ -66,7 +66,7 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
         (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
         (["run", "--recipe", "k2_1t"], ["placement TP1 PP16 EP16 DP32", "GB on each h800"]),
         (["plan", "--gpu", "tpu"], ["no gpu 'tpu'; there are cpu, a100"]),
-        (["plan", "--pp", "64", "--nodes", "64"], ["pp * virtual_stages = 64 exceeds"]),
+        (["plan", "--pp", "64", "--nodes", "64"], ["placement.pp=64 exceeds model.num_layers=61"]),
         (["plan", "--nodes", "1"], ["no layout of 8 h800 (8 a node) can hold 1,026.4 B"]),
         (["rerun", "polish"], ["no stage 'polish'; there are ingest, clean"]),
         (["rerun", "sft"], ["no pipeline is recorded yet: `k2 run` starts one"]),

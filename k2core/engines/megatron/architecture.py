@@ -45,7 +45,7 @@ def _describe_layout(shape: ModelShape, placement: Placement) -> dict[str, objec
         "calculate_per_token_loss": True,  # losses are shares of the global batch already
     }
     if placement.pp > 1:
-        found["pipeline_model_parallel_layout"] = stage_layers(shape.num_layers, placement.pp)
+        found["pipeline_model_parallel_layout"] = stage_layers(shape.num_layers, placement)
     return found
 
 

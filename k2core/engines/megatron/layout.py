@@ -1,7 +1,8 @@
-"""How a model lies over ranks: sizes that must divide, stages of layers, who deals which rows."""
+"""How Megatron lays a model over ranks: a rank's coordinates, the layers of its stage."""
 
 from typing import NamedTuple
 
+from k2core.parallel.layout import layers_of_stages, layout_of, size_misfits
 from schemas.model import ModelShape
 from schemas.placement import Placement
 
@@ -26,34 +27,15 @@ def check_layout(shape: ModelShape, placement: Placement) -> None:
     """Refuse what cannot run, before any process starts.
 
     Raises:
-        ValueError: names the sizes that do not divide.
+        ValueError: names every size that does not divide.
     """
-    p = placement
-    sparse = shape.num_dense_layers < shape.num_layers
-    shared = shape.num_shared_experts * shape.moe_ffn_hidden_size
-    divides = [
-        ("model.num_heads", shape.num_heads, "tp", p.tp),
-        ("model.vocab_size", shape.vocab_size, "tp", p.tp),
-        ("model.ffn_hidden_size", shape.ffn_hidden_size, "tp", p.tp),
-        ("the shared experts' width", shared if sparse else 0, "tp", p.tp),
-        ("model.num_experts", shape.num_experts if sparse else 0, "ep", p.ep),
-    ]
-    for name, value, divisor, size in divides:
-        if value % size:
-            raise ValueError(f"{name}={value} is not a multiple of placement.{divisor}={size}")
-    if shape.num_layers < p.pp:
-        raise ValueError(
-            f"placement.pp={p.pp} exceeds model.num_layers={shape.num_layers}: "
-            "a stage needs a layer"
-        )
+    if reasons := list(size_misfits(shape, layout_of(placement))):
+        raise ValueError("; ".join(reasons))
 
 
-def stage_layers(num_layers: int, num_stages: int) -> list[list[str]]:
-    """Megatron's pipeline layout: layers as even as possible, the earlier stages larger."""
-    stages = []
-    for stage in range(num_stages):
-        count = num_layers // num_stages + (stage < num_layers % num_stages)
-        stages.append(["decoder"] * count)
+def stage_layers(num_layers: int, placement: Placement) -> list[list[str]]:
+    """Megatron's words for the layers of each pipeline stage."""
+    stages = [["decoder"] * len(s) for s in layers_of_stages(num_layers, layout_of(placement))]
     stages[0].insert(0, "embedding")
     stages[-1].append("loss")
     return stages

@@ -59,14 +59,15 @@ def test_node_counts_are_multiples_of_32() -> None:
     for nodes in (32, 64, 96):
         assert not list(misfits(K2_SHAPE, replace(K2_LAYOUT, num_ranks=nodes * 8), 16_384))
     (reason,) = misfits(K2_SHAPE, replace(K2_LAYOUT, num_ranks=40 * 8), 16_384)
-    assert reason == "num_ranks=320 is not a multiple of ep * pp=256"
+    assert reason == "placement.num_ranks=320 is not a multiple of ep * pp=256"
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"ep": 7, "num_ranks": 7 * 512}, "model.num_experts=384 is not a multiple of ep=7"),
-        ({"pp": 64}, "exceeds model.num_layers=61"),
+        ({"ep": 7, "num_ranks": 7 * 512}, "model.num_experts=384 is not a multiple of placement.ep=7"),
+        ({"pp": 64}, "placement.pp=64 exceeds model.num_layers=61: a stage needs a layer"),
+        ({"virtual_stages": 4}, "pp=16 * virtual_stages=4 exceeds model.num_layers=61: a virtual"),
         ({"tp": 16, "pp": 1}, "tp=16 exceeds ranks_per_node=8"),
         ({"num_ranks": 768, "virtual_stages": 3}, "not a multiple of pp=16"),
     ],

@@ -39,7 +39,7 @@ def test_seats_and_stages() -> None:
         (0, 0, 1),
         (1, 1, 1),
     ]
-    stages = stage_layers(5, 2)
+    stages = stage_layers(5, layout)
     assert stages == [["embedding", *["decoder"] * 3], ["decoder", "decoder", "loss"]]
 
 
