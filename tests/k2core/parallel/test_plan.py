@@ -65,7 +65,7 @@ def test_node_counts_are_multiples_of_32() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"ep": 7, "num_ranks": 7 * 512}, "model.num_experts=384 is not a multiple of placement.ep=7"),
+        ({"ep": 7, "num_ranks": 7 * 512}, "num_experts=384 is not a multiple of placement.ep=7"),
         ({"pp": 64}, "placement.pp=64 exceeds model.num_layers=61: a stage needs a layer"),
         ({"virtual_stages": 4}, "pp=16 * virtual_stages=4 exceeds model.num_layers=61: a virtual"),
         ({"tp": 16, "pp": 1}, "tp=16 exceeds ranks_per_node=8"),
