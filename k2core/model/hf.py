@@ -2,12 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from k2core.model.names import from_hf
 from k2core.model.scaling import derive_scaling_factor, routed_scaling_factor
+from k2core.model.shards import INDEX, CheckpointReader
 from schemas.model import ModelShape
 
 if TYPE_CHECKING:
@@ -131,45 +130,28 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def save_checkpoint(
-    folder: Path,
-    shape: ModelShape,
-    weights: Mapping[str, "Tensor"],
-    tokenizer_folder: Path,
-    training: dict[str, Any],
+def describe_checkpoint(
+    folder: Path, shape: ModelShape, tokenizer_folder: Path, training: dict[str, Any]
 ) -> None:
-    """Write a whole checkpoint; equal arguments give equal bytes.
+    """Write all of a checkpoint but its weights; equal arguments give equal bytes.
 
     Args:
         folder: where to; made if missing.
         shape: what the weights are.
-        weights: tensors by Hugging Face names.
-        tokenizer_folder: its files are copied as they are.
+        tokenizer_folder: its files are copied as they are; the weights of a checkpoint are not.
         training: how the weights came about (steps, losses, schedule); no wall times.
     """
-    from safetensors.torch import save_file
-
-    from_hf(weights, shape)  # names are checked before a byte is written
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(tokenizer_folder.iterdir()):
-        if path.is_file():
+        if path.is_file() and not path.name.endswith((".safetensors", INDEX)):
             shutil.copyfile(path, folder / path.name)
     special = _special_ids(tokenizer_folder)
     write_json(folder / "config.json", {**describe_shape(shape), **special})
     write_json(folder / "generation_config.json", {"do_sample": True, **special})
     write_json(folder / "training.json", training)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def load_weights(folder: Path) -> dict[str, "Tensor"]:
-    """Read all tensors of a checkpoint, by Hugging Face names, from every shard."""
-    from safetensors.torch import load_file
-
-    shards = sorted(folder.glob("*.safetensors"))
-    if not shards:
-        raise FileNotFoundError(f"{folder} holds no *.safetensors: it is not a checkpoint")
-    weights: dict[str, Tensor] = {}
-    for shard in shards:
-        weights |= load_file(shard)
-    return weights
+    """All tensors of a checkpoint that one process can hold, by Hugging Face names."""
+    reader = CheckpointReader(folder)
+    return {name: reader.read(name) for name in reader.shapes}

@@ -1,6 +1,6 @@
 """The map between Megatron's parameter names and the Hugging Face layout (DeepseekV3)."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from schemas.model import ModelShape
@@ -88,30 +88,12 @@ def pair_names(shape: ModelShape) -> list[NamePair]:
     ]
 
 
-def to_hf(weights: Mapping[str, "Tensor"], shape: ModelShape) -> dict[str, "Tensor"]:
-    """Split Megatron's tensors into the Hugging Face layout (views, no copies)."""
-    out: dict[str, Tensor] = {}
-    for pair in pair_names(shape):
-        whole = weights[pair.megatron]
-        rows = whole.flatten(0, -2) if whole.dim() > 1 else whole
-        out |= dict(zip(pair.hf, rows.chunk(len(pair.hf)), strict=True))
-    return out
+def split_tensor(whole: "Tensor", names: Sequence[str]) -> dict[str, "Tensor"]:
+    """A Megatron tensor, or a rank's part of one, as Hugging Face tensors (views, no copies).
 
-
-def from_hf(weights: Mapping[str, "Tensor"], shape: ModelShape) -> dict[str, "Tensor"]:
-    """Join Hugging Face tensors into Megatron's; matrices of experts stay stacked along rows.
-
-    Raises:
-        ValueError: a tensor is missing or unknown to the shape; the message names it.
+    Args:
+        whole: experts stacked or not.
+        names: a pair's, or of a rank's experts.
     """
-    import torch
-
-    pairs = pair_names(shape)
-    expected = {name for pair in pairs for name in pair.hf}
-    if wrong := sorted(expected ^ weights.keys()):
-        verb = "lacks" if wrong[0] in expected else "has the unknown"
-        raise ValueError(
-            f"the checkpoint {verb} tensor {wrong[0]} ({len(wrong)} names differ from the model "
-            "shape's); its config.json and weights belong to different models"
-        )
-    return {p.megatron: torch.cat([weights[name] for name in p.hf]) for p in pairs}
+    rows = whole.flatten(0, -2) if whole.dim() > 1 else whole
+    return dict(zip(names, rows.chunk(len(names)), strict=True))

@@ -1,80 +1,192 @@
-"""Weights too large for one process: written and read shard by shard, as the Hub lays them."""
+"""Weights too large for one process: files that many fill, and that are read slice by slice.
+
+Names and shapes decide where each tensor lies, before any is there. So every process writes its
+own tensors to their places, none holds more than one, and the bytes depend on no layout over
+processes. Small checkpoints are one file, equal to what `safetensors.torch.save_file` writes.
+"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from k2core.model.tensors import TensorShape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 5_000_000_000
+"""Weights of a file at most, as the Hub has them."""
+_WIDTH = 4  # fp32
 
 
-class NamedTensor(NamedTuple):
-    """A tensor and its Hugging Face name."""
+class Place(NamedTuple):
+    """Where a tensor's bytes are."""
 
-    name: str
-    tensor: "Tensor"
+    file: str
+    start: int
+    size: int
 
 
-def write_shards(folder: Path, tensors: Iterable[NamedTensor], max_bytes: int) -> None:
-    """Write a stream of tensors as safetensors of at most `max_bytes` each, and their index.
+class CheckpointWriter:
+    """A checkpoint's fp32 weights, written by any number of processes that share a folder.
 
-    No more than one shard's tensors are held at a time; the index comes last, so that a folder
-    without one is not a checkpoint. A tensor larger than `max_bytes` has a shard of its own.
+    One process calls `create`, then all `write`, then one `finish`; between these they wait for
+    each other. Files have other names until they are whole, and the index comes last.
+
+    Args:
+        folder: where to; processes on several machines need one file system of POSIX semantics.
+        shapes: every tensor, in the model's order.
+        max_bytes: of a file's tensors; a larger tensor has a file of its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    asides: list[Path] = []
-    places: dict[str, int] = {}
-    held: dict[str, Tensor] = {}
-    size = total = 0
-    for name, tensor in tensors:
-        if name in places or name in held:
-            raise ValueError(f"{name} comes twice: each tensor has one place")
-        if held and size + tensor.nbytes > max_bytes:
-            _write(folder, held, asides, places)
-            size = 0
-        held[name] = tensor.detach().cpu().contiguous()
-        size, total = size + tensor.nbytes, total + tensor.nbytes
-        del tensor
-    if held:
-        _write(folder, held, asides, places)
-    names = [f"model-{i + 1:05d}-of-{len(asides):05d}.safetensors" for i in range(len(asides))]
-    for aside, shard in zip(asides, names, strict=True):
-        aside.rename(folder / shard)
-    weight_map = {name: names[place] for name, place in sorted(places.items())}
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    aside = folder / f"{INDEX}.aside"
-    aside.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
-    aside.rename(folder / INDEX)
+
+    def __init__(
+        self, folder: Path, shapes: Mapping[str, TensorShape], max_bytes: int = SHARD_BYTES
+    ) -> None:
+        self.folder = folder
+        self.num_bytes = 0
+        """Written by this process."""
+        self._shapes = dict(shapes)
+        files = _deal(shapes, max_bytes)
+        self._headers = {file: _header({n: shapes[n] for n in names}) for file, names in files}
+        self.places: dict[str, Place] = {}
+        for file, names in files:
+            start = len(self._headers[file])
+            for name in sorted(names):
+                self.places[name] = Place(file, start, prod(shapes[name]) * _WIDTH)
+                start += self.places[name].size
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all tensors."""
+        return sum(place.size for place in self.places.values())
+
+    def create(self) -> None:
+        """Headers, and holes for the tensors."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sizes = {file: len(header) for file, header in self._headers.items()}
+        for place in self.places.values():
+            sizes[place.file] += place.size
+        for file, header in self._headers.items():
+            with self._aside(file).open("wb") as out:
+                out.write(header)
+                out.truncate(sizes[file])
+
+    def write(self, name: str, tensor: "Tensor") -> None:
+        """One tensor to its place.
+
+        Raises:
+            ValueError: its shape is not the one that was announced.
+        """
+        import torch
+
+        if tuple(tensor.shape) != self._shapes[name]:
+            raise ValueError(f"{name} is {list(tensor.shape)}, not {list(self._shapes[name])}")
+        place = self.places[name]
+        plain = tensor.detach().to("cpu", torch.float32).contiguous()
+        left = memoryview(plain.flatten().view(torch.uint8).numpy())
+        with self._aside(place.file).open("r+b") as out:
+            out.seek(place.start)
+            out.write(left)
+        self.num_bytes += place.size
+
+    def finish(self, num_bytes: int) -> None:
+        """Give the files their names.
+
+        Args:
+            num_bytes: written by all processes.
+
+        Raises:
+            ValueError: that is not every tensor once; the checkpoint stays unfinished.
+        """
+        if num_bytes != self.total_bytes:
+            raise ValueError(
+                f"{num_bytes} bytes of weights were written to {self.folder}, not "
+                f"{self.total_bytes}: a tensor is missing or came twice"
+            )
+        for file in self._headers:
+            self._aside(file).rename(self.folder / file)
+        if len(self._headers) > 1:
+            weight_map = {name: place.file for name, place in sorted(self.places.items())}
+            index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
+            aside = self._aside(INDEX)
+            aside.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+            aside.rename(self.folder / INDEX)
+
+    def _aside(self, file: str) -> Path:
+        return self.folder / f"{file}.aside"
 
 
-def read_shards(folder: Path) -> Iterator[NamedTensor]:
-    """Every tensor in turn, each read when it is asked for.
+class CheckpointReader:
+    """A checkpoint's tensors, of which only what is asked for is read.
 
     Raises:
-        FileNotFoundError: the folder has no index: its writing did not end.
+        FileNotFoundError: the folder holds no weights, or its writing did not end.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self.num_bytes = 0
+        """Read so far."""
+        self.shapes: dict[str, TensorShape] = {}
+        self._homes: dict[str, Any] = {}
+        for file in _open_files(folder):
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                self._homes[name] = file
+                self.shapes[name] = tuple(file.get_slice(name).get_shape())
+
+    def read(self, name: str, starts: Sequence[int] = (), sizes: Sequence[int] = ()) -> "Tensor":
+        """A tensor, or of each axis `sizes` elements from `starts` on."""
+        if not sizes:
+            found: Tensor = self._homes[name].get_tensor(name)
+        else:
+            window = tuple(slice(a, a + n) for a, n in zip(starts, sizes, strict=True))
+            found = self._homes[name].get_slice(name)[window]
+        self.num_bytes += found.nbytes
+        return found
+
+
+def _open_files(folder: Path) -> Iterator[Any]:
     from safetensors import safe_open
 
-    path = folder / INDEX
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} has no {INDEX}: it is not a whole sharded checkpoint")
-    weight_map = json.loads(path.read_text())["weight_map"]
-    for shard in sorted(set(weight_map.values())):
-        with safe_open(folder / shard, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
-                yield NamedTensor(name, file.get_tensor(name))
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    if (folder / INDEX).exists():
+        weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
+        names = sorted(set(weight_map.values()))
+    elif not names:
+        raise FileNotFoundError(f"{folder} holds no *.safetensors: it is not a checkpoint")
+    elif len(names) > 1:
+        raise FileNotFoundError(f"{folder} has no {INDEX}: its writing did not end")
+    for name in names:
+        yield safe_open(folder / name, framework="pt")
 
 
-def _write(
-    folder: Path, held: "dict[str, Tensor]", asides: list[Path], places: dict[str, int]
-) -> None:
-    from safetensors.torch import save_file
+def _deal(shapes: Mapping[str, TensorShape], max_bytes: int) -> list[tuple[str, list[str]]]:
+    """Files and their tensors: filled in turn."""
+    parts: list[list[str]] = [[]]
+    size = 0
+    for name, shape in shapes.items():
+        width = prod(shape) * _WIDTH
+        if parts[-1] and size + width > max_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(name)
+        size += width
+    if len(parts) == 1:
+        return [("model.safetensors", parts[0])]
+    count = len(parts)
+    return [(f"model-{i + 1:05d}-of-{count:05d}.safetensors", p) for i, p in enumerate(parts)]
 
-    aside = folder / f"shard-{len(asides):05d}.aside"
-    save_file(held, aside, metadata={"format": "pt"})
-    places.update(dict.fromkeys(held, len(asides)))
-    asides.append(aside)
-    held.clear()
+
+def _header(shapes: Mapping[str, TensorShape]) -> bytes:
+    """What stands before the tensors: a length, and names, types, shapes and places as JSON."""
+    facts: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for name, shape in sorted(shapes.items()):
+        stop = start + prod(shape) * _WIDTH
+        facts[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
+        start = stop
+    text = json.dumps(facts, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

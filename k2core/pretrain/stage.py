@@ -1,7 +1,7 @@
 """The stage: from a token corpus to a base checkpoint."""
 
 from k2core.model.counts import sum_parameters
-from k2core.model.hf import save_checkpoint
+from k2core.model.hf import describe_checkpoint
 from k2core.parallel.plan import Job, check_placement
 from k2core.pretrain.batches import read_batch
 from k2core.store import Draft, Workspace
@@ -47,14 +47,14 @@ def pretrain_model(
     )
     with TrainerGroup(shape, config.optim, seed=config.seed, placement=placement) as trainer:
         history = train(trainer, plan, workspace)
-        weights = trainer.export_weights()
+        trainer.export_checkpoint(workspace.out)
     training = {
         "stage": "pretrain",
         "config": config.model_dump(mode="json"),
         "tokens": tokens.digest,
         "history": history.summarize(),
     }
-    save_checkpoint(workspace.out, shape, weights, folder / "tokenizer", training)
+    describe_checkpoint(workspace.out, shape, folder / "tokenizer", training)
     write_clips(history, "pretrain", workspace.out)
     size, last = sum_parameters(shape), history.losses[-10:]
     counts = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.chat import ChatCodec, read_dialogues
-from k2core.model.hf import load_shape, save_checkpoint
+from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.problems import training_problem
 from k2core.rewards import Verdict, judge_dialogues
 from k2core.rl.history import History
@@ -82,7 +82,7 @@ def train_policy(
             placement.num_ranks,
         )
         history = run_iterations(practice, workspace)
-        weights = trainer.export_weights()
+        trainer.export_checkpoint(workspace.out / "policy")
     training = {
         "stage": "rl",
         "config": config.model_dump(mode="json"),
@@ -90,7 +90,7 @@ def train_policy(
         "trajectories": trajectories.digest,
         "history": history.model_dump(mode="json"),
     }
-    save_checkpoint(workspace.out / "policy", shape, weights, start, training)
+    describe_checkpoint(workspace.out / "policy", shape, start, training)
     return PolicyDrafts(
         Draft(workspace.out / "policy", _count(history)), _collect_rollouts(config, workspace)
     )

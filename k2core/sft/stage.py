@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from k2core.chat import ChatCodec, read_dialogues
-from k2core.model.hf import load_shape, save_checkpoint
+from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.sft.packing import Epochs, build_batch, drop_long
 from k2core.store import Draft, Workspace
 from k2core.training import History, Plan, train, write_clips
@@ -56,7 +56,7 @@ def finetune(
         shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
     ) as trainer:
         history = train(trainer, plan, workspace)
-        weights = trainer.export_weights()
+        trainer.export_checkpoint(workspace.out)
     training = {
         "stage": "sft",
         "config": config.model_dump(mode="json"),
@@ -64,7 +64,7 @@ def finetune(
         "trajectories": trajectories.digest,
         "history": history.summarize(),
     }
-    save_checkpoint(workspace.out, shape, weights, start, training)
+    describe_checkpoint(workspace.out, shape, start, training)
     write_clips(history, "sft", workspace.out)
     counts = {
         "dialogues": len(dialogues),

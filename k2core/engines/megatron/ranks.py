@@ -140,6 +140,10 @@ class TrainerGroup:
         weights: dict[str, Tensor] = self._call("export_weights", [()] * len(self._ranks))[0]
         return weights
 
+    def export_checkpoint(self, folder: Path) -> None:
+        """As `Trainer.export_checkpoint`."""
+        self._call("export_checkpoint", [(folder,)] * len(self._ranks))
+
     def save(self, folder: Path) -> None:
         """As `Trainer.save`."""
         self._call("save", [(folder,)] * len(self._ranks))

@@ -1,7 +1,6 @@
-"""This rank's shards of whole tensors: initial weights, import and export, any layout."""
+"""This rank's shards of whole tensors, in any layout."""
 
 import hashlib
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from k2core.engines.megatron.matrices import is_expert, tensor_split
-from k2core.model.names import pair_names
+from k2core.model.names import NamePair, pair_names
 from megatron.core import parallel_state
 from schemas.model import ModelShape
 
@@ -53,24 +52,6 @@ def _size_and_rank(group: dist.ProcessGroup) -> tuple[int, int]:
     return dist.get_world_size(group), dist.get_rank(group)
 
 
-def check_size(shard: Shard, whole: Tensor, source: str) -> None:
-    """Refuse a whole tensor of another model.
-
-    Raises:
-        ValueError: names the tensor and both shapes.
-    """
-    wanted = list(shard.tensor.shape)
-    if shard.expert:
-        wanted[0] *= dist.get_world_size(parallel_state.get_expert_model_parallel_group())
-    elif shard.axis is not None:
-        group = parallel_state.get_tensor_model_parallel_group()
-        wanted[shard.axis] *= dist.get_world_size(group)
-    if math.prod(wanted) != whole.numel():
-        raise ValueError(
-            f"{shard.name} is {list(whole.shape)} in {source}, and {wanted} in the model shape"
-        )
-
-
 def cut_shard(shard: Shard, whole: Tensor) -> Tensor:
     """This rank's part of a whole tensor."""
     if shard.expert:
@@ -104,11 +85,12 @@ def _all_gather(tensor: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
     return parts
 
 
-def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[str, Tensor]]:
+def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[NamePair, Tensor]]:
     """Every whole tensor in a checkpoint's order, one at a time; all ranks take part."""
     held, stages = list_shards(model), parallel_state.get_pipeline_model_parallel_group()
     size, rank = _size_and_rank(stages)
-    for name in (pair.megatron for pair in pair_names(shape)):
+    for pair in pair_names(shape):
+        name = pair.megatron
         whole = join_shards(held[name]) if name in held else None
         if size > 1:
             where = [rank if whole is not None else -1, *(whole.shape if whole is not None else [])]
@@ -122,7 +104,7 @@ def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[str, Tensor]]
             dist.broadcast(whole, group_src=owner, group=stages)
         if whole is None:
             raise KeyError(f"no rank holds {name}")
-        yield name, whole
+        yield pair, whole
 
 
 @torch.no_grad()

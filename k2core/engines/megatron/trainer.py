@@ -24,15 +24,15 @@ from k2core.engines.megatron.batch import (
     Totals,
     language_model_loss,
 )
+from k2core.engines.megatron.checkpoint import export_checkpoint, import_checkpoint
 from k2core.engines.megatron.clipping import plan_clips
 from k2core.engines.megatron.layout import check_layout, find_seat
 from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
 from k2core.engines.megatron.optimizer import Groups, MuonClipOptimizer
 from k2core.engines.megatron.process_group import join_ranks
-from k2core.engines.megatron.shards import check_size, cut_shard, iterate_whole, list_shards
+from k2core.engines.megatron.shards import iterate_whole, list_shards
 from k2core.engines.megatron.spec import build_model
-from k2core.model.hf import load_weights
-from k2core.model.names import from_hf, to_hf
+from k2core.model.names import split_tensor
 from megatron.core import parallel_state
 from megatron.core.distributed.finalize_model_grads import (
     _update_router_expert_bias,
@@ -75,7 +75,7 @@ class Trainer:
             self.model.cuda()
         self.device = next(self.model.parameters()).device
         if checkpoint is not None:
-            self._import(load_weights(checkpoint))
+            self.import_checkpoint(checkpoint)
         self.optimizer = self._build_optimizer(optim)
 
     @property
@@ -148,10 +148,26 @@ class Trainer:
         All ranks take part; on the others the result is empty.
         """
         state = {}
-        for name, whole in iterate_whole(self.model, self.shape):
+        for pair, whole in iterate_whole(self.model, self.shape):
             if dist.get_rank() == 0:
-                state[name] = whole.detach().to("cpu", torch.float32, copy=True).contiguous()
-        return {n: t.contiguous() for n, t in to_hf(state, self.shape).items()} if state else {}
+                copied = whole.detach().to("cpu", torch.float32, copy=True)
+                state |= split_tensor(copied, pair.hf)
+        return {name: tensor.contiguous() for name, tensor in state.items()}
+
+    def import_checkpoint(self, folder: Path) -> int:
+        """Start from the weights of another model; returns the bytes that this rank read.
+
+        Before the optimizer is built: it keeps masters of its own.
+        """
+        return import_checkpoint(self.model, self.shape, folder)
+
+    def export_checkpoint(self, folder: Path) -> int:
+        """Write the weights in the Hugging Face layout, each rank its own; all ranks take part.
+
+        Returns:
+            The bytes that this rank wrote.
+        """
+        return export_checkpoint(self.model, self.shape, folder)
 
     def local_weights(self) -> dict[str, Tensor]:
         """This rank's parameters by global Megatron names: copies on the CPU."""
@@ -175,15 +191,6 @@ class Trainer:
         parameters = {n: t for n, t in named.items() if isinstance(t, torch.nn.Parameter)}
         flat = self.placement.zero == "flat"
         return MuonClipOptimizer(parameters, optim, self.shape, groups, flat=flat)
-
-    @torch.no_grad()
-    def _import(self, weights: dict[str, Tensor]) -> None:
-        shards = list_shards(self.model)
-        for name, whole in from_hf(weights, self.shape).items():
-            if name in shards:
-                shard = shards[name]
-                check_size(shard, whole, "the checkpoint")
-                shard.tensor.copy_(cut_shard(shard, whole))
 
     def _cut(self, batch: Batch) -> list[MicroBatch]:
         in_step = self.placement.pp > 1 or self.placement.ep > 1

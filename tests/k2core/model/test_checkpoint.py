@@ -1,27 +1,38 @@
 import json
+from math import prod
 from pathlib import Path
 
 import pytest
 import torch
 
+from k2core.model.counts import sum_parameters
 from k2core.model.digest import tensors_digest
-from k2core.model.hf import load_shape, load_weights, save_checkpoint
-from k2core.model.names import from_hf, pair_names, to_hf
+from k2core.model.hf import describe_checkpoint, load_shape, load_weights
+from k2core.model.names import pair_names, split_tensor
+from k2core.model.shards import INDEX, CheckpointWriter
+from k2core.model.tensors import check_tensors, tensor_shapes
 from schemas.model import ModelShape
+from workflows.large_recipes import K2_SHAPE, MOONLIGHT_SHAPE
 
-SHAPE = ModelShape(num_layers=2, num_experts=3, hidden_size=16)
+SHAPE = ModelShape(num_layers=2, num_experts=3, hidden_size=16, vocab_size=300)
 
 
 def random_weights(shape: ModelShape) -> dict[str, torch.Tensor]:
-    """Small tensors under the shape's Hugging Face names; their sizes do not matter to the map."""
+    """Under the shape's Hugging Face names."""
     generator = torch.Generator().manual_seed(0)
-    names = [name for pair in pair_names(shape) for name in pair.hf]
-    return {
-        name: torch.randn(
-            *((4,) if "norm" in name or "bias" in name else (4, 6)), generator=generator
-        )
-        for name in names
-    }
+    sizes = tensor_shapes(shape)
+    return {name: torch.randn(size, generator=generator) for name, size in sizes.items()}
+
+
+def save(folder: Path, shape: ModelShape, tokenizer: Path, weights: dict[str, torch.Tensor]) -> Path:
+    """A whole checkpoint, its tensors written in the order of `weights`."""
+    describe_checkpoint(folder, shape, tokenizer, {"steps": 3})
+    writer = CheckpointWriter(folder, tensor_shapes(shape))
+    writer.create()
+    for name, tensor in weights.items():
+        writer.write(name, tensor)
+    writer.finish(writer.num_bytes)
+    return folder
 
 
 @pytest.fixture
@@ -33,36 +44,47 @@ def tokenizer(tmp_path: Path) -> Path:
     return folder
 
 
-def test_names_round_trip() -> None:
-    weights = random_weights(SHAPE)
-    megatron = from_hf(weights, SHAPE)
-    assert megatron["decoder.layers.1.mlp.experts.weight1"].shape == (3 * 2 * 4, 6)
-    back = to_hf(megatron, SHAPE)
-    assert back.keys() == weights.keys()
-    assert all(torch.equal(back[name], weights[name]) for name in weights)
+def test_every_parameter_and_bias_has_its_place_and_size() -> None:
+    for shape in (SHAPE, K2_SHAPE, MOONLIGHT_SHAPE):
+        biases = shape.num_experts * (shape.num_layers - shape.num_dense_layers)
+        sizes = tensor_shapes(shape)
+        assert sum(map(prod, sizes.values())) == sum_parameters(shape).total + biases
+        assert len(sizes) == sum(len(pair.hf) for pair in pair_names(shape))
 
 
-def test_gate_comes_before_up_in_fc1() -> None:
-    weights = random_weights(SHAPE)
-    fc1 = from_hf(weights, SHAPE)["decoder.layers.0.mlp.linear_fc1.weight"]
-    assert torch.equal(fc1[:4], weights["model.layers.0.mlp.gate_proj.weight"])
-    assert torch.equal(fc1[4:], weights["model.layers.0.mlp.up_proj.weight"])
+def test_gate_comes_before_up_expert_by_expert() -> None:
+    pairs = {pair.megatron: pair.hf for pair in pair_names(SHAPE)}
+    stack = torch.arange(3.0 * 2 * 4).view(3, 2 * 4, 1).expand(3, 8, 6)
+    found = split_tensor(stack, pairs["decoder.layers.1.mlp.experts.weight1"])
+    assert [float(tensor[0, 0]) for tensor in found.values()] == [0, 4, 8, 12, 16, 20]
+    assert [name.split("experts.")[1] for name in found][:3] == [
+        "0.gate_proj.weight",
+        "0.up_proj.weight",
+        "1.gate_proj.weight",
+    ]
+    assert all(tensor.shape == (4, 6) for tensor in found.values())
+    assert list(split_tensor(torch.zeros(16), pairs["decoder.final_layernorm.weight"])) == [
+        "model.norm.weight"
+    ]
 
 
-def test_a_missing_tensor_is_named() -> None:
-    weights = random_weights(SHAPE)
-    del weights["model.layers.1.mlp.experts.2.up_proj.weight"]
-    with pytest.raises(ValueError, match=r"lacks tensor \S*layers\.1\.mlp\.experts\.2\.up"):
-        from_hf(weights, SHAPE)
-    with pytest.raises(ValueError, match="unknown tensor extra"):
-        from_hf({**random_weights(SHAPE), "extra": torch.zeros(1)}, SHAPE)
+def test_what_is_not_the_shapes_is_named() -> None:
+    sizes = tensor_shapes(SHAPE)
+    check_tensors(sizes, SHAPE, "here")
+    lost = {n: s for n, s in sizes.items() if not n.endswith("experts.2.up_proj.weight")}
+    with pytest.raises(ValueError, match=r"here lacks tensor \S*layers\.1\.mlp\.experts\.2\.up"):
+        check_tensors(lost, SHAPE, "here")
+    with pytest.raises(ValueError, match="has the unknown tensor extra"):
+        check_tensors({**sizes, "extra": (1,)}, SHAPE, "here")
+    with pytest.raises(ValueError, match=r"norm\.weight is \[17\] in here, and \[16\] in the model"):
+        check_tensors({**sizes, "model.norm.weight": (17,)}, SHAPE, "here")
 
 
 def test_equal_weights_are_equal_bytes(tmp_path: Path, tokenizer: Path) -> None:
     weights = random_weights(SHAPE)
-    save_checkpoint(tmp_path / "a", SHAPE, weights, tokenizer, {"steps": 3})
+    save(tmp_path / "a", SHAPE, tokenizer, weights)
     shuffled = dict(sorted(weights.items(), reverse=True))
-    save_checkpoint(tmp_path / "b", SHAPE, shuffled, tokenizer, {"steps": 3})
+    save(tmp_path / "b", SHAPE, tokenizer, shuffled)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == [
         "config.json",
@@ -85,13 +107,23 @@ def test_equal_weights_are_equal_bytes(tmp_path: Path, tokenizer: Path) -> None:
 )
 def test_shape_and_weights_come_back(tmp_path: Path, tokenizer: Path, shape: ModelShape) -> None:
     weights = random_weights(shape)
-    save_checkpoint(tmp_path / "c", shape, weights, tokenizer, {})
+    save(tmp_path / "c", shape, tokenizer, weights)
     assert load_shape(tmp_path / "c") == shape
     assert tensors_digest(load_weights(tmp_path / "c")) == tensors_digest(weights)
 
 
+def test_a_stage_that_starts_from_a_checkpoint_takes_its_tokenizer_and_not_its_weights(
+    tmp_path: Path, tokenizer: Path
+) -> None:
+    start = save(tmp_path / "start", SHAPE, tokenizer, random_weights(SHAPE))
+    (start / INDEX).write_text("{}")
+    describe_checkpoint(tmp_path / "next", SHAPE, start, {})
+    names = {path.name for path in (tmp_path / "next").iterdir()}
+    assert names == {"config.json", "generation_config.json", "tokenizer.json", "training.json"}
+
+
 def test_config_has_what_vllm_needs(tmp_path: Path, tokenizer: Path) -> None:
-    save_checkpoint(tmp_path / "c", SHAPE, random_weights(SHAPE), tokenizer, {})
+    describe_checkpoint(tmp_path / "c", SHAPE, tokenizer, {})
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     assert config["topk_method"] == "noaux_tc"
     assert config["scoring_func"] == "sigmoid"

@@ -1,42 +1,83 @@
 import json
-import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from k2core.model.shards import INDEX, NamedTensor, read_shards, write_shards
+from k2core.model.shards import INDEX, CheckpointReader, CheckpointWriter
 
-SIZE = 4 * 1024
-
-
-def test_a_stream_is_written_and_read_with_one_shard_in_memory(tmp_path: Path) -> None:
-    alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
-    most = 0
-
-    def stream() -> Iterator[NamedTensor]:
-        nonlocal most
-        for index in range(20):
-            tensor = torch.full((1024,), float(index))
-            alive.add(tensor)
-            most = max(most, len(alive))
-            yield NamedTensor(f"t{index:02d}", tensor)
-            del tensor
-
-    write_shards(tmp_path, stream(), max_bytes=4 * SIZE)
-    assert most <= 4 + 1
-    index = json.loads((tmp_path / INDEX).read_text())
-    assert index["metadata"]["total_size"] == 20 * SIZE
-    assert len(set(index["weight_map"].values())) == 5
-    found = {name: float(tensor[0]) for name, tensor in read_shards(tmp_path)}
-    assert found == {f"t{i:02d}": float(i) for i in range(20)}
-    assert not list(tmp_path.glob("*.aside"))
+SHAPES = {f"t{i:02d}.weight": (8, i + 1) for i in range(20)} | {"bias": (3,)}
 
 
-def test_a_killed_writing_is_no_checkpoint(tmp_path: Path) -> None:
-    twice = [NamedTensor("a", torch.zeros(2)), NamedTensor("a", torch.zeros(2))]
-    with pytest.raises(ValueError, match="a comes twice"):
-        write_shards(tmp_path, iter(twice), max_bytes=8)
-    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors\.index\.json"):
-        list(read_shards(tmp_path))
+def tensors() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {name: torch.randn(size, generator=generator) for name, size in SHAPES.items()}
+
+
+def write(folder: Path, *writers: CheckpointWriter) -> None:
+    """Each writer every n-th tensor, as ranks would."""
+    writers[0].create()
+    for number, (name, tensor) in enumerate(tensors().items()):
+        writers[number % len(writers)].write(name, tensor)
+    writers[0].finish(sum(writer.num_bytes for writer in writers))
+    assert not list(folder.glob("*.aside"))
+
+
+def test_one_file_is_what_safetensors_would_write(tmp_path: Path) -> None:
+    write(tmp_path, CheckpointWriter(tmp_path, SHAPES))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    save_file(tensors(), tmp_path / "theirs", metadata={"format": "pt"})
+    assert (tmp_path / "model.safetensors").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_many_writers_fill_the_same_files(tmp_path: Path) -> None:
+    limit = 1500
+    for name, count in (("one", 1), ("three", 3)):
+        folder = tmp_path / name
+        write(folder, *(CheckpointWriter(folder, SHAPES, limit) for _ in range(count)))
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files[-1] == INDEX
+    assert len(files) > 4
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+    index = json.loads((tmp_path / "one" / INDEX).read_text())
+    assert index["metadata"]["total_size"] == sum(t.nbytes for t in tensors().values())
+    for file in files[:-1]:
+        found = load_file(tmp_path / "one" / file)
+        assert sum(tensor.nbytes for tensor in found.values()) <= limit
+        assert {n for n, home in index["weight_map"].items() if home == file} == found.keys()
+        assert all(torch.equal(tensor, tensors()[name]) for name, tensor in found.items())
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    write(tmp_path, CheckpointWriter(tmp_path, SHAPES, max_bytes=1000))
+    reader = CheckpointReader(tmp_path)
+    assert reader.shapes == SHAPES
+    assert reader.num_bytes == 0
+    name = "t09.weight"
+    assert torch.equal(reader.read(name, (2, 5), (4, 3)), tensors()[name][2:6, 5:8])
+    assert reader.num_bytes == 4 * 3 * 4
+    assert torch.equal(reader.read("bias", (1,), (2,)), tensors()["bias"][1:])
+
+
+def test_a_killed_writing_is_no_checkpoint_and_can_be_repeated(tmp_path: Path) -> None:
+    killed = CheckpointWriter(tmp_path, SHAPES, max_bytes=1000)
+    killed.create()
+    killed.write("bias", tensors()["bias"])
+    with pytest.raises(FileNotFoundError, match=r"holds no \*\.safetensors"):
+        CheckpointReader(tmp_path)
+    write(tmp_path, CheckpointWriter(tmp_path, SHAPES, max_bytes=1000))
+    (tmp_path / INDEX).unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors\.index\.json: its writing"):
+        CheckpointReader(tmp_path)
+
+
+def test_a_tensor_that_lacks_or_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    writer = CheckpointWriter(tmp_path, SHAPES)
+    writer.create()
+    with pytest.raises(ValueError, match=r"bias is \[4\], not \[3\]"):
+        writer.write("bias", torch.zeros(4))
+    writer.write("bias", torch.zeros(3))
+    with pytest.raises(ValueError, match="12 bytes of weights were written to .* is missing or came"):
+        writer.finish(writer.num_bytes)

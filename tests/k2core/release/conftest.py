@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from k2core.model.hf import describe_shape, load_weights, save_checkpoint
+from k2core.model.hf import describe_checkpoint, describe_shape
 from schemas.model import ModelShape
 
 SaveModel = Callable[[Path, int], Path]
@@ -32,11 +32,11 @@ def save_model(tmp_path: Path) -> SaveModel:
         from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
         torch.manual_seed(seed)
-        drawn, tokenizer = tmp_path / f"drawn{seed}", tmp_path / "tokenizer"
-        DeepseekV3ForCausalLM(DeepseekV3Config(**describe_shape(shape))).save_pretrained(drawn)
+        tokenizer = tmp_path / "tokenizer"
+        DeepseekV3ForCausalLM(DeepseekV3Config(**describe_shape(shape))).save_pretrained(folder)
         tokenizer.mkdir(exist_ok=True)
         (tokenizer / "tokenizer.json").write_text("{}")
-        save_checkpoint(folder, shape, load_weights(drawn), tokenizer, {})
+        describe_checkpoint(folder, shape, tokenizer, {})
         return folder
 
     return save

@@ -7,7 +7,7 @@ from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.counts import sum_parameters
 from k2core.model.digest import tensors_digest
-from k2core.model.hf import load_shape, save_checkpoint
+from k2core.model.hf import describe_checkpoint, load_shape, load_weights
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
@@ -23,6 +23,14 @@ def shake(trainer: Trainer) -> None:
             bias.copy_(torch.randn(bias.shape, generator=generator) * 0.1)
 
 
+def save(trainer: Trainer, folder: Path) -> Path:
+    """A checkpoint without a tokenizer."""
+    (folder / "tokenizer").mkdir(parents=True)
+    trainer.export_checkpoint(folder)
+    describe_checkpoint(folder, trainer.shape, folder / "tokenizer", {})
+    return folder
+
+
 @pytest.mark.parametrize(("yarn_factor", "q_lora_rank"), [(1.0, 24), (4.0, 24), (1.0, None)])
 def test_logits_equal_transformers(
     shape: ModelShape, tmp_path: Path, yarn_factor: float, q_lora_rank: int | None
@@ -35,9 +43,7 @@ def test_logits_equal_transformers(
     )
     trainer = Trainer(shape, OptimConfig(), seed=1)
     shake(trainer)
-    (tmp_path / "tokenizer").mkdir()
-    folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, shape, trainer.export_weights(), tmp_path / "tokenizer", {})
+    folder = save(trainer, tmp_path / "checkpoint")
     theirs, info = DeepseekV3ForCausalLM.from_pretrained(
         folder, output_loading_info=True, dtype=torch.float32
     )
@@ -61,19 +67,18 @@ def test_export_and_import_round_trip(shape: ModelShape, tmp_path: Path) -> None
     shake(trainer)
     weights = trainer.export_weights()
     assert all(t.dtype == torch.float32 and t.is_contiguous() for t in weights.values())
-    (tmp_path / "tokenizer").mkdir()
-    save_checkpoint(tmp_path / "c", shape, weights, tmp_path / "tokenizer", {})
-    again = Trainer(load_shape(tmp_path / "c"), OptimConfig(), seed=2, checkpoint=tmp_path / "c")
+    folder = save(trainer, tmp_path / "c")
+    assert tensors_digest(load_weights(folder)) == tensors_digest(weights)
+    again = Trainer(load_shape(folder), OptimConfig(), seed=2, checkpoint=folder)
     assert tensors_digest(again.export_weights()) == tensors_digest(weights)
 
 
 def test_a_checkpoint_of_another_width_is_refused(shape: ModelShape, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer").mkdir()
-    weights = Trainer(shape, OptimConfig(), seed=1).export_weights()
-    save_checkpoint(tmp_path / "c", shape, weights, tmp_path / "tokenizer", {})
+    folder = save(Trainer(shape, OptimConfig(), seed=1), tmp_path / "c")
     wider = shape.model_copy(update={"ffn_hidden_size": 128})
-    with pytest.raises(ValueError, match=r"linear_fc1\.weight is \[128, 48\] in the checkpoint"):
-        Trainer(wider, OptimConfig(), seed=1, checkpoint=tmp_path / "c")
+    said = r"gate_proj\.weight is \[64, 48\] in .*c, and \[128, 48\] in the model shape"
+    with pytest.raises(ValueError, match=said):
+        Trainer(wider, OptimConfig(), seed=1, checkpoint=folder)
 
 
 def test_the_model_counts_as_the_arithmetic_says(shape: ModelShape) -> None:

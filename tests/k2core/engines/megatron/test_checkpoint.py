@@ -1,0 +1,129 @@
+"""Weights to and from the Hugging Face layout, by every kind of layout over four ranks."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from k2core.engines.megatron.ranks import TrainerGroup
+from k2core.engines.megatron.trainer import Trainer
+from k2core.model.hf import load_weights
+from k2core.model.shards import CheckpointWriter
+from k2core.model.tensors import tensor_shapes
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig
+from schemas.placement import Placement
+
+SHAPE = ModelShape(
+    vocab_size=320,
+    num_layers=4,
+    hidden_size=48,
+    num_heads=4,
+    q_lora_rank=24,
+    kv_lora_rank=16,
+    qk_nope_head_dim=16,
+    qk_rope_head_dim=8,
+    v_head_dim=12,
+    ffn_hidden_size=64,
+    moe_ffn_hidden_size=32,
+    num_experts=4,
+    max_position_embeddings=256,
+    original_max_position_embeddings=64,
+    yarn_factor=4.0,
+    init_std=0.1,
+)
+LAYOUTS = ({}, {"tp": 2}, {"ep": 2}, {"pp": 2}, {"tp": 2, "ep": 2}, {"tp": 2, "pp": 2}, {"pp": 4})
+TOKENS = torch.randint(0, 320, (2, 96), generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, gains and router biases, written by one process."""
+    folder = tmp_path_factory.mktemp("start")
+    generator = torch.Generator().manual_seed(0)
+    writer = CheckpointWriter(folder, tensor_shapes(SHAPE))
+    writer.create()
+    for name, size in tensor_shapes(SHAPE).items():
+        drawn = torch.randn(size, generator=generator) * 0.1
+        writer.write(name, drawn + 1 if len(size) == 1 and "bias" not in name else drawn)
+    writer.finish(writer.num_bytes)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[TrainerGroup]:
+    with TrainerGroup(SHAPE, OptimConfig(), seed=0, placement=Placement(num_ranks=4)) as ranks:
+        yield ranks
+
+
+@pytest.fixture(scope="module")
+def expected(start: Path) -> torch.Tensor:
+    return Trainer(SHAPE, OptimConfig(), seed=1, checkpoint=start).logits(TOKENS)
+
+
+@pytest.mark.parametrize("sizes", LAYOUTS, ids=str)
+def test_each_rank_reads_its_slices_and_all_write_one_checkpoint(
+    group: TrainerGroup, start: Path, expected: torch.Tensor, tmp_path: Path, sizes: dict[str, int]
+) -> None:
+    placement = Placement(num_ranks=4, **sizes)
+    group._call("build", [(SHAPE, OptimConfig())] * 4, {"seed": 3, "placement": placement})
+    read = group._call("import_checkpoint", [(start,)] * 4)
+    sizes_held = [
+        sum(weight.nbytes for weight in held.values())
+        for held in group._call("local_weights", [()] * 4)
+    ]
+    layers = SHAPE.num_layers // placement.pp
+    for rank, num_bytes in enumerate(read):
+        stage = rank * placement.pp // 4
+        sparse = layers - (stage == 0)
+        assert num_bytes == sizes_held[rank] + sparse * SHAPE.num_experts * 4  # router biases
+
+    found = group._call("logits", [(TOKENS,)] * 4)[-1]
+    assert expected.abs().max() > 1
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+    written = group._call("export_checkpoint", [(tmp_path,)] * 4)
+    ours, theirs = (folder / "model.safetensors" for folder in (tmp_path, start))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    assert max(written) < 0.6 * sum(written)  # the work is dealt
+
+
+def test_an_export_holds_a_tensor_at_a_time(tmp_path: Path) -> None:
+    """The peak of resident memory, in a process of its own; weights are cast from bf16."""
+    code = f"""
+from pathlib import Path
+from k2core.engines.megatron.checkpoint import export_checkpoint
+from k2core.engines.megatron.trainer import Trainer
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig
+
+def resident(kind):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) * 1024
+
+shape = ModelShape(hidden_size=256, moe_ffn_hidden_size=256, num_experts=32, num_layers=5)
+trainer = Trainer(shape, OptimConfig(precision="bf16"), seed=0)
+
+def growth(work):
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = resident("VmRSS")
+    value = work()
+    return value, resident("VmHWM") - before
+
+wrote, grown = growth(lambda: export_checkpoint(
+    trainer.model, shape, Path({str(tmp_path)!r}), max_bytes=20_000_000
+))
+_, whole = growth(trainer.export_weights)
+print(wrote, grown, whole)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wrote, grown, whole = map(int, done.stdout.split())
+    assert wrote > 100_000_000
+    assert whole > 0.9 * wrote  # where one process holds a whole model, the measure says so
+    assert grown < 0.1 * wrote
+    assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 5
+    assert sum(tensor.nbytes for tensor in load_weights(tmp_path).values()) == wrote
