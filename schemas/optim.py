@@ -59,3 +59,21 @@ class Schedule(Config):
                 f"warmup_frac={self.warmup_frac} + decay_frac={self.decay_frac} exceeds 1"
             )
         return self
+
+
+class Guards(Config):
+    """What becomes of a step whose loss or gradient is not finite, or whose loss jumps.
+
+    Such a step's update is never applied but with `log`.
+    """
+
+    nonfinite: Literal["stop", "skip"] = "stop"
+    """Stop with the step, its documents and the last good state named, or leave the batch out."""
+    spike: Literal["stop", "skip", "log"] = "stop"
+    """The same for a loss spike; `log` takes the step and only records its z-score."""
+    spike_z: float = Field(10.0, gt=0)
+    """A spike is a loss this many standard deviations above the mean of the last ones."""
+    window: int = Field(32, ge=8)
+    """Losses before a step that it is judged by; until there are so many, none is a spike."""
+    max_skipped: int = Field(3, ge=1)
+    """Batches left out within a window; one more stops: a model that diverges is not mended so."""

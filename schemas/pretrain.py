@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from schemas.base import Config
-from schemas.optim import OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig, Schedule
 
 
 class PretrainConfig(Config):
@@ -13,6 +13,8 @@ class PretrainConfig(Config):
     """The optimizer."""
     schedule: Schedule = Schedule(num_steps=90)
     """Learning rate over the steps; 90 steps of 32 x 256 tokens are 0.7 M tokens."""
+    guards: Guards = Guards()
+    """What stops it, or is left out: losses that are not finite or jump."""
     sequence_length: int = Field(256, ge=16)
     """Tokens a sequence; at most the model's max_position_embeddings (K2: 4,096)."""
     batch_size: int = Field(32, ge=1)

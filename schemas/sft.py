@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from schemas.base import Config
-from schemas.optim import OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig, Schedule
 
 
 class SftConfig(Config):
@@ -13,6 +13,8 @@ class SftConfig(Config):
     """The optimizer; K2 finetunes with Muon, too."""
     schedule: Schedule = Schedule(num_steps=240, decay_frac=0.4)
     """Learning rate over the steps; the dialogues are shuffled anew each epoch."""
+    guards: Guards = Guards(spike="log")
+    """As in pre-training; losses of a few long dialogues jump by themselves."""
     sequence_length: int = Field(512, ge=64)
     """Tokens a row; several dialogues share one, and attention never crosses between them."""
     batch_size: int = Field(16, ge=1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 from pydantic import TypeAdapter
 
 from k2core.chat.codec import ChatCodec, EncodedDialogue
@@ -28,6 +29,16 @@ def read_dialogues(folder: Path, codec: ChatCodec) -> list[EncodedDialogue]:
     if not dialogues:
         raise ValueError(f"{accepted} holds no trajectories: accept some in synthesize")
     return dialogues
+
+
+def list_trajectory_ids(folder: Path) -> list[str]:
+    """The ids of `read_dialogues`' result, in its order."""
+    shards = list_shards(folder / "accepted")
+    return [
+        name
+        for shard in shards
+        for name in pl.read_parquet(shard, columns=["trajectory_id"])["trajectory_id"]
+    ]
 
 
 def _read_shard(shard: Path, codec: ChatCodec) -> Iterator[EncodedDialogue]:

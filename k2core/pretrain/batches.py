@@ -1,9 +1,11 @@
-"""Samples as batches."""
+"""Samples as batches, and the documents in them."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from k2core.training import Document
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch
@@ -21,3 +23,12 @@ def read_batch(stream: "TokenStream", samples: Iterable[int]) -> "Batch":
     segments = torch.from_numpy(np.stack([row.segments for row in rows]))
     within = segments[:, :-1] == segments[:, 1:]
     return Batch(tokens[:, :-1], tokens[:, 1:], within.float(), segments[:, :-1])
+
+
+def name_spans(stream: "TokenStream", samples: Iterable[int]) -> list[Document]:
+    """The documents of these samples, or the parts of them that a row holds."""
+    return [
+        Document(row, f"{stream.domain_of(index)}/{span.doc_id}", span.start, span.length)
+        for row, index in enumerate(samples)
+        for span in stream.trace(index)
+    ]

@@ -3,7 +3,7 @@
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_checkpoint
 from k2core.parallel.plan import Job, check_placement
-from k2core.pretrain.batches import read_batch
+from k2core.pretrain.batches import name_spans, read_batch
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
 from k2core.training import Plan, train, write_clips
@@ -25,7 +25,7 @@ def pretrain_model(
     Raises:
         LayoutError: the placement cannot hold the model, or sizes do not divide; says why.
         ValueError: corpus, shape and config do not fit together; before any work is spent.
-        FloatingPointError: the loss is not finite; names the step and the samples.
+        FloatingPointError: the guards stop it; names the step and its documents.
     """
     from k2core.engines.megatron.ranks import TrainerGroup
 
@@ -42,8 +42,9 @@ def pretrain_model(
         schedule=config.schedule,
         num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
+        guards=config.guards,
         batch=lambda step: read_batch(stream, samples_of(step)),
-        name_samples=lambda step: f"samples {samples_of(step)[0]} to {samples_of(step)[-1]}",
+        documents=lambda step: name_spans(stream, samples_of(step)),
     )
     with TrainerGroup(shape, config.optim, seed=config.seed, placement=placement) as trainer:
         history = train(trainer, plan, workspace)
@@ -56,7 +57,7 @@ def pretrain_model(
     }
     describe_checkpoint(workspace.out, shape, folder / "tokenizer", training)
     write_clips(history, "pretrain", workspace.out)
-    size, last = sum_parameters(shape), history.losses[-10:]
+    size, last = sum_parameters(shape), history.last_losses(10)
     counts = {
         "parameters": size.total,
         "active_parameters": size.active,
@@ -64,6 +65,7 @@ def pretrain_model(
         "tokens": history.tokens,
         "loss": round(sum(last) / len(last), 4),
         "clipped_heads": len(history.clips),
+        "refused_steps": len(history.refused),
     }
     return Draft(workspace.out, counts)
 

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from k2core.chat import ChatCodec, read_dialogues
+from k2core.chat import ChatCodec, list_trajectory_ids, read_dialogues
 from k2core.model.hf import describe_checkpoint, load_shape
-from k2core.sft.packing import Epochs, build_batch, drop_long
+from k2core.sft.packing import Epochs, PackedRow, build_batch, drop_long
 from k2core.store import Draft, Workspace
-from k2core.training import History, Plan, train, write_clips
+from k2core.training import Document, History, Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -26,31 +26,37 @@ def finetune(
 
     Raises:
         ValueError: a broken or empty trajectory set, or dialogues too long; before any step.
-        FloatingPointError: the loss is not finite; names the step and its rows.
+        FloatingPointError: the guards stop it; names the step and its dialogues.
     """
     from k2core.engines.megatron.ranks import TrainerGroup
 
     start = workspace.open(base)
     codec, shape = ChatCodec(start), load_shape(start)
-    found = read_dialogues(workspace.open(trajectories), codec)
+    folder = workspace.open(trajectories)
+    found = read_dialogues(folder, codec)
     dialogues = drop_long(found, config.sequence_length, config.max_skipped_frac)
     epochs = Epochs([len(d.ids) - 1 for d in dialogues], config.sequence_length, config.seed)
 
-    def batch_of(step: int) -> "Batch":
+    def rows_of(step: int) -> list[PackedRow]:
         first = step * config.batch_size
-        rows = [epochs.row(number) for number in range(first, first + config.batch_size)]
-        return build_batch(rows, dialogues, config.sequence_length, codec.pad_id)
+        return [epochs.row(number) for number in range(first, first + config.batch_size)]
+
+    def batch_of(step: int) -> "Batch":
+        return build_batch(rows_of(step), dialogues, config.sequence_length, codec.pad_id)
+
+    def documents_of(step: int) -> list[Document]:
+        ids = zip(list_trajectory_ids(folder), found, strict=True)
+        names = [name for name, d in ids if len(d.ids) - 1 <= config.sequence_length]
+        return [Document(n, names[i]) for n, row in enumerate(rows_of(step)) for i in row.dialogues]
 
     plan = Plan(
         optim=config.optim,
         schedule=config.schedule,
         num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
+        guards=config.guards,
         batch=batch_of,
-        name_samples=lambda step: (
-            f"rows {step * config.batch_size} and the following "
-            f"{config.batch_size - 1} of the packed dialogues"
-        ),
+        documents=documents_of,
     )
     with TrainerGroup(
         shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
@@ -75,10 +81,11 @@ def finetune(
 
 
 def _count(history: History) -> dict[str, float]:
-    last = history.losses[-10:]
+    last = history.last_losses(10)
     return {
         "steps": history.num_steps,
         "tokens": history.tokens,
         "loss": round(sum(last) / len(last), 4),
         "clipped_heads": len(history.clips),
+        "refused_steps": len(history.refused),
     }

@@ -1,5 +1,6 @@
 """Figures of a training run."""
 
+import math
 from typing import TYPE_CHECKING
 
 from k2core.training.clips import clipped_shares
@@ -16,9 +17,10 @@ def draw_loss(history: History) -> "Figure":
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
     steps = range(1, history.num_steps + 1)
-    mean, means = history.losses[0], []
+    mean, means = next(filter(math.isfinite, history.losses), 0.0), []
     for loss in history.losses:
-        mean += 0.1 * (loss - mean)
+        if math.isfinite(loss):  # what a refused step measured may not be
+            mean += 0.1 * (loss - mean)
         means.append(mean)
     axes.plot(steps, history.losses, lw=0.7, alpha=0.5, label="loss of the batch")
     axes.plot(steps, means, lw=1.6, label="running mean")

@@ -1,6 +1,7 @@
 """What a training run has measured so far; saved with each state, so curves survive a kill."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,21 +23,33 @@ class History:
     """Largest attention logit of each layer."""
     clips: list[dict[str, float]] = field(default_factory=list)
     """QK-Clip's events: step, layer, head, max_logit, factor."""
+    refused: list[dict[str, float]] = field(default_factory=list)
+    """Steps not taken by `Guards`: step, loss, max_loss. Their entries above are as measured."""
     tokens: int = 0
-    """Tokens seen."""
+    """Tokens learned from."""
 
     @property
     def num_steps(self) -> int:
         """Steps taken."""
         return len(self.losses)
 
-    def add(self, stats: "StepStats") -> None:
-        """Record one more step."""
+    def add(self, stats: "StepStats", max_loss: float = math.inf) -> None:
+        """Record one more step, that was refused above `max_loss` or taken."""
         self.losses.append(stats.loss)
         self.grad_norms.append(stats.grad_norm)
         self.max_logits.append(stats.max_logits)
         self.clips += [{"step": self.num_steps, **event._asdict()} for event in stats.clips]
-        self.tokens += stats.tokens
+        if stats.taken:
+            self.tokens += stats.tokens
+        else:
+            entry = {"step": self.num_steps, "loss": stats.loss, "max_loss": max_loss}
+            self.refused.append(entry)
+
+    def last_losses(self, count: int) -> list[float]:
+        """Losses of the last `count` steps that were taken, or of fewer."""
+        left_out = {entry["step"] for entry in self.refused}
+        taken = [loss for step, loss in enumerate(self.losses, 1) if step not in left_out]
+        return taken[-count:]
 
     def save(self, path: Path) -> None:
         """Write as JSON; floats come back bit for bit."""
@@ -53,10 +66,10 @@ class History:
         starts = range(0, self.num_steps, width)
 
         def average(values: Sequence[float]) -> list[float]:
-            spans = [values[start : start + width] for start in starts]
-            return [round(sum(span) / len(span), 6) for span in spans]
+            spans = [_finite(values[start : start + width]) for start in starts]
+            return [round(sum(span) / len(span), 6) if span else 0.0 for span in spans]
 
-        largest = [max(step) for step in self.max_logits]
+        largest = [max(_finite(step), default=0.0) for step in self.max_logits]
         return {
             "steps": self.num_steps,
             "tokens": self.tokens,
@@ -65,4 +78,10 @@ class History:
             "grad_norms": average(self.grad_norms),
             "max_logits": [round(max(largest[s : s + width]), 6) for s in starts],
             "clipped_heads": len(self.clips),
+            "refused_steps": len(self.refused),
         }
+
+
+def _finite(values: Sequence[float]) -> list[float]:
+    """A refused step may have measured NaN, which JSON and an average cannot take."""
+    return [value for value in values if math.isfinite(value)]

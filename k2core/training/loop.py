@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Protocol
 from k2core.optim.schedule import learning_rate
 from k2core.store import Workspace
 from k2core.training.curves import draw_clipped_shares, draw_loss, draw_max_logits
+from k2core.training.guard import (
+    Document,
+    Spread,
+    describe,
+    find_max_loss,
+    must_stop,
+    name_documents,
+    spread_before,
+    write_refused,
+)
 from k2core.training.history import History
-from schemas.optim import OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig, Schedule
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch, StepStats
@@ -20,8 +30,8 @@ if TYPE_CHECKING:
 class Steps(Protocol):
     """What takes the steps: a `Trainer` or a `TrainerGroup`."""
 
-    def step(self, batch: "Batch", lr: float) -> "StepStats":
-        """One optimizer step on a global batch."""
+    def step(self, batch: "Batch", lr: float, *, max_loss: float) -> "StepStats":
+        """One optimizer step on a global batch; not taken above a loss."""
 
     def save(self, folder: Path) -> None:
         """Write the state."""
@@ -39,47 +49,70 @@ class Plan:
     num_heads: int
     """Attention heads of all layers together."""
     checkpoint_every: int
+    guards: Guards
     batch: "Callable[[int], Batch]"
     """The global batch of a step, counted from 0; the same at every call."""
-    name_samples: Callable[[int], str]
-    """Says what is in the batch of a step, for errors."""
+    documents: Callable[[int], Sequence[Document]]
+    """What is in the batch of a step: named when the step is refused."""
 
 
 def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
     """Take all steps of the plan; a killed run goes on after its last saved state.
 
     Raises:
-        FloatingPointError: the loss or a gradient is not finite; names the step and its samples.
+        FloatingPointError: a loss or gradient is not finite, or the loss jumps, and the guards say
+            stop; names the step, its documents and the last good state.
     """
-    states, report = workspace.scratch / "states", workspace.report
+    states, report, guards = workspace.scratch / "states", workspace.report, plan.guards
     states.mkdir(parents=True, exist_ok=True)
     history, total = _resume(trainer, states), plan.schedule.num_steps
     for index in range(history.num_steps, total):
         lr, start = learning_rate(index, plan.optim.lr, plan.schedule), time.perf_counter()
-        try:
-            stats = trainer.step(plan.batch(index), lr)
-        except FloatingPointError as error:
-            raise FloatingPointError(
-                f"step {index + 1} of {total}: {error}; its batch was {plan.name_samples(index)}. "
-                "Lower optim.lr, or look at these samples; the last sound state is kept in "
-                f"{states}"
-            ) from error
-        history.add(stats)
+        spread = spread_before(history, guards.window)
+        max_loss = find_max_loss(spread, guards)
+        stats = trainer.step(plan.batch(index), lr, max_loss=max_loss)
+        history.add(stats, max_loss)
+        if not stats.taken:
+            _refuse(plan, history, describe(stats, spread, max_loss), states)
         speed = stats.tokens / (time.perf_counter() - start)
-        report.metrics(index + 1, _curves(stats, lr, speed, plan.num_heads))
+        report.metrics(index + 1, _curves(stats, lr, speed, plan.num_heads, spread))
         note = f"step {index + 1}/{total} loss {stats.loss:.2f} {speed / 1000:.1f}k tok/s"
         report.progress(index + 1, total, note)
         if (index + 1) % plan.checkpoint_every == 0 and index + 1 < total:
             _save(trainer, history, states)
+    _draw(history, plan, workspace)
+    return history
+
+
+def _refuse(plan: Plan, history: History, why: str, states: Path) -> None:
+    """List the step's documents; stop if the guards say so."""
+    step, documents = history.num_steps, plan.documents(history.num_steps - 1)
+    path = states.parent / "refused" / f"step-{step:08d}.json"
+    write_refused(path, history.refused[-1], documents)
+    if must_stop(history, plan.guards):
+        kept = max((folder.name for folder in states.glob("step-*")), default=None)
+        last = f"The last good state is {states / kept}" if kept else "No state was saved before it"
+        raise FloatingPointError(
+            f"step {step} of {plan.schedule.num_steps}: {why}. Its batch: "
+            f"{name_documents(documents)}; all are listed in {path}. {last}. Lower optim.lr, look "
+            "at these documents, or let guards skip such batches"
+        )
+
+
+def _draw(history: History, plan: Plan, workspace: Workspace) -> None:
+    report = workspace.report
     report.plot("Loss", draw_loss(history))
     report.plot("Largest attention logits", draw_max_logits(history, plan.optim.qk_clip_tau))
     if history.clips:
         report.plot("Heads that QK-Clip rescaled", draw_clipped_shares(history, plan.num_heads))
         report.table("First QK-Clip events", history.clips[:50])
-    return history
+    if history.refused:
+        report.table("Batches left out", history.refused[:50])
 
 
-def _curves(stats: "StepStats", lr: float, speed: float, num_heads: int) -> dict[str, float]:
+def _curves(
+    stats: "StepStats", lr: float, speed: float, num_heads: int, spread: Spread | None
+) -> dict[str, float]:
     layers = {f"max_logit/layer_{i}": logit for i, logit in enumerate(stats.max_logits)}
     return {
         "loss": stats.loss,
@@ -88,7 +121,10 @@ def _curves(stats: "StepStats", lr: float, speed: float, num_heads: int) -> dict
         "tokens_per_second": speed,
         "clipped_heads": float(len(stats.clips)),
         "clipped_share": len(stats.clips) / num_heads,
+        **({} if spread is None else {"loss_z": spread.z(stats.loss)}),
+        "refused": float(not stats.taken),
         **layers,
+        **stats.groups,
         **stats.metrics,
     }
 

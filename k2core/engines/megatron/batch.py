@@ -94,6 +94,10 @@ class StepStats(NamedTuple):
     """Tokens of the global batch, padding left out."""
     metrics: dict[str, float]
     """The objective's own figures."""
+    groups: Mapping[str, float] = {}
+    """`grad_norm/GROUP` before clipping, and `update_rms/GROUP` a unit of learning rate."""
+    taken: bool = True
+    """False: the step was refused and the weights stayed as they were."""
 
 
 class NonFiniteError(FloatingPointError):

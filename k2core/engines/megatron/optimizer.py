@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from k2core.engines.megatron.bucket import Bucket, Span, is_replicated, split_buckets
+from k2core.engines.megatron.group_norms import GroupNorms
 from k2core.engines.megatron.matrices import Matrix
 from k2core.optim.muon import adamw_direction, advance_momentum, update_scale
 from k2core.optim.newton_schulz import orthogonalize_each
@@ -61,6 +62,9 @@ class MuonClipOptimizer:
             if part
         ]
         self._muon = {m.parameter for bucket in self.buckets for m in bucket.matrices}
+        copies = dist.get_world_size(groups.tensor)
+        shares = {n: 1 / copies if is_replicated(n, p) else 1.0 for n, p in parameters.items()}
+        self.norms = GroupNorms(parameters, shares)
         # Muon's momentum and AdamW's first moment share a buffer; only AdamW has a second one.
         self._first = [torch.zeros_like(bucket.master) for bucket in self.buckets]
         self._second = [
@@ -78,8 +82,11 @@ class MuonClipOptimizer:
         self._sum_replicated()
         total = torch.zeros((), dtype=torch.float64, device=self.buckets[0].gradient.device)
         copies = dist.get_world_size(self.groups.tensor)
+        self.norms.start()
         for bucket in self.buckets:
             bucket.reduce_gradients()
+            names = [span.parameter for span in bucket.spans]
+            self.norms.add_gradients(names, [s.of(bucket.own_gradient) for s in bucket.spans])
             if copies == 1:
                 total += bucket.own_gradient.norm().double().square()
             else:
@@ -115,13 +122,14 @@ class MuonClipOptimizer:
     def _update(self, bucket: Bucket, first: Tensor, second: dict[str, Tensor], lr: float) -> None:
         grad = bucket.own_gradient
         fed = torch.empty_like(grad) if self.config.nesterov else first
-        weights, directions = [], []
+        names, weights, directions = [], [], []
         for span in bucket.spans:
             if self._is_muon(span):
                 given = advance_momentum(span.of(grad), span.of(first), self.config)
                 if self.config.nesterov:
                     span.of(fed).copy_(given)
             else:
+                names.append(span.parameter)
                 weights.append(span.of(bucket.master))
                 moments = span.of(first), second[span.parameter]
                 directions.append(
@@ -130,6 +138,7 @@ class MuonClipOptimizer:
         bucket.master.mul_(1 - lr * self.config.weight_decay)  # W = W - lr (O + wd W)
         if weights:
             torch._foreach_add_(weights, directions, alpha=-lr)
+            self.norms.add_updates(names, directions, [1.0] * len(names))
         self._orthogonal_updates(bucket, bucket.assemble(fed), lr)
 
     def _orthogonal_updates(
@@ -139,6 +148,7 @@ class MuonClipOptimizer:
         whole = self._gather_tensor_parallel(held)
         rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
         found = orthogonalize_each(whole, self.config.newton_schulz_steps)
+        pieces, scales = [], []
         for (matrix, _), direction in zip(held, found, strict=True):
             scale = update_scale(direction.size(0), direction.size(1), self.config)
             mine = direction
@@ -148,9 +158,12 @@ class MuonClipOptimizer:
             target = bucket.master[first - bucket.start : last - bucket.start]
             if last - first == matrix.stop - matrix.start:
                 target.view(matrix.rows, matrix.columns).add_(mine, alpha=-lr * scale)
+                pieces.append(mine)
             else:
-                piece = mine.flatten()[first - matrix.start : last - matrix.start]
-                target.add_(piece, alpha=-lr * scale)
+                pieces.append(mine.flatten()[first - matrix.start : last - matrix.start])
+                target.add_(pieces[-1], alpha=-lr * scale)
+            scales.append(scale)
+        self.norms.add_updates([matrix.parameter for matrix, _ in held], pieces, scales)
 
     def _gather_tensor_parallel(self, held: list[tuple[Matrix, Tensor]]) -> list[Tensor]:
         """Whole matrices from the tensor-parallel ranks' parts, in one all-gather."""

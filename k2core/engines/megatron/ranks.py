@@ -114,10 +114,15 @@ class TrainerGroup:
         self._call("build", [(shape, optim)] * count, options)
 
     def step(
-        self, batch: Batch, lr: float, objective: Objective = language_model_loss
+        self,
+        batch: Batch,
+        lr: float,
+        objective: Objective = language_model_loss,
+        max_loss: float | None = None,
     ) -> StepStats:
         """As `Trainer.step`, for the global batch."""
-        stats: StepStats = self._call("step", [(p, lr, objective) for p in self._deal(batch)])[0]
+        orders = [(part, lr, objective, max_loss) for part in self._deal(batch)]
+        stats: StepStats = self._call("step", orders)[0]
         return stats
 
     def logprobs(self, batch: Batch) -> Tensor:

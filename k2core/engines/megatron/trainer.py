@@ -84,7 +84,11 @@ class Trainer:
         return self.optimizer.num_steps
 
     def step(
-        self, batch: Batch, lr: float, objective: Objective = language_model_loss
+        self,
+        batch: Batch,
+        lr: float,
+        objective: Objective = language_model_loss,
+        max_loss: float | None = None,
     ) -> StepStats:
         """Forward, backward, MuonClip; the loss is the global batch's.
 
@@ -93,9 +97,12 @@ class Trainer:
                 replica (tensor-parallel ranks, stages) are given equal rows.
             lr: learning rate of this step.
             objective: what to minimise.
+            max_loss: refuse the step, in `StepStats.taken`, above this loss or where loss or
+                gradient is not finite.
 
         Raises:
-            NonFiniteError: loss or gradient is NaN or infinite; the weights stay as they were.
+            NonFiniteError: without `max_loss`, loss or gradient is NaN or infinite; the weights
+                stay as they were.
         """
         used = float((batch.segments != PADDING).sum())
         sums = [float(batch.loss_mask.sum()), float(len(batch.tokens)), used]
@@ -112,13 +119,18 @@ class Trainer:
         names = self._metric_names(metrics)
         loss, *values = self._sum_over_ranks([loss, *(metrics.get(n, 0.0) for n in names)])
         grad_norm = self.optimizer.reduce_gradients()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if not finite and max_loss is None:
             raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
         clips = plan_clips(self.model, self.shape, self.optimizer.config.qk_clip_tau)
-        self.optimizer.step(lr, clips.row_scales)
-        self._balance_experts()
         found = dict(zip(names, values, strict=True))
-        return StepStats(loss, grad_norm, clips.max_logits, clips.events, int(tokens), found)
+        stats = StepStats(loss, grad_norm, clips.max_logits, clips.events, int(tokens), found)
+        if not finite or (max_loss is not None and loss > max_loss):
+            self._balance_experts(taken=False)
+            return stats._replace(clips=[], taken=False)
+        self.optimizer.step(lr, clips.row_scales)
+        self._balance_experts(taken=True)
+        return stats._replace(groups=self.optimizer.norms.read())
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:
@@ -275,11 +287,16 @@ class Trainer:
         said |= {name: float(figure) for name, figure in value.metrics.items()}
         return value.loss, torch.tensor(0, dtype=torch.int), said
 
-    def _balance_experts(self) -> None:
-        """b_i += u * sign(mean load - load_i), over the global batch (arXiv:2412.19437, 2.1.2)."""
-        if self.shape.num_dense_layers < self.shape.num_layers:
+    def _balance_experts(self, *, taken: bool) -> None:
+        """b_i += u * sign(mean load - load_i), over the global batch (arXiv:2412.19437, 2.1.2).
+
+        A refused step's loads are forgotten.
+        """
+        if self.shape.num_dense_layers == self.shape.num_layers:
+            return
+        if taken:
             _update_router_expert_bias([self.model], self.model.config)
-            reset_model_temporary_tensors(self.model.config, [self.model])
+        reset_model_temporary_tensors(self.model.config, [self.model])
 
     @property
     def _is_first(self) -> bool:

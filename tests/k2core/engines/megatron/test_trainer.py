@@ -1,9 +1,18 @@
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from k2core.engines.megatron.batch import PADDING, Batch, NonFiniteError, ObjectiveValue
+from k2core.engines.megatron.batch import (
+    PADDING,
+    Batch,
+    NonFiniteError,
+    ObjectiveValue,
+    language_model_loss,
+)
+from k2core.engines.megatron.group_norms import GROUPS, group_of
+from k2core.engines.megatron.ranks import TrainerGroup
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.digest import tensors_digest
 from schemas.model import ModelShape
@@ -229,3 +238,49 @@ def test_a_nan_stops_before_the_weights_change(shape: ModelShape, make_batch: Ba
     with pytest.raises(NonFiniteError, match="loss nan"):
         trainer.step(make_batch(0), 1e-3, poisoned)
     assert tensors_digest(trainer.export_weights()) == before
+
+
+@pytest.mark.parametrize("layout", [{}, {"num_ranks": 2, "micro_batch": 2}])
+def test_a_refused_step_leaves_no_trace(
+    shape: ModelShape, make_batch: BatchMaker, layout: dict[str, int]
+) -> None:
+    """Weights, moments, router biases and logits: as if the batch had never been."""
+    config = OptimConfig(qk_clip_tau=0.05)
+    placement = Placement(**{"num_ranks": 1, **layout})  # type: ignore[arg-type]
+    kind = TrainerGroup if layout else Trainer
+    found = []
+    for bad in ((), (poisoned, None)):
+        trainer = kind(shape, config, seed=0, placement=placement)
+        trainer.step(make_batch(0), 2e-3, max_loss=math.inf)
+        for objective in bad:
+            given = objective or language_model_loss
+            refused = trainer.step(make_batch(5), 2e-3, given, 1e-3)
+            assert not refused.taken
+            assert not refused.clips
+        last = trainer.step(make_batch(1), 2e-3, max_loss=math.inf)
+        found.append((last, tensors_digest(trainer.export_weights())))
+        if isinstance(trainer, TrainerGroup):
+            trainer.close()
+    assert found[0] == found[1]
+    assert found[0][0].taken
+
+
+def test_norms_by_group_add_up_and_updates_have_their_size(
+    shape: ModelShape, make_batch: BatchMaker
+) -> None:
+    trainer = Trainer(shape, OptimConfig(), seed=0)
+    before = {n: p.detach().clone() for n, p in trainer.optimizer.parameters.items()}
+    stats = trainer.step(make_batch(0), 1e-3)
+    norms = [v for n, v in stats.groups.items() if n.startswith("grad_norm/")]
+    assert len(norms) == len(GROUPS)
+    assert math.sqrt(sum(norm**2 for norm in norms)) == pytest.approx(stats.grad_norm, rel=1e-5)
+    squares, counts = dict.fromkeys(GROUPS, 0.0), dict.fromkeys(GROUPS, 0)
+    for name, after in trainer.optimizer.parameters.items():
+        group = group_of(name, after)
+        step = (before[name] * (1 - 1e-3 * 0.1) - after.detach()) / 1e-3
+        squares[group] += float(step.double().square().sum())
+        counts[group] += after.numel()
+    for group in GROUPS:
+        expected = math.sqrt(squares[group] / counts[group])
+        assert stats.groups[f"update_rms/{group}"] == pytest.approx(expected, rel=2e-2), group
+    assert 0.1 < stats.groups["update_rms/experts"] < 0.3  # Muon's target is 0.2
