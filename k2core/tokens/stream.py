@@ -42,6 +42,15 @@ class Sample(NamedTuple):
     segment than its input is not to be learned."""
 
 
+class Reading(NamedTuple):
+    """Where training reads a token as an input."""
+
+    index: int
+    """The sample."""
+    column: int
+    epoch: int
+
+
 class _Epoch(NamedTuple):
     order: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -94,6 +103,14 @@ class _Domain:
             yield Span(self.about.train_documents[row], row, number, start, taken)
             position, length = position + taken, length - taken
 
+    def positions(self, row: int, token: int) -> Iterator[int]:
+        """Where a document's token comes in the text, epoch after epoch of the budget."""
+        for number in range(-(-self.about.budget_tokens // max(1, self.epoch_tokens))):
+            epoch = self.epoch(number)
+            place = int(np.flatnonzero(epoch.order == row)[0])
+            start = int(epoch.ends[place] - self.data.lengths[row])
+            yield number * self.epoch_tokens + start + token
+
 
 class TokenStream:
     """The samples of a token corpus, by index: a resumed run reads on where it stopped."""
@@ -145,6 +162,27 @@ class TokenStream:
         domain = self._domains[int(self._domain_of[index])]
         first = int(self._window_of[index]) * self.sequence_length
         return list(domain.spans(first, self.sequence_length + 1))
+
+    def readings(self, domain: str, row: int, token: int) -> list[Reading]:
+        """The samples that read a token as an input: the inverse of `trace`, from the seed alone.
+
+        Args:
+            domain: of `train/DOMAIN.bin`.
+            row: the document's sequence there.
+            token: counted from the document's first.
+        """
+        names = [known.name for known in self._domains]
+        if domain not in names:
+            return []
+        number = names.index(domain)
+        indices = np.flatnonzero(self._domain_of == number)
+        by_window = dict(zip(self._window_of[indices].tolist(), indices.tolist(), strict=True))
+        found = []
+        for epoch, position in enumerate(self._domains[number].positions(row, token)):
+            window, column = divmod(position, self.sequence_length)
+            if window in by_window:
+                found.append(Reading(by_window[window], column, epoch))
+        return found
 
     def held_out(self, domain: str) -> Iterator[NDArray[np.int64]]:
         """Whole documents that no sample holds, each ended by the end token."""

@@ -87,6 +87,31 @@ def test_the_seed_sets_the_order(folder: Path) -> None:
     assert any((one.sample(i).tokens != two.sample(i).tokens).any() for i in range(8))
 
 
+def test_every_token_knows_the_samples_that_read_it(folder: Path) -> None:
+    stream = TokenStream(folder, seed=3, sequence_length=16)
+    traced = {
+        (name, row, token): set() for name in LENGTHS for row in range(30) for token in (0, 6)
+    }
+    for index in range(stream.num_samples):
+        column = 0
+        for span in stream.trace(index):
+            for token in range(span.start, span.start + span.length):
+                key = (stream.domain_of(index), span.row, token)
+                if key in traced and column < 16:  # the last column is a label only
+                    traced[key].add((index, column, span.epoch))
+                column += 1
+    found = {
+        (name, row, token): {tuple(r) for r in stream.readings(name, row, token)}
+        for name, sizes in LENGTHS.items()
+        for row, size in enumerate(sizes)
+        for token in (0, 6)
+        if token < size
+    }
+    assert found == {key: traced[key] for key in found}
+    assert sum(map(len, found.values())) > 60
+    assert stream.readings("poetry", 0, 0) == []
+
+
 def test_held_out_documents_are_whole(folder: Path) -> None:
     documents = list(TokenStream(folder, 0, 16).held_out("code"))
     assert [len(document) for document in documents] == LENGTHS["code"]
