@@ -1,66 +1,141 @@
 """Exact and near duplicates: of equal documents the first in the corpus stays.
 
-Signatures are compared with kept documents only, so that a second pass drops nothing more.
+Documents that share a digest or a band with another are found on disk (`groups`); only they are
+looked at one by one, in the corpus' order. A document is compared with kept ones alone, so that a
+second pass drops nothing more.
 """
 
-import hashlib
-import re
-from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash
 
+from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.shingles import Hashes, Ints
+from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, ROW, SignedShard
 from k2core.clean.verdict import Verdict
 from schemas.clean import Deduplication
 
-_WORD = re.compile(r"\w+")
-_SEED = 1
+_RULE = "deduplication"
+
+
+class Twin(NamedTuple):
+    """A document to drop, and the kept one that it repeats."""
+
+    verdict: Verdict
+    kept_id: str
 
 
 class Deduplicator:
-    """What was kept so far: digests, signatures and the bands that lead to them."""
+    """What was kept of the documents that share a key with one still to come."""
 
-    def __init__(self, config: Deduplication) -> None:
+    def __init__(self, config: Deduplication, shards: Sequence[SignedShard], folder: Path) -> None:
+        """Find shared keys.
+
+        Args:
+            config: bands and threshold.
+            shards: all shards in the corpus' order.
+            folder: for what is found, deleted with the stage's scratch folder.
+        """
         self._config = config
-        self._digests: set[bytes] = set()
-        self._signatures: list[NDArray[np.uint32]] = []
-        self._bands: dict[bytes, list[int]] = defaultdict(list)
+        self._shards = shards
+        self._starts = np.cumsum([0, *(shard.num for shard in shards)])
+        self._groups = Groups(folder)
+        for line in (DIGEST, *range(BANDS, BANDS + config.num_bands)):
+            self._groups.add(
+                lambda shard, line=line: self._keys(shard, line), len(shards), self._starts[-1]
+            )
+        self._exact: dict[int, list[int]] = {}
+        self._near: dict[int, list[int]] = {}
 
-    def check(self, text: str, near: bool) -> Verdict | None:
-        """The verdict on the next document; one that is kept is remembered."""
-        digest = hashlib.sha256(text.encode()).digest()
-        if digest in self._digests:
-            return Verdict("deduplication", "exact_duplicate", 1.0, 1.0)
-        if near and (verdict := self._check_near(text)):
-            return verdict
-        self._digests.add(digest)
+    def find(self, number: int) -> dict[int, Twin]:
+        """The duplicates of a shard by row; shards are asked for in order, each once."""
+        rows = self._shards[number].keys_KN[ROW]
+        start = int(self._starts[number])
+        found = {}
+        exact, *bands = self._groups.between(start, int(self._starts[number + 1]))
+        for item, equal, near in _by_item(exact, np.concatenate(bands, axis=1)):
+            twin = self._find_equal(item, equal) or self._find_near(item, near)
+            if twin:
+                found[int(rows[item - start])] = twin
+            else:
+                _remember(self._exact, item, equal)
+                _remember(self._near, item, near)
+            _forget(self._exact, item, equal)
+            _forget(self._near, item, near)
+        return found
+
+    def _find_equal(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
+        for group in groups[GROUP].tolist():
+            for other in self._exact.get(group, ()):
+                # Groups share 64 bits of the digest.
+                if self._digest(other) == self._digest(item):
+                    return Twin(Verdict(_RULE, "exact_duplicate", 1.0, 1.0), self._name(other))
         return None
 
-    def _check_near(self, text: str) -> Verdict | None:
-        signature = sign(text, self._config)
-        rows = self._config.num_rows
-        keys = [
-            b"%d:" % band + signature[band * rows : (band + 1) * rows].tobytes()
-            for band in range(self._config.num_bands)
-        ]
-        alike = {number for key in keys for number in self._bands.get(key, ())}
-        # Equal hashes at a position are an unbiased estimate of the Jaccard similarity.
-        similar = [float((self._signatures[number] == signature).mean()) for number in alike]
-        if similar and max(similar) >= self._config.min_similarity:
-            threshold = self._config.min_similarity
-            return Verdict("deduplication", "near_duplicate", max(similar), threshold)
-        for key in keys:
-            self._bands[key].append(len(self._signatures))
-        self._signatures.append(signature)
-        return None
+    def _find_near(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
+        alike = {other for group in groups[GROUP].tolist() for other in self._near.get(group, ())}
+        if not alike:
+            return None
+        others = sorted(alike)
+        own = self._signature(item)
+        equal = np.stack([self._signature(other) for other in others]) == own
+        # Equal hashes at a position are an unbiased estimate of the Jaccard similarity; bands that
+        # share no more than the 64 bits of their key are not equal.
+        banded = equal.reshape(len(others), self._config.num_bands, -1).all(2).any(1)
+        similarity = np.where(banded, equal.mean(1), 0.0)
+        best = int(similarity.argmax())
+        threshold = self._config.min_similarity
+        if similarity[best] < threshold:
+            return None
+        verdict = Verdict(_RULE, "near_duplicate", float(similarity[best]), threshold)
+        return Twin(verdict, self._name(others[best]))
+
+    def _keys(self, number: int, line: int) -> tuple[Ints, Hashes]:
+        shard = self._shards[number]
+        rows = np.arange(shard.num) if line == DIGEST else np.flatnonzero(shard.keys_KN[NEAR])
+        return rows + self._starts[number], shard.keys_KN[line, rows]
+
+    def _place(self, item: int) -> tuple[SignedShard, int]:
+        number = int(np.searchsorted(self._starts, item, "right")) - 1
+        return self._shards[number], item - int(self._starts[number])
+
+    def _signature(self, item: int) -> NDArray[np.uint32]:
+        shard, row = self._place(item)
+        return shard.signatures_NH[row]
+
+    def _digest(self, item: int) -> bytes:
+        shard, row = self._place(item)
+        return shard.keys_KN[DIGEST : DIGEST + 4, row].tobytes()
+
+    def _name(self, item: int) -> str:
+        shard, row = self._place(item)
+        return f"{int(shard.keys_KN[ID, row]):016x}"
 
 
-def sign(text: str, config: Deduplication) -> NDArray[np.uint32]:
-    """MinHash signature of the text's word n-grams; a shorter text is one shingle."""
-    words = _WORD.findall(text.lower())
-    last = max(1, len(words) - config.ngram + 1)
-    shingles = {" ".join(words[start : start + config.ngram]) for start in range(last)}
-    minhash = RMinHash(num_perm=config.num_bands * config.num_rows, seed=_SEED)
-    minhash.update(list(shingles))
-    return np.array(minhash.digest(), dtype=np.uint32)
+def _by_item(
+    exact: NDArray[np.int64], near: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each item with its lines of both kinds."""
+    near = near[:, np.argsort(near[ITEM], kind="stable")]
+    items = np.union1d(exact[ITEM], near[ITEM])
+    bounds = [
+        (np.searchsorted(g[ITEM], items), np.searchsorted(g[ITEM], items, "right"))
+        for g in (exact, near)
+    ]
+    for n, item in enumerate(items.tolist()):
+        (a, b), (c, d) = ((lo[n], hi[n]) for lo, hi in bounds)
+        yield item, exact[:, a:b], near[:, c:d]
+
+
+def _remember(kept: dict[int, list[int]], item: int, groups: NDArray[np.int64]) -> None:
+    for group in groups[GROUP].tolist():
+        kept.setdefault(group, []).append(item)
+
+
+def _forget(kept: dict[int, list[int]], item: int, groups: NDArray[np.int64]) -> None:
+    """Let go of the groups of which this is the last."""
+    for group in groups[GROUP, groups[LAST] == item].tolist():
+        kept.pop(group, None)

@@ -12,9 +12,10 @@ from typing import Any
 import pandera.polars as pa
 
 from k2core.clean.contamination import HeldOut
-from k2core.clean.duplicates import Deduplicator
+from k2core.clean.duplicates import Deduplicator, Twin
 from k2core.clean.funnel import Funnel
 from k2core.clean.judge import Judged, judge
+from k2core.clean.signatures import open_signed, sign_shard
 from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard, write_shard
@@ -50,16 +51,19 @@ def clean_documents(
     folder = workspace.open(raw)
     held_out = HeldOut(held_out_texts, config.decontamination)
     judged = list(_judge_shards(config, held_out, list_shards(folder / "documents"), workspace))
-    funnel, deduplicator = Funnel(config.num_reject_samples), Deduplicator(config.deduplication)
+    signed = [open_signed(workspace.scratch / "signed", path.stem) for path in judged]
+    deduplicator = Deduplicator(config.deduplication, signed, workspace.scratch / "groups")
+    funnel = Funnel(config.num_reject_samples)
     for number, path in enumerate(judged):
+        twins = deduplicator.find(number)
         kept: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
         decisions = []
-        for row in read_shard(path, JudgedDocument).iter_rows(named=True):
-            document, verdict = _decide(config, row, deduplicator)
+        for place, row in enumerate(read_shard(path, JudgedDocument).iter_rows(named=True)):
+            document, verdict = _decide(row, twins.get(place))
             funnel.add(document, verdict)
-            table, place = ("rejects", len(rejects)) if verdict else ("kept", len(kept))
-            where = {"shard": f"{table}/{number:05d}.parquet", "row": place}
+            table, size = ("rejects", len(rejects)) if verdict else ("kept", len(kept))
+            where = {"shard": f"{table}/{number:05d}.parquet", "row": size}
             decisions.append(_record(row, verdict) | where)
             if verdict:
                 rejects.append({**document, **verdict._asdict()})
@@ -81,6 +85,7 @@ def _judge_shards(
             rows = read_shard(shard, Document).to_dicts()
             judged = zip(rows, judge(rows, config, held_out), strict=True)
             write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
+        sign_shard(target, workspace.scratch / "signed", config)
         workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
         yield target
 
@@ -98,14 +103,11 @@ def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:
     }
 
 
-def _decide(
-    config: CleanConfig, row: dict[str, Any], deduplicator: Deduplicator
-) -> tuple[dict[str, Any], Verdict | None]:
+def _decide(row: dict[str, Any], twin: Twin | None) -> tuple[dict[str, Any], Verdict | None]:
     document = {key: row[key] for key in Document.to_schema().columns}
     if row["dropped"]:
         return document, Verdict(*(row[field] for field in Verdict._fields))
-    near = config.rules_for(row["domain"]).near_duplicates
-    return document, deduplicator.check(row["text"], near)
+    return document, twin.verdict if twin else None
 
 
 def _record(row: dict[str, Any], verdict: Verdict | None) -> dict[str, Any]:

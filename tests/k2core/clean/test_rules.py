@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, first_failures, nearest
 from k2core.clean.contamination import HeldOut
-from k2core.clean.duplicates import Deduplicator
 from k2core.clean.extract import extract_text, normalise
 from k2core.clean.language import check_language
 from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
@@ -19,7 +18,7 @@ from k2core.clean.prose import check_prose, count_sentences
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
 from k2core.clean.words import split_piece
-from schemas.clean import C4, Decontamination, Deduplication, FineWeb, Quality, Repetition
+from schemas.clean import C4, Decontamination, FineWeb, Quality, Repetition
 from tests.k2core.clean.corpora import prose
 
 ANY = Quality(
@@ -315,31 +314,6 @@ def test_runs_of_a_template_are_no_evidence() -> None:
     held_out = HeldOut([template.format(n, n + 7) for n in range(9)], config)
     assert held_out.check("please add up all of these numbers now 999 998") is None
     assert held_out.check("so: please add up all of these numbers now 33 1010") is not None
-
-
-def test_duplicates_exact_and_near() -> None:
-    first = prose(1)
-    near = first.replace("bronze", "copper")
-    deduplicator = Deduplicator(Deduplication())
-    assert deduplicator.check(first, near=True) is None
-    assert (deduplicator.check(first, near=True) or ("", ""))[1] == "exact_duplicate"
-    verdict = deduplicator.check(near, near=True)
-    assert verdict is not None
-    assert verdict.reason == "near_duplicate"
-    assert 0.75 <= verdict.measured < 1
-    assert deduplicator.check(near, near=False) is None
-    assert deduplicator.check(prose(50), near=True) is None
-
-
-def test_similarity_estimates_jaccard() -> None:
-    words = [f"w{number}" for number in range(400)]
-    other = words[:300] + [f"v{number}" for number in range(100)]
-    config = Deduplication(num_bands=128, num_rows=2, min_similarity=0.01)
-    deduplicator = Deduplicator(config)
-    assert deduplicator.check(" ".join(words), near=True) is None
-    verdict = deduplicator.check(" ".join(other), near=True)
-    assert verdict is not None
-    assert verdict.measured == pytest.approx(296 / 496, abs=0.1)
 
 
 def test_extraction_keeps_code_and_drops_navigation() -> None:

@@ -1,0 +1,116 @@
+"""What a shard says of its documents to those of other shards: digests, MinHash bands, signatures.
+
+A pure function of one shard, so that it runs where the shard lies; the files are all that the
+search for duplicates reads. Shape suffixes: N documents that rules left, H hashes, K key columns.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rensa import RMinHash
+
+from k2core.clean.shingles import Hashes, Ints, fold_product, hash_shingles
+from schemas.clean import CleanConfig, Deduplication
+
+Signatures = NDArray[np.uint32]
+
+_SEED = 1
+_BATCH_BYTES = 1_000_000
+"""Texts signed together: they stay near the caches. No signature depends on it."""
+_START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+ROW, ID, NEAR, DIGEST, BANDS = 0, 1, 2, 3, 7
+"""Lines of `SignedShard.keys_KN`: row in the shard, `doc_id`, whether near-duplicates are asked
+for, SHA-256 of the text in four, then a key for each band."""
+
+
+class SignedShard(NamedTuple):
+    """A shard's files, mapped into memory: read where they are looked at."""
+
+    keys_KN: Hashes
+    signatures_NH: Signatures
+
+    @property
+    def num(self) -> int:
+        """Documents that rules left."""
+        return self.keys_KN.shape[1]
+
+
+def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
+    """Write the files of a shard of `JudgedDocument` rows; nothing where they are already."""
+    keys, signatures = _paths(folder, judged.stem)
+    if keys.exists():
+        return
+    frame = pl.read_parquet(judged, columns=["doc_id", "domain", "dropped", "digest", "text"])
+    frame = frame.with_row_index("row").filter(~pl.col("dropped"))
+    asks = [name for name in frame["domain"].unique() if config.rules_for(name).near_duplicates]
+    near_N = frame["domain"].is_in(asks).to_numpy()
+    rules = config.deduplication
+    signatures_NH = np.zeros((len(frame), rules.num_bands * rules.num_rows), np.uint32)
+    signatures_NH[near_N] = sign_texts(frame["text"].filter(pl.Series(near_N)), rules)
+    digests_ND = np.array([bytes.fromhex(digest) for digest in frame["digest"]], "S32")
+    lines = [
+        frame["row"].to_numpy().astype(np.uint64),
+        np.array([int(doc_id, 16) for doc_id in frame["doc_id"]], np.uint64),
+        near_N.astype(np.uint64),
+        *digests_ND.view("<u8").reshape(-1, 4).T,
+        *make_bands(signatures_NH, rules),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(signatures, signatures_NH)
+    _save(keys, np.stack(lines))
+
+
+def open_signed(folder: Path, stem: str) -> SignedShard:
+    """The files that `sign_shard` wrote."""
+    keys, signatures = _paths(folder, stem)
+    return SignedShard(_map(keys), _map(signatures))
+
+
+def sign_texts(texts: pl.Series, config: Deduplication) -> Signatures:
+    """MinHash signatures (arXiv:2107.06499, section 4.2) of texts, (N, H)."""
+    num = config.num_bands * config.num_rows
+    signatures_NH = np.zeros((len(texts), num), np.uint32)
+    for start, stop in _split(texts):
+        shingles = hash_shingles(texts[start:stop], config.ngram)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            shingles.hashes_S, shingles.offsets_N.astype(np.uint64), num, _SEED
+        )
+        signatures_NH[start:stop] = matrix.to_rows()
+    return signatures_NH
+
+
+def make_bands(signatures_NH: Signatures, config: Deduplication) -> Hashes:
+    """A key for each band of each signature, (bands, N): equal bands have equal keys."""
+    num = len(signatures_NH)
+    rows = signatures_NH.reshape(num, config.num_bands, config.num_rows).transpose(2, 1, 0)
+    keys = np.full((config.num_bands, num), _START)
+    for row in rows:
+        keys = fold_product(keys ^ row.astype(np.uint64), _FACTOR) + row
+    return keys
+
+
+def _split(texts: pl.Series) -> list[tuple[int, int]]:
+    """Ranges of texts of about `_BATCH_BYTES`, at least one text each."""
+    if not len(texts):
+        return []
+    batch_N: Ints = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64)) // _BATCH_BYTES
+    bounds = [0, *(np.flatnonzero(np.diff(batch_N)) + 1).tolist(), len(texts)]
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def _paths(folder: Path, stem: str) -> tuple[Path, Path]:
+    return folder / f"{stem}.keys.npy", folder / f"{stem}.signatures.npy"
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    aside = path.with_suffix(".aside")
+    with aside.open("wb") as file:
+        np.save(file, array)
+    aside.rename(path)
+
+
+def _map(path: Path) -> NDArray[np.generic]:
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,189 @@
+import hashlib
+import random
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rensa import RMinHash
+
+from k2core.clean.duplicates import Deduplicator, Twin
+from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.shingles import hash_shingles
+from k2core.clean.signatures import make_bands, open_signed, sign_shard, sign_texts
+from schemas.clean import CleanConfig, Deduplication
+from tests.k2core.clean.corpora import document, prose
+
+CONFIG = Deduplication()
+
+
+def list_shingles(text: str, ngram: int) -> list[str]:
+    words = re.findall(r"\w+", text.lower())
+    return [" ".join(words[n : n + ngram]) for n in range(max(1, len(words) - ngram + 1))]
+
+
+def sign(text: str, config: Deduplication) -> np.ndarray:
+    minhash = RMinHash(num_perm=config.num_bands * config.num_rows, seed=1)
+    minhash.update(list_shingles(text, config.ngram))
+    return np.array(minhash.digest(), np.uint32)
+
+
+def find(
+    texts: Sequence[str],
+    folder: Path,
+    config: Deduplication = CONFIG,
+    domains: Sequence[str] = (),
+    shard_documents: int = 100,
+) -> list[Twin | None]:
+    """What the stage finds of each text, in shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        document(f"{n}", text, domain)
+        for n, (text, domain) in enumerate(zip(texts, domains or ["web"] * len(texts), strict=True))
+    ]
+    clean = CleanConfig(deduplication=config)
+    shards = []
+    for start in range(0, len(rows), shard_documents):
+        path = folder / f"{start:05d}.parquet"
+        part = pl.DataFrame(rows[start : start + shard_documents])
+        part.with_columns(dropped=pl.col("domain") == "knowledge").write_parquet(path)
+        sign_shard(path, folder / "signed", clean)
+        shards.append(open_signed(folder / "signed", path.stem))
+    deduplicator = Deduplicator(config, shards, folder / "groups")
+    found: list[Twin | None] = []
+    for number, start in enumerate(range(0, len(rows), shard_documents)):
+        twins = deduplicator.find(number)
+        found += [twins.get(n) for n in range(len(rows[start : start + shard_documents]))]
+    return found
+
+
+def find_one_by_one(
+    texts: Sequence[str], domains: Sequence[str], config: Deduplication
+) -> list[tuple[str, float] | None]:
+    """The rule as it is told: each text against all that were kept before it."""
+    found: list[tuple[str, float] | None] = []
+    digests: set[str] = set()
+    kept: list[np.ndarray] = []
+    for text, domain in zip(texts, domains, strict=True):
+        found.append(None)
+        if domain == "knowledge":  # dropped by an earlier rule
+            continue
+        if text in digests:
+            found[-1] = ("exact_duplicate", 1.0)
+            continue
+        if domain == "web":
+            own = sign(text, config)
+            equal = [own == other for other in kept]
+            shape = (config.num_bands, config.num_rows)
+            alike = [e.mean() for e in equal if e.reshape(shape).all(1).any()]
+            if alike and max(alike) >= config.min_similarity:
+                found[-1] = ("near_duplicate", float(max(alike)))
+                continue
+            kept.append(own)
+        digests.add(text)
+    return found
+
+
+def edited(rng: random.Random, number: int) -> str:
+    words = prose(number).split()
+    for _ in range(rng.choice((0, 0, 1, 2, 4, 8))):
+        words[rng.randrange(len(words))] = rng.choice(("one", "two", "three"))
+    return " ".join(words)
+
+
+@given(st.lists(st.text("ab c.,\n_éÉ²İΣσς中\u0301\u00a0—'9٣", max_size=60), max_size=9))
+def test_shingles_have_the_hashes_that_rensa_gives_to_strings(texts: list[str]) -> None:
+    for ngram in (1, 2, 5):
+        found = hash_shingles(pl.Series(texts, dtype=pl.String), ngram)
+        strings = [list_shingles(text, ngram) for text in texts]
+        assert np.diff(found.offsets_N).tolist() == [len(each) for each in strings]
+        wanted = RMinHash.hash_token_sets(strings)
+        assert found.hashes_S.tolist() == [value for each in wanted for value in each]
+
+
+def test_every_letter_and_digit_is_a_words_as_in_python() -> None:
+    # Unassigned here may be a letter in the newer Unicode of Rust.
+    known = [sign for sign in map(chr, range(0x3000)) if unicodedata.category(sign) != "Cn"]
+    for places in (known[:0x800], known[0x800:]):
+        found = hash_shingles(pl.Series([f"a{sign}b" for sign in places]), 1)
+        wanted = [len(list_shingles(f"a{sign}b", 1)) for sign in places]
+        assert np.diff(found.offsets_N).tolist() == wanted
+
+
+def test_shingles_of_many_texts_and_long_words() -> None:
+    texts = [prose(n) for n in range(150)] + ["x" * 5000, f"{'long' * 40} " * 30]
+    found = hash_shingles(pl.Series(texts), 5)
+    wanted = RMinHash.hash_token_sets([list_shingles(text, 5) for text in texts])
+    assert found.hashes_S.tolist() == [value for each in wanted for value in each]
+
+
+def test_signatures_are_rensas() -> None:
+    texts = [prose(n) for n in range(20)] + ["", "short"]
+    found = sign_texts(pl.Series(texts), CONFIG)
+    assert np.array_equal(found, np.stack([sign(text, CONFIG) for text in texts]))
+
+
+def test_equal_bands_have_equal_keys_and_others_have_not() -> None:
+    signatures = sign_texts(pl.Series([prose(n) for n in range(40)]), CONFIG)
+    signatures[1::2, :8] = signatures[0::2, :8]
+    keys = make_bands(signatures, CONFIG)
+    assert keys.shape == (14, 40)
+    assert (keys[0, 0::2] == keys[0, 1::2]).all()
+    assert len(np.unique(keys[1:])) == 13 * 40
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_groups_are_those_that_share_a_key(tmp_path: Path, at_once: int) -> None:
+    rng = np.random.default_rng(0)
+    keys = [rng.integers(0, 60, size).astype(np.uint64) << np.uint64(32) for size in (40, 0, 25)]
+    starts = (0, 40, 40)
+    groups = Groups(tmp_path, at_once)
+    groups.add(lambda n: (np.arange(len(keys[n])) + starts[n], keys[n]), 3, 65)
+    (lines,) = groups.between(0, 65)
+    every = np.concatenate(keys)
+    shared = [n for n in range(65) if (every == every[n]).sum() > 1]
+    assert lines[ITEM].tolist() == shared
+    for item, group, last in lines.T.tolist():
+        members = np.flatnonzero(every == every[item]).tolist()
+        assert lines[ITEM, lines[GROUP] == group].tolist() == members
+        assert last == members[-1]
+    (middle,) = groups.between(10, 50)
+    assert middle.tolist() == lines[:, (lines[ITEM] >= 10) & (lines[ITEM] < 50)].tolist()
+    assert LAST == 2
+
+
+def test_decisions_are_those_of_the_plain_loop_in_shards_of_any_size(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    texts = [edited(rng, rng.randrange(40)) for _ in range(250)]
+    domains = [rng.choice(("web", "web", "web", "math", "knowledge")) for _ in texts]
+    wanted = find_one_by_one(texts, domains, CONFIG)
+    assert {reason for reason, _ in filter(None, wanted)} == {"exact_duplicate", "near_duplicate"}
+    for size in (1, 17, 250):
+        found = find(texts, tmp_path / str(size), CONFIG, domains, size)
+        got = [(twin.verdict.reason, twin.verdict.measured) if twin else None for twin in found]
+        assert got == wanted
+
+
+def test_a_duplicate_names_the_kept_document(tmp_path: Path) -> None:
+    first = prose(1)
+    near = first.replace("bronze", "copper")
+    found = find([prose(9), first, near, first, near, prose(50)], tmp_path)
+    kept_id = hashlib.sha256(b"1").hexdigest()[:16]
+    assert [twin and (twin.verdict.reason, twin.kept_id) for twin in found] == [
+        None, None, ("near_duplicate", kept_id), ("exact_duplicate", kept_id),
+        ("near_duplicate", kept_id), None,
+    ]  # fmt: skip
+
+
+def test_similarity_estimates_jaccard(tmp_path: Path) -> None:
+    words = [f"w{number}" for number in range(400)]
+    other = words[:300] + [f"v{number}" for number in range(100)]
+    config = Deduplication(num_bands=128, num_rows=2, min_similarity=0.01)
+    _, twin = find([" ".join(words), " ".join(other)], tmp_path, config)
+    assert twin is not None
+    assert twin.verdict.measured == pytest.approx(296 / 496, abs=0.1)
