@@ -17,7 +17,9 @@ class RawCorpus(Artifact):
 class CleanCorpus(Artifact):
     """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), and why.
 
-    `decisions/*.parquet` holds a `Decision` for each raw document.
+    `decisions/*.parquet` holds a `Decision` for each raw document, `duplicates/*.parquet` says what
+    a duplicate repeats (`Duplicate`) and `overlaps/*.parquet` which held-out problem was met
+    (`Overlap`); shards without any have no file.
     `funnel.json` counts by rule, `sources.json` names the licences.
     """
 

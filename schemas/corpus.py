@@ -78,6 +78,44 @@ class Decision(pa.DataFrameModel):
         strict = True
 
 
+class Duplicate(pa.DataFrameModel):
+    """A document that was dropped because it repeats one that was kept."""
+
+    doc_id: str = pa.Field(unique=True)
+    kept_id: str
+    """`doc_id` of the kept one, of several the likest."""
+    reason: str
+    """E.g. `near_duplicate`."""
+    measured: float
+    """How alike they are, as the reason measures it."""
+    threshold: float
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
+class Overlap(pa.DataFrameModel):
+    """A held-out problem that a document repeats a part of, for which it was dropped."""
+
+    doc_id: str
+    source: str
+    path: str
+    problem_id: str
+    ngram: str
+    """The first run of tokens that both hold, joined by spaces."""
+    num_ngrams: int = pa.Field(ge=1)
+    """Different runs that both hold."""
+    covered_frac: float = pa.Field(gt=0, le=1)
+    """Share of the problem's runs that the document holds: 1 is the whole problem."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
 class Rewrite(Document):
     """A faithful rewriting of a parent document (arXiv:2507.20534, section 2.2)."""
 

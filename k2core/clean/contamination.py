@@ -1,25 +1,57 @@
 """Overlap with held-out problems, by runs of tokens (arXiv:2005.14165, appendix C)."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from k2core.clean.verdict import Verdict
 from schemas.clean import Decontamination
 
 # Signs are tokens too: without them 12 + 7 and 12 * 7 are the same problem.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+Run = tuple[str, ...]
+
+
+class Question(NamedTuple):
+    """What a held-out problem asks; one of several turns may be a question of its own."""
+
+    problem_id: str
+    text: str
+
+
+class Overlap(NamedTuple):
+    """A held-out problem that a document holds a part of."""
+
+    problem_id: str
+    ngram: str
+    """The first run of tokens that both hold, joined by spaces."""
+    num_ngrams: int
+    """Different runs that both hold."""
+    covered_frac: float
+    """Share of the problem's runs that the document holds: 1 is the whole problem."""
 
 
 class HeldOut:
     """Runs of tokens that no document may hold."""
 
-    def __init__(self, texts: Sequence[str], config: Decontamination) -> None:
-        counts: Counter[tuple[str, ...]] = Counter()
-        for text in set(texts):
+    def __init__(self, questions: Sequence[Question], config: Decontamination) -> None:
+        counts: Counter[Run] = Counter()
+        self._asked_by: dict[Run, list[str]] = defaultdict(list)
+        self._num_runs: Counter[str] = Counter()
+        asked: dict[str, list[str]] = defaultdict(list)
+        for problem_id, text in questions:
+            asked[text].append(problem_id)
+        for text, problem_ids in asked.items():
             tokens = tokenize_text(text)
-            if len(tokens) >= config.min_tokens:
-                counts.update(set(list_runs(tokens, min(len(tokens), config.ngram))))
+            if len(tokens) < config.min_tokens:
+                continue
+            runs = set(list_runs(tokens, min(len(tokens), config.ngram)))
+            counts.update(runs)
+            for problem_id in problem_ids:
+                self._num_runs[problem_id] += len(runs)
+                for run in runs:
+                    self._asked_by[run].append(problem_id)
         kept = {run for run, count in counts.items() if count <= config.max_problems}
         self._runs = {n: {r for r in kept if len(r) == n} for n in sorted({len(r) for r in kept})}
 
@@ -29,12 +61,26 @@ class HeldOut:
         found = sum(len(runs.intersection(list_runs(tokens, n))) for n, runs in self._runs.items())
         return Verdict("decontamination", "held_out_problem", found, 0) if found else None
 
+    def find_overlaps(self, text: str) -> list[Overlap]:
+        """The problems that a document overlaps with, the most covered first."""
+        tokens = tokenize_text(text)
+        held: dict[str, dict[Run, None]] = defaultdict(dict)
+        for n, runs in self._runs.items():
+            for run in filter(runs.__contains__, list_runs(tokens, n)):
+                for problem_id in self._asked_by[run]:
+                    held[problem_id][run] = None
+        overlaps = [
+            Overlap(name, " ".join(next(iter(runs))), len(runs), len(runs) / self._num_runs[name])
+            for name, runs in held.items()
+        ]
+        return sorted(overlaps, key=lambda overlap: (-overlap.covered_frac, overlap.problem_id))
+
 
 def tokenize_text(text: str) -> list[str]:
     """Lower-case words and single signs."""
     return _TOKEN.findall(text.lower())
 
 
-def list_runs(tokens: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+def list_runs(tokens: Sequence[str], n: int) -> Iterator[Run]:
     """All runs of n tokens."""
     return zip(*(tokens[start:] for start in range(n)), strict=False)

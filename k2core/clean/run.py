@@ -11,8 +11,9 @@ from typing import Any
 
 import pandera.polars as pa
 
-from k2core.clean.contamination import HeldOut
+from k2core.clean.contamination import HeldOut, Question
 from k2core.clean.duplicates import Deduplicator, Twin
+from k2core.clean.evidence import Evidence
 from k2core.clean.funnel import Funnel
 from k2core.clean.judge import Judged, judge
 from k2core.clean.signatures import open_signed, sign_shard
@@ -40,20 +41,20 @@ class JudgedDocument(Document):
 
 
 def clean_documents(
-    config: CleanConfig, held_out_texts: Sequence[str], raw: RawCorpus, workspace: Workspace
+    config: CleanConfig, questions: Sequence[Question], raw: RawCorpus, workspace: Workspace
 ) -> Draft:
-    """Write `kept/`, `rejects/`, `decisions/`, `funnel.json` and `sources.json`.
+    """Write what a `CleanCorpus` holds.
 
     Raises:
         TableError: a shard is corrupt; the message names it.
         ValueError: no document is left.
     """
     folder = workspace.open(raw)
-    held_out = HeldOut(held_out_texts, config.decontamination)
+    held_out = HeldOut(questions, config.decontamination)
     judged = list(_judge_shards(config, held_out, list_shards(folder / "documents"), workspace))
     signed = [open_signed(workspace.scratch / "signed", path.stem) for path in judged]
     deduplicator = Deduplicator(config.deduplication, signed, workspace.scratch / "groups")
-    funnel = Funnel(config.num_reject_samples)
+    funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
     for number, path in enumerate(judged):
         twins = deduplicator.find(number)
         kept: list[dict[str, Any]] = []
@@ -67,12 +68,15 @@ def clean_documents(
             decisions.append(_record(row, verdict) | where)
             if verdict:
                 rejects.append({**document, **verdict._asdict()})
+                evidence.add(document, verdict, twins.get(place))
             else:
                 kept.append(document)
                 funnel.redactions.update(json.loads(row["redactions"]))
         _write(workspace.out / "kept" / f"{number:05d}.parquet", Document, kept)
         _write(workspace.out / "rejects" / f"{number:05d}.parquet", Reject, rejects)
         _write(workspace.out / "decisions" / f"{number:05d}.parquet", Decision, decisions)
+        evidence.write(workspace.out, f"{number:05d}.parquet")
+    evidence.report(workspace.report)
     return _finish(funnel, (folder / "sources.json").read_text(), workspace)
 
 

@@ -1,8 +1,8 @@
 """Word n-grams of many texts as 64-bit hashes, in numpy.
 
 A shingle is n words, lower case, joined by one space; a shorter text is one shingle. Its hash is
-that of Rust's `rustc-hash` 2 (FxHasher over bytes), which rensa gives to strings: signatures made of
-these are the ones that `RMinHash.update` makes of the strings, without one Python object a shingle.
+that of Rust's `rustc-hash` 2 (FxHasher over bytes), which rensa gives to strings: the signatures
+are those that `RMinHash.update` makes of the strings, without one Python object a shingle.
 
 Shape suffixes: N documents, B bytes, W words, S shingles.
 """

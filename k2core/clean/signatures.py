@@ -4,6 +4,7 @@ A pure function of one shard, so that it runs where the shard lies; the files ar
 search for duplicates reads. Shape suffixes: N documents that rules left, H hashes, K key columns.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ def _split(texts: pl.Series) -> list[tuple[int, int]]:
         return []
     batch_N: Ints = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64)) // _BATCH_BYTES
     bounds = [0, *(np.flatnonzero(np.diff(batch_N)) + 1).tolist(), len(texts)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _paths(folder: Path, stem: str) -> tuple[Path, Path]:

@@ -4,17 +4,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from k2core.clean import clean_corpus, clean_documents
+from k2core.clean import Question, clean_corpus, clean_documents
 from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig, Decontamination, DomainRules
-from schemas.corpus import Document, Reject
+from schemas.corpus import Document, Duplicate, Overlap, Reject
 from schemas.problems import ProblemsConfig
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 
-HELD_OUT = ["If a train has 17 cars and loses 5 of them how many remain?"]
+HELD_OUT = [
+    Question("trains/1", "If a train has 17 cars and loses 5 of them how many remain?"),
+    Question("trains/2", "A bus with 8 seats leaves the town at noon and takes 7 people along"),
+]
 CONFIG = CleanConfig(decontamination=Decontamination(ngram=10))
 PLANTED = {
     "short": "extraction/no_text",
@@ -72,6 +75,24 @@ def test_each_planted_fault_is_caught_by_its_rule(tmp_path: Path) -> None:
     assert draft.counts["rejects"] == len(rejects) == 7
     assert set(rejects[0]) == set(Reject.to_schema().columns)
     assert (draft.folder / "sources.json").is_file()
+
+
+def test_a_dropped_document_says_what_it_repeats(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    draft = clean(store, publish_raw(store, rows(), 7))
+    ids = {row["path"]: row["doc_id"] for row in rows()}
+    duplicates = read_folder(draft.folder / "duplicates")
+    assert set(duplicates[0]) == set(Duplicate.to_schema().columns)
+    assert {(row["doc_id"], row["kept_id"], row["reason"]) for row in duplicates} == {
+        (ids["copy"], ids["good3"], "exact_duplicate"),
+        (ids["near"], ids["long"], "near_duplicate"),
+    }
+    (overlap,) = read_folder(draft.folder / "overlaps")
+    assert set(overlap) == set(Overlap.to_schema().columns)
+    assert (overlap["doc_id"], overlap["problem_id"]) == (ids["leak"], "trains/1")
+    # A comma parts the run: "if a .. them" and "how many remain ?" are left of 15 tokens.
+    assert overlap["ngram"] == "if a train has 17 cars and loses 5 of"
+    assert (overlap["num_ngrams"], overlap["covered_frac"]) == (2, pytest.approx(2 / 6))
 
 
 def test_every_document_has_a_decision_that_says_where_it_went(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What stands behind two kinds of verdict: the held-out problem met, and the document repeated."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from k2core.clean.contamination import HeldOut
+from k2core.clean.duplicates import Twin
+from k2core.clean.verdict import Verdict
+from k2core.reporting import Reporter
+from k2core.tables import write_shard
+from schemas.corpus import Duplicate, Overlap
+
+_ROWS = 30
+"""Problems in the report; `overlaps/` has them all."""
+
+
+class Evidence:
+    """Rows of a shard until they are written, and what the report says of all shards."""
+
+    def __init__(self, held_out: HeldOut) -> None:
+        self._held_out = held_out
+        self._overlaps: list[dict[str, object]] = []
+        self._duplicates: list[dict[str, object]] = []
+        self._met: dict[str, dict[str, Any]] = {}
+
+    def add(self, document: Mapping[str, Any], verdict: Verdict, twin: Twin | None) -> None:
+        """A document that was dropped."""
+        if twin:
+            self._add_twin(document, twin)
+        elif verdict.rule == "decontamination":
+            self._add_leak(document)
+
+    def _add_leak(self, document: Mapping[str, Any]) -> None:
+        about = {key: document[key] for key in ("doc_id", "source", "path")}
+        for overlap in self._held_out.find_overlaps(document["text"]):
+            self._overlaps.append({**about, **overlap._asdict()})
+            met = self._met.setdefault(
+                overlap.problem_id,
+                {"problem": overlap.problem_id, "documents": 0, "covered_frac": 0.0},
+            )
+            met["documents"] += 1
+            if overlap.covered_frac > met["covered_frac"]:
+                met |= {
+                    "covered_frac": round(overlap.covered_frac, 3),
+                    "most of it in": document["path"],
+                    "ngram": overlap.ngram,
+                }
+
+    def _add_twin(self, document: Mapping[str, Any], twin: Twin) -> None:
+        verdict = twin.verdict
+        self._duplicates.append(
+            {
+                **{"doc_id": document["doc_id"], "kept_id": twin.kept_id},
+                **{"reason": verdict.reason, "measured": verdict.measured},
+                "threshold": float(verdict.threshold),
+            }
+        )
+
+    def write(self, out: Path, name: str) -> None:
+        """Write the shard's rows, and begin another."""
+        if self._overlaps:
+            write_shard(out / "overlaps" / name, Overlap, self._overlaps)
+        if self._duplicates:
+            write_shard(out / "duplicates" / name, Duplicate, self._duplicates)
+        self._overlaps, self._duplicates = [], []
+
+    def report(self, report: Reporter) -> None:
+        """Show the problems that most documents hold a part of."""
+        met = sorted(self._met.values(), key=lambda row: (-row["documents"], row["problem"]))
+        if met:
+            title = f"Held-out problems found in documents, {min(_ROWS, len(met))} of {len(met)}"
+            report.table(title, met[:_ROWS])
