@@ -15,6 +15,13 @@ _STYLE = (
     "h3{font-family:sans-serif}</style>"
 )
 
+_COLOURS = {"system": "#999", "user": "#2b6cb0", "assistant": "#2f855a", "tool": "#b7791f"}
+_ELSE = "#c53030"
+_TURN = (
+    "border-left:4px solid {colour};margin:5px 0;padding:3px 10px;max-width:52em;"
+    "font:13px/1.4 sans-serif;white-space:pre-wrap"
+)
+
 
 def figure_png(figure: "Figure") -> bytes:
     """The figure as PNG bytes."""
@@ -40,6 +47,16 @@ def table_html(title: str, rows: Sequence[Mapping[str, object]]) -> str:
         for r in rows
     )
     return f"{_STYLE}<h3>{html.escape(title)}</h3><table><tr>{head}</tr>{body}</table>"
+
+
+def dialogue_html(title: str, turns: Sequence[tuple[str, str]]) -> str:
+    """A titled dialogue, a coloured block a turn: who speaks, and what."""
+    blocks = "".join(
+        f'<div style="{_TURN.format(colour=_COLOURS.get(who.split()[0], _ELSE))}">'
+        f"<b>{html.escape(who)}</b>\n{html.escape(text)}</div>"
+        for who, text in turns
+    )
+    return f"{_STYLE}<h3>{html.escape(title)}</h3>{blocks}"
 
 
 def _cell(value: object) -> str:

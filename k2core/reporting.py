@@ -1,10 +1,18 @@
 """What a stage has to say while it runs, through one protocol that tasks bind to their world."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+class Turn(NamedTuple):
+    """A line of a dialogue for readers."""
+
+    who: str
+    """`user`, `assistant`, `tool NAME`; or what else is said of it, such as `verdict`."""
+    text: str
 
 
 class Reporter(Protocol):
@@ -22,6 +30,9 @@ class Reporter(Protocol):
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add a table to the report, e.g. a sample of rejects."""
 
+    def dialogue(self, title: str, turns: Sequence[Turn]) -> None:
+        """Add a dialogue to the report, to be read from top to bottom."""
+
 
 class Silent:
     """A reporter that says nothing: for tests and for ranks other than 0."""
@@ -36,4 +47,7 @@ class Silent:
         """Say nothing."""
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Say nothing."""
+
+    def dialogue(self, title: str, turns: Sequence[Turn]) -> None:
         """Say nothing."""

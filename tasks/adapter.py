@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from infra.home import home, store_root
 from infra.lineage import StageRun, close_stale
 from infra.progress import ProgressLine, format_seconds
-from infra.reports import figure_png, plot_html, table_html
+from infra.reports import dialogue_html, figure_png, plot_html, table_html
+from k2core.reporting import Turn
 from k2core.store import Draft, Store, Workspace
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
@@ -96,13 +97,19 @@ class RunningStage:
         """Add a figure to the Flyte report and to the MLflow run."""
         png = figure_png(figure)
         self._html.append(plot_html(title, png))
-        self._run.file(title.lower().replace(" ", "-").replace("/", "-") + ".png", png)
+        self._run.file(_file_name(title) + ".png", png)
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add a table to the Flyte report and to the MLflow run."""
-        text = table_html(title, rows)
+        self._add_html(title, table_html(title, rows))
+
+    def dialogue(self, title: str, turns: Sequence[Turn]) -> None:
+        """Add a dialogue to the Flyte report and to the MLflow run."""
+        self._add_html(title, dialogue_html(title, turns))
+
+    def _add_html(self, title: str, text: str) -> None:
         self._html.append(text)
-        self._run.file(title.lower().replace(" ", "-").replace("/", "-") + ".html", text.encode())
+        self._run.file(_file_name(title) + ".html", text.encode())
 
     async def finish(self) -> None:
         """Close the run, flush the report and leave the last line."""
@@ -174,6 +181,10 @@ def _as_json(value: object) -> object:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_as_json(item) for item in value]
     return value
+
+
+def _file_name(title: str) -> str:
+    return title.lower().replace(" ", "-").replace("/", "-").replace(":", "")
 
 
 def _in_words(artifact: Artifact) -> str:

@@ -3,6 +3,7 @@
 from infra.cache import at
 from infra.pools import CPU
 from schemas.artifacts import TrajectorySet
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 from tasks.adapter import stage_run
@@ -15,9 +16,12 @@ VERSION = "2026.11.26"
 async def synthesize(
     config: SynthesizeConfig,
     problems: ProblemsConfig,
+    placement: Placement,
 ) -> TrajectorySet:
     """Make tool-use trajectories, judge them and keep what passes."""
     from k2core.synthesize import synthesize_trajectories
 
-    async with stage_run("synthesize", VERSION, config=config, problems=problems) as run:
+    async with stage_run(
+        "synthesize", VERSION, config=config, problems=problems, placement=placement
+    ) as run:
         return run.publish(TrajectorySet, await run.work(synthesize_trajectories))

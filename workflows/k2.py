@@ -48,7 +48,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
     base = await chain(pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place)
 
     # The agent: trajectories, imitation, then reinforcement on what can be verified.
-    dialogues = await chain(synthesize, config=r.synthesize, problems=r.problems)
+    dialogues = await chain(synthesize, config=r.synthesize, problems=r.problems, placement=place)
     tuned = await chain(sft, config=r.sft, base=base, trajectories=dialogues, placement=place)
     learned = await chain(
         rl,

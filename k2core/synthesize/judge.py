@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from k2core.agents import Dialogue
 from k2core.rewards import Outcome, judge_dialogue, verify
-from k2core.sandbox import Sandbox, Verdict
+from k2core.sandbox import CodeRunner, Verdict
 from k2core.synthesize.attribution import Fault, find_fault
 from k2core.synthesize.model_judge import ModelJudge
 
@@ -38,7 +38,7 @@ class Judge:
         second: judges by the rubric what the programs accept; only one whose calibration suffices.
     """
 
-    def __init__(self, sandbox: Sandbox, second: ModelJudge | None = None) -> None:
+    def __init__(self, sandbox: CodeRunner, second: ModelJudge | None = None) -> None:
         self._sandbox = sandbox
         self._second = second
         self._verdicts: dict[str, Verdict] = {}

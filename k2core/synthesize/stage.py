@@ -2,12 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.synthesize.catalog import pick_distractors, write_catalog
@@ -16,22 +14,24 @@ from k2core.synthesize.live import LIVE_FAMILIES, LiveFamily
 from k2core.synthesize.live_installed import INSTALLED_FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
-from k2core.synthesize.report import Summary, report_diversity, report_summary
+from k2core.synthesize.report import report_diversity, report_summary
+from k2core.synthesize.sessions import Play, Work, open_play
 from k2core.synthesize.shards import KINDS, Shard, make_shard
-from k2core.synthesize.trajectories import Sample, sample_problem, sample_scenario
+from k2core.synthesize.statistics import Summary
 from k2core.tools.harvest import read_repository
 from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools
 from k2core.tools.servers import jail
-from schemas.chat import ToolSpec
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 from schemas.tools import ToolRepository
 
-_NUM_THREADS = 8
-
 
 def synthesize_trajectories(
-    config: SynthesizeConfig, problems: ProblemsConfig, workspace: Workspace
+    config: SynthesizeConfig,
+    problems: ProblemsConfig,
+    workspace: Workspace,
+    placement: Placement,
 ) -> Draft:
     """Make a `TrajectorySet`: accepted and rejected dialogues, tools, statistics, sources.
 
@@ -41,9 +41,11 @@ def synthesize_trajectories(
     listed = read_real_tools(config, workspace)
     distractors = pick_distractors(listed, config.max_distractor_chars)
     with Sandbox.start() as sandbox:
-        second, calibration = calibrated(config, problems, Judge(sandbox))
-        judge = Judge(sandbox, second)
-        shards = list(make_shards(config, problems, workspace, judge, distractors))
+        calibration = calibrate(config, problems, Judge(sandbox))
+        work = Work(config, problems, distractors, bool(calibration and calibration.counts))
+        judge = work.open_judge(sandbox)
+        with open_play(work, judge, placement.session_actors) as play:
+            shards = list(make_shards(config, workspace, judge, play))
     publish_shards(shards, workspace.out)
     summary = Summary.of(shards)
     entries = [*listed, *summary.generated_tools(distractors)]
@@ -83,60 +85,34 @@ def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
 
 
 def make_shards(
-    config: SynthesizeConfig,
-    problems: ProblemsConfig,
-    workspace: Workspace,
-    judge: Judge,
-    distractors: Sequence[ToolSpec],
+    config: SynthesizeConfig, workspace: Workspace, judge: Judge, play: Play
 ) -> Iterator[Shard]:
-    """Live shards first, then simulated ones."""
+    """Live shards first, which this process plays, then simulated ones."""
     scratch = workspace.scratch
     for family in pick_live(config):
         how = "in a jail without network" if jail(scratch) else "WITHOUT a jail: no bubblewrap"
         workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
         make = partial(sample_live, config, family, judge, scratch)
         yield make_shard(scratch, f"live-{family.server}", make)
-    agent = ChatModel(config.agent) if config.agent else None
-    kinds: dict[str, tuple[int, Callable[[int], list[Sample]]]] = {
-        "": (
-            config.num_problems,
-            lambda index: sample_problem(config, problems, index, judge, distractors, agent),
-        ),
-        "scenario-": (
-            config.num_scenarios,
-            lambda index: sample_scenario(config, index, judge, agent),
-        ),
-    }
-    num_threads = config.agent.max_concurrent if config.agent else _NUM_THREADS
-    total, done = config.num_problems + config.num_scenarios, 0
-    for name, (count, sample) in kinds.items():
-        for number, start in enumerate(range(0, count, config.shard_problems)):
-            indexes = range(start, min(start + config.shard_problems, count))
-            make_all = partial(sample_all, sample, indexes, num_threads)
-            yield make_shard(scratch, f"{name}{number:05d}", make_all)
-            done += len(indexes)
+    counts = {"problem": config.num_problems, "scenario": config.num_scenarios}
+    total, done = sum(counts.values()), 0
+    for kind, count in counts.items():
+        prefix = "" if kind == "problem" else f"{kind}-"
+        for shard, start in enumerate(range(0, count, config.shard_problems)):
+            numbers = range(start, min(start + config.shard_problems, count))
+            yield make_shard(scratch, f"{prefix}{shard:05d}", partial(play, kind, numbers))
+            done += len(numbers)
             workspace.report.progress(done, total, "problems")
 
 
-def sample_all(
-    sample: Callable[[int], list[Sample]], indexes: Iterable[int], num_threads: int
-) -> Iterator[Sample]:
-    """All attempts at these problems, in their order; several wait for a sandbox or a model."""
-    with ThreadPoolExecutor(num_threads) as threads:
-        for samples in threads.map(sample, indexes):
-            yield from samples
-
-
-def calibrated(
+def calibrate(
     config: SynthesizeConfig, problems: ProblemsConfig, judge: Judge
-) -> tuple[ModelJudge | None, Calibration | None]:
-    """The model judge if it is asked for and agrees with the programs, and how it fared."""
+) -> Calibration | None:
+    """How the model judge fares against the programs; None where none is asked for."""
     if config.model_judge is None:
-        return None, None
+        return None
     known, pairs = known_dialogues(problems, judge, config.model_judge.num_calibration)
-    second = ModelJudge(config.model_judge)
-    calibration = second.calibrate(known, pairs)
-    return (second if calibration.counts else None), calibration
+    return ModelJudge(config.model_judge).calibrate(known, pairs)
 
 
 def publish_shards(shards: Sequence[Shard], out: Path) -> None:

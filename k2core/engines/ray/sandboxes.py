@@ -3,11 +3,11 @@
 import itertools
 import os
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 import ray
-from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.ray.actors import ActorGroup, fetch
 from k2core.sandbox import (
     IoCase,
     Limits,
@@ -39,8 +39,70 @@ class SandboxActor(Sandbox):
         return self.tier
 
 
-class SandboxPool:
-    """Sandboxes in Ray actors; implements `k2core.sandbox.CodeRunner`. Jobs go round the actors.
+class Sandboxes:
+    """A pool's sandboxes; implements `k2core.sandbox.CodeRunner`. Jobs go round the actors.
+
+    May be sent to other actors of the cluster, which then judge by the same sandboxes.
+
+    Args:
+        actors: handles of `SandboxActor`.
+    """
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = tuple(actors)
+        self._turns = itertools.count()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sandboxes, (self._actors,)
+
+    def run(
+        self,
+        source: str,
+        stdin: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+        language: str = "python",
+    ) -> RunResult:
+        """Run a program in one of the sandboxes."""
+        result: RunResult = self._ask("run", source, stdin, limits, language)
+        return result
+
+    def run_prepared(
+        self, setup: str, source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
+    ) -> RunResult:
+        """Run a trusted script on untrusted input."""
+        result: RunResult = self._ask("run_prepared", setup, source, stdin, limits)
+        return result
+
+    def judge_calls(
+        self,
+        solution: str,
+        tests: Sequence[str],
+        entry_points: tuple[str, ...],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Verdict:
+        """The share of `tests` that hold for the solution's `entry_points`."""
+        verdict: Verdict = self._ask("judge_calls", solution, list(tests), entry_points, limits)
+        return verdict
+
+    def judge_io(
+        self,
+        solution: str,
+        cases: Sequence[IoCase],
+        limits: Limits = DEFAULT_LIMITS,
+        language: str = "python",
+    ) -> Verdict:
+        """The share of cases whose output is right."""
+        verdict: Verdict = self._ask("judge_io", solution, list(cases), limits, language)
+        return verdict
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        actor = self._actors[next(self._turns) % len(self._actors)]
+        answer = getattr(actor, method).remote(*arguments)
+        return fetch(answer, lambda said: SandboxError(f"the sandbox's actor is gone: {said}"))
+
+
+class SandboxPool(ActorGroup):
+    """Sandboxes in Ray actors; `runner` judges by them.
 
     An actor that dies is started anew and its jobs are tried again: its death is no verdict.
 
@@ -52,84 +114,15 @@ class SandboxPool:
         SandboxUnavailableError: the cluster has no node for model-written code, or no tier works.
     """
 
+    kind = "sandboxes"
+
     def __init__(self, num_actors: int, tiers: tuple[Tier, ...] = ("A", "B")) -> None:
-        hold_cluster(num_actors)
-        self._actors: list[Any] = []
-        self._held = True
         try:
-            self._actors = _start_actors(num_actors, tiers)
-            self.tiers = tuple(str(ray.get(actor.which.remote())) for actor in self._actors)
+            super().__init__(num_actors, partial(_start_actors, num_actors, tiers), "which")
         except ray.exceptions.ActorDiedError as error:
-            self.close()
             raise SandboxUnavailableError(f"a sandbox did not start: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-        self._turns = itertools.count()
-
-    def run(
-        self,
-        source: str,
-        stdin: str = "",
-        limits: Limits = DEFAULT_LIMITS,
-        language: str = "python",
-    ) -> RunResult:
-        """Run a program in one of the sandboxes."""
-        result: RunResult = _get(self._next().run.remote(source, stdin, limits, language))
-        return result
-
-    def run_prepared(
-        self, setup: str, source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
-    ) -> RunResult:
-        """Run a trusted script on untrusted input."""
-        result: RunResult = _get(self._next().run_prepared.remote(setup, source, stdin, limits))
-        return result
-
-    def judge_calls(
-        self,
-        solution: str,
-        tests: Sequence[str],
-        entry_points: tuple[str, ...],
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> Verdict:
-        """The share of `tests` that hold for the solution's `entry_points`."""
-        asked = self._next().judge_calls.remote(solution, list(tests), entry_points, limits)
-        verdict: Verdict = _get(asked)
-        return verdict
-
-    def judge_io(
-        self,
-        solution: str,
-        cases: Sequence[IoCase],
-        limits: Limits = DEFAULT_LIMITS,
-        language: str = "python",
-    ) -> Verdict:
-        """The share of cases whose output is right."""
-        asked = self._next().judge_io.remote(solution, list(cases), limits, language)
-        verdict: Verdict = _get(asked)
-        return verdict
-
-    def close(self) -> None:
-        """Kill the actors, with whose process their jobs end; stop Ray if started for them."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors = []
-        if self._held:
-            self._held = False
-            release_cluster()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _next(self) -> Any:
-        if not self._actors:
-            raise RuntimeError("the sandboxes are closed")
-        return self._actors[next(self._turns) % len(self._actors)]
+        self.tiers = tuple(map(str, self.hellos))
+        self.runner = Sandboxes(self.actors)
 
 
 def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> list[Any]:
@@ -147,14 +140,3 @@ def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> list[Any]:
         max_task_retries=_RETRIES,
     )
     return [actor.remote(tiers) for _ in range(num_actors)]
-
-
-def _get(answer: Any) -> Any:
-    """The answer; a lost actor is the sandbox's failure."""
-    try:
-        return ray.get(answer)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, Exception) else SandboxError(str(error))) from error
-    except ray.exceptions.RayError as error:
-        raise SandboxError(f"the sandbox's actor is gone: {error}") from error

@@ -1,40 +1,40 @@
 """Several vLLM engines behind one `Engine`: prompts are split over them, weights sent once."""
 
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import ray
 from k2core.engines.protocol import Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
-from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.ray.actors import ActorGroup, python_path
 from k2core.engines.vllm.engine import Serving
 from k2core.engines.vllm.environment import environment
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ROOT = Path(__file__).resolve().parents[3]
 
-
-class ServedEngines:
+class ServedEngines(ActorGroup):
     """Engines in Ray actors, one a core or GPU; implements `k2core.engines.protocol.Engine`.
 
     Args:
         folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
         serving: how each engine serves them.
         num_engines: how many.
+
+    Raises:
+        RuntimeError: they serve different weights.
     """
 
+    kind = "engines"
+
     def __init__(self, folder: Path, serving: Serving, num_engines: int) -> None:
-        hold_cluster(num_engines)
-        self._actors: list[Any] = []
-        self._held = True
+        launch = partial(_start_actors, folder, serving, num_engines)
+        super().__init__(num_engines, launch, "served_weights")
         try:
-            self._actors = _start_actors(folder, serving, num_engines)
-            self._weights = _agreed(ray.get([a.served_weights.remote() for a in self._actors]))
+            self._weights = _agreed(self.hellos)
         except BaseException:
             self.close()
             raise
@@ -60,42 +60,21 @@ class ServedEngines:
     def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
         """Serve these weights; they pass once through the object store, whatever the number."""
         shared = ray.put(dict(tensors))
-        answers = [actor.update_weights.remote(shared) for actor in self._actors]
-        self._weights = _agreed(ray.get(answers))
+        self._weights = _agreed(self.ask_all("update_weights", shared))
         return self._weights
-
-    def close(self) -> None:
-        """Kill the engines; stop Ray if it was started for them."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors = []
-        if self._held:
-            self._held = False
-            release_cluster()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _deal(self, count: int) -> list[tuple[Any, slice]]:
         """Contiguous parts of `count` prompts, as even as possible; no actor gets an empty one."""
-        num = len(self._actors)
-        if not num:
-            raise RuntimeError("the engines are closed")
+        num = len(self.actors)
         ends = [count * (index + 1) // num for index in range(num)]
         parts = map(slice, [0, *ends], ends)
-        pairs = zip(self._actors, parts, strict=True)
+        pairs = zip(self.actors, parts, strict=True)
         return [(actor, part) for actor, part in pairs if part.start < part.stop]
 
 
 def _start_actors(folder: Path, serving: Serving, num_engines: int) -> list[Any]:
     gpu = ray.cluster_resources().get("GPU", 0) >= num_engines
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    variables = environment(gpu) | {"PYTHONPATH": path}
+    variables = environment(gpu) | {"PYTHONPATH": python_path()}
     actor = ray.remote(EngineActor).options(
         num_cpus=1, num_gpus=int(gpu), runtime_env={"env_vars": variables}
     )

@@ -14,6 +14,7 @@ import pytest
 from k2core.engines.megatron.group_norms import GROUPS
 from k2core.pretrain import pretrain_model
 from k2core.pretrain.batches import read_batch
+from k2core.reporting import Turn
 from k2core.store import Store
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, TokenCorpus
@@ -44,6 +45,9 @@ class Notes:
         self.titles.append(title)
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        self.titles.append(title)
+
+    def dialogue(self, title: str, turns: Sequence[Turn]) -> None:
         self.titles.append(title)
 
 

@@ -17,6 +17,7 @@ from k2core.store import Store
 from k2core.synthesize import synthesize_trajectories
 from schemas.chat import Message
 from schemas.endpoint import Endpoint
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import ModelJudgeConfig, SynthesizeConfig
 
@@ -93,7 +94,7 @@ def test_a_model_acts_through_refusals_and_its_calls_are_numbered_as_k2_does(
         agent = Endpoint(url=url, model="m", max_concurrent=4)
         workspace = Store(tmp_path).workspace("synthesize")
         draft = synthesize_trajectories(
-            config(agent=agent, num_probes=2, max_attempts=2), SUMS, workspace
+            config(agent=agent, num_probes=2, max_attempts=2), SUMS, workspace, Placement()
         )
     rows = read(draft.folder, "accepted")
     assert len(rows) == 24
@@ -109,7 +110,10 @@ def test_hard_problems_are_sampled_to_the_cap_and_all_rejects_kept(tmp_path: Pat
         agent = Endpoint(url=url, model="m", max_concurrent=4)
         workspace = Store(tmp_path).workspace("synthesize")
         draft = synthesize_trajectories(
-            config(agent=agent, num_problems=3, num_probes=2, max_attempts=5), SUMS, workspace
+            config(agent=agent, num_problems=3, num_probes=2, max_attempts=5),
+            SUMS,
+            workspace,
+            Placement(),
         )
     rows = read(draft.folder, "rejects")
     assert rows["attempt"].to_list() == [0, 1, 2, 3, 4] * 3
@@ -151,7 +155,7 @@ def judged_by(url: str, place: Path) -> Any:
     judge = ModelJudgeConfig(endpoint=Endpoint(url=url, model="m"), num_calibration=20)
     workspace = Store(place).workspace("synthesize")
     calm = config(model_judge=judge, failure_frac=0.0, outage_frac=0.0, slip_frac=0.0)
-    draft = synthesize_trajectories(calm, SUMS, workspace)
+    draft = synthesize_trajectories(calm, SUMS, workspace, Placement())
     return json.loads((draft.folder / "stats.json").read_text())
 
 

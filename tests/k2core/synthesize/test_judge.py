@@ -10,7 +10,7 @@ from bench.attribution import PLANTS, blame
 from k2core.agents import Habits
 from k2core.chat import validate_dialogue
 from k2core.problems import FAMILIES, Posed, pose_training
-from k2core.sandbox import Sandbox
+from k2core.sandbox import CodeRunner, Sandbox
 from k2core.synthesize.judge import Judge, Judgement
 from k2core.synthesize.trajectories import Conditions
 from k2core.synthesize.trajectories import play as play_attempt
@@ -84,7 +84,7 @@ def test_claiming_what_was_not_done_is_told_from_doing_the_wrong_thing(judge: Ju
 
 def test_equal_answers_to_equal_tests_run_once(judge: Judge) -> None:
     class Counting:
-        def __init__(self, sandbox: Sandbox) -> None:
+        def __init__(self, sandbox: CodeRunner) -> None:
             self.sandbox, self.calls = sandbox, 0
 
         def __getattr__(self, name: str) -> object:

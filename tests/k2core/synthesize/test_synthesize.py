@@ -16,10 +16,12 @@ from k2core.sandbox import Sandbox
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.synthesize import synthesize_trajectories
 from k2core.synthesize.judge import Judge
+from k2core.synthesize.sessions import Work, open_play
 from k2core.synthesize.stage import make_shards
 from k2core.synthesize.trajectories import Conditions, draw_conditions, sample_problem
 from k2core.tables import list_shards, read_shard
 from schemas.chat import Message, Problem, ToolSpec, TrajectoryRow
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 
@@ -54,10 +56,11 @@ CONFIG = SynthesizeConfig(
     distractor_frac=0.3,
     max_attempts=3,
 )
+HERE = Placement()
 
 
-def synthesize(root: Path, config: SynthesizeConfig = CONFIG) -> Draft:
-    return synthesize_trajectories(config, PROBLEMS, Store(root).workspace("synthesize"))
+def synthesize(root: Path, config: SynthesizeConfig = CONFIG, placement: Placement = HERE) -> Draft:
+    return synthesize_trajectories(config, PROBLEMS, Store(root).workspace("synthesize"), placement)
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +219,10 @@ def test_a_killed_run_goes_on_after_the_last_whole_shard(made: Draft, tmp_path: 
     workspace = Store(tmp_path).workspace("synthesize")
     distractors = pick_distractors(read_listed_tools(), CONFIG.max_distractor_chars)
     with Sandbox.start() as sandbox:
-        begun = make_shards(CONFIG, PROBLEMS, workspace, Judge(sandbox), distractors)
-        whole, half = next(begun), next(begun)
+        judge = Judge(sandbox)
+        with open_play(Work(CONFIG, PROBLEMS, distractors), judge) as play:
+            begun = make_shards(CONFIG, workspace, judge, play)
+            whole, half = next(begun), next(begun)
     half.rejects.unlink()  # killed between a shard's two tables
     before = [path.stat().st_mtime_ns for path in (*whole, half.accepted)]
     assert digest(synthesize(tmp_path)) == digest(made)
