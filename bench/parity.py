@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -39,8 +40,11 @@ SHAPE = ModelShape(
     init_std=0.1,
 )
 _LR = 1e-3
-_SIZES = ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 4, 1), (1, 1, 2), (1, 1, 4))
-_PAIRS = ((2, 2, 1), (2, 1, 2), (1, 2, 2))
+Sizes = dict[str, int]
+_SIZES: list[Sizes] = [{}, {"tp": 2}, {"pp": 2}, {"pp": 4}, {"ep": 2}, {"ep": 4}, {"cp": 2}]
+_PAIRS: list[Sizes] = [
+    {first: 2, second: 2} for first, second in combinations(("tp", "pp", "ep", "cp"), 2)
+]
 
 
 class Case(Config):
@@ -53,8 +57,7 @@ class Case(Config):
     def name(self) -> str:
         """Such as `tp2 pp2 flat`."""
         p = self.placement
-        copies = p.num_ranks // (p.tp * p.pp)
-        sizes = [("dp", copies), ("tp", p.tp), ("pp", p.pp), ("ep", p.ep)]
+        sizes = [("dp", p.dp), ("tp", p.tp), ("cp", p.cp), ("pp", p.pp), ("ep", p.ep)]
         parts = [f"{kind}{size}" for kind, size in sizes if size > 1]
         forms = [form for form in ("nesterov", "split_heads") if getattr(self.optim, form)]
         return " ".join([*parts, p.zero, *forms])
@@ -80,13 +83,13 @@ def all_cases() -> list[Case]:
         for zero in ("matrix", "flat")
     ]
     moonlight = OptimConfig(qk_clip_tau=0.05, nesterov=True, split_heads=True)
-    return [*found, Case(placement=_placement((2, 1, 1), "flat"), optim=moonlight)]
+    return [*found, Case(placement=_placement({"tp": 2}, "flat"), optim=moonlight)]
 
 
-def _placement(sizes: tuple[int, int, int], zero: str) -> Placement:
-    tp, pp, ep = sizes
-    values = {"num_ranks": NUM_RANKS, "micro_batch": 1, "tp": tp, "pp": pp, "ep": ep, "zero": zero}
-    return Placement.model_validate(values)
+def _placement(sizes: Sizes, zero: str) -> Placement:
+    return Placement.model_validate(
+        {"num_ranks": NUM_RANKS, "micro_batch": 1, "zero": zero, **sizes}
+    )
 
 
 def compare(cases: Sequence[Case], num_steps: int = 20) -> list[Result]:
@@ -160,11 +163,10 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
     started = time.perf_counter()
     trainer = Trainer(SHAPE, case.optim, seed=0, placement=case.placement)
     start = trainer.export_weights()
-    count = NUM_RANKS // (case.placement.tp * case.placement.pp)
     clips = []
     for step in range(num_steps):
         whole, mine = Batch(*_batch(step)), trainer.seat.data
-        rows = len(whole.tokens) // count
+        rows = len(whole.tokens) // case.placement.dp
         stats = trainer.step(whole.select_rows(mine * rows, (mine + 1) * rows), _LR)
         clips += [(step + 1, *event) for event in stats.clips]
     end = trainer.export_weights()

@@ -1,5 +1,6 @@
 """Where training runs: changes speed and memory, and results only by the order of additions."""
 
+from math import prod
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,7 @@ GpuName = Literal["cpu", "a100", "h20", "h100", "h800", "h200", "b200", "gb300"]
 class Placement(Config):
     """How a model lies over processes (ranks); an ignored input of the cache.
 
-    Data-parallel replicas are what is left: num_ranks / (tp * pp).
+    Data-parallel replicas are what is left: num_ranks / (tp * cp * pp).
     """
 
     num_ranks: int = Field(2, ge=1)
@@ -22,10 +23,12 @@ class Placement(Config):
     """Sequences a forward pass."""
     tp: int = Field(1, ge=1)
     """Ranks that share each matrix and its sequence (tensor parallel)."""
+    cp: int = Field(1, ge=1)
+    """Ranks that share each sequence, for long contexts (context parallel)."""
     pp: int = Field(1, ge=1)
     """Stages of layers in a row of ranks (pipeline parallel, 1F1B)."""
     ep: int = Field(1, ge=1)
-    """Ranks that share a layer's routed experts (expert parallel), out of tp * data parallel."""
+    """Ranks that share a layer's routed experts (expert parallel), out of tp * cp * dp."""
     zero: Literal["matrix", "flat"] = "matrix"
     """Optimizer state by whole matrices, or by equal flat shards (arXiv:2502.16982, alg. 1)."""
     gpu: GpuName = "cpu"
@@ -38,11 +41,16 @@ class Placement(Config):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        for name in ("tp", "ep"):
-            size = getattr(self, name) * self.pp
-            if self.num_ranks % size:
+        for names in (("tp", "cp", "pp"), ("ep", "pp")):
+            sizes = [getattr(self, name) for name in names]
+            if self.num_ranks % prod(sizes):
                 raise ValueError(
-                    f"num_ranks={self.num_ranks} is not a multiple of {name} * pp = "
-                    f"{getattr(self, name)} * {self.pp} = {size}"
+                    f"num_ranks={self.num_ranks} is not a multiple of {' * '.join(names)} = "
+                    f"{' * '.join(map(str, sizes))} = {prod(sizes)}"
                 )
         return self
+
+    @property
+    def dp(self) -> int:
+        """Model replicas, each with rows of its own."""
+        return self.num_ranks // (self.tp * self.cp * self.pp)

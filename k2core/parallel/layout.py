@@ -18,6 +18,7 @@ class Layout:
 
     num_ranks: int
     tp: int = 1
+    cp: int = 1
     pp: int = 1
     ep: int = 1
     virtual_stages: int = 1
@@ -35,7 +36,12 @@ class Layout:
 
     @property
     def dp(self) -> int:
-        """Replicas of the attention and dense weights."""
+        """Model replicas, each with sequences of its own."""
+        return self.num_ranks // (self.tp * self.cp * self.pp)
+
+    @property
+    def dense_dp(self) -> int:
+        """Replicas of the attention and dense weights, context-parallel ranks among them."""
         return self.num_ranks // (self.tp * self.pp)
 
     @property
@@ -46,7 +52,8 @@ class Layout:
     def __str__(self) -> str:
         """`TP1 PP16x3 EP16 DP32`."""
         virtual = f"x{self.virtual_stages}" if self.virtual_stages > 1 else ""
-        return f"TP{self.tp} PP{self.pp}{virtual} EP{self.ep} DP{self.dp}"
+        context = f" CP{self.cp}" if self.cp > 1 else ""
+        return f"TP{self.tp}{context} PP{self.pp}{virtual} EP{self.ep} DP{self.dp}"
 
 
 def layout_of(placement: Placement) -> Layout:
@@ -55,6 +62,7 @@ def layout_of(placement: Placement) -> Layout:
     return Layout(
         num_ranks=p.num_ranks,
         tp=p.tp,
+        cp=p.cp,
         pp=p.pp,
         ep=p.ep,
         micro_batch=p.micro_batch,
@@ -82,7 +90,7 @@ def size_misfits(shape: ModelShape, layout: Layout) -> Iterator[str]:
     sparse = s.num_dense_layers < s.num_layers
     shared = s.num_shared_experts * s.moe_ffn_hidden_size
     must_divide = [
-        ("placement.num_ranks", p.num_ranks, "tp * pp", p.tp * p.pp),
+        ("placement.num_ranks", p.num_ranks, "tp * cp * pp", p.tp * p.cp * p.pp),
         ("placement.num_ranks", p.num_ranks, "ep * pp", p.ep * p.pp),
         ("model.num_heads", s.num_heads, "placement.tp", p.tp),
         ("model.vocab_size", s.vocab_size, "placement.tp", p.tp),
@@ -122,7 +130,7 @@ def misfits(shape: ModelShape, layout: Layout, batch_size: int) -> Iterator[str]
             f"placement.tp={p.tp} exceeds ranks_per_node={p.ranks_per_node}: each matrix product "
             "would wait for the network"
         )
-    if p.num_ranks >= p.tp * p.pp and batch_size < p.dp:
+    if p.num_ranks >= p.tp * p.cp * p.pp and batch_size < p.dp:
         yield f"batch_size={batch_size} leaves some of dp={p.dp} replicas without a sequence"
     if p.virtual_stages > 1 and num_micro_batches(layout, batch_size) % p.pp:
         yield (

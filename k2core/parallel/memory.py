@@ -76,7 +76,7 @@ def optimizer_bytes(held: Held, layout: Layout, precision: Precision) -> float:
     """Masters (under bf16), momentum or AdamW's moments, dealt over replicas (ZeRO-1)."""
     master = 4 if precision == "bf16" else 0
     dense = held.dense * (master + 4) + held.adam * (master + 8)
-    return dense / layout.dp + held.experts * (master + 4) / layout.expert_dp
+    return dense / layout.dense_dp + held.experts * (master + 4) / layout.expert_dp
 
 
 def layers_in_flight(stage: int, num_layers: int, layout: Layout, micro_batches: int) -> float:
@@ -108,7 +108,7 @@ def memory_of_stages(
         precision: of weights and activations; gradients and optimizer are fp32.
     """
     width = 2 if precision == "bf16" else 4
-    tokens = layout.micro_batch * sequence_length
+    tokens = layout.micro_batch * sequence_length / layout.cp
     found = []
     layers = layers_of_stages(shape.num_layers, layout)
     bytes_of = {sparse: layer_bytes(shape, layout, sparse, width) for sparse in (False, True)}

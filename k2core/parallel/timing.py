@@ -24,7 +24,7 @@ class StepTime(NamedTuple):
     all_to_all: float
     """Dispatch and combine, before anything hides them."""
     exposed: float
-    """Of that, and of tensor- and pipeline-parallel traffic, what the device waits for."""
+    """Of that, and of tensor-, context- and pipeline-parallel traffic, what is waited for."""
     bubble: float
     """The pipeline's ramp-up and drain."""
     gradients: float
@@ -73,7 +73,7 @@ def time_step(
     device, count = DEVICES[layout.gpu], num_micro_batches(layout, batch_size)
     speed = efficiency * (device.fp8_peak if fp8_compute else device.peak)
     rows = batch_size / layout.dp / count  # sequences of a micro-batch, on average
-    tokens = round(rows * sequence_length)
+    tokens = round(rows * sequence_length / layout.cp)
     stages = layers_of_stages(shape.num_layers, layout)
     flops = _heaviest_stage_flops(shape, layout, sequence_length)
     compute = flops * tokens / layout.tp / speed
@@ -85,7 +85,8 @@ def time_step(
     hand_over = traffic.pipeline(shape, layout, tokens).seconds(device)
     # interleaved 1F1B hides traffic behind another micro-batch's compute (arXiv:2507.20534, 2.4.2)
     hidden = compute if layout.virtual_stages > 1 else 0.0
-    exposed = tp + max(0.0, a2a + hand_over - hidden)
+    cp = num_layers * traffic.context_parallel(shape, layout, tokens).seconds(device)
+    exposed = tp + cp + max(0.0, a2a + hand_over - hidden)
     busy = compute + exposed
     bubble = (layout.pp - 1) / layout.virtual_stages * busy
     width = 2 if precision == "bf16" else 4

@@ -42,6 +42,15 @@ def tensor_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
     return Sent(inside=8 * row * (layout.tp - 1) / layout.tp, outside=0.0)
 
 
+def context_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
+    """One layer's gather of keys and values, forward, and the sum of their gradients, backward."""
+    widths = shape.qk_nope_head_dim + shape.qk_rope_head_dim + shape.v_head_dim
+    part = tokens * shape.num_heads * widths * 2 / layout.tp
+    sent = 3 * part * (layout.cp - 1)  # an all-reduce passes everything on twice
+    inside = layout.tp * layout.cp <= layout.ranks_per_node
+    return Sent(sent, 0.0) if inside else Sent(0.0, sent)
+
+
 def pipeline(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
     """A micro-batch's hand-overs of one rank: activations on, gradients back, for each chunk."""
     if layout.pp == 1:
@@ -56,7 +65,7 @@ def gradients(held: Held, layout: Layout, width: int) -> Sent:
 
     Muon's gather of whole matrices adds at most a quarter (arXiv:2502.16982, section 2.3).
     """
-    dense = (held.dense + held.adam) * (layout.dp - 1) / layout.dp
+    dense = (held.dense + held.adam) * (layout.dense_dp - 1) / layout.dense_dp
     experts = held.experts * (layout.expert_dp - 1) / layout.expert_dp
     sent = (dense + experts) * (4 + width) * 1.25
     return Sent(0.0, sent) if layout.num_ranks > layout.ranks_per_node else Sent(sent, 0.0)

@@ -61,5 +61,6 @@ def orthogonalization_flops(shape: ModelShape, layout: Layout, iterations: int) 
     s = shape
     expert = newton_schulz_flops(s.moe_ffn_hidden_size, s.hidden_size, iterations)
     per_parameter = expert / (s.moe_ffn_hidden_size * s.hidden_size)
-    shares = [h.dense / layout.dp + h.experts / layout.expert_dp for h in held_by_stages(s, layout)]
+    held = held_by_stages(s, layout)
+    shares = [h.dense / layout.dense_dp + h.experts / layout.expert_dp for h in held]
     return max(shares) * per_parameter

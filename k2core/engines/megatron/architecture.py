@@ -38,6 +38,7 @@ def _describe_layout(shape: ModelShape, placement: Placement) -> dict[str, objec
     found: dict[str, object] = {
         "tensor_model_parallel_size": placement.tp,
         "sequence_parallel": placement.tp > 1,
+        "context_parallel_size": placement.cp,
         "pipeline_model_parallel_size": placement.pp,
         "expert_model_parallel_size": placement.ep,
         "expert_tensor_parallel_size": 1,

@@ -8,19 +8,20 @@ from schemas.placement import Placement
 
 
 class Seat(NamedTuple):
-    """A rank's coordinates; Megatron's order, tensor-parallel ranks nearest, stages farthest."""
+    """A rank's coordinates; Megatron's order: tensor-parallel ranks nearest, stages farthest."""
 
     tensor: int
+    context: int
     data: int
     stage: int
 
 
 def find_seat(rank: int, placement: Placement) -> Seat:
     """The coordinates of a rank."""
-    data_size = placement.num_ranks // (placement.tp * placement.pp)
     rest, tensor = divmod(rank, placement.tp)
-    stage, data = divmod(rest, data_size)
-    return Seat(tensor, data, stage)
+    rest, context = divmod(rest, placement.cp)
+    stage, data = divmod(rest, placement.dp)
+    return Seat(tensor, context, data, stage)
 
 
 def check_layout(shape: ModelShape, placement: Placement) -> None:

@@ -31,11 +31,12 @@ def join_ranks(placement: Placement) -> None:
             f"{placement.num_ranks}: make them equal"
         )
     if parallel_state.model_parallel_is_initialized():
-        if _sizes() == (placement.tp, placement.pp, placement.ep):
+        if _sizes() == (placement.tp, placement.cp, placement.pp, placement.ep):
             return
         parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=placement.tp,
+        context_parallel_size=placement.cp,
         pipeline_model_parallel_size=placement.pp,
         expert_model_parallel_size=placement.ep,
         expert_tensor_parallel_size=1,
@@ -43,9 +44,10 @@ def join_ranks(placement: Placement) -> None:
     )
 
 
-def _sizes() -> tuple[int, int, int]:
+def _sizes() -> tuple[int, int, int, int]:
     return (
         parallel_state.get_tensor_model_parallel_world_size(),
+        parallel_state.get_context_parallel_world_size(),
         parallel_state.get_pipeline_model_parallel_world_size(),
         parallel_state.get_expert_model_parallel_world_size(),
     )

@@ -129,14 +129,15 @@ class TrainerGroup:
         """As `Trainer.logprobs`, for the global batch."""
         found = self._call("logprobs", [(part,) for part in self._deal(batch)])
         seats = [find_seat(rank, self._placement) for rank in range(len(found))]
-        last = self._placement.pp - 1
-        parts = [p for p, s in zip(found, seats, strict=True) if (s.tensor, s.stage) == (0, last)]
-        return torch.cat(parts)
+        speaks = (0, 0, self._placement.pp - 1)  # one rank of each replica
+        pairs = zip(found, seats, strict=True)
+        return torch.cat([p for p, s in pairs if (s.tensor, s.context, s.stage) == speaks])
 
     def logits(self, tokens: Tensor) -> Tensor:
         """As `Trainer.logits`, by one model replica."""
         count = len(self._ranks)
-        alone = self._placement.tp * self._placement.pp * self._placement.ep == 1
+        p = self._placement
+        alone = p.tp * p.cp * p.pp * p.ep == 1
         found: Tensor = self._call("logits", [(tokens,)] * (1 if alone else count))[-1]
         return found
 
@@ -174,7 +175,7 @@ class TrainerGroup:
 
     def _deal(self, batch: Batch) -> list[Batch]:
         layout = self._placement
-        rows, count = len(batch.tokens), layout.num_ranks // (layout.tp * layout.pp)
+        rows, count = len(batch.tokens), layout.dp
         ends = [rows * (index + 1) // count for index in range(count)]
         parts = [batch.select_rows(*bounds) for bounds in pairwise([0, *ends])]
         # a view would drag its whole storage through the pipe

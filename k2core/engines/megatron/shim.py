@@ -81,11 +81,15 @@ class CudaRewriter(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` and `torch.device("cuda")` -> "cpu"."""
+        """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` and `torch.device("cuda")` -> "cpu".
+
+        Memory is not pinned, which asks for a device to be copied to.
+        """
         self.generic_visit(node)
         called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if called == "cuda" and isinstance(node.func, ast.Attribute):
             node.func.attr, node.args, node.keywords = "cpu", [], []
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "pin_memory"]
         for keyword in node.keywords:
             if keyword.arg in _DEVICE_ARGUMENTS and _is_cuda(keyword.value):
                 keyword.value = ast.copy_location(ast.Constant("cpu"), keyword.value)

@@ -26,6 +26,7 @@ from k2core.engines.megatron.batch import (
 )
 from k2core.engines.megatron.checkpoint import export_checkpoint, import_checkpoint
 from k2core.engines.megatron.clipping import plan_clips
+from k2core.engines.megatron.context import gather_rows, take_own
 from k2core.engines.megatron.layout import check_layout, find_seat
 from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
 from k2core.engines.megatron.optimizer import Groups, MuonClipOptimizer
@@ -94,7 +95,7 @@ class Trainer:
 
         Args:
             batch: this rank's rows of the global batch; may be empty. Ranks that share a model
-                replica (tensor-parallel ranks, stages) are given equal rows.
+                replica (all but data-parallel ones) are given equal rows.
             lr: learning rate of this step.
             objective: what to minimise.
             max_loss: refuse the step, in `StepStats.taken`, above this loss or where loss or
@@ -205,11 +206,11 @@ class Trainer:
         return MuonClipOptimizer(parameters, optim, self.shape, groups, flat=flat)
 
     def _cut(self, batch: Batch) -> list[MicroBatch]:
-        in_step = self.placement.pp > 1 or self.placement.ep > 1
+        cp, in_step = self.placement.cp, self.placement.pp > 1 or self.placement.ep > 1
         parts = cut_micro_batches(
             batch,
             self.placement.micro_batch,
-            width_multiple=self.placement.tp,
+            width_multiple=self.placement.tp * (2 * cp if cp > 1 else 1),
             largest=self._largest_over_ranks if in_step else None,
         )
         return [MicroBatch(*(b.map(lambda t: t.to(self.device)) for b in part)) for part in parts]
@@ -255,19 +256,19 @@ class Trainer:
 
         With `counted`, losses only where `loss_mask` is not 0; elsewhere 0.
         """
-        positions = torch.arange(batch.tokens.size(1), device=self.device)
-        padding = batch.segments == PADDING
-        padded = bool(padding.any())
+        own = batch.map(partial(take_own, axis=1))
+        positions = torch.arange(own.tokens.size(1), device=self.device)
+        padded, padding = bool((batch.segments == PADDING).any()), own.segments == PADDING
         if (
             self.seat.stage > 0
         ):  # upstream splits the mask over the sequence on the first stage only
             padding = padding.chunk(self.placement.tp, 1)[self.seat.tensor]
         output: Tensor = self.model(
-            batch.tokens,
-            positions.expand_as(batch.tokens),
+            own.tokens,
+            positions.expand_as(own.tokens),
             batch.segments,
-            labels=batch.labels if labels else None,
-            loss_mask=batch.loss_mask if counted else None,
+            labels=own.labels if labels else None,
+            loss_mask=own.loss_mask if counted else None,
             padding_mask=padding if padded else None,
         )
         return output
@@ -277,11 +278,11 @@ class Trainer:
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
         """The objective of a micro-batch as Megatron's schedule takes it."""
         rows, width = real.tokens.shape
-        logprobs = -losses[:rows, :width].float()
         if rows == 0:
             return losses.sum() * 0.0, torch.tensor(0, dtype=torch.int), {}
+        logprobs = -gather_rows(losses, 1, summed=False)[:rows, :width].float()
         value = objective(logprobs, real)
-        if self.seat.tensor:  # tensor-parallel ranks all have the loss: one counts it
+        if self.seat.tensor or self.seat.context:  # all have the loss: one counts it
             return value.loss, torch.tensor(0, dtype=torch.int), {}
         said = {_LOSS: float(value.loss.detach())}
         said |= {name: float(figure) for name, figure in value.metrics.items()}
@@ -301,7 +302,7 @@ class Trainer:
     @property
     def _is_first(self) -> bool:
         """One rank of each model replica speaks for its rows."""
-        return self.seat.tensor == 0 and self.seat.stage == 0
+        return self.seat._replace(data=0) == (0, 0, 0, 0)
 
     def _sum_over_ranks(self, values: list[float]) -> list[float]:
         if dist.get_world_size() == 1:
@@ -331,7 +332,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def _take_losses(real: Batch, losses: Tensor, **_kwargs: bool) -> Tensor:
     rows, width = real.tokens.shape
-    return losses[:rows, :width].float()
+    return gather_rows(losses, 1, summed=False)[:rows, :width].float()
 
 
 def _take_logits(real: Batch, logits: Tensor, **_kwargs: bool) -> Tensor:
@@ -341,4 +342,4 @@ def _take_logits(real: Batch, logits: Tensor, **_kwargs: bool) -> Tensor:
         dist.all_gather(parts, logits.contiguous(), group=group)
         logits = torch.cat(parts, -1)
     rows, width = real.tokens.shape
-    return logits[:rows, :width]
+    return gather_rows(logits, 1, summed=False)[:rows, :width]

@@ -18,7 +18,14 @@ def assert_equal_to_reference(cases: list[Case], num_steps: int) -> None:
         assert result.num_clips > num_steps, result
 
 
-DEFAULT = ("dp4 flat", "tp2 pp2 flat", "dp2 pp2 ep2 matrix", "dp2 tp2 ep2 flat")
+DEFAULT = (
+    "dp4 flat",
+    "tp2 pp2 flat",
+    "dp2 pp2 ep2 matrix",
+    "dp2 tp2 ep2 flat",
+    "dp2 cp2 flat",
+    "cp2 pp2 matrix",
+)
 
 
 def test_layouts_equal_a_naive_float64_process() -> None:
@@ -33,11 +40,17 @@ def test_every_layout_equals_a_naive_float64_process() -> None:
 def test_seats_and_stages() -> None:
     layout = Placement(num_ranks=8, tp=2, pp=2)
     assert [tuple(find_seat(rank, layout)) for rank in (0, 1, 3, 4, 7)] == [
-        (0, 0, 0),
-        (1, 0, 0),
-        (1, 1, 0),
-        (0, 0, 1),
-        (1, 1, 1),
+        (0, 0, 0, 0),
+        (1, 0, 0, 0),
+        (1, 0, 1, 0),
+        (0, 0, 0, 1),
+        (1, 0, 1, 1),
+    ]
+    shared = Placement(num_ranks=8, tp=2, cp=2)
+    assert [tuple(find_seat(rank, shared)) for rank in (1, 2, 4)] == [
+        (1, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0, 0, 1, 0),
     ]
     stages = stage_layers(5, layout)
     assert stages == [["embedding", *["decoder"] * 3], ["decoder", "decoder", "loss"]]
