@@ -2,30 +2,24 @@
 
 Gopher's repetition and quality, C4, FineWeb and PII, with the papers' thresholds on both sides, on
 Wikipedia extracts, pages of the Python documentation and the standard library's docstrings, joined
-to the lengths of web pages. datatrove and its tokeniser live in `.venv-bench`, made on first use.
+to the lengths of web pages.
 
     python -m bench.clean [NUM_DOCUMENTS]
 """
 
-import ast
 import json
-import os
-import random
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.contest import run_ours, run_peer
+from bench.corpus import make_documents
 from bench.table import Row, print_table
 
-ROOT = Path(__file__).parent.parent
-_VENV = ROOT / ".venv-bench"
-_PEER = ("datatrove==0.10.1", "spacy==3.8.18", "nltk==3.10.4", "tldextract", "regex", "loguru")
-_ONE_CORE = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
 _BATCH = 1000
 
 
@@ -53,37 +47,6 @@ def measure(num_documents: int = 1500) -> list[Row]:
         Row("ours", ours.seconds, f"{_speed(ours, megabytes)}; {share}"),
         Row("datatrove 0.10.1", peer.seconds, _speed(peer, megabytes)),
     ]
-
-
-def make_documents(count: int) -> list[str]:
-    """Texts of 200 to 60,000 characters, some of them with faults that rules look for."""
-    from k2core.clean.extract import extract_text, normalise
-    from k2core.ingest.files import list_pages
-    from k2core.ingest.knowledge import list_articles
-    from schemas.ingest import IngestConfig
-
-    rng = random.Random(0)
-    config = IngestConfig()
-    articles = [item.read() for item in list_articles(config)]
-    pages = [extract_text(item.read()) for item in rng.sample(list_pages(config), 150)]
-    documented = [text for name in sorted(sys.stdlib_module_names) if (text := _document(name))]
-    texts = []
-    for _ in range(count):
-        kind = rng.random()
-        if kind < 0.7:
-            parts = rng.sample(articles, rng.choice((1, 1, 2, 4, 8, 16)))
-        elif kind < 0.85:
-            page = rng.choice(pages)
-            start = rng.randrange(max(1, len(page) - 2000))
-            parts = [page[start : start + rng.randint(1000, 20_000)]]
-        else:
-            parts = [rng.choice(documented)[:20_000]]
-        if rng.random() < 0.15:
-            parts += [rng.choice(parts)[:600]] * rng.randint(1, 4)
-        if rng.random() < 0.05:
-            parts.append("Mail jane.doe@firm.org from 8.8.8.8. This site uses cookies.")
-        texts.append(normalise("\n\n".join(parts)))
-    return texts
 
 
 def judge_ours(texts: list[str]) -> list[str]:
@@ -137,48 +100,16 @@ def _speed(outcome: Outcome, megabytes: float) -> str:
     return f"{rate:.0f} documents/s, {megabytes / outcome.seconds:.2f} MB/s"
 
 
-def _document(module: str) -> str:
-    if module in {"antigravity", "this", "idlelib"} or module.startswith("_"):
-        return ""
-    folder = Path(sysconfig.get_path("stdlib"))
-    places = (folder / f"{module}.py", folder / module / "__init__.py")
-    path = next(filter(Path.is_file, places), None)
-    if path is None:
-        return ""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    kinds = ast.Module | ast.FunctionDef | ast.ClassDef
-    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
-    return "\n\n".join(text for node in nodes if (text := ast.get_docstring(node)))
-
-
 def _run_ours(documents: Path) -> Outcome:
     """In a fresh process: nothing is warm, as datatrove's is not."""
-    program = (sys.executable, "-m", "bench.clean", "--ours", str(documents))
-    return _run((*program, str(documents.with_name("ours.json"))), documents.with_name("ours.json"))
+    found = run_ours("bench.clean", "--ours", documents, documents.with_name("ours.json"))
+    return Outcome(found["seconds"], found["reasons"])
 
 
 def _run_peer(documents: Path, *words: Path) -> Outcome:
     result = documents.with_name("peer.json")
-    script = ROOT / "bench" / "peers" / "datatrove_clean.py"
-    program = (str(_peer_python()), str(script), str(documents), str(result), *map(str, words))
-    return _run(program, result)
-
-
-def _run(program: tuple[str, ...], result: Path) -> Outcome:
-    core = str(max(os.sched_getaffinity(0)))
-    environment = {**os.environ, **_ONE_CORE, "PYTHONPATH": str(ROOT)}
-    subprocess.run(("taskset", "-c", core, *program), check=True, env=environment, cwd=ROOT)
-    found = json.loads(result.read_text())
+    found = run_peer("datatrove_clean.py", documents, result, *words, result=result)
     return Outcome(found["seconds"], found["reasons"])
-
-
-def _peer_python() -> Path:
-    python = _VENV / "bin" / "python"
-    if not (_VENV / "installed").exists():
-        subprocess.run((sys.executable, "-m", "venv", str(_VENV)), check=True)
-        subprocess.run((str(python), "-m", "pip", "install", "-q", *_PEER), check=True)
-        (_VENV / "installed").touch()
-    return python
 
 
 def _time_ours(documents: Path, result: Path) -> None:
@@ -190,9 +121,9 @@ def _time_ours(documents: Path, result: Path) -> None:
     result.write_text(json.dumps(found))
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Measure, print, and end with the ratio of speeds."""
-    if arguments[:1] == ["--ours"]:
+    if list(arguments[:1]) == ["--ours"]:
         _time_ours(Path(arguments[1]), Path(arguments[2]))
         return
     rows = measure(*map(int, arguments))

@@ -7,17 +7,14 @@ inspect_ai lives in `.venv-bench`, made on first use from infra/locks/bench.txt.
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from bench.contest import ROOT, peer_python
 from bench.table import Row, print_table
 from k2core.sandbox import Sandbox
 
-ROOT = Path(__file__).parent.parent
-_PEERS = ROOT / ".venv-bench"
 _SOLUTION = "def add(a, b):\n    return a + b\n"
 _TESTS = ("assert add(1, 2) == 3", "assert add(-1, 1) == 0")
 _TRUSTING = _SOLUTION + "\n".join(_TESTS)
@@ -71,15 +68,10 @@ def _run(command: tuple[str, ...]) -> None:
 
 def _inspect() -> float:
     """The same of the peer, in its own interpreter; NaN where it does not install."""
-    marker, python = _PEERS / "installed-sandbox", _PEERS / "bin" / "python"
-    lock = ROOT / "infra" / "locks" / "bench.txt"
-    if not marker.exists():
-        if not python.exists():
-            _run((sys.executable, "-m", "venv", str(_PEERS)))
-        made = subprocess.run((python, "-m", "pip", "install", "-q", "-r", lock), check=False)
-        if made.returncode:
-            return float("nan")
-        marker.touch()
+    try:
+        python = peer_python()
+    except subprocess.CalledProcessError:
+        return float("nan")
     script = ROOT / "bench" / "peers" / "inspect_local.py"
     command = (python, script, str(_NUM), str(_AT_A_TIME), _TRUSTING)
     rounds = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in "12"]

@@ -5,6 +5,7 @@ looked at one by one, in the corpus' order. A document is compared with kept one
 second pass drops nothing more.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,9 +45,8 @@ class Deduplicator:
         self._starts = np.cumsum([0, *(shard.num for shard in shards)])
         self._groups = Groups(folder)
         for line in (DIGEST, *range(BANDS, BANDS + config.num_bands)):
-            self._groups.add(
-                lambda shard, line=line: self._keys(shard, line), len(shards), self._starts[-1]
-            )
+            keys_of = functools.partial(self._keys, line=line)
+            self._groups.add(keys_of, len(shards), int(self._starts[-1]))
         self._exact: dict[int, list[int]] = {}
         self._near: dict[int, list[int]] = {}
 
@@ -104,7 +104,8 @@ class Deduplicator:
 
     def _signature(self, item: int) -> NDArray[np.uint32]:
         shard, row = self._place(item)
-        return shard.signatures_NH[row]
+        signature_H: NDArray[np.uint32] = shard.signatures_NH[row]
+        return signature_H
 
     def _digest(self, item: int) -> bytes:
         shard, row = self._place(item)

@@ -139,9 +139,10 @@ def _read_eights(bytes_B: NDArray[np.uint8]) -> Hashes:
     return eight.reshape(-1)
 
 
-def fold_product(a: Hashes, b: Hashes) -> Hashes:
+def fold_product(a: Hashes, b: Hashes | np.uint64) -> Hashes:
     """The product's 128 bits, its halves joined by exclusive or."""
     a_low, a_high, b_low, b_high = a & _LOW, a >> _HALF, b & _LOW, b >> _HALF
     low_high, high_low = a_low * b_high, a_high * b_low
     middle = (a_low * b_low >> _HALF) + (low_high & _LOW) + high_low
-    return a * b ^ (a_high * b_high + (low_high >> _HALF) + (middle >> _HALF))
+    folded: Hashes = a * b ^ (a_high * b_high + (low_high >> _HALF) + (middle >> _HALF))
+    return folded

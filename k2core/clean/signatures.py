@@ -36,7 +36,7 @@ class SignedShard(NamedTuple):
     @property
     def num(self) -> int:
         """Documents that rules left."""
-        return self.keys_KN.shape[1]
+        return len(self.keys_KN[ROW])
 
 
 def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
@@ -67,7 +67,7 @@ def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
 def open_signed(folder: Path, stem: str) -> SignedShard:
     """The files that `sign_shard` wrote."""
     keys, signatures = _paths(folder, stem)
-    return SignedShard(_map(keys), _map(signatures))
+    return SignedShard(np.load(keys, mmap_mode="r"), np.load(signatures, mmap_mode="r"))
 
 
 def sign_texts(texts: pl.Series, config: Deduplication) -> Signatures:
@@ -111,7 +111,3 @@ def _save(path: Path, array: NDArray[np.generic]) -> None:
     with aside.open("wb") as file:
         np.save(file, array)
     aside.rename(path)
-
-
-def _map(path: Path) -> NDArray[np.generic]:
-    return np.load(path, mmap_mode="r")

@@ -1,0 +1,60 @@
+"""What benches against packages share: fresh processes on one core, and the peers' own interpreter.
+
+Peers live in `.venv-bench`, made on first use from infra/locks/bench.txt.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+_VENV = ROOT / ".venv-bench"
+_LOCK = ROOT / "infra" / "locks" / "bench.txt"
+_ONE_CORE = {
+    name: "1"
+    for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS", "RAYON_NUM_THREADS")
+}
+
+
+def run_alone(program: tuple[str, ...], result: Path) -> dict[str, Any]:
+    """Run a contestant on one core, nothing of it warm, and read the JSON object that it writes.
+
+    Raises:
+        CalledProcessError: it failed; what it printed has been shown.
+    """
+    core = str(max(os.sched_getaffinity(0)))
+    environment = {**os.environ, **_ONE_CORE, "PYTHONPATH": str(ROOT)}
+    subprocess.run(("taskset", "-c", core, *program), check=True, env=environment, cwd=ROOT)
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found
+
+
+def run_ours(module: str, *arguments: str | Path) -> dict[str, Any]:
+    """`python -m MODULE ARGUMENTS` alone; its last argument is the file it writes."""
+    return run_alone((sys.executable, "-m", module, *map(str, arguments)), Path(arguments[-1]))
+
+
+def run_peer(script: str, *arguments: str | Path, result: Path) -> dict[str, Any]:
+    """A script of `bench/peers` alone, by the peers' interpreter."""
+    path = ROOT / "bench" / "peers" / script
+    return run_alone((str(peer_python()), str(path), *map(str, arguments)), result)
+
+
+def peer_python() -> Path:
+    """The peers' interpreter; installs them where the lock has changed.
+
+    Raises:
+        CalledProcessError: they do not install.
+    """
+    stamp = _VENV / f"installed-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]}"
+    python = _VENV / "bin" / "python"
+    if not stamp.exists():
+        subprocess.run((sys.executable, "-m", "venv", str(_VENV)), check=True)
+        command = (str(python), "-m", "pip", "install", "-q", "-r", str(_LOCK))
+        subprocess.run(command, check=True)
+        stamp.touch()
+    return python
