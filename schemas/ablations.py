@@ -1,5 +1,9 @@
 """Experiments beside the pipeline: what a choice of the recipe is worth."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.base import Config
@@ -42,3 +46,143 @@ class RephrasingAblation(Config):
         num_experts=4,
     )
     """The model; its vocabulary is the world's words."""
+
+
+class TextConfig(Config):
+    """Real text, byte by byte."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of the samples and of the documents' order."""
+    num_knowledge: int = Field(10_000, ge=1)
+    """Wikipedia extracts."""
+    num_code: int = Field(300, ge=1)
+    """Modules of Python's standard library."""
+    heldout_frac: float = Field(0.03, gt=0, lt=1)
+    """Share of the documents that no model reads."""
+
+
+class TrainingArm(Config):
+    """One model trained once; all that its result depends on, so that results are kept by it."""
+
+    optimizer: Literal["MuonClip", "AdamW", "torch.optim.Muon"] = "MuonClip"
+    """Ours, or torch's own as shipped."""
+    seed: int = Field(0, ge=0)
+    """Of the initial weights and of the windows: arms of one seed start and read alike."""
+    text: TextConfig = TextConfig()
+    """What it reads."""
+    shape: ModelShape = ModelShape(
+        vocab_size=320,
+        num_layers=2,
+        hidden_size=64,
+        num_heads=8,
+        q_lora_rank=32,
+        kv_lora_rank=32,
+        qk_nope_head_dim=16,
+        qk_rope_head_dim=8,
+        v_head_dim=8,
+        ffn_hidden_size=160,
+        moe_ffn_hidden_size=64,
+        num_experts=4,
+    )
+    """MLA and experts as in K2, narrow; bytes and the end of a document are its tokens."""
+    optim: OptimConfig = OptimConfig(lr=1e-2)
+    """The optimizer's figures; torch's use those that they know."""
+    schedule: Schedule = Schedule(num_steps=300)
+    """Steps, and the rate over them."""
+    batch_size: int = Field(8, ge=1)
+    """Rows a step."""
+    sequence_length: int = Field(128, ge=16)
+    """Bytes a row."""
+    heldout_rows: int = Field(128, ge=1)
+    """Rows of held-out text, the same for all arms."""
+    evaluations: int = Field(10, ge=1)
+    """Times that the held-out loss is taken, evenly over the steps, the end included."""
+
+    @property
+    def tokens(self) -> int:
+        """Bytes that it reads."""
+        return self.schedule.num_steps * self.batch_size * self.sequence_length
+
+
+NEVER = 1e9
+"""A threshold that no logit reaches: QK-Clip off."""
+
+
+class StabilityAblation(Config):
+    """Plain Muon's logits run away, MuonClip's do not (arXiv:2507.20534, figure 2)."""
+
+    base: TrainingArm = TrainingArm(
+        optim=OptimConfig(lr=5e-2, weight_decay=0.0), schedule=Schedule(num_steps=300)
+    )
+    """The setting: a rate far too high and no decay, so that so small a model shows it."""
+    tau: float = Field(100.0, gt=0)
+    """MuonClip's threshold."""
+    seeds: int = Field(3, ge=1)
+    """Initial weights and orders of the text."""
+
+
+class HarmlessnessAblation(Config):
+    """What low thresholds cost (arXiv:2507.20534, appendix D, figure 12: tau = 30, nothing)."""
+
+    base: TrainingArm = TrainingArm()
+    """The setting: an ordinary rate."""
+    taus: tuple[float, ...] = (8.0, 4.0)
+    """Thresholds, all far below what the logits reach without a clip."""
+    seeds: int = Field(5, ge=2)
+    """Initial weights and orders of the text."""
+
+
+class HeadsAblation(Config):
+    """Rescale the heads that exceed the threshold, or their whole layers."""
+
+    base: TrainingArm = TrainingArm()
+    """The setting: an ordinary rate."""
+    tau: float = Field(4.0, gt=0)
+    """Threshold of both forms."""
+    seeds: int = Field(5, ge=2)
+    """Initial weights and orders of the text."""
+
+
+_LARGE = ModelShape(
+    vocab_size=320,
+    num_layers=3,
+    hidden_size=96,
+    num_heads=4,
+    q_lora_rank=48,
+    kv_lora_rank=32,
+    qk_nope_head_dim=16,
+    qk_rope_head_dim=8,
+    v_head_dim=24,
+    ffn_hidden_size=256,
+    moe_ffn_hidden_size=96,
+    num_experts=4,
+)
+
+
+class LearningAblation(Config):
+    """Tokens to equal loss: MuonClip, AdamW and torch.optim.Muon (arXiv:2502.16982, section 3.2).
+
+    Every optimizer's rate is tuned on seed 0, at a part of the tokens and a full schedule.
+    """
+
+    sizes: Mapping[str, TrainingArm] = MappingProxyType(
+        {
+            "small": TrainingArm(batch_size=16),
+            "large": TrainingArm(batch_size=16, shape=_LARGE),
+        }
+    )
+    """Models by name, and what all optimizers have in common."""
+    rates: Mapping[str, tuple[float, ...]] = MappingProxyType(
+        {
+            "MuonClip": (5e-3, 1e-2, 2e-2, 4e-2),
+            "AdamW": (2.5e-3, 5e-3, 1e-2, 2e-2),
+            "torch.optim.Muon": (5e-3, 1e-2, 2e-2, 4e-2),
+        }
+    )
+    """Grid of peak rates by optimizer."""
+    tuning_frac: float = Field(0.4, gt=0, le=1)
+    """Share of the steps that a rate is judged after."""
+    budgets: tuple[float, ...] = (0.4, 0.55, 0.75)
+    """Shares of the tokens after which MuonClip ends too, each with a schedule of its own."""
+    seeds: int = Field(3, ge=2)
+    """Initial weights and orders of the text."""

@@ -38,6 +38,8 @@ class OptimConfig(Config):
     """Orthogonalise each routed expert for itself; off, a layer's stack is one tall matrix."""
     qk_clip_tau: float = Field(100.0, gt=0)
     """QK-Clip rescales every head whose max attention logit exceeds this (K2: 100)."""
+    qk_clip_per_head: bool = True
+    """Rescale each head for itself; off, a layer's worst head decides for all its heads."""
 
 
 class Schedule(Config):

@@ -1,38 +1,41 @@
 """Experiments of the reports in miniature: `python -m workflows.ablations NAME`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.home import ROOT, home
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from schemas.ablations import TrainingArm
+
 app = typer.Typer(
     help="Experiments in miniature: a choice of the recipe against its alternatives, with seeds.",
     no_args_is_help=True,
 )
-
-
-@app.callback()
-def _main() -> None:
-    """Keep the sub-command's name even while there is but one."""
+Runs = Annotated[int, typer.Option(help="At most so many arms now; the rest on a later call.")]
+_MUONCLIP = ROOT / "docs" / "muonclip.md"
 
 
 @app.command()
 def rephrase(
     seeds: Annotated[int, typer.Option(min=1, help="Worlds, each with its own weights.")] = 5,
-    runs: Annotated[int, typer.Option(help="At most so many now; the rest on a later call.")] = 99,
+    runs: Runs = 99,
 ) -> None:
     """Repeat a text ten times, or rewrite it? Table and plot go to docs/ (a minute a seed).
 
     Finished arms are kept in K2_HOME: a killed call goes on where it was.
     """
-    from k2core.ablations.rephrasing import ARMS, draw_arms, keep_result, run_arm, tabulate_arms
+    from k2core.ablations.kept import keep_result, read_result
+    from k2core.ablations.rephrasing import ARMS, draw_arms, run_arm, tabulate_arms
     from schemas.ablations import RephrasingAblation
 
     config, kept = RephrasingAblation(), home() / "ablations" / "rephrase"
-    kept.mkdir(parents=True, exist_ok=True)
     names = {
         (seed, arm): kept / f"{seed}-{number}.json"
         for seed in range(seeds)
@@ -45,20 +48,112 @@ def rephrase(
         typer.echo(json.dumps(result))
     if len(missing) > runs:
         raise typer.Exit
-    results = [json.loads(path.read_text()) for path in names.values()]
-    docs: Path = ROOT / "docs"
-    table = tabulate_arms(results)
-    _put_table(docs / "rephrasing.md", table)
-    (docs / "plots").mkdir(exist_ok=True)
-    draw_arms(results).savefig(docs / "plots" / "rephrasing.png", dpi=110)
-    typer.echo(table)
+    results = [read_result(path) for path in names.values()]
+    page = ROOT / "docs" / "rephrasing.md"
+    _publish(page, "table", tabulate_arms(results), draw_arms(results), "rephrasing")
 
 
-def _put_table(page: Path, table: str) -> None:
-    """Replace what stands between the page's two marks."""
-    before, rest = page.read_text().split("<!-- table -->\n", 1)
+@app.command()
+def stability(runs: Runs = 99) -> None:
+    """Plain Muon's attention logits run away, MuonClip's do not (two minutes; resumes)."""
+    from k2core.ablations.clipping import draw_stability, stability_arms, tabulate_stability
+    from schemas.ablations import StabilityAblation
+
+    config = StabilityAblation()
+    results = _train_named(stability_arms(config), runs)
+    table, figure = tabulate_stability(config, results), draw_stability(config, results)
+    _publish(_MUONCLIP, "stability", table, figure, "muonclip-stability")
+
+
+@app.command()
+def harmlessness(runs: Runs = 99) -> None:
+    """What very low thresholds cost against no clip (five minutes; resumes)."""
+    from k2core.ablations.clipping import draw_losses, harmlessness_arms, tabulate_losses
+    from schemas.ablations import HarmlessnessAblation
+
+    config = HarmlessnessAblation()
+    results = _train_named(harmlessness_arms(config), runs)
+    heads = config.base.shape.num_layers * config.base.shape.num_heads
+    table, figure = tabulate_losses(results, heads), draw_losses(results)
+    _publish(_MUONCLIP, "harmlessness", table, figure, "muonclip-harmlessness")
+
+
+@app.command("per-head")
+def per_head(runs: Runs = 99) -> None:
+    """Rescale the heads over the threshold, or their whole layers (five minutes; resumes)."""
+    from k2core.ablations.clipping import draw_losses, heads_arms, tabulate_losses
+    from schemas.ablations import HeadsAblation
+
+    config = HeadsAblation()
+    results = _train_named(heads_arms(config), runs)
+    heads = config.base.shape.num_layers * config.base.shape.num_heads
+    table, figure = tabulate_losses(results, heads), draw_losses(results)
+    _publish(_MUONCLIP, "per-head", table, figure, "muonclip-per-head")
+
+
+@app.command()
+def learning(runs: Runs = 99) -> None:
+    """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (25 minutes; resumes)."""
+    from k2core.ablations import learning
+    from schemas.ablations import LearningAblation
+
+    config = LearningAblation()
+    tuning = learning.tuning_arms(config)
+    tried = _train(list(tuning.values()), runs)
+    tuned = dict(zip(tuning, tried, strict=True))
+    _put_table(_MUONCLIP, "tuning", learning.tabulate_tuning(tuned))
+    final = learning.final_arms(config, learning.best_rates(tuned))
+    results = dict(zip(final, _train(list(final.values()), runs), strict=True))
+    table = learning.tabulate_learning(config, results)
+    figure = learning.draw_learning(config, results)
+    _publish(_MUONCLIP, "learning", table, figure, "muonclip-learning")
+
+
+def _train_named(
+    arms: "Mapping[str, Sequence[TrainingArm]]", runs: int
+) -> dict[str, list[dict[str, Any]]]:
+    found = iter(_train([arm for some in arms.values() for arm in some], runs))
+    return {name: [next(found) for _ in some] for name, some in arms.items()}
+
+
+def _train(arms: "Sequence[TrainingArm]", runs: int) -> list[dict[str, Any]]:
+    """Results of all arms in order, training what no earlier call has finished.
+
+    Raises:
+        typer.Exit: `runs` arms were trained and some are still missing.
+    """
+    from k2core.ablations.arms import list_missing, name_arm, train_arm
+    from k2core.ablations.kept import keep_result, read_result
+    from k2core.ablations.text import open_text
+
+    kept = home() / "ablations" / "arms"
+    missing = list_missing(kept, arms)
+    for number, arm in enumerate(missing[:runs], 1):
+        result = train_arm(arm, open_text(arm.text, home() / "ablations"))
+        keep_result(kept / f"{name_arm(arm)}.json", result)
+        end = result["heldout"][-1][1] if result["heldout"] else float("nan")
+        typer.echo(
+            f"{number} of {len(missing)} missing: {arm.optimizer}, lr {arm.optim.lr:g}, tau "
+            f"{arm.optim.qk_clip_tau:g}, seed {arm.seed}: {end:.4f} in {result['seconds']} s"
+        )
+    if len(missing) > runs:
+        raise typer.Exit
+    return [read_result(kept / f"{name_arm(arm)}.json") for arm in arms]
+
+
+def _publish(page: Path, mark: str, table: str, figure: "Figure", plot: str) -> None:
+    _put_table(page, mark, table)
+    plots = ROOT / "docs" / "plots"
+    plots.mkdir(exist_ok=True)
+    figure.savefig(plots / f"{plot}.png", dpi=110)
+
+
+def _put_table(page: Path, mark: str, table: str) -> None:
+    """Replace what stands between the page's marks `<!-- MARK -->` and `<!-- end -->`."""
+    before, rest = page.read_text().split(f"<!-- {mark} -->\n", 1)
     _, after = rest.split("<!-- end -->\n", 1)
-    page.write_text(f"{before}<!-- table -->\n{table}\n<!-- end -->\n{after}")
+    page.write_text(f"{before}<!-- {mark} -->\n{table}\n<!-- end -->\n{after}")
+    typer.echo(table)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ the same share of the first text mixed in so that it does not forget what a ques
 questions, whose wording was never used of these people.
 """
 
-import json
 import random
 import statistics
 from collections.abc import Iterator, Sequence
@@ -147,13 +146,6 @@ def _share_told(trainer: "Trainer", documents: Sequence[Document]) -> float:
                 right += sum(int(best[row, a - 1]) == document.tokens[a] for a in document.answers)
                 asked += len(document.answers)
     return right / asked
-
-
-def keep_result(path: Path, result: dict[str, Any]) -> None:
-    """Write it aside, then rename."""
-    aside = path.with_suffix(".aside")
-    aside.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
-    aside.rename(path)
 
 
 def tabulate_arms(results: Sequence[dict[str, Any]]) -> str:

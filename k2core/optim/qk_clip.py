@@ -28,6 +28,17 @@ def clip_factors(max_logits: Tensor, tau: float) -> Tensor:
     return torch.where(max_logits > tau, tau / max_logits.clamp_min(tau), 1.0)
 
 
+def share_factors(factors: Tensor) -> Tensor:
+    """Each layer's smallest factor for all its heads: the naive form that K2 refines.
+
+    The report clips per head because few heads of a layer explode (arXiv:2507.20534, section 2.1).
+
+    Args:
+        factors: g [layers, heads].
+    """
+    return factors.amin(-1, keepdim=True).expand_as(factors)
+
+
 class RowScales(NamedTuple):
     """What QK-Clip multiplies the rows of a layer's two up-projections by."""
 

@@ -8,9 +8,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from k2core.model.names import query_projection
-from k2core.optim.qk_clip import ClipEvent, clip_factors, list_events, row_scales
+from k2core.optim.qk_clip import (
+    ClipEvent,
+    clip_factors,
+    list_events,
+    row_scales,
+    share_factors,
+)
 from megatron.core import parallel_state
 from schemas.model import ModelShape
+from schemas.optim import OptimConfig
 
 
 class Clips(NamedTuple):
@@ -42,7 +49,7 @@ def _local_heads(model: Any, shape: ModelShape) -> Iterator[_Heads]:
         yield _Heads(layer.layer_number - 1, first, first + count, core)
 
 
-def plan_clips(model: Any, shape: ModelShape, tau: float) -> Clips:
+def plan_clips(model: Any, shape: ModelShape, config: OptimConfig) -> Clips:
     """Factors for heads whose largest logit in this step, over the global batch, exceeded tau.
 
     Takes the logits that `CoreAttention` recorded over micro-batches, and leaves it ready for the
@@ -60,7 +67,9 @@ def plan_clips(model: Any, shape: ModelShape, tau: float) -> Clips:
         core.current_max_attn_logits = None
     if dist.get_world_size() > 1:
         dist.all_reduce(logits, op=dist.ReduceOp.MAX)
-    factors = clip_factors(logits, tau)
+    factors = clip_factors(logits, config.qk_clip_tau)
+    if not config.qk_clip_per_head:
+        factors = share_factors(factors)
     events = [e for i in range(shape.num_layers) for e in list_events(i, logits[i], factors[i])]
     clipped, scales = {event.layer for event in events}, dict[str, Tensor]()
     widths = shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim

@@ -123,7 +123,7 @@ class Trainer:
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if not finite and max_loss is None:
             raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
-        clips = plan_clips(self.model, self.shape, self.optimizer.config.qk_clip_tau)
+        clips = plan_clips(self.model, self.shape, self.optimizer.config)
         found = dict(zip(names, values, strict=True))
         stats = StepStats(loss, grad_norm, clips.max_logits, clips.events, int(tokens), found)
         if not finite or (max_loss is not None and loss > max_loss):

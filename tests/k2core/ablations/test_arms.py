@@ -1,0 +1,152 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from k2core.ablations.arms import list_missing, name_arm, train_arm
+from k2core.ablations.clipping import heads_arms, stability_arms
+from k2core.ablations.kept import keep_result, read_result
+from k2core.ablations.paired import mean_difference
+from k2core.ablations.text import END, ByteText, collect_text, draw_batch, open_text
+from schemas.ablations import (
+    NEVER,
+    HeadsAblation,
+    StabilityAblation,
+    TextConfig,
+    TrainingArm,
+)
+from schemas.optim import OptimConfig, Schedule
+
+FEW = TextConfig(num_knowledge=60, num_code=2, heldout_frac=0.2)
+SHORT = TrainingArm(
+    text=FEW,
+    optim=OptimConfig(lr=1e-2),
+    schedule=Schedule(num_steps=3),
+    batch_size=2,
+    sequence_length=32,
+    heldout_rows=2,
+    evaluations=1,
+)
+
+
+@pytest.fixture(scope="module")
+def text() -> ByteText:
+    return collect_text(FEW)
+
+
+def test_held_out_documents_are_not_read(text: ByteText, tmp_path: Path) -> None:
+    def split(part: np.ndarray) -> set[bytes]:
+        return {bytes(d.astype(np.uint8)) for d in np.split(part, np.nonzero(part == END)[0] + 1)}
+
+    assert not (split(text.train) & split(text.heldout)) - {b""}
+    assert 0.02 < len(text.heldout) / len(text.train) < 0.6
+    kept, again = open_text(FEW, tmp_path), open_text(FEW, tmp_path)
+    assert np.array_equal(kept.train, text.train)
+    assert np.array_equal(again.heldout, text.heldout)
+
+
+def test_windows_depend_on_the_seed_alone(text: ByteText) -> None:
+    one, same = (draw_batch(text.train, 3, 16, (1, 2)) for _ in range(2))
+    assert one.tokens.equal(same.tokens)
+    assert one.tokens[:, 1:].equal(one.labels[:, :-1])
+    assert not one.tokens.equal(draw_batch(text.train, 3, 16, (1, 3)).tokens)
+
+
+@pytest.mark.parametrize("optimizer", ["MuonClip", "AdamW", "torch.optim.Muon"])
+def test_an_arm_trains_from_the_same_start(optimizer: str, text: ByteText) -> None:
+    change = {"optimizer": optimizer, "schedule": Schedule(num_steps=2, warmup_frac=0)}
+    result = train_arm(SHORT.model_copy(update=change), text)
+    assert result["losses"][0] == pytest.approx(math.log(320), abs=0.1)
+    assert result["losses"][1] != result["losses"][0]
+    ((at, loss),) = result["heldout"]
+    assert at == 2
+    assert loss < math.log(320)
+    assert [len(layers) for layers in result["max_logits"]] == [2, 2]
+
+
+def test_torchs_adamw_is_our_adamw_on_every_parameter(text: ByteText) -> None:
+    """One step of AdamW from zero moments is lr * sign(g), nearly: ours and torch's agree on it."""
+    from k2core.engines.megatron.peer import PeerTrainer
+
+    trainer = PeerTrainer(SHORT.shape, OptimConfig(clip_grad=0), seed=0, peer="AdamW")
+    before = trainer.local_weights()
+    trainer.step(draw_batch(text.train, 2, 32, (0,)), 1e-3)
+    for name, after in trainer.local_weights().items():
+        change = (after - before[name] * (1 - 1e-3 * 0.1)).abs()
+        assert change.max() == pytest.approx(1e-3, rel=1e-2), name
+
+
+def test_torchs_muon_gets_every_matrix_and_is_ours_but_for_bf16(text: ByteText) -> None:
+    from k2core.engines.megatron.peer import PeerTrainer
+    from k2core.engines.megatron.trainer import Trainer
+
+    optim = OptimConfig(nesterov=True)
+    theirs = PeerTrainer(SHORT.shape, optim, seed=0, peer="Muon")
+    ours = Trainer(SHORT.shape, optim, seed=0)
+    start, batch = ours.local_weights(), draw_batch(text.train, 2, 32, (0,))
+    for trainer in (theirs, ours):
+        trainer.step(batch, 1e-2)
+    other = theirs.local_weights()
+    for name, after in ours.local_weights().items():
+        moved = (after - start[name]).norm()
+        assert (after - other[name]).norm() < 0.05 * moved, name  # bf16 in torch's Newton-Schulz
+
+
+def test_torchs_optimizers_refuse_to_clip(text: ByteText) -> None:
+    low = SHORT.model_copy(update={"optimizer": "AdamW", "optim": OptimConfig(qk_clip_tau=1e-4)})
+    with pytest.raises(ValueError, match="qk_clip_tau"):
+        train_arm(low, text)
+
+
+def test_whole_layers_are_clipped_only_when_asked(text: ByteText) -> None:
+    base = SHORT.model_copy(update={"optim": OptimConfig(lr=1e-2)})
+    config = HeadsAblation(base=base, tau=0.01, seeds=2)
+    arms = heads_arms(config)
+    results = {name: train_arm(some[0], text) for name, some in arms.items()}
+    heads = base.shape.num_heads
+    for step in results["whole layer"]["clipped"]:
+        assert {head // heads for head in step} == {
+            head // heads
+            for head in step
+            if set(range(head // heads * heads, (head // heads + 1) * heads)) <= set(step)
+        }
+    assert sum(map(len, results["plain Muon"]["clipped"])) == 0
+    assert 0 < len(results["per head"]["clipped"][0]) <= len(results["whole layer"]["clipped"][0])
+
+
+def test_stability_arms_differ_in_the_threshold_alone() -> None:
+    plain, clipped = stability_arms(StabilityAblation(seeds=2)).values()
+    for off, on in zip(plain, clipped, strict=True):
+        assert off.optim.qk_clip_tau == NEVER
+        assert (
+            off.model_copy(update={"optim": off.optim.model_copy(update={"qk_clip_tau": 100.0})})
+            == on
+        )
+
+
+def test_finished_arms_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
+    other = SHORT.model_copy(update={"seed": 1})
+    keep_result(tmp_path / f"{name_arm(SHORT)}.json", {"losses": [1.0]})
+    assert list_missing(tmp_path, [SHORT, other, other]) == [other]
+    assert read_result(tmp_path / f"{name_arm(SHORT)}.json") == {"losses": [1.0]}
+    (tmp_path / "cut.json").write_text('{"losses": [1')
+    with pytest.raises(ValueError, match=r"cut\.json"):
+        read_result(tmp_path / "cut.json")
+
+
+def test_intervals_are_paired() -> None:
+    """Differences 1, 2, 3: mean 2, deviation 1, t(2) = 4.303, half-width 4.303 / sqrt(3)."""
+    found = mean_difference([11.0, 22.0, 33.0], [10.0, 20.0, 30.0])
+    assert found.mean == pytest.approx(2)
+    assert found.half_width == pytest.approx(4.303 / math.sqrt(3))
+    with pytest.raises(ValueError, match="two"):
+        mean_difference([1.0], [2.0])
+
+
+def test_shared_factors_are_the_layers_smallest() -> None:
+    from k2core.optim.qk_clip import share_factors
+
+    factors = torch.tensor([[1.0, 0.5, 0.8], [1.0, 1.0, 1.0]])
+    assert share_factors(factors).tolist() == [[0.5] * 3, [1.0] * 3]
