@@ -138,6 +138,41 @@ def lineage(
 
 
 @app.command()
+def why(
+    document: Annotated[
+        str | None, typer.Argument(help="A document's or a rewrite's id; its beginning is enough.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="SHARD:OFFSET instead: which document is this token from?"),
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", help="A run of `k2 runs`; by default the newest that has it.")
+    ] = "latest",
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Derive the shard's order anew, from config and texts.")
+    ] = False,
+) -> None:
+    """Say why a document was kept or dropped, how it was rewritten, and where its tokens went.
+
+    A token is traced back to its document, and the document encoded again to prove it.
+
+    Example: `k2 why 3f2a91` or `k2 why --token train/web:1234 --replay`
+    """
+    if (document is None) == (token is None):
+        raise _fail("say either a document's id or --token SHARD:OFFSET")
+    if replay and token is None:
+        raise _fail("--replay derives the order of a token's shard: it goes with --token")
+    with _plain_errors():
+        from workflows.why import explain, explain_token
+
+        if token is not None:
+            explain_token(token, source, replay=replay)
+        elif document is not None:
+            explain(document, source)
+
+
+@app.command()
 def chat(
     checkpoint: Annotated[
         str, typer.Argument(help="A run's name, or the digest of a release or a checkpoint.")

@@ -13,6 +13,11 @@ _CHARACTERS = 4
 """A token's, about: the endpoint's tokenizer is not known here."""
 
 
+def count_characters(text: str) -> int:
+    """Tokens of a text where its tokenizer is not known."""
+    return -(-len(text) // _CHARACTERS)
+
+
 class EndpointWriter:
     """Asks the endpoint for each chunk; implements `k2core.rephrase.rewrite.Writer`.
 
@@ -37,7 +42,7 @@ class EndpointWriter:
 
     def count(self, text: str) -> int:
         """Tokens, estimated by characters."""
-        return -(-len(text) // _CHARACTERS)
+        return count_characters(text)
 
     def write(self, requests: Sequence[Request]) -> list[Answer]:
         """Ask for all together.

@@ -6,7 +6,7 @@ bench.fidelity`. K2's own check is undisclosed.
 """
 
 import re
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from k2core.rephrase.alignment import align
 from k2core.rephrase.language import detect_language
@@ -92,34 +92,54 @@ def _compare_numbers(source: str, rewrite: str) -> dict[str, float]:
     }
 
 
+class Bound(NamedTuple):
+    """What a measure is held to."""
+
+    fault: str
+    """The reason of a reject that misses it."""
+    measure: str
+    limit: float
+    floor: bool
+    """Whether less than the limit is a fault; else more is."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value passes."""
+        return value >= self.limit if self.floor else value <= self.limit
+
+
+def list_bounds(limits: FidelityConfig, translated: bool) -> list[Bound]:
+    """The gate, in the order in which it is asked."""
+    low, high = limits.length_ratio
+    slack = limits.translation_slack if translated else 0.0
+    return [
+        Bound("truncated", "truncated", 0, floor=False),
+        Bound("meta_talk", "meta_talk", 0, floor=False),
+        Bound("not_english", "foreign", 0, floor=False),
+        Bound("too_short", "length_ratio", low, floor=True),
+        Bound("too_long", "length_ratio", high, floor=False),
+        Bound("repeats_itself", "repeated", limits.max_repeated, floor=False),
+        Bound("copies_the_source", "copied", limits.max_copied, floor=False),
+        Bound("loses_numbers", "numbers_kept", limits.min_numbers_kept, floor=True),
+        Bound("invents_numbers", "numbers_invented", limits.max_numbers_invented, floor=False),
+        Bound("loses_units", "units_kept", limits.min_units_kept, floor=True),
+        Bound("invents_units", "units_invented", limits.max_units_invented, floor=False),
+        Bound("changes_verbatim", "verbatim_kept", limits.min_verbatim_kept, floor=True),
+        Bound("loses_entities", "entities_kept", limits.min_entities_kept, floor=True),
+        Bound("invents_entities", "entities_invented", limits.max_entities_invented, floor=False),
+        Bound("loses_content", "content_kept", limits.min_content_kept, floor=True),
+        Bound("invents_content", "content_invented", limits.max_content_invented, floor=False),
+        Bound("changes_negation", "negations_changed", limits.max_negations_changed, floor=False),
+        Bound("strays", "aligned", limits.min_aligned - slack, floor=True),
+        Bound("leaves_out", "covered", limits.min_covered - slack, floor=True),
+        Bound("makes_up", "grounded", limits.min_grounded - slack, floor=True),
+        Bound("misplaces_numbers", "numbers_misplaced", limits.max_numbers_misplaced, floor=False),
+    ]
+
+
 def find_fault(scores: dict[str, float], limits: FidelityConfig) -> str:
     """The first limit that the scores miss; empty if none."""
-    low, high = limits.length_ratio
-    slack = limits.translation_slack * scores["translated"]
-    faults = {
-        "truncated": scores["truncated"] > 0,
-        "meta_talk": scores["meta_talk"] > 0,
-        "not_english": scores["foreign"] > 0,
-        "too_short": scores["length_ratio"] < low,
-        "too_long": scores["length_ratio"] > high,
-        "repeats_itself": scores["repeated"] > limits.max_repeated,
-        "copies_the_source": scores["copied"] > limits.max_copied,
-        "loses_numbers": scores["numbers_kept"] < limits.min_numbers_kept,
-        "invents_numbers": scores["numbers_invented"] > limits.max_numbers_invented,
-        "loses_units": scores["units_kept"] < limits.min_units_kept,
-        "invents_units": scores["units_invented"] > limits.max_units_invented,
-        "changes_verbatim": scores["verbatim_kept"] < limits.min_verbatim_kept,
-        "loses_entities": scores["entities_kept"] < limits.min_entities_kept,
-        "invents_entities": scores["entities_invented"] > limits.max_entities_invented,
-        "loses_content": scores["content_kept"] < limits.min_content_kept,
-        "invents_content": scores["content_invented"] > limits.max_content_invented,
-        "changes_negation": scores["negations_changed"] > limits.max_negations_changed,
-        "strays": scores["aligned"] < limits.min_aligned - slack,
-        "leaves_out": scores["covered"] < limits.min_covered - slack,
-        "makes_up": scores["grounded"] < limits.min_grounded - slack,
-        "misplaces_numbers": scores["numbers_misplaced"] > limits.max_numbers_misplaced,
-    }
-    return next((fault for fault, found in faults.items() if found), "")
+    bounds = list_bounds(limits, bool(scores["translated"]))
+    return next((bound.fault for bound in bounds if not bound.holds(scores[bound.measure])), "")
 
 
 def _share(part: int, whole: int) -> float:

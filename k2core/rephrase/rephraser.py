@@ -42,6 +42,21 @@ def find_rephraser(model: str, cache: Path) -> Path:
     return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.jinja"]))
 
 
+def locate_rephraser(model: str, cache: Path) -> Path | None:
+    """The model's folder where `find_rephraser` has put it; None if it is not here."""
+    if model in PACKAGED:
+        target = cache / PACKAGED[model].removesuffix(".gguf")
+        return target if target.exists() else None
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError):  # not fetched, or no name of the hub
+        return None
+
+
 def _packaged_file(model: str) -> Path:
     package = model.removeprefix("package:").replace("-", "_")
     # found, not imported: the package itself is a plug-in that wants packages we do not need

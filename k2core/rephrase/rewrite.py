@@ -1,7 +1,7 @@
 """Chunk-wise autoregressive rewriting (arXiv:2507.20534, figure 4): in order, context kept."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -164,29 +164,38 @@ class EngineWriter:
         self._engine.close()
 
 
-def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> list[Rewriting]:
-    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on.
+class Chunk(NamedTuple):
+    """Part of a document that is rewritten at once."""
+
+    text: str
+    between: str
+    """What stands before its rewrite, unless it is the first."""
+
+
+def cut_text(text: str, chunk_tokens: int, count: Callable[[str], int]) -> list[Chunk]:
+    """The chunks in which a document is rewritten.
 
     A section's first chunk starts after an empty line, so that the stitched text has the source's
     sections; the context goes over their ends.
     """
-    sections = [split_sections(job.document.text) for job in jobs]
-    chunks = [
-        [
-            (chunk, "\n\n" if number and not at else "\n")
-            for number, section in enumerate(parts)
-            for at, chunk in enumerate(split_chunks(section, chunk_tokens, writer.count))
-        ]
-        for parts in sections
+    return [
+        Chunk(chunk, "\n\n" if number and not at else "\n")
+        for number, section in enumerate(split_sections(text))
+        for at, chunk in enumerate(split_chunks(section, chunk_tokens, count))
     ]
+
+
+def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> list[Rewriting]:
+    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on."""
+    chunks = [cut_text(job.document.text, chunk_tokens, writer.count) for job in jobs]
     written = [""] * len(jobs)
     tokens = [0] * len(jobs)
     cut = [False] * len(jobs)
     for number in range(max(map(len, chunks))):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
-        requests = [Request(jobs[i], number, written[i], chunks[i][number][0]) for i in turn]
+        requests = [Request(jobs[i], number, written[i], chunks[i][number].text) for i in turn]
         for index, answer in zip(turn, writer.write(requests), strict=True):
-            between = chunks[index][number][1] if written[index] else ""
+            between = chunks[index][number].between if written[index] else ""
             written[index] += between + answer.text
             tokens[index] += answer.num_tokens
             cut[index] |= answer.cut

@@ -34,7 +34,7 @@ def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
         frame = Document.validate(pl.read_parquet(path))
         for row in frame.select(Source._fields).iter_rows(named=True):
             document = Source(**row)
-            if document.domain in drawn and _fits(config, document.text):
+            if document.domain in drawn and fits(config, document.text):
                 key = -_draw(config.seed, document.doc_id)
                 heap = drawn[document.domain]
                 heapq.heappush(heap, (key, document.doc_id, document))
@@ -50,7 +50,8 @@ def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
     return [document for _, _, document in sorted(chosen, reverse=True)]
 
 
-def _fits(config: RephraseConfig, text: str) -> bool:
+def fits(config: RephraseConfig, text: str) -> bool:
+    """Whether a document's length is one that is rewritten."""
     words = len(text.split())
     return config.min_words <= words and (config.max_words is None or words <= config.max_words)
 

@@ -39,6 +39,11 @@ class Place(NamedTuple):
     length: int
     """Tokens, the end token included."""
 
+    def describe(self) -> str:
+        """The place in words."""
+        end = self.start + self.length - 1
+        return f"{self.shard}, tokens {self.start} to {end} (sequence {self.row})"
+
 
 class Order(NamedTuple):
     """The documents of a shard as they lie end to end."""

@@ -45,8 +45,7 @@ class Sample(NamedTuple):
 class Reading(NamedTuple):
     """Where training reads a token as an input."""
 
-    index: int
-    """The sample."""
+    sample: int
     column: int
     epoch: int
 

@@ -1,0 +1,211 @@
+"""`k2 why`: documents kept, dropped and rewritten, and tokens, of a small run of real stages."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from k2core.clean import clean_documents
+from k2core.clean.contamination import Question
+from k2core.store import Draft, Store
+from k2core.tables import write_shard
+from k2core.tokenize import tokenize_corpora
+from k2core.tokens import open_indexed
+from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCorpus
+from schemas.clean import CleanConfig
+from schemas.corpus import Rewrite, RewriteReject
+from schemas.endpoint import Endpoint
+from schemas.optim import Schedule
+from schemas.pretrain import PretrainConfig
+from schemas.rephrase import RephraseConfig
+from schemas.tokenize import TokenizeConfig
+from tasks.adapter import open_store
+from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
+from workflows.cli import app
+from workflows.find import all_records
+from workflows.provenance import list_corpora
+
+CLEAN = CleanConfig()
+PROBLEM = "If a train has 17 cars and loses 5 of them, how many of its cars remain?"
+QUESTIONS = [Question("p1", PROBLEM)]
+REPHRASE = RephraseConfig(
+    endpoint=Endpoint(url="http://localhost:1/v1", model="big"),
+    documents={"knowledge": 20},
+    max_words=None,
+)
+TOKENIZE = TokenizeConfig(
+    vocab_size=512, train_tokens=14_000, mixture={"knowledge": 0.8, "math": 0.2}, heldout_frac=0.1
+)
+PRETRAIN = PretrainConfig(schedule=Schedule(num_steps=30), sequence_length=64, batch_size=4)
+
+
+def row_of(path: str) -> dict[str, str]:
+    return document(path, ROWS[path], "math" if path.startswith("m") else "knowledge")
+
+
+ROWS = {f"k{n}": prose(n) for n in range(50)}
+ROWS |= {f"m{n}": f"Question: what is {n} + 17? Answer: {n + 17}" for n in range(90)}
+ROWS |= {"short": "Nothing.", "copy": prose(3), "mail": prose(70) + " Ask jane@firm.org about it."}
+ROWS["leak"] = prose(60) + f" {PROBLEM}"
+RAW = [row_of(path) for path in ROWS]
+ID = {row["path"]: row["doc_id"] for row in RAW}
+
+
+def rewrite(parent: str, scores: dict[str, float]) -> dict[str, str]:
+    row = document(f"{parent}#plain@1", f"In short: {ROWS[parent]}")
+    more = {"prompt_id": "plain@1", "prompt_digest": "", "scores": json.dumps(scores)}
+    return {**row, **more, "parent_id": ID[parent]}
+
+
+KEPT = rewrite("k5", {"numbers_kept": 1.0, "aligned": 0.97, "translated": 0.0})
+REJECT = rewrite("k5", {"numbers_kept": 1.0, "numbers_invented": 2.0, "translated": 0.0})
+REJECT |= {"doc_id": "f" * 16, "reason": "invents_numbers"}
+
+
+def publish_rewrites(store: Store) -> RephrasedCorpus:
+    workspace = store.workspace("rephrased")
+    write_shard(workspace.out / "kept" / "00000.parquet", Rewrite, [KEPT])
+    write_shard(workspace.out / "rejects" / "00000.parquet", RewriteReject, [REJECT])
+    (workspace.out / "sources.json").write_text("{}")
+    return store.publish(RephrasedCorpus, Draft(workspace.out, {}))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(home: Path, record) -> Iterator[Path]:
+    """The token corpus of a run `old-1`, and `new-1`, which has come as far as the cleaning."""
+    open_store.cache_clear()
+    store = open_store()
+    raw = publish_raw(store, RAW, 40)
+    draft = clean_documents(CLEAN, QUESTIONS, raw, store.workspace("clean"))
+    clean = store.publish(CleanCorpus, draft)
+    rewrites = publish_rewrites(store)
+    draft = tokenize_corpora(TOKENIZE, clean, rewrites, store.workspace("tokenize"))
+    tokens = store.publish(TokenCorpus, draft)
+    base = Checkpoint(digest="sha256:" + "b" * 64)
+    configs = {
+        name: config.model_dump(mode="json")
+        for name, config in {"c": CLEAN, "r": REPHRASE, "t": TOKENIZE, "p": PRETRAIN}.items()
+    }
+    record("old-1", "clean", {"raw": raw}, {"clean_corpus": clean}, config=configs["c"])
+    record(
+        "old-1", "rephrase", {"clean": clean}, {"rephrased_corpus": rewrites}, config=configs["r"]
+    )
+    texts = {"clean": clean, "rephrased": rewrites}
+    record("old-1", "tokenize", texts, {"token_corpus": tokens}, config=configs["t"])
+    record("old-1", "pretrain", {"tokens": tokens}, {"checkpoint": base}, config=configs["p"])
+
+    other = publish_raw(store, [*RAW[:9], document("fresh", prose(99))], 41)
+    draft = clean_documents(CLEAN, [], other, store.workspace("clean2"))
+    newer = store.publish(CleanCorpus, draft)
+    record("new-1", "clean", {"raw": other}, {"clean_corpus": newer}, config=configs["c"])
+    yield store.open(tokens)
+    open_store.cache_clear()
+
+
+def why(*arguments: str) -> str:
+    shown = CliRunner().invoke(app, ["why", *arguments])
+    assert shown.exit_code == 0, (shown.exception, shown.stderr)
+    return shown.stdout
+
+
+def fails(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["why", *arguments])
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.startswith("error: ")
+    return result.stderr
+
+
+def test_a_dropped_document_says_by_which_rule_and_measure() -> None:
+    shown = why(ID["short"])
+    assert f"{ID['short']} in run old-1" in shown
+    assert "dropped by extraction version 1: no_text, measured 8, threshold 20" in shown
+    assert "short of test" in shown
+    assert "licence MIT" in shown
+    assert "lies in rejects/00003.parquet, row 0, of clean_corpus" in shown
+    assert "tokenize" not in shown
+    copied = why(ID["copy"])
+    assert re.search(r"deduplication version \d: exact_duplicate, measured 1, thresh", copied)
+    assert f"it repeats {ID['k3']}" in copied
+    assert re.search(r"it holds \d+% of held-out problem p1: 'if a train has", why(ID["leak"]))
+
+
+def test_a_kept_document_says_what_came_nearest_and_where_it_went() -> None:
+    shown = why(ID["mail"])
+    assert re.search(r"kept; it came nearest to \w+ version \d: \w+, measured \S+, thresh", shown)
+    assert "redacted email 1" in shown
+    assert re.search(r"(train|heldout)/knowledge, tokens \d+ to \d+ \(sequence \d+\)", shown)
+    drawn = "20 documents of the domain knowledge are drawn by seed 0, not it"
+    begun = "it was drawn, but max_tokens_spent=12000 were written before it"
+    assert drawn in shown or begun in shown
+    assert "not rewritten: no document of the domain math is rewritten" in why(ID["m7"])
+
+
+def test_a_rewritten_document_shows_chunks_scores_and_refusals() -> None:
+    shown = why(ID["k5"], "--from", "old")
+    assert re.search(r"by big, in \d+ chunks of at most 64 tokens", shown)
+    assert f"{KEPT['doc_id']} in style plain@1: kept" in shown
+    assert "aligned 0.97, at least 0.9" in shown
+    assert f"{REJECT['doc_id']} in style plain@1: rejected: invents_numbers" in shown
+    assert "  numbers_invented 2, at most 0: invents_numbers; numbers_kept 1" in shown
+    assert re.search(rf"{KEPT['doc_id']} \(rewrite\): (train/know|in no shard; its orig)", shown)
+
+
+def test_a_rewrite_leads_to_its_parent() -> None:
+    shown = why(KEPT["doc_id"][:8])
+    assert f"a rewrite of {ID['k5']}" in shown
+    assert "kept; it came nearest to" in shown
+    assert f"a rewrite of {ID['k5']}" in why("ffff")
+    assert "tokenize" not in why("ffff")
+
+
+@pytest.mark.parametrize("replay", [(), ("--replay",)])
+def test_a_token_is_traced_and_verified(folder: Path, replay: tuple[str, ...]) -> None:
+    data = open_indexed(folder / "train" / "knowledge")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    doc_id = manifest["domains"]["knowledge"]["train_documents"][3]
+    start = int(data.starts[3])
+    shown = why("--token", f"knowledge:{start + 2}", *replay)
+    assert f"token 2 of the {data.lengths[3]} of document {doc_id}" in shown
+    assert ("replayed from config and texts" in shown) == bool(replay)
+    assert f"lies in train/knowledge, tokens {start} to {start + data.lengths[3] - 1}" in shown
+    assert re.search(r"its token 2 is read \d times: step \d+ row \d column \d+", shown)
+    assert "gopher_" in shown
+
+
+def test_the_newest_run_that_has_it_answers() -> None:
+    assert "in run new-1" in why(ID["k2"])
+    assert "in run old-1" in why(ID["k2"], "--from", "old")
+    assert "in run old-1" in why(ID["m2"])
+
+
+def test_what_is_wrong_is_said() -> None:
+    typo = ID["k5"][:-1] + ("0" if ID["k5"][-1] != "0" else "1")
+    assert f"no document {typo!r} in 2 runs" in fails(typo)
+    assert f"near it are {ID['k5']} (k5)" in fails(typo, "--from", "old")
+    assert f"{ID['mail']} (mail)" in fails("mail", "--from", "old")
+    assert "nor one near it; ids are like" in fails("zzzz")
+    assert "documents of run new-1 begin with ''" in fails("")
+    assert "no run 'older' with a clean corpus; the newest are: new-1, old-1" in fails(
+        "aa", "--from", "older"
+    )
+    assert "say either a document's id or --token" in fails()
+    assert "say either a document's id or --token" in fails("aa", "--token", "web:1")
+    assert "it goes with --token" in fails("aa", "--replay")
+    assert "write SHARD:OFFSET" in fails("--token", "web")
+    assert "no shard 'train/web'; there are heldout/knowledge" in fails("--token", "web:1")
+    assert "train/math has no token 99999999: its tokens are" in fails("--token", "math:99999999")
+    assert "run new-1 has no tokens" in fails("--token", "math:1", "--from", "new")
+
+
+def test_tokens_that_no_text_makes_are_found_out(folder: Path, monkeypatch) -> None:
+    (old,) = list_corpora(all_records(), "old")
+    wrong = TOKENIZE.model_copy(update={"heldout_frac": 0.3}).model_dump(mode="json")
+    made = old.maker_of("token_corpus")
+    monkeypatch.setitem(made.configs, "config", wrong)
+    monkeypatch.setattr("workflows.why.list_corpora", lambda *_: [old])
+    message = fails("--token", "math:5", "--replay")
+    assert "the documents are not those that config and corpora make" in message
+    assert len(read_folder(old.folder("clean_corpus") / "decisions")) == len(RAW)

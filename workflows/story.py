@@ -1,0 +1,190 @@
+"""A document's way through a run: what each stage did with it, and why."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
+from k2core.tokenize.trace import Order, Place, read_orders
+from k2core.tokens import TokenStream
+from schemas.rephrase import RephraseConfig
+from tasks.adapter import open_store
+from workflows.errors import NotRecordedError
+from workflows.provenance import (
+    Corpora,
+    read_decision,
+    read_document,
+    read_evidence,
+    read_rewrites,
+)
+
+_SHOWN_READINGS = 6
+
+
+class Section(NamedTuple):
+    """What one stage has to say."""
+
+    stage: str
+    lines: list[str]
+
+
+def tell_document(corpora: Corpora, doc_id: str) -> list[Section]:
+    """Stage by stage, from where a document was collected to the samples that read it."""
+    clean = corpora.folder("clean_corpus")
+    decision = read_decision(clean, doc_id)
+    if decision is None:
+        return _tell_rewrite(corpora, doc_id)
+    document = read_document(clean, decision)
+    sections = [_collected(corpora, document), _cleaned(corpora, decision)]
+    if decision["decision"] == "dropped":
+        return sections
+    rewrites: list[dict[str, Any]] = []
+    if corpora.has("rephrased_corpus"):
+        rewrites = read_rewrites(corpora.folder("rephrased_corpus"), "parent_id", doc_id)
+        sections.append(Section("rephrase", _rephrased(corpora, document, rewrites)))
+    kept = [document, *(row for row in rewrites if not row["reason"])]
+    return sections + _tokenized(corpora, kept)
+
+
+def read_text(corpora: Corpora, doc_id: str) -> str:
+    """The text of a document or of a rewrite, as it was to be tokenized."""
+    clean = corpora.folder("clean_corpus")
+    decision = read_decision(clean, doc_id)
+    found = _read_rewrite(corpora, doc_id) if decision is None else read_document(clean, decision)
+    return str(found["text"])
+
+
+def list_readings(corpora: Corpora, place: Place, at: int) -> Iterator[str]:
+    """In which samples a document's token is read, if the run trained on these tokens."""
+    made, tokens = corpora.stages.get("pretrain"), corpora.artifacts["token_corpus"]
+    if made is None or tokens not in made.record.inputs.values():
+        return
+    config: Any = made.record.configs["config"]
+    size, num_steps = config["batch_size"], config["schedule"]["num_steps"]
+    folder = corpora.folder("token_corpus")
+    stream = TokenStream(folder, config["seed"], config["sequence_length"])
+    found = sorted(stream.readings(place.shard.removeprefix("train/"), place.row, at))
+    read = [reading for reading in found if reading.sample < num_steps * size]
+    if not read:
+        yield f"its token {at} is in no sample of the {num_steps} steps"
+        return
+    words = [
+        f"step {r.sample // size} row {r.sample % size} column {r.column}"
+        for r in read[:_SHOWN_READINGS]
+    ]
+    more = f"; and {len(read) - len(words)} more" if len(read) > len(words) else ""
+    yield f"its token {at} is read {len(read)} times: {'; '.join(words)}{more}"
+
+
+def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[Section]:
+    rewrite = _read_rewrite(corpora, doc_id)
+    clean = corpora.folder("clean_corpus")
+    decision = read_decision(clean, rewrite["parent_id"])
+    if decision is None:
+        raise NotRecordedError(
+            f"rewrite {doc_id} names a parent {rewrite['parent_id']}, which the clean corpus of "
+            f"run {corpora.run} lacks: rerun rephrase"
+        )
+    parent = read_document(clean, decision)
+    lines = [f"a rewrite of {parent['doc_id']}", *_rephrased(corpora, parent, [rewrite])]
+    sections = [
+        Section("rephrase", lines),
+        _collected(corpora, parent),
+        _cleaned(corpora, decision),
+    ]
+    return sections + ([] if rewrite["reason"] else _tokenized(corpora, [rewrite]))
+
+
+def _read_rewrite(corpora: Corpora, doc_id: str) -> dict[str, Any]:
+    rows = read_rewrites(corpora.folder("rephrased_corpus"), "doc_id", doc_id)
+    if not rows:
+        raise NotRecordedError(
+            f"{doc_id} is neither a document nor a rewrite of run {corpora.run}: its tokens were "
+            "made from other corpora"
+        )
+    return rows[0]
+
+
+def _collected(corpora: Corpora, document: dict[str, Any]) -> Section:
+    sources = json.loads((corpora.folder("clean_corpus") / "sources.json").read_text())
+    about = sources.get(document["source"], {})
+    package = " ".join(str(about[key]) for key in ("package", "version") if key in about)
+    lines = [
+        f"{document['path']} of {document['source']}" + (f" ({package})" if package else ""),
+        f"domain {document['domain']}, licence {document['license']}",
+    ]
+    return Section("ingest", lines)
+
+
+def _cleaned(corpora: Corpora, decision: dict[str, Any]) -> Section:
+    rule = (
+        f"{decision['rule']} version {decision['rule_version']}: {decision['reason']}, measured "
+        f"{decision['measured']:g}, threshold {decision['threshold']:g}"
+    )
+    if decision["decision"] == "dropped":
+        verdict = f"dropped by {rule}"
+    else:
+        verdict = f"kept; it came nearest to {rule}" if decision["rule"] else "kept"
+    clean, doc_id = corpora.folder("clean_corpus"), decision["doc_id"]
+    lines = [
+        verdict,
+        *(f"it repeats {row['kept_id']}" for row in read_evidence(clean, "duplicates", doc_id)),
+        *(
+            f"it holds {row['covered_frac']:.0%} of held-out problem {row['problem_id']}: "
+            f"{row['ngram']!r}"
+            for row in read_evidence(clean, "overlaps", doc_id)
+        ),
+        f"lies in {decision['shard']}, row {decision['row']}, of clean_corpus "
+        f"{corpora.artifacts['clean_corpus'].digest[7:19]}, made by clean version "
+        f"{corpora.maker_of('clean_corpus').version}",
+    ]
+    if measures := json.loads(decision["measures"] or "{}"):
+        lines.append("measured " + ", ".join(f"{k} {v:g}" for k, v in measures.items()))
+    if redactions := json.loads(decision["redactions"] or "{}"):
+        lines.append("redacted " + ", ".join(f"{k} {v}" for k, v in redactions.items()))
+    return Section("clean", lines)
+
+
+def _rephrased(
+    corpora: Corpora, document: dict[str, Any], rewrites: Sequence[dict[str, Any]]
+) -> list[str]:
+    config = corpora.config_of("rephrased_corpus", RephraseConfig)
+    if not rewrites:
+        kept = corpora.folder("clean_corpus") / "kept"
+        doc_id, domain, text = (document[key] for key in ("doc_id", "domain", "text"))
+        return [f"not rewritten: {explain_absence(config, kept, doc_id, domain, text)}"]
+    chunks = replay_chunks(config, open_store().local / "models", document["text"])
+    num = "its chunks (whose number its tokenizer knows, which is not here)"
+    if chunks is not None:
+        num = "one chunk" if len(chunks) == 1 else f"{len(chunks)} chunks"
+    lines = [f"by {config.rewriter}, in {num} of at most {config.chunk_tokens} tokens"]
+    for row in rewrites:
+        verdict = f"rejected: {row['reason']}" if row["reason"] else "kept"
+        lines.append(f"{row['doc_id']} in style {row['prompt_id']}: {verdict}")
+        lines.append("  " + "; ".join(describe_scores(config, json.loads(row["scores"]))))
+    return lines
+
+
+def _tokenized(corpora: Corpora, rows: Sequence[dict[str, Any]]) -> list[Section]:
+    """Where a document and its kept rewrites lie, and the samples that read their first tokens."""
+    if not corpora.has("token_corpus"):
+        return []
+    orders = read_orders(corpora.folder("token_corpus"))
+    lines, read = [], []
+    for row in rows:
+        places = [place for order in orders.values() for place in order.places(row["doc_id"])]
+        name = row["doc_id"] + (" (rewrite)" if "parent_id" in row else "")
+        lines += [f"{name}: {place.describe()}" for place in places]
+        lines += [] if places else [f"{name}: in no shard; {_left_out(orders, row)}"]
+        for place in (place for place in places if place.shard.startswith("train/")):
+            read += [f"{name}: {line}" for line in list_readings(corpora, place, 0)]
+    return [Section("tokenize", lines), *([Section("pretrain", read)] if read else [])]
+
+
+def _left_out(orders: dict[str, Order], row: dict[str, Any]) -> str:
+    domain = row["domain"]
+    if f"train/{domain}" not in orders:
+        return f"the mixture has no share for {domain}"
+    if row.get("parent_id") in orders[f"heldout/{domain}"].doc_ids:
+        return "its original is held out"
+    return f"the mixture's share for {domain} is met by others, drawn by the hash of their id"

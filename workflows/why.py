@@ -1,0 +1,109 @@
+"""`k2 why`: what became of a document, and which document a token is from."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from k2core.reporting import Silent
+from k2core.store import Workspace
+from k2core.tokenize.trace import (
+    Order,
+    TraceError,
+    compare_orders,
+    read_orders,
+    replay_orders,
+    verify_place,
+)
+from schemas.tokenize import TokenizeConfig
+from tasks.adapter import open_store
+from workflows.errors import MendableError
+from workflows.find import LATEST, all_records
+from workflows.provenance import Corpora, find_document, list_corpora
+from workflows.show import show_line
+from workflows.story import Section, list_readings, read_text, tell_document
+
+
+def explain(doc_id: str, source: str = LATEST) -> None:
+    """Print what became of a document or of a rewrite."""
+    found = find_document(doc_id, list_corpora(all_records(), source))
+    _print(f"{found.doc_id} in run {found.corpora.run}", tell_document(*found))
+
+
+def explain_token(token: str, source: str = LATEST, replay: bool = False) -> None:
+    """Print which document a token is from, verified, and what became of that document.
+
+    Args:
+        token: `SHARD:OFFSET`.
+        source: a run's name or its beginning.
+        replay: derive the shard's order from config and corpora, and hold the manifest to it.
+    """
+    shard, offset = parse_token(token)
+    candidates = list_corpora(all_records(), source)
+    corpora = next((c for c in candidates if c.has("token_corpus")), None)
+    if corpora is None:
+        raise MendableError(
+            f"run {candidates[0].run} has no tokens in this store: `k2 run` makes some"
+        )
+    try:
+        sections = trace_token(corpora, shard, offset, replay)
+    except TraceError as error:
+        raise MendableError(str(error)) from error
+    _print(f"{shard}:{offset} in run {corpora.run}", sections)
+
+
+def parse_token(token: str) -> tuple[str, int]:
+    """`train/web:12`, or `web:12` for short.
+
+    Raises:
+        MendableError: it is written otherwise.
+    """
+    shard, _, offset = token.rpartition(":")
+    if not shard or not offset.isdecimal():
+        raise MendableError(
+            f"--token {token!r}: write SHARD:OFFSET, the shard as train/DOMAIN or heldout/DOMAIN "
+            "and the token's number in it from 0, e.g. train/web:1234"
+        )
+    return shard if "/" in shard else f"train/{shard}", int(offset)
+
+
+def trace_token(corpora: Corpora, shard: str, offset: int, replay: bool) -> list[Section]:
+    """The token, its document by the order of the shard, and that document's own story.
+
+    Raises:
+        TraceError: there is no such token, or the tokens are not those that the texts make.
+    """
+    folder = corpora.folder("token_corpus")
+    orders, how = read_orders(folder), "by the manifest's order"
+    if replay:
+        replayed = replay_corpora(corpora)
+        compare_orders(orders, replayed)
+        orders, how = replayed, "by the order replayed from config and texts, as in the manifest"
+    if shard not in orders:
+        raise TraceError(f"no shard {shard!r}; there are {', '.join(sorted(orders))}")
+    place = orders[shard].locate(offset)
+    verify_place(folder, orders[shard], place, read_text(corpora, place.doc_id))
+    at = offset - place.start
+    lines = [
+        f"token {at} of the {place.length} of document {place.doc_id}, {how}",
+        f"verified: its text, encoded again, is what lies in {place.describe()}",
+    ]
+    if shard.startswith("train/"):
+        lines += list_readings(corpora, place, at)
+    return [Section("token", lines), *tell_document(corpora, place.doc_id)]
+
+
+def replay_corpora(corpora: Corpora) -> dict[str, Order]:
+    """The shards' orders from the recorded config and the texts; the manifest is not read."""
+    config = corpora.config_of("token_corpus", TokenizeConfig)
+    texts = (corpora.folder("clean_corpus"), corpora.folder("rephrased_corpus"))
+    with tempfile.TemporaryDirectory(prefix="k2-why-") as scratch:
+        workspace = Workspace(open_store(), Path(scratch), Path(scratch), Silent())
+        tokenizer = corpora.folder("token_corpus") / "tokenizer"
+        return replay_orders(config, tokenizer, *texts, workspace)
+
+
+def _print(title: str, sections: Sequence[Section]) -> None:
+    show_line(title, "bold")
+    for section in sections:
+        for number, line in enumerate(section.lines):
+            show_line(f"  {'' if number else section.stage:<10}{line}")
