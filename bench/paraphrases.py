@@ -198,9 +198,9 @@ def _swap_unit(sentences: list[str], rng: random.Random) -> list[str] | None:
 def _turn_roles(sentences: list[str], _rng: random.Random) -> list[str] | None:
     """Who did it and to whom change places within a sentence: every word is still there."""
     for at, sentence in enumerate(sentences):
-        first, *others = [m for m in _NAME.finditer(f"a {sentence}")] or [None]
-        if first and others and others[-1][0] != first[0]:
-            last, shift = others[-1], 2
+        names, shift = list(_NAME.finditer(f"a {sentence}")), 2
+        if len(names) > 1 and names[-1][0] != names[0][0]:
+            first, last = names[0], names[-1]
             if not _RELATION.search(sentence[first.end() - shift : last.start() - shift]):
                 continue  # members of a list may change places
             sentences[at] = (
