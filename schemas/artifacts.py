@@ -18,8 +18,9 @@ class CleanCorpus(Artifact):
     """`kept/*.parquet` (`Document`), `rejects/*.parquet` (`Reject`), and why.
 
     `decisions/*.parquet` holds a `Decision` for each raw document, `duplicates/*.parquet` says what
-    a duplicate repeats (`Duplicate`) and `overlaps/*.parquet` which held-out problem was met
-    (`Overlap`); shards without any have no file.
+    a duplicate repeats (`Duplicate`), `passages/*.parquet` what was cut out of kept documents
+    (`RepeatedPassage`) and `overlaps/*.parquet` which held-out problem was met (`Overlap`); shards
+    without any have no file.
     `funnel.json` counts by rule, `sources.json` names the licences.
     """
 

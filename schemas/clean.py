@@ -1,5 +1,7 @@
 """What is kept: extraction, language, quality, repetition, privacy, contamination, duplicates."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.base import Config
@@ -95,6 +97,39 @@ class DomainRules(Config):
     """Drop near-duplicates; exact ones always go."""
 
 
+class RepeatedPassages(Config):
+    """Exact copies of passages across documents (CCNet, arXiv:1911.00359, section 3.1).
+
+    As there, passages are compared in lower case, without accents and punctuation, digits as 0. Off
+    by default: FineWeb found that it costs more than it gains (arXiv:2406.17557, section 3.5).
+    """
+
+    unit: Literal["line", "paragraph"] = "paragraph"
+    """What is compared: lines, or what blank lines part."""
+    min_characters: int = Field(80, ge=1)
+    """Shorter passages may repeat: headings and lines of code do, and mean something each time."""
+    max_removed_frac: float = Field(0.5, gt=0, le=1)
+    """A document of which a larger share would be removed goes as a whole."""
+    domains: tuple[str, ...] = ("knowledge", "web")
+    """Domains that lose passages that stood in an earlier document of any of them."""
+
+
+class SemanticDuplicates(Config):
+    """Documents that say the same in other words (SemDeDup, arXiv:2303.09540, section 3).
+
+    Of those that neither digest nor MinHash parted, in domains that ask for near-duplicates.
+    """
+
+    min_cosine: float = Field(0.97, gt=0, le=1)
+    """Cosine of embeddings (multilingual E5) from which the later document goes."""
+    max_characters: int = Field(1500, ge=1)
+    """Characters from a document's start that are embedded; the model reads 512 tokens."""
+    cluster_documents: int = Field(1000, ge=1)
+    """Documents of a k-means cluster on average; only those of one are compared."""
+    seed: int = Field(0, ge=0)
+    """Seed of the clusters' first centres."""
+
+
 class Deduplication(Config):
     """MinHash over word n-grams, in bands (arXiv:2107.06499, section 4.2)."""
 
@@ -106,6 +141,10 @@ class Deduplication(Config):
     """Hashes of a band."""
     min_similarity: float = Field(0.75, gt=0, le=1)
     """Estimated Jaccard similarity from which the later document goes."""
+    passages: RepeatedPassages | None = None
+    """Remove lines or paragraphs that stood before; none: do not look for them."""
+    semantic: SemanticDuplicates | None = None
+    """Drop what says the same in other words; none: do not embed anything."""
 
 
 class Decontamination(Config):

@@ -83,12 +83,29 @@ class Duplicate(pa.DataFrameModel):
 
     doc_id: str = pa.Field(unique=True)
     kept_id: str
-    """`doc_id` of the kept one, of several the likest."""
+    """`doc_id` of the one before it that it repeats, of several the likest. A later rule, on
+    meaning or on passages, may have dropped that one in turn: it is a reject then itself."""
     reason: str
     """E.g. `near_duplicate`."""
     measured: float
     """How alike they are, as the reason measures it."""
     threshold: float
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
+class RepeatedPassage(pa.DataFrameModel):
+    """A passage that was removed from a kept document, since an earlier one holds it."""
+
+    doc_id: str
+    kept_id: str
+    """`doc_id` of the document where it stands."""
+    number: int = pa.Field(ge=0)
+    """Which of the document's lines or paragraphs it was, from 0."""
+    text: str
 
     class Config:
         """Exact columns: a stranger in a shard is an error."""

@@ -8,25 +8,18 @@ second pass drops nothing more.
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.semantic import add_semantic
 from k2core.clean.shingles import Hashes, Ints
-from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, ROW, SignedShard
-from k2core.clean.verdict import Verdict
+from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, ROW, SignedShard, open_signed
+from k2core.clean.verdict import Twin, Verdict
 from schemas.clean import Deduplication
 
 _RULE = "deduplication"
-
-
-class Twin(NamedTuple):
-    """A document to drop, and the kept one that it repeats."""
-
-    verdict: Verdict
-    kept_id: str
 
 
 class Deduplicator:
@@ -114,6 +107,27 @@ class Deduplicator:
     def _name(self, item: int) -> str:
         shard, row = self._place(item)
         return f"{int(shard.keys_KN[ID, row]):016x}"
+
+
+def find_duplicates(
+    config: Deduplication, judged: Sequence[Path], scratch: Path
+) -> Iterator[dict[int, Twin]]:
+    """Of each shard its duplicates by row, in the corpus' order.
+
+    Args:
+        config: what counts as one.
+        judged: shards of `JudgedDocument` rows, each signed below `scratch` (`sign_shard`).
+        scratch: a folder of the run's own.
+    """
+    shards = [open_signed(scratch / "signed", path.stem) for path in judged]
+    deduplicator = Deduplicator(config, shards, scratch / "groups")
+    found = (deduplicator.find(number) for number in range(len(shards)))
+    if config.semantic is None:
+        yield from found
+        return
+    twins = list(found)  # as many as there are duplicates
+    add_semantic(config.semantic, judged, shards, twins, scratch / "vectors")
+    yield from twins
 
 
 def _by_item(

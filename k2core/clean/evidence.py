@@ -1,15 +1,14 @@
-"""What stands behind two kinds of verdict: the held-out problem met, and the document repeated."""
+"""What stands behind verdicts: held-out problems met, documents repeated, passages cut out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from k2core.clean.contamination import HeldOut
-from k2core.clean.duplicates import Twin
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import Twin, Verdict
 from k2core.reporting import Reporter
 from k2core.tables import write_shard
-from schemas.corpus import Duplicate, Overlap
+from schemas.corpus import Duplicate, Overlap, RepeatedPassage
 
 _ROWS = 30
 """Problems in the report; `overlaps/` has them all."""
@@ -22,6 +21,7 @@ class Evidence:
         self._held_out = held_out
         self._overlaps: list[dict[str, object]] = []
         self._duplicates: list[dict[str, object]] = []
+        self._removed: list[dict[str, object]] = []
         self._met: dict[str, dict[str, Any]] = {}
 
     def add(self, document: Mapping[str, Any], verdict: Verdict, twin: Twin | None) -> None:
@@ -30,6 +30,10 @@ class Evidence:
             self._add_twin(document, twin)
         elif verdict.rule == "decontamination":
             self._add_leak(document)
+
+    def add_removed(self, passages: Sequence[dict[str, object]]) -> None:
+        """Passages that were cut out of a kept document, as `RepeatedPassage` rows."""
+        self._removed += passages
 
     def _add_leak(self, document: Mapping[str, Any]) -> None:
         about = {key: document[key] for key in ("doc_id", "source", "path")}
@@ -59,11 +63,14 @@ class Evidence:
 
     def write(self, out: Path, name: str) -> None:
         """Write the shard's rows, and begin another."""
-        if self._overlaps:
-            write_shard(out / "overlaps" / name, Overlap, self._overlaps)
-        if self._duplicates:
-            write_shard(out / "duplicates" / name, Duplicate, self._duplicates)
-        self._overlaps, self._duplicates = [], []
+        for table, model, rows in (
+            ("overlaps", Overlap, self._overlaps),
+            ("duplicates", Duplicate, self._duplicates),
+            ("passages", RepeatedPassage, self._removed),
+        ):
+            if rows:
+                write_shard(out / table / name, model, rows)
+        self._overlaps, self._duplicates, self._removed = [], [], []
 
     def report(self, report: Reporter) -> None:
         """Show the problems that most documents hold a part of."""

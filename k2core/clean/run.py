@@ -12,12 +12,13 @@ from typing import Any
 import pandera.polars as pa
 
 from k2core.clean.contamination import HeldOut, Question
-from k2core.clean.duplicates import Deduplicator, Twin
+from k2core.clean.duplicates import find_duplicates
 from k2core.clean.evidence import Evidence
 from k2core.clean.funnel import Funnel
 from k2core.clean.judge import Judged, judge
-from k2core.clean.signatures import open_signed, sign_shard
-from k2core.clean.verdict import VERSIONS, Verdict
+from k2core.clean.passages import PassageCutter, sign_passages
+from k2core.clean.signatures import sign_shard
+from k2core.clean.verdict import VERSIONS, Twin, Verdict
 from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard, write_shard
 from schemas.artifacts import RawCorpus
@@ -52,16 +53,21 @@ def clean_documents(
     folder = workspace.open(raw)
     held_out = HeldOut(questions, config.decontamination)
     judged = list(_judge_shards(config, held_out, list_shards(folder / "documents"), workspace))
-    signed = [open_signed(workspace.scratch / "signed", path.stem) for path in judged]
-    deduplicator = Deduplicator(config.deduplication, signed, workspace.scratch / "groups")
+    cutter = _open_cutter(config, judged, workspace.scratch)
+    duplicates = find_duplicates(config.deduplication, judged, workspace.scratch)
     funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
-    for number, path in enumerate(judged):
-        twins = deduplicator.find(number)
+    for number, (path, twins) in enumerate(zip(judged, duplicates, strict=True)):
         kept: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
         decisions = []
+        if cutter:
+            cutter.open(number)
         for place, row in enumerate(read_shard(path, JudgedDocument).iter_rows(named=True)):
             document, verdict = _decide(row, twins.get(place))
+            if cutter and not verdict:
+                cut = cutter.cut(place, document)
+                document, verdict = _replace_text(document, cut.text), cut.verdict
+                evidence.add_removed(cut.removed)
             funnel.add(document, verdict)
             table, size = ("rejects", len(rejects)) if verdict else ("kept", len(kept))
             where = {"shard": f"{table}/{number:05d}.parquet", "row": size}
@@ -90,8 +96,23 @@ def _judge_shards(
             judged = zip(rows, judge(rows, config, held_out), strict=True)
             write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
         sign_shard(target, workspace.scratch / "signed", config)
+        if passages := config.deduplication.passages:
+            sign_passages(target, workspace.scratch / "passages", passages)
         workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
         yield target
+
+
+def _open_cutter(
+    config: CleanConfig, judged: Sequence[Path], scratch: Path
+) -> PassageCutter | None:
+    passages, stems = config.deduplication.passages, [path.stem for path in judged]
+    if passages is None:
+        return None
+    return PassageCutter(passages, config.min_characters, scratch / "passages", stems)
+
+
+def _replace_text(document: dict[str, Any], text: str) -> dict[str, Any]:
+    return {**document, "text": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:

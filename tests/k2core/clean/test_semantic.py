@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k2core.clean import clean_documents
+from k2core.clean.semantic import Alike, find_alike, find_in_cluster, fit_centres
+from k2core.embeddings import DIMENSIONS, embed, embed_all
+from k2core.store import Store
+from schemas.clean import CleanConfig, Deduplication, DomainRules, SemanticDuplicates
+from tests.k2core.clean.corpora import document, publish_raw, read_folder
+
+LIMIT = 0.9
+FREE = DomainRules(language=False, quality=None, repetition=None)
+
+
+def make_vectors(num: int, copies: int) -> tuple[np.ndarray, list[int]]:
+    """Unit vectors far from each other, then near ones of some, and of which."""
+    rng = np.random.default_rng(0)
+    apart = rng.normal(size=(num, DIMENSIONS))
+    of = rng.integers(0, num, copies).tolist()
+    near = apart[of] + 0.1 * rng.normal(size=(copies, DIMENSIONS))
+    every = np.concatenate([apart, near])
+    return (every / np.linalg.norm(every, axis=1, keepdims=True)).astype(np.float32), of
+
+
+def list_alike(vectors: np.ndarray) -> list[Alike]:
+    """The rule as it is told, one after another."""
+    kept: list[int] = []
+    found = []
+    for place, vector in enumerate(vectors):
+        cosines = [float(vector @ vectors[other]) for other in kept]
+        if cosines and max(cosines) >= LIMIT:
+            best = int(np.argmax(cosines))
+            found.append(Alike(place, kept[best], cosines[best]))
+        else:
+            kept.append(place)
+    return found
+
+
+def test_in_a_cluster_the_first_of_the_alike_stays() -> None:
+    vectors, of = make_vectors(700, 400)
+    found = find_in_cluster(vectors, LIMIT)
+    wanted = list_alike(vectors)
+    assert [(a.place, a.kept) for a in found] == [(a.place, a.kept) for a in wanted]
+    assert [a.cosine for a in found] == pytest.approx([a.cosine for a in wanted], abs=1e-5)
+    assert [(a.place, a.kept) for a in found] == list(zip(range(700, 1100), of, strict=True))
+
+
+def test_clusters_and_shards_part_no_near_copies() -> None:
+    vectors, of = make_vectors(300, 100)
+    config = SemanticDuplicates(min_cosine=LIMIT, cluster_documents=50)
+    centres = fit_centres(vectors, len(vectors), config)
+    assert centres.shape == (8, DIMENSIONS)
+    assert np.allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
+    whole = find_alike([vectors], config)
+    parts = find_alike([vectors[:7], vectors[7:7], vectors[7:350], vectors[350:]], config)
+    assert whole == parts
+    found = {(a.place, a.kept) for a in whole}
+    wanted = set(zip(range(300, 400), of, strict=True))
+    assert found <= wanted
+    assert len(found) > 90  # a copy may fall into the next cluster
+
+
+def test_nothing_to_compare_is_no_error() -> None:
+    assert find_alike([np.empty((0, DIMENSIONS), np.float32)], SemanticDuplicates()) == []
+
+
+def test_embeddings_are_unit_vectors_of_their_own_text() -> None:
+    texts = ["A harp is an instrument with strings.", "Rust is a language for programs."]
+    vectors = embed_all(texts)
+    assert vectors.shape == (2, DIMENSIONS)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert np.array_equal(vectors[1], embed(texts[1]))
+    assert embed_all([]).shape == (0, DIMENSIONS)
+
+
+def test_the_stage_drops_what_says_the_same_in_other_words(tmp_path: Path) -> None:
+    first = (
+        "The harp is a musical instrument with strings that run at an angle to its soundboard. "
+        "It was already played in Egypt about five thousand years ago."
+    )
+    same = (
+        "A harp is an instrument of music whose strings stand at an angle to the sounding board. "
+        "People already played it in Egypt some five thousand years ago."
+    )
+    other = "Rust is a programming language that checks the ownership of memory as it compiles."
+    store = Store(tmp_path)
+    rows = [document(n, text) for n, text in (("a", first), ("b", other), ("c", same))]
+    rows.append(document("d", first))
+    raw = publish_raw(store, rows, 2)
+    rules = Deduplication(semantic=SemanticDuplicates(min_cosine=0.93))
+    config = CleanConfig(knowledge=FREE, deduplication=rules)
+    draft = clean_documents(config, [], raw, store.workspace("clean"))
+    found = {row["doc_id"]: row for row in read_folder(draft.folder / "duplicates")}
+    ids = {row["path"]: row["doc_id"] for row in rows}
+    reasons = {found[ids[path]]["reason"] for path in "c"}
+    assert set(found) == {ids["c"], ids["d"]}
+    assert reasons == {"semantic_duplicate"}
+    assert found[ids["c"]]["kept_id"] == found[ids["d"]]["kept_id"] == ids["a"]
+    assert float(str(found[ids["c"]]["measured"])) >= 0.93
