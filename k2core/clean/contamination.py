@@ -5,11 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from k2core.clean.phrases import PhraseFilter
 from k2core.clean.verdict import Verdict
 from schemas.clean import Decontamination
 
 # Signs are tokens too: without them 12 + 7 and 12 * 7 are the same problem.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w")
 Run = tuple[str, ...]
 
 
@@ -53,7 +59,12 @@ class HeldOut:
                 for run in runs:
                     self._asked_by[run].append(problem_id)
         kept = {run for run, count in counts.items() if count <= config.max_problems}
+        self._filter = PhraseFilter([[t for t in run if is_word(t)] for run in kept])
         self._runs = {n: {r for r in kept if len(r) == n} for n in sorted({len(r) for r in kept})}
+
+    def suspect(self, texts: pl.Series) -> NDArray[np.bool_]:
+        """Which texts to `check`, (N,): no other has a run of tokens, since none has its words."""
+        return self._filter.flag(texts)
 
     def check(self, text: str) -> Verdict | None:
         """The verdict on a document that holds such a run; measured is their number."""
@@ -79,6 +90,11 @@ class HeldOut:
 def tokenize_text(text: str) -> list[str]:
     """Lower-case words and single signs."""
     return _TOKEN.findall(text.lower())
+
+
+def is_word(token: str) -> bool:
+    """Whether a token is a word, and no sign."""
+    return bool(_WORD.match(token))
 
 
 def list_runs(tokens: Sequence[str], n: int) -> Iterator[Run]:

@@ -81,13 +81,14 @@ def _decide(
     num, checks = len(checked.texts), checked.checks
     failed_N, near_N = first_failures(checks, num), nearest(checks, num)
     decisive_N = np.where(failed_N >= 0, failed_N, near_N)
+    suspect_N = held_out.suspect(checked.texts) & (failed_N < 0)
     rows = zip(
-        checked.texts.to_list(), failed_N >= 0, decisive_N, redactions,
+        checked.texts.to_list(), failed_N >= 0, suspect_N, decisive_N, redactions,
         write_measures(checks, num), strict=True,
     )  # fmt: skip
-    for place, (text, failed, number, replaced, measures) in enumerate(rows):
+    for place, (text, failed, suspect, number, replaced, measures) in enumerate(rows):
         verdict = checks[number].verdict(place) if number >= 0 else _NOTHING
-        leaked = None if failed else held_out.check(text)
+        leaked = held_out.check(text) if suspect else None
         yield Judged(text, bool(failed) or bool(leaked), leaked or verdict, replaced, measures)
 
 

@@ -123,7 +123,7 @@ class PassageCutter:
         if share > limit:
             return Verdict("deduplication", "repeated_passages", share, limit)
         if len(left) < self._min_characters:
-            return Verdict("extraction", "no_text", len(left), self._min_characters)
+            return Verdict("extraction", "no_text", float(len(left)), float(self._min_characters))
         return None
 
     def _keys(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

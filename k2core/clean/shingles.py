@@ -35,6 +35,17 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _LEFT, _RIGHT = np.uint64(26), np.uint64(38)
 
 
+class Words(NamedTuple):
+    """The words of N texts, in order."""
+
+    bytes_B: NDArray[np.uint8]
+    """Lower-case words with one space after each, and a margin on both sides."""
+    starts_W: Ints
+    """Where words begin, counted from the margin's end."""
+    ends_W: Ints
+    counts_N: Ints
+
+
 class Shingles(NamedTuple):
     """All shingles of N texts, in order; a text repeats its own as often as they stand there."""
 
@@ -45,7 +56,7 @@ class Shingles(NamedTuple):
 
 def hash_shingles(texts: pl.Series, ngram: int) -> Shingles:
     """The shingles of `ngram` words of every text; at least one each."""
-    words = _find_words(texts)
+    words = find_words(texts)
     counts_N = words.counts_N
     shingles_N = np.maximum(counts_N - ngram + 1, 1)
     offsets_N = np.concatenate([[0], np.cumsum(shingles_N)]).astype(np.int64)
@@ -59,22 +70,16 @@ def hash_shingles(texts: pl.Series, ngram: int) -> Shingles:
     ends = np.concatenate([words.ends_W, [0]])
     starts_S = np.where(empty_S, 0, starts[np.where(empty_S, 0, first_S)])
     ends_S = np.where(empty_S, 0, ends[np.where(empty_S, 0, last_S)])
-    hashes_S = np.empty(len(first_S), np.uint64)
-    for at in range(0, len(first_S), _BLOCK):
-        block = slice(at, at + _BLOCK)
-        hashes_S[block] = hash_spans(words.bytes_B, starts_S[block], ends_S[block])
-    return Shingles(hashes_S, offsets_N)
+    return Shingles(_hash_all(words.bytes_B, starts_S, ends_S), offsets_N)
 
 
-class _Words(NamedTuple):
-    bytes_B: NDArray[np.uint8]
-    """Lower-case words with one space after each."""
-    starts_W: Ints
-    ends_W: Ints
-    counts_N: Ints
+def hash_words(words: Words) -> Hashes:
+    """The hash of each word, (W,)."""
+    return _hash_all(words.bytes_B, words.starts_W, words.ends_W)
 
 
-def _find_words(texts: pl.Series) -> _Words:
+def find_words(texts: pl.Series) -> Words:
+    """Split texts at whatever is no letter, digit or underscore."""
     lower = texts.str.to_lowercase().str.replace_all(_WIDE_SIGNS, " ")
     strings = (lower + "\n").rechunk().to_arrow().cast(pa.large_string())
     _, offsets, data = strings.buffers()
@@ -91,10 +96,18 @@ def _find_words(texts: pl.Series) -> _Words:
     # Every text ends in a line feed, so its last word's end lies within it.
     counts_N = np.diff(np.searchsorted(words_before_B, ends_N[1:] - ends_N[0]), prepend=0)
     margin = np.zeros(_MARGIN, np.uint8)
-    return _Words(np.concatenate([margin, spaced, margin]), starts_W, ends_W, counts_N)
+    return Words(np.concatenate([margin, spaced, margin]), starts_W, ends_W, counts_N)
 
 
-def hash_spans(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:
+def _hash_all(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:
+    hashes = np.empty(len(starts), np.uint64)
+    for at in range(0, len(starts), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        hashes[block] = _hash_spans(bytes_B, starts[block], ends[block])
+    return hashes
+
+
+def _hash_spans(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:
     """FxHasher's value of each span; spans are given without the margin."""
     begin, end = int(starts.min()), int(ends.max())
     eight = _read_eights(bytes_B[begin : end + 2 * _MARGIN])

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, first_failures, nearest
-from k2core.clean.contamination import HeldOut, Overlap, Question
 from k2core.clean.extract import extract_text, normalise
 from k2core.clean.language import check_language
 from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
@@ -18,7 +17,7 @@ from k2core.clean.prose import check_prose, count_sentences
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
 from k2core.clean.words import split_piece
-from schemas.clean import C4, Decontamination, FineWeb, Quality, Repetition
+from schemas.clean import C4, FineWeb, Quality, Repetition
 from tests.k2core.clean.corpora import prose
 
 ANY = Quality(
@@ -292,44 +291,6 @@ def test_redacting_many_is_redacting_each() -> None:
     ]
     redacted, counts = redact_all(pl.Series(texts))
     assert list(zip(redacted, counts, strict=True)) == [redact(text) for text in texts]
-
-
-def questions(*texts: str) -> list[Question]:
-    return [Question(f"q{number}", text) for number, text in enumerate(texts)]
-
-
-def test_contamination_by_runs_and_by_whole_short_problems() -> None:
-    config = Decontamination(ngram=6, min_tokens=4, max_problems=2)
-    held_out = HeldOut(
-        questions("What is 12 + 7?", "one two three four five six seven", "too short"), config
-    )
-    assert held_out.check("Q: what IS 12+7 ? A: 19") == (
-        "decontamination", "held_out_problem", 1, 0,
-    )  # fmt: skip
-    assert held_out.check("what is 12 - 7 ?") is None
-    assert held_out.check("zero one two three four five six!") is not None
-    assert held_out.check("one two three four five") is None
-    assert held_out.check("this is too short") is None
-
-
-def test_overlaps_name_the_problems_and_what_is_held_of_them() -> None:
-    config = Decontamination(ngram=4, min_tokens=3, max_problems=2)
-    same = [Question("b", "a b c d e f"), Question("a", "a b c d e f"), Question("c", "x y z")]
-    held_out = HeldOut([*same, Question("d", "p q r s t")], config)
-    assert held_out.find_overlaps("so: X, y z? x y z! B c D e; a b c d e") == [
-        Overlap("c", "x y z", 1, 1.0),
-        Overlap("a", "b c d e", 2, 2 / 3),
-        Overlap("b", "b c d e", 2, 2 / 3),
-    ]
-    assert held_out.find_overlaps("nothing of it") == []
-
-
-def test_runs_of_a_template_are_no_evidence() -> None:
-    config = Decontamination(ngram=6, max_problems=2)
-    template = "please add up all of these numbers now {0}{0} {1}{1}"
-    held_out = HeldOut(questions(*(template.format(n, n + 7) for n in range(9))), config)
-    assert held_out.check("please add up all of these numbers now 999 998") is None
-    assert held_out.check("so: please add up all of these numbers now 33 1010") is not None
 
 
 def test_extraction_keeps_code_and_drops_navigation() -> None:
