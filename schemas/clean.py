@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Config
+from schemas.selection import CodeRules, UrlRules
 
 
 class Quality(Config):
@@ -93,6 +94,8 @@ class DomainRules(Config):
     """C4's rules, for prose: a page with a curly bracket goes."""
     fineweb: FineWeb | None = None
     """FineWeb's own rules, on the lines that C4's leave."""
+    code: CodeRules | None = None
+    """BigCode's rules, for files of code."""
     near_duplicates: bool = True
     """Drop near-duplicates; exact ones always go."""
 
@@ -180,6 +183,8 @@ class CleanConfig(Config):
         language=False, quality=None, repetition=None, near_duplicates=False
     )
     """Generated from templates: near-duplicates by design, exact ones not."""
+    urls: UrlRules | None = None
+    """Block lists of domains, addresses and words, for documents with an address."""
     min_characters: int = Field(20, ge=1)
     """Shorter texts are empty, in every domain."""
     deduplication: Deduplication = Deduplication()

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from k2core.clean.address import check_addresses
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, first_failures, nearest, write_measures
+from k2core.clean.code import Origin, check_code
 from k2core.clean.contamination import HeldOut
 from k2core.clean.extract import extract_text, normalise
 from k2core.clean.language import check_language
@@ -52,19 +54,28 @@ def judge(
         found: dict[int, Judged] = {}
         for domain in dict.fromkeys(row["domain"] for row in batch):
             places = [place for place, row in enumerate(batch) if row["domain"] == domain]
-            checked = check_texts(texts.gather(places), config.rules_for(domain), config)
+            origins = [Origin(batch[place]["source"], batch[place]["path"]) for place in places]
+            rules = config.rules_for(domain)
+            checked = check_texts(texts.gather(places), rules, config, origins)
             judged = _decide(checked, held_out, [redactions[place] for place in places])
             found.update(zip(places, judged, strict=True))
         yield from (found[place] for place in range(len(batch)))
 
 
-def check_texts(texts: pl.Series, rules: DomainRules, config: CleanConfig) -> Checked:
-    """A domain's rules in order, on all its texts."""
+def check_texts(
+    texts: pl.Series, rules: DomainRules, config: CleanConfig, origins: Sequence[Origin] = ()
+) -> Checked:
+    """A domain's rules in order, on all its texts; without origins those on texts alone."""
     batch = Batch(texts)
     characters_N = batch.characters_N.astype(float)
-    checks = [Check("extraction", "no_text", characters_N, config.min_characters, floor=True)]
+    checks = []
+    if config.urls and origins:
+        checks += check_addresses([origin.path for origin in origins], config.urls)
+    checks.append(Check("extraction", "no_text", characters_N, config.min_characters, floor=True))
     if rules.language:
         checks.append(check_language(texts, config.language, config.min_language_score))
+    if rules.code and origins:
+        checks += check_code(batch, origins, rules.code)
     if rules.quality:
         checks += check_quality(batch, rules.quality)
     if rules.repetition:

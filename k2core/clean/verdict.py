@@ -21,8 +21,10 @@ class Twin(NamedTuple):
 
 
 VERSIONS = {
+    "url": "1",
     "extraction": "1",
     "language": "1",
+    "code": "1",
     "gopher_quality": "2",
     "gopher_repetition": "2",
     "c4": "1",
