@@ -191,6 +191,9 @@ class CleanConfig(Config):
     """How near is a near-duplicate."""
     decontamination: Decontamination = Decontamination()
     """How much overlap with a held-out problem is too much."""
+    shard_documents: int = Field(4000, ge=1)
+    """Raw documents of one parquet shard of decisions; those kept and rejected of them are beside
+    it. However the raw corpus was cut, these shards are the same."""
     num_reject_samples: int = Field(3, ge=0)
     """Rejects of each reason shown in the report."""
 

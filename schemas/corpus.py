@@ -42,7 +42,7 @@ class Reject(Document):
 class Decision(pa.DataFrameModel):
     """What became of one raw document, in the corpus' order: `decisions/*.parquet`.
 
-    Shards are numbered as the raw corpus' are, so a row is also found without an index.
+    Equal documents in equal order make equal shards, whatever shards the raw corpus had.
     """
 
     doc_id: str = pa.Field(unique=True)

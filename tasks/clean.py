@@ -4,6 +4,7 @@ from infra.cache import at
 from infra.pools import CPU
 from schemas.artifacts import CleanCorpus, RawCorpus
 from schemas.clean import CleanConfig
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from tasks.adapter import stage_run
 
@@ -16,9 +17,12 @@ async def clean(
     config: CleanConfig,
     problems: ProblemsConfig,
     raw: RawCorpus,
+    placement: Placement,
 ) -> CleanCorpus:
     """Keep the documents worth reading, and every reject with its reason."""
     from k2core.clean import clean_corpus
 
-    async with stage_run("clean", VERSION, config=config, problems=problems, raw=raw) as run:
+    async with stage_run(
+        "clean", VERSION, config=config, problems=problems, raw=raw, placement=placement
+    ) as run:
         return run.publish(CleanCorpus, await run.work(clean_corpus))

@@ -40,7 +40,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
 
     # Text: collect, clean, rewrite instead of repeating, tokenize.
     raw = await chain(ingest, config=r.ingest)
-    text = await chain(clean, config=r.clean, problems=r.problems, raw=raw)
+    text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=place)
     rewrites = await chain(rephrase, config=r.rephrase, clean=text)
     tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
 

@@ -37,9 +37,9 @@ REPHRASE = RephraseConfig(
     max_words=None,
 )
 TOKENIZE = TokenizeConfig(
-    vocab_size=512, train_tokens=14_000, mixture={"knowledge": 0.8, "math": 0.2}, heldout_frac=0.1
+    vocab_size=512, train_tokens=20_000, mixture={"knowledge": 0.8, "math": 0.2}, heldout_frac=0.1
 )
-PRETRAIN = PretrainConfig(schedule=Schedule(num_steps=30), sequence_length=64, batch_size=4)
+PRETRAIN = PretrainConfig(schedule=Schedule(num_steps=77), sequence_length=64, batch_size=4)
 
 
 def row_of(path: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ def row_of(path: str) -> dict[str, str]:
 
 ROWS = {f"k{n}": prose(n) for n in range(50)}
 ROWS |= {f"m{n}": f"Question: what is {n} + 17? Answer: {n + 17}" for n in range(90)}
-ROWS |= {"short": "Nothing.", "copy": prose(3), "mail": prose(70) + " Ask jane@firm.org about it."}
+ROWS |= {"short": "Nothing.", "copy": prose(3), "asked": prose(70) + " Ask jane@firm.org about it."}
 ROWS["leak"] = prose(60) + f" {PROBLEM}"
 RAW = [row_of(path) for path in ROWS]
 ID = {row["path"]: row["doc_id"] for row in RAW}
@@ -133,7 +133,7 @@ def test_a_dropped_document_says_by_which_rule_and_measure() -> None:
 
 
 def test_a_kept_document_says_what_came_nearest_and_where_it_went() -> None:
-    shown = why(ID["mail"])
+    shown = why(ID["asked"])
     assert re.search(r"kept; it came nearest to \w+ version \d: \w+, measured \S+, thresh", shown)
     assert "redacted email 1" in shown
     assert re.search(r"(train|heldout)/knowledge, tokens \d+ to \d+ \(sequence \d+\)", shown)
@@ -185,7 +185,7 @@ def test_what_is_wrong_is_said() -> None:
     typo = ID["k5"][:-1] + ("0" if ID["k5"][-1] != "0" else "1")
     assert f"no document {typo!r} in 2 runs" in fails(typo)
     assert f"near it are {ID['k5']} (k5)" in fails(typo, "--from", "old")
-    assert f"{ID['mail']} (mail)" in fails("mail", "--from", "old")
+    assert f"{ID['mail']} (asked)" in fails("asked", "--from", "old")
     assert "nor one near it; ids are like" in fails("zzzz")
     assert "documents of run new-1 begin with ''" in fails("")
     assert "no run 'older' with a clean corpus; the newest are: new-1, old-1" in fails(

@@ -11,6 +11,7 @@ from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig, Decontamination, DomainRules
 from schemas.corpus import Document, Duplicate, Overlap, Reject
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 
@@ -110,14 +111,38 @@ def test_every_document_has_a_decision_that_says_where_it_went(tmp_path: Path) -
             assert row["rule_version"] == VERSIONS[str(row["rule"])]
 
 
-def test_decisions_do_not_depend_on_the_shards(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the clean corpus from raw shards of seven, judged in this process."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    config = CONFIG.model_copy(update={"shard_documents": 16})
+    draft = clean_documents(config, HELD_OUT, publish_raw(store, rows(), 7), store.workspace("a"))
+    assert len(list((draft.folder / "decisions").iterdir())) == 4
+    return digest_of(manifest_of(draft.folder))
+
+
+@pytest.mark.parametrize(("size", "num_workers"), [(1, 1), (100, 1), (7, 4), (20, 4)])
+def test_bytes_depend_neither_on_shards_nor_on_workers(
+    tmp_path: Path, one_by_one: str, size: int, num_workers: int
+) -> None:
     store = Store(tmp_path)
-    results = []
-    for size in (1, 7, 100):
-        draft = clean(store, publish_raw(store, rows(), size), f"clean{size}")
-        folders = [read_folder(draft.folder / name) for name in ("kept", "rejects")]
-        results.append((folders, (draft.folder / "funnel.json").read_text()))
-    assert results[0] == results[1] == results[2]
+    config = CONFIG.model_copy(update={"shard_documents": 16})
+    raw = publish_raw(store, rows(), size)
+    draft = clean_documents(config, HELD_OUT, raw, store.workspace("clean"), num_workers)
+    assert digest_of(manifest_of(draft.folder)) == one_by_one
+
+
+def test_a_fault_in_a_worker_is_named_as_in_the_stage(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    workspace = store.workspace("raw")
+    (workspace.out / "documents").mkdir()
+    for number, domain in enumerate(("math", "poetry")):
+        row = {**document("a", prose(1)), "domain": domain}
+        pl.DataFrame([row]).write_parquet(workspace.out / "documents" / f"{number:05d}.parquet")
+    (workspace.out / "sources.json").write_text("{}")
+    raw = store.publish(RawCorpus, Draft(workspace.out, {}))
+    with pytest.raises(TableError, match=r"00001\.parquet breaks Document: .*poetry.*domain"):
+        clean_documents(CONFIG, [], raw, store.workspace("clean"), 2)
 
 
 def test_cleaning_the_clean_changes_nothing(tmp_path: Path) -> None:
@@ -202,6 +227,6 @@ def test_what_is_evaluated_is_taken_out(tmp_path: Path) -> None:
     raw = publish_raw(
         store, [document("leak", prose(1) + "\n\n" + asked), document("b", prose(2))], 9
     )
-    draft = clean_corpus(CleanConfig(), problems, raw, store.workspace("clean"))
+    draft = clean_corpus(CleanConfig(), problems, raw, store.workspace("clean"), Placement())
     assert [row["path"] for row in read_folder(draft.folder / "kept")] == ["b"]
     assert set(read_folder(draft.folder / "kept")[0]) == set(Document.to_schema().columns)

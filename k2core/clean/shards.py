@@ -1,0 +1,76 @@
+"""The clean corpus' own shards, cut alike however the raw corpus was."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandera.polars as pa
+
+from k2core.clean.verdict import VERSIONS, Verdict
+from k2core.tables import write_shard
+from schemas.corpus import Decision, Document, Reject
+
+
+class CleanShards:
+    """Rows of `kept`, `rejects` and `decisions` until a shard of them is full.
+
+    Args:
+        out: where the tables are written.
+        shard_documents: raw documents of a shard.
+    """
+
+    def __init__(self, out: Path, shard_documents: int) -> None:
+        self._out, self._size = out, shard_documents
+        self._number = 0
+        self._begin()
+
+    @property
+    def name(self) -> str:
+        """The file of the shard that is being filled."""
+        return f"{self._number:05d}.parquet"
+
+    def add(self, document: dict[str, Any], row: dict[str, Any], verdict: Verdict | None) -> bool:
+        """The next document, in the corpus' order; whether the shard is full with it.
+
+        Args:
+            document: as it is kept or rejected.
+            row: the same, with what was found of it.
+            verdict: what dropped it.
+        """
+        table, rows = ("rejects", self._rejects) if verdict else ("kept", self._kept)
+        where = {"shard": f"{table}/{self.name}", "row": len(rows)}
+        self._decisions.append(_record(row, verdict) | where)
+        rows.append({**document, **(verdict._asdict() if verdict else {})})
+        return len(self._decisions) == self._size
+
+    def write(self) -> None:
+        """Write the shard, full or not, and begin the next."""
+        for name, model, rows in (
+            ("kept", Document, self._kept),
+            ("rejects", Reject, self._rejects),
+            ("decisions", Decision, self._decisions),
+        ):
+            _write(self._out / name / self.name, model, rows)
+        self._number += bool(self._decisions)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept: list[dict[str, Any]] = []
+        self._rejects: list[dict[str, Any]] = []
+        self._decisions: list[dict[str, Any]] = []
+
+
+def _record(row: dict[str, Any], verdict: Verdict | None) -> dict[str, Any]:
+    keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *Verdict._fields)
+    record = {key: row[key] for key in keys} | (verdict._asdict() if verdict else {})
+    return {
+        **record,
+        "decision": "dropped" if verdict else "kept",
+        "rule_version": VERSIONS.get(record["rule"], ""),
+        **{"quality_score": 0.0, "sampling_weight": 0.0 if verdict else 1.0},
+    }
+
+
+def _write(path: Path, model: type[pa.DataFrameModel], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        write_shard(path, model, rows)
