@@ -97,30 +97,38 @@ def learning(runs: Runs = 99) -> None:
     from k2core.ablations import learning
     from schemas.ablations import LearningAblation
 
-    config = LearningAblation()
-    tuning = learning.tuning_arms(config)
-    tried = _train(list(tuning.values()), runs)
-    tuned = dict(zip(tuning, tried, strict=True))
-    _put_table(_MUONCLIP, "tuning", learning.tabulate_tuning(tuned))
-    final = learning.final_arms(config, learning.best_rates(tuned))
-    results = dict(zip(final, _train(list(final.values()), runs), strict=True))
-    table = learning.tabulate_learning(config, results)
-    figure = learning.draw_learning(config, results)
-    _publish(_MUONCLIP, "learning", table, figure, "muonclip-learning")
+    config, results = LearningAblation(), dict[learning.Final, Any]()
+    tried, left = dict[learning.Tuning, Any](), Left(runs)
+    for size in config.sizes:  # a size that is finished is shown though the next is not
+        tuning = learning.tuning_arms(config, size)
+        tried |= zip(tuning, _train(list(tuning.values()), left), strict=True)
+        final = learning.final_arms(config, size, learning.best_rates(tried))
+        results |= zip(final, _train(list(final.values()), left), strict=True)
+        _put_table(_MUONCLIP, "tuning", learning.tabulate_tuning(tried))
+        table = learning.tabulate_learning(config, results)
+        figure = learning.draw_learning(config, results)
+        _publish(_MUONCLIP, "learning", table, figure, "muonclip-learning")
+
+
+class Left:
+    """Arms that this call may still train."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
 
 
 def _train_named(
     arms: "Mapping[str, Sequence[TrainingArm]]", runs: int
 ) -> dict[str, list[dict[str, Any]]]:
-    found = iter(_train([arm for some in arms.values() for arm in some], runs))
+    found = iter(_train([arm for some in arms.values() for arm in some], Left(runs)))
     return {name: [next(found) for _ in some] for name, some in arms.items()}
 
 
-def _train(arms: "Sequence[TrainingArm]", runs: int) -> list[dict[str, Any]]:
+def _train(arms: "Sequence[TrainingArm]", left: Left) -> list[dict[str, Any]]:
     """Results of all arms in order, training what no earlier call has finished.
 
     Raises:
-        typer.Exit: `runs` arms were trained and some are still missing.
+        typer.Exit: as many arms were trained as may be, and some are still missing.
     """
     from k2core.ablations.arms import list_missing, name_arm, train_arm
     from k2core.ablations.kept import keep_result, read_result
@@ -128,7 +136,10 @@ def _train(arms: "Sequence[TrainingArm]", runs: int) -> list[dict[str, Any]]:
 
     kept = home() / "ablations" / "arms"
     missing = list_missing(kept, arms)
-    for number, arm in enumerate(missing[:runs], 1):
+    for number, arm in enumerate(missing, 1):
+        if not left.runs:
+            raise typer.Exit
+        left.runs -= 1
         result = train_arm(arm, open_text(arm.text, home() / "ablations"))
         keep_result(kept / f"{name_arm(arm)}.json", result)
         end = result["heldout"][-1][1] if result["heldout"] else float("nan")
@@ -136,8 +147,6 @@ def _train(arms: "Sequence[TrainingArm]", runs: int) -> list[dict[str, Any]]:
             f"{number} of {len(missing)} missing: {arm.optimizer}, lr {arm.optim.lr:g}, tau "
             f"{arm.optim.qk_clip_tau:g}, seed {arm.seed}: {end:.4f} in {result['seconds']} s"
         )
-    if len(missing) > runs:
-        raise typer.Exit
     return [read_result(kept / f"{name_arm(arm)}.json") for arm in arms]
 
 

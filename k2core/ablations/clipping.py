@@ -21,7 +21,6 @@ Arms = Mapping[str, Sequence[TrainingArm]]
 """By name, an arm a seed."""
 Results = Mapping[str, Sequence[Result]]
 PLAIN = "plain Muon"
-PER_HEAD, ALL_HEADS = "per head", "whole layer"
 
 
 def _seeded(
@@ -47,12 +46,13 @@ def harmlessness_arms(config: HarmlessnessAblation) -> Arms:
 
 
 def heads_arms(config: HeadsAblation) -> Arms:
-    """No clip, the report's form, and the naive form."""
-    return {
-        PLAIN: _seeded(config.base, config.seeds, NEVER),
-        PER_HEAD: _seeded(config.base, config.seeds, config.tau),
-        ALL_HEADS: _seeded(config.base, config.seeds, config.tau, per_head=False),
-    }
+    """No clip, then at each threshold the report's form and the naive form."""
+    arms = {PLAIN: _seeded(config.base, config.seeds, NEVER)}
+    for tau in config.taus:
+        arms[f"tau {tau:g}, per head"] = _seeded(config.base, config.seeds, tau)
+        whole = _seeded(config.base, config.seeds, tau, per_head=False)
+        arms[f"tau {tau:g}, whole layer"] = whole
+    return arms
 
 
 def final_loss(result: Result) -> float:

@@ -43,11 +43,11 @@ Rates = Mapping[tuple[str, str], float]
 """Best rate by size and optimizer."""
 
 
-def tuning_arms(config: LearningAblation) -> dict[Tuning, TrainingArm]:
+def tuning_arms(config: LearningAblation, size: str) -> dict[Tuning, TrainingArm]:
     """Every optimizer at every rate of its grid."""
+    base = config.sizes[size]
     return {
         Tuning(size, optimizer, rate): _arm(base, optimizer, rate, config.tuning_frac, 0)
-        for size, base in config.sizes.items()
         for optimizer, rates in config.rates.items()
         for rate in rates
     }
@@ -63,13 +63,13 @@ def best_rates(results: Mapping[Tuning, Result]) -> Rates:
     return {key: rate for key, (_, rate) in best.items()}
 
 
-def final_arms(config: LearningAblation, rates: Rates) -> dict[Final, TrainingArm]:
+def final_arms(config: LearningAblation, size: str, rates: Rates) -> dict[Final, TrainingArm]:
     """All optimizers for all tokens, MuonClip also for each smaller budget."""
+    base = config.sizes[size]
     return {
         Final(size, optimizer, share, seed): _arm(
             base, optimizer, rates[size, optimizer], share, seed
         )
-        for size, base in config.sizes.items()
         for optimizer in config.rates
         for share in (*(config.budgets if optimizer == OURS else ()), 1.0)
         for seed in range(config.seeds)
@@ -123,7 +123,7 @@ def tabulate_learning(config: LearningAblation, results: Mapping[Final, Result])
         "| MuonClip needs of its tokens | CPU seconds |",
         "|---|---|---|---|---|---|",
     ]
-    for size in config.sizes:
+    for size in dict.fromkeys(final.size for final in results):
         ours = _losses(results, size, OURS)
         for optimizer in config.rates:
             rows = _rows(results, size, optimizer)
@@ -175,8 +175,10 @@ def draw_learning(config: LearningAblation, results: Mapping[Final, Result]) -> 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(config.sizes), squeeze=False)[0]
-    for axes, (size, base) in zip(panels, config.sizes.items(), strict=True):
+    sizes = list(dict.fromkeys(final.size for final in results))
+    panels = figure.subplots(1, len(sizes), squeeze=False)[0]
+    for axes, size in zip(panels, sizes, strict=True):
+        base = config.sizes[size]
         per_step = base.batch_size * base.sequence_length / 1e3
         for number, optimizer in enumerate(config.rates):
             for row in _rows(results, size, optimizer):

@@ -103,15 +103,15 @@ def test_torchs_optimizers_refuse_to_clip(text: ByteText) -> None:
 
 def test_whole_layers_are_clipped_only_when_asked(text: ByteText) -> None:
     base = SHORT.model_copy(update={"optim": OptimConfig(lr=1e-2)})
-    config = HeadsAblation(base=base, tau=0.01, seeds=2)
+    config = HeadsAblation(base=base, taus=(0.01,), seeds=2)
     arms = heads_arms(config)
-    results = {name: train_arm(some[0], text) for name, some in arms.items()}
+    plain, per_head, whole = (train_arm(some[0], text) for some in arms.values())
     heads = base.shape.num_heads
-    for step in results["whole layer"]["clipped"]:
+    for step in whole["clipped"]:
         layers = {head // heads for head in step}
         assert step == [layer * heads + h for layer in sorted(layers) for h in range(heads)]
-    assert sum(map(len, results["plain Muon"]["clipped"])) == 0
-    assert 0 < len(results["per head"]["clipped"][0]) <= len(results["whole layer"]["clipped"][0])
+    assert sum(map(len, plain["clipped"])) == 0
+    assert 0 < len(per_head["clipped"][0]) <= len(whole["clipped"][0])
 
 
 def test_stability_arms_differ_in_the_threshold_alone() -> None:

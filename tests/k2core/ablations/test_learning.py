@@ -35,7 +35,7 @@ def stored(loss: float, stopped: int | None = None) -> Result:
 
 
 def test_each_optimizer_is_tuned_on_a_grid_of_its_own() -> None:
-    arms = tuning_arms(CONFIG)
+    arms = tuning_arms(CONFIG, "only")
     assert len(arms) == 4
     assert {arm.schedule.num_steps for arm in arms.values()} == {50}
     assert {arm.optim.qk_clip_tau for arm in arms.values()} == {100.0, NEVER}
@@ -50,7 +50,7 @@ def test_each_optimizer_is_tuned_on_a_grid_of_its_own() -> None:
 
 def test_every_optimizer_runs_at_its_best_rate_with_a_whole_schedule() -> None:
     rates = {("only", "MuonClip"): 1e-2, ("only", "AdamW"): 1e-3}
-    arms = final_arms(CONFIG, rates)
+    arms = final_arms(CONFIG, "only", rates)
     assert [(f.optimizer, f.share, f.seed) for f in arms] == [
         ("MuonClip", 0.5, 0), ("MuonClip", 0.5, 1), ("MuonClip", 1.0, 0), ("MuonClip", 1.0, 1),
         ("AdamW", 1.0, 0), ("AdamW", 1.0, 1),
