@@ -56,7 +56,7 @@ class PeerOptimizer(MuonClipOptimizer):
         for peer in self._peers:
             for group in peer.param_groups:
                 group["lr"] = lr
-            peer.step()  # type: ignore[no-untyped-call]
+            peer.step()
 
     def _whole(self) -> list[Tensor]:
         """Everything: AdamW works element by element, so a flat buffer is one parameter."""

@@ -1,5 +1,6 @@
 """Tables and plots from stored results; how arms come about is in test_arms.py."""
 
+import numpy as np
 import pytest
 
 from k2core.ablations.arms import Result
@@ -38,7 +39,7 @@ def test_stability_tells_how_far_logits_went() -> None:
         "| MuonClip | 0 | 12 | 1.20 | 0 of 2 | 2 of 16 | 2.000 | 2.000 |",
     ]
     logits, loss = draw_stability(config, results).axes
-    assert [line.get_ydata()[-1] for line in logits.lines[:4]] == [1000, 2000, 6, 12]
+    assert [np.asarray(line.get_ydata())[-1] for line in logits.lines[:4]] == [1000, 2000, 6, 12]
     assert loss.get_ylabel().startswith("loss")
 
 
@@ -50,8 +51,8 @@ def test_losses_are_compared_seed_by_seed() -> None:
     rows = tabulate_losses(results, num_heads=16).splitlines()[2:]
     assert rows[0].endswith("| 2.5000 ± 0.7071 |  |")
     assert rows[1] == ("| tau 4 | 5.0 | 3.00 | 3.0 of 16 | 2.6000 ± 0.7071 | +0.1000 ± 0.0000 |")
-    dots = draw_losses(results).axes[1].lines[0].get_ydata()
-    assert list(dots) == pytest.approx([0.1, 0.1])
+    dots = np.asarray(draw_losses(results).axes[1].lines[0].get_ydata())
+    assert dots.tolist() == pytest.approx([0.1, 0.1])
 
 
 def test_an_arm_that_failed_has_no_final_loss() -> None:
