@@ -67,4 +67,10 @@ class Recipe(Config):
                     f"{stage}.sequence_length={length} exceeds model.max_position_embeddings="
                     f"{longest}"
                 )
+        for phase in self.pretrain.phases:
+            if self.pretrain.length_of(phase) > longest:
+                raise ValueError(
+                    f"phase {phase.name!r} of pretrain: sequence_length={phase.sequence_length} "
+                    f"exceeds model.max_position_embeddings={longest}"
+                )
         return self

@@ -5,9 +5,9 @@ pipeline's default, or Moonlight's where Moonlight says it.
 """
 
 from schemas.model import ModelShape
-from schemas.optim import OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig, Schedule
 from schemas.placement import Placement
-from schemas.pretrain import PretrainConfig
+from schemas.pretrain import Phase, PretrainConfig
 from schemas.recipe import Recipe
 from schemas.release import ReleaseConfig
 from schemas.rl import RlConfig
@@ -64,6 +64,19 @@ K2_SHAPE = ModelShape(
 )
 """Kimi K2 (arXiv:2507.20534, table 2; its released config.json). `init_std` is DeepSeek-V3's."""
 
+_K2_PHASES = (
+    Phase(name="anneal", num_tokens=400 * 10**9, lr=2e-5, final_lr=8.7e-6, decay="linear"),
+    Phase(
+        name="long",
+        num_tokens=60 * 10**9,
+        lr=8.7e-6,
+        final_lr=7e-6,
+        decay="linear",
+        sequence_length=32_768,
+    ),
+)
+"""The annealing and long-context stages (section 2.5), at 67 M tokens a step as before them."""
+
 
 def moonlight_16b() -> Recipe:
     """Moonlight: 16 B parameters, 3 B of them active, 5.7 T tokens on a few H800 nodes.
@@ -98,19 +111,24 @@ def moonlight_16b() -> Recipe:
 def k2_1t() -> Recipe:
     """Kimi K2: 1,026 B parameters, 32.9 B active, 15.5 T tokens (sections 2.4 and 2.5).
 
-    4,096 x 16,384 tokens a step; 500 steps of warm-up, 10 T tokens at 2e-4, 5.5 T of cosine to
-    2e-5. The anneal and the 32K stage that follow are separate runs from this one's checkpoint.
+    67 M tokens a step; 500 steps of warm-up, 10 T tokens at 2e-4, 5.5 T of cosine to 2e-5, then
+    2e-5 to 7e-6 over 400 B tokens at 4,096 and 60 B at 32,768. Where the rate stands between these
+    two is not said: one line over both, cut where the sequences grow. YaRN's factor of the
+    released config from the long phase on; a batch that diverges is left out (both are choices).
     """
     steps = 15_500 * 10**9 // (16_384 * 4096)
     return Recipe(
         name="k2_1t",
         model=K2_SHAPE,
-        tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_500 * 10**9),
+        tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_960 * 10**9),
         pretrain=PretrainConfig(
             optim=OptimConfig(lr=2e-4, qk_clip_tau=100.0),
             schedule=Schedule(
                 num_steps=steps, warmup_frac=500 / steps, decay_frac=5.5 / 15.5, final_lr_frac=0.1
             ),
+            phases=_K2_PHASES,
+            yarn_factor=1.0,
+            guards=Guards(nonfinite="skip", spike="skip"),
             sequence_length=4096,
             batch_size=16_384,
             checkpoint_every=500,

@@ -31,6 +31,19 @@ def job_of(recipe: Recipe, gpu: GpuName) -> Job:
     )
 
 
+def jobs_of(recipe: Recipe, gpu: GpuName) -> list[Job]:
+    """The same and its phases, whose longer sequences need more memory."""
+    config, first = recipe.pretrain, job_of(recipe, gpu)
+    return [first] + [
+        first._replace(
+            batch_size=config.batch_of(phase),
+            sequence_length=config.length_of(phase),
+            num_steps=config.steps_of(phase),
+        )
+        for phase in config.phases
+    ]
+
+
 def refuse_unfit(recipe: Recipe) -> None:
     """Stop before any pool is asked for where the recipe's placement cannot run it.
 
@@ -38,7 +51,8 @@ def refuse_unfit(recipe: Recipe) -> None:
         UnfitError: gives every reason.
     """
     try:
-        check_placement(job_of(recipe, recipe.placement.gpu), recipe.placement)
+        for job in jobs_of(recipe, recipe.placement.gpu):
+            check_placement(job, recipe.placement)
     except LayoutError as error:
         raise UnfitError(f"{error}. `k2 plan` ranks what would run") from None
 

@@ -3,6 +3,7 @@
 import math
 
 from schemas.optim import Schedule
+from schemas.pretrain import Phase
 
 
 def learning_rate(step: int, peak: float, schedule: Schedule) -> float:
@@ -17,3 +18,10 @@ def learning_rate(step: int, peak: float, schedule: Schedule) -> float:
     done = min(1.0, (step - stable_end + 1) / decay) if decay else 0.0
     share = 0.5 * (1 + math.cos(math.pi * done))
     return peak * (schedule.final_lr_frac + (1 - schedule.final_lr_frac) * share)
+
+
+def phase_rate(step: int, num_steps: int, phase: Phase) -> float:
+    """The rate at `step` of a phase, counted from 0; the last step has `final_lr`."""
+    done = (step + 1) / num_steps
+    left = 1 - done if phase.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return phase.final_lr + (phase.lr - phase.final_lr) * left

@@ -1,12 +1,15 @@
 """The stage: from a token corpus to a base checkpoint."""
 
+from collections.abc import Sequence
+
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_checkpoint
 from k2core.parallel.plan import Job, check_placement
 from k2core.pretrain.batches import name_spans, read_batch
+from k2core.pretrain.phases import Stretch, lay_out
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
-from k2core.training import Plan, train, write_clips
+from k2core.training import Plan, count_saved_steps, train, write_clips
 from schemas.artifacts import TokenCorpus
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -29,26 +32,22 @@ def pretrain_model(
     """
     from k2core.engines.megatron.ranks import TrainerGroup
 
-    folder = workspace.open(tokens)
-    stream = TokenStream(folder, config.seed, config.sequence_length)
-    _check_fit(config, shape, stream)
-    check_placement(_job(config, shape, placement), placement)
-
-    def samples_of(step: int) -> range:
-        return range(step * config.batch_size, (step + 1) * config.batch_size)
-
-    plan = Plan(
-        optim=config.optim,
-        schedule=config.schedule,
-        num_heads=shape.num_layers * shape.num_heads,
-        checkpoint_every=config.checkpoint_every,
-        guards=config.guards,
-        batch=lambda step: read_batch(stream, samples_of(step)),
-        documents=lambda step: name_spans(stream, samples_of(step)),
-    )
-    with TrainerGroup(shape, config.optim, seed=config.seed, placement=placement) as trainer:
-        history = train(trainer, plan, workspace)
-        trainer.export_checkpoint(workspace.out)
+    folder, stretches = workspace.open(tokens), lay_out(config, shape)
+    streams = [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
+    _check_fit(shape, stretches, streams)
+    for stretch in stretches:
+        check_placement(_job(stretch, placement), placement)
+    for stretch, stream in zip(stretches, streams, strict=True):
+        if stretch is not stretches[-1] and count_saved_steps(workspace) >= stretch.last:
+            continue
+        plan = _plan(config, stretch, stream, stretches[-1].last)
+        # rotary scaling is built into a model: each stretch takes up the state of the one before
+        with TrainerGroup(
+            stretch.shape, config.optim, seed=config.seed, placement=placement
+        ) as trainer:
+            history = train(trainer, plan, workspace)
+            if stretch is stretches[-1]:
+                trainer.export_checkpoint(workspace.out)
     training = {
         "stage": "pretrain",
         "config": config.model_dump(mode="json"),
@@ -70,33 +69,49 @@ def pretrain_model(
     return Draft(workspace.out, counts)
 
 
-def _job(config: PretrainConfig, shape: ModelShape, placement: Placement) -> Job:
+def _plan(config: PretrainConfig, stretch: Stretch, stream: TokenStream, total: int) -> Plan:
+    return Plan(
+        optim=config.optim,
+        num_steps=total,
+        lr=lambda step: stretch.rate(step - stretch.first),
+        num_heads=stretch.shape.num_layers * stretch.shape.num_heads,
+        checkpoint_every=config.checkpoint_every,
+        guards=config.guards,
+        batch=lambda step: read_batch(stream, stretch.samples(step)),
+        documents=lambda step: name_spans(stream, stretch.samples(step)),
+        first=stretch.first,
+        last=stretch.last,
+    )
+
+
+def _job(stretch: Stretch, placement: Placement) -> Job:
     return Job(
-        shape,
-        config.batch_size,
-        config.sequence_length,
-        config.schedule.num_steps,
+        stretch.shape,
+        stretch.batch_size,
+        stretch.sequence_length,
+        stretch.num_steps,
         "fp32" if placement.gpu == "cpu" else "bf16",
     )
 
 
-def _check_fit(config: PretrainConfig, shape: ModelShape, stream: TokenStream) -> None:
-    if stream.manifest.vocab_size != shape.vocab_size:
+def _check_fit(
+    shape: ModelShape,
+    stretches: Sequence[Stretch],
+    streams: Sequence[TokenStream],
+) -> None:
+    vocab_size = streams[0].manifest.vocab_size
+    if vocab_size != shape.vocab_size:
         raise ValueError(
-            f"the corpus was tokenized for vocab_size={stream.manifest.vocab_size}; the model's "
+            f"the corpus was tokenized for vocab_size={vocab_size}; the model's "
             f"shape says {shape.vocab_size}: make tokenize.vocab_size and model.vocab_size equal"
         )
-    if config.sequence_length > shape.max_position_embeddings:
-        raise ValueError(
-            f"pretrain.sequence_length={config.sequence_length} exceeds "
-            f"model.max_position_embeddings={shape.max_position_embeddings}"
-        )
-    needed = config.schedule.num_steps * config.batch_size
-    if needed > stream.num_samples:
-        most = stream.num_samples // config.batch_size
-        raise ValueError(
-            f"pretrain.schedule.num_steps={config.schedule.num_steps} of batch_size="
-            f"{config.batch_size} need {needed} samples of {config.sequence_length} tokens; the "
-            f"corpus's budget holds {stream.num_samples}: set num_steps to at most {most}, or "
-            "raise tokenize.train_tokens"
-        )
+    for stretch, stream in zip(stretches, streams, strict=True):
+        if stretch.num_samples > stream.num_samples:
+            most = stream.num_samples // stretch.batch_size
+            whose = "pretrain.schedule." if stretch.first == 0 else f"phase {stretch.name!r}: "
+            raise ValueError(
+                f"{whose}num_steps={stretch.num_steps} of batch_size={stretch.batch_size} need "
+                f"{stretch.num_samples} samples of {stretch.sequence_length} tokens; its part of "
+                f"the corpus's budget holds {stream.num_samples}: set num_steps to at most {most}, "
+                "or raise tokenize.train_tokens"
+            )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from k2core.chat import ChatCodec, list_trajectory_ids, read_dialogues
 from k2core.model.hf import describe_checkpoint, load_shape
+from k2core.optim.schedule import learning_rate
 from k2core.sft.packing import Epochs, PackedRow, build_batch, drop_long
 from k2core.store import Draft, Workspace
 from k2core.training import Document, History, Plan, train, write_clips
@@ -51,7 +52,8 @@ def finetune(
 
     plan = Plan(
         optim=config.optim,
-        schedule=config.schedule,
+        num_steps=config.schedule.num_steps,
+        lr=lambda step: learning_rate(step, config.optim.lr, config.schedule),
         num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
         guards=config.guards,

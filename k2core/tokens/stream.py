@@ -50,6 +50,13 @@ class Reading(NamedTuple):
     epoch: int
 
 
+class Share(NamedTuple):
+    """A part of every domain's token budget: phases of training each read one of their own."""
+
+    start: float = 0.0
+    stop: float = 1.0
+
+
 class _Epoch(NamedTuple):
     order: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -70,15 +77,21 @@ class _Domain:
         self._seed = (seed, zlib.crc32(name.encode()))
         self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
 
-    def window_order(self, sequence_length: int) -> NDArray[np.int64]:
-        """All windows within the budget, shuffled within the epoch that they start in."""
+    def window_order(self, sequence_length: int, share: Share) -> NDArray[np.int64]:
+        """All windows within the share, shuffled within the epoch that they start in."""
+        begin, end = self.bounds(share)
         # The last token of a window is the next one's first: a label, then an input.
-        num = max(0, (self.about.budget_tokens - 1) // sequence_length)
+        num = max(0, (end - begin - 1) // sequence_length)
         windows = np.arange(num, dtype=np.int64)
-        epochs = windows * sequence_length // max(1, self.epoch_tokens)
+        epochs = (begin + windows * sequence_length) // max(1, self.epoch_tokens)
         keys = np.random.default_rng((*self._seed, 1)).random(num)
         order: NDArray[np.int64] = windows[np.lexsort((keys, epochs))]
         return order
+
+    def bounds(self, share: Share) -> tuple[int, int]:
+        """First token, and one past the last, of a share of the budget."""
+        budget = self.about.budget_tokens
+        return round(share.start * budget), round(share.stop * budget)
 
     def epoch(self, number: int) -> _Epoch:
         """The order of the documents in an epoch, and where each ends."""
@@ -111,10 +124,15 @@ class _Domain:
             yield number * self.epoch_tokens + start + token
 
 
+_WHOLE = Share()
+
+
 class TokenStream:
     """The samples of a token corpus, by index: a resumed run reads on where it stopped."""
 
-    def __init__(self, folder: Path, seed: int, sequence_length: int) -> None:
+    def __init__(
+        self, folder: Path, seed: int, sequence_length: int, share: Share = _WHOLE
+    ) -> None:
         self._folder = Path(folder)
         self.sequence_length = sequence_length
         self.manifest = TokenManifest.model_validate_json(
@@ -124,7 +142,8 @@ class TokenStream:
         self._domains = [
             _Domain(name, self._folder, self.manifest.domains[name], seed) for name in names
         ]
-        orders = [domain.window_order(sequence_length) for domain in self._domains]
+        self._begins = [domain.bounds(share)[0] for domain in self._domains]
+        orders = [domain.window_order(sequence_length, share) for domain in self._domains]
         # Window j of n goes to (j + 1/2) / n of the way: an even deal at every prefix.
         places = np.concatenate([(np.arange(len(o)) + 0.5) / max(1, len(o)) for o in orders])
         deal = np.argsort(places, kind="stable")
@@ -158,9 +177,9 @@ class TokenStream:
         """The documents that a sample is made of, in order."""
         if not 0 <= index < self.num_samples:
             raise IndexError(f"sample {index} of {self.num_samples}: the token budget ends there")
-        domain = self._domains[int(self._domain_of[index])]
-        first = int(self._window_of[index]) * self.sequence_length
-        return list(domain.spans(first, self.sequence_length + 1))
+        number = int(self._domain_of[index])
+        first = self._begins[number] + int(self._window_of[index]) * self.sequence_length
+        return list(self._domains[number].spans(first, self.sequence_length + 1))
 
     def readings(self, domain: str, row: int, token: int) -> list[Reading]:
         """The samples that read a token as an input: the inverse of `trace`, from the seed alone.
@@ -178,7 +197,8 @@ class TokenStream:
         by_window = dict(zip(self._window_of[indices].tolist(), indices.tolist(), strict=True))
         found = []
         for epoch, position in enumerate(self._domains[number].positions(row, token)):
-            window, column = divmod(position, self.sequence_length)
+            place = position - self._begins[number]
+            window, column = divmod(place, self.sequence_length)
             if window in by_window:
                 found.append(Reading(by_window[window], column, epoch))
         return found

@@ -3,6 +3,6 @@
 from k2core.training.clips import write_clips
 from k2core.training.guard import Document
 from k2core.training.history import History
-from k2core.training.loop import Plan, Steps, train
+from k2core.training.loop import Plan, Steps, count_saved_steps, train
 
-__all__ = ["Document", "History", "Plan", "Steps", "train", "write_clips"]
+__all__ = ["Document", "History", "Plan", "Steps", "count_saved_steps", "train", "write_clips"]

@@ -43,9 +43,9 @@ class Spread(NamedTuple):
         return (loss - self.mean) / self.deviation
 
 
-def spread_before(history: History, window: int) -> Spread | None:
-    """Of the last `window` steps taken; None while there are fewer."""
-    losses = history.last_losses(window)
+def spread_before(history: History, window: int, since: int = 0) -> Spread | None:
+    """Of the last `window` steps taken, none before step `since`; None while there are fewer."""
+    losses = history.last_losses(window, since)
     if len(losses) < window:
         return None
     mean = statistics.fmean(losses)

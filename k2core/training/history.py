@@ -45,11 +45,16 @@ class History:
             entry = {"step": self.num_steps, "loss": stats.loss, "max_loss": max_loss}
             self.refused.append(entry)
 
-    def last_losses(self, count: int) -> list[float]:
-        """Losses of the last `count` steps that were taken, or of fewer."""
+    def last_losses(self, count: int, since: int = 0) -> list[float]:
+        """Losses of the last `count` steps taken after the first `since`, or of fewer."""
         left_out = {entry["step"] for entry in self.refused}
-        taken = [loss for step, loss in enumerate(self.losses, 1) if step not in left_out]
-        return taken[-count:]
+        found: list[float] = []
+        for step in range(self.num_steps, since, -1):
+            if len(found) == count:
+                break
+            if step not in left_out:
+                found.append(self.losses[step - 1])
+        return found[::-1]
 
     def save(self, path: Path) -> None:
         """Write as JSON; floats come back bit for bit."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from k2core.optim.schedule import learning_rate
 from k2core.store import Workspace
 from k2core.training.curves import draw_clipped_shares, draw_loss, draw_max_logits
 from k2core.training.guard import (
@@ -21,7 +20,7 @@ from k2core.training.guard import (
     write_refused,
 )
 from k2core.training.history import History
-from schemas.optim import Guards, OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch, StepStats
@@ -45,7 +44,10 @@ class Plan:
     """What to train on, and how long."""
 
     optim: OptimConfig
-    schedule: Schedule
+    num_steps: int
+    """Of the whole training."""
+    lr: Callable[[int], float]
+    """Learning rate of a step, counted from 0."""
     num_heads: int
     """Attention heads of all layers together."""
     checkpoint_every: int
@@ -54,10 +56,14 @@ class Plan:
     """The global batch of a step, counted from 0; the same at every call."""
     documents: Callable[[int], Sequence[Document]]
     """What is in the batch of a step: named when the step is refused."""
+    first: int = 0
+    """The first step of this phase; losses before it are no yardstick for the guards."""
+    last: int | None = None
+    """One past this phase's last step, where its state is saved; None is `num_steps`."""
 
 
 def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
-    """Take all steps of the plan; a killed run goes on after its last saved state.
+    """Take all steps of the plan's phase; a killed run goes on after its last saved state.
 
     Raises:
         FloatingPointError: a loss or gradient is not finite, or the loss jumps, and the guards say
@@ -65,10 +71,11 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
     """
     states, report, guards = workspace.scratch / "states", workspace.report, plan.guards
     states.mkdir(parents=True, exist_ok=True)
-    history, total = _resume(trainer, states), plan.schedule.num_steps
-    for index in range(history.num_steps, total):
-        lr, start = learning_rate(index, plan.optim.lr, plan.schedule), time.perf_counter()
-        spread = spread_before(history, guards.window)
+    history, total = _resume(trainer, states), plan.num_steps
+    last = total if plan.last is None else plan.last
+    for index in range(history.num_steps, last):
+        lr, start = plan.lr(index), time.perf_counter()
+        spread = spread_before(history, guards.window, since=plan.first)
         max_loss = find_max_loss(spread, guards)
         stats = trainer.step(plan.batch(index), lr, max_loss=max_loss)
         history.add(stats, max_loss)
@@ -78,10 +85,18 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
         report.metrics(index + 1, _curves(stats, lr, speed, plan.num_heads, spread))
         note = f"step {index + 1}/{total} loss {stats.loss:.2f} {speed / 1000:.1f}k tok/s"
         report.progress(index + 1, total, note)
-        if (index + 1) % plan.checkpoint_every == 0 and index + 1 < total:
+        due = (index + 1) % plan.checkpoint_every == 0 or index + 1 == last
+        if due and index + 1 < total:
             _save(trainer, history, states)
-    _draw(history, plan, workspace)
+    if last == total:
+        _draw(history, plan, workspace)
     return history
+
+
+def count_saved_steps(workspace: Workspace) -> int:
+    """Steps of the newest state that a run in this workspace would go on from."""
+    found = sorted((workspace.scratch / "states").glob("step-*"))
+    return int(found[-1].name.removeprefix("step-")) if found else 0
 
 
 def _refuse(plan: Plan, history: History, why: str, states: Path) -> None:
@@ -93,7 +108,7 @@ def _refuse(plan: Plan, history: History, why: str, states: Path) -> None:
         kept = max((folder.name for folder in states.glob("step-*")), default=None)
         last = f"The last good state is {states / kept}" if kept else "No state was saved before it"
         raise FloatingPointError(
-            f"step {step} of {plan.schedule.num_steps}: {why}. Its batch: "
+            f"step {step} of {plan.num_steps}: {why}. Its batch: "
             f"{name_documents(documents)}; all are listed in {path}. {last}. Lower optim.lr, look "
             "at these documents, or let guards skip such batches"
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from k2core.optim.schedule import learning_rate
 from workflows.recipes import RECIPES
 
 
@@ -22,3 +23,13 @@ def test_k2s_schedule_is_the_reports() -> None:
     assert tokens == 67_108_864
     assert pretrain.schedule.num_steps * tokens == pytest.approx(15.5e12, rel=1e-5)
     assert pretrain.schedule.warmup_frac * pretrain.schedule.num_steps == pytest.approx(500)
+    anneal, long = pretrain.phases
+    assert pretrain.steps_of(anneal) * tokens == pytest.approx(400e9, rel=1e-3)
+    assert pretrain.steps_of(long) * tokens == pytest.approx(60e9, rel=2e-3)
+    assert (pretrain.batch_of(long), pretrain.length_of(long)) == (2048, 32_768)
+    end = pretrain.schedule.num_steps - 1
+    assert learning_rate(end, pretrain.optim.lr, pretrain.schedule) == pytest.approx(anneal.lr)
+    assert anneal.final_lr == long.lr
+    assert long.final_lr == 7e-6
+    assert pretrain.yarn_factor == 1
+    assert long.yarn_factor is None  # the model's

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -43,6 +43,16 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
+
+
+class Accumulated(NamedTuple):
+    """Of a global batch whose gradients are in the buffers; equal on all ranks."""
+
+    loss: float
+    tokens: int
+    """Padding left out."""
+    metrics: dict[str, float]
+    """The objective's own figures."""
 
 
 class Trainer:
@@ -105,6 +115,27 @@ class Trainer:
             NonFiniteError: without `max_loss`, loss or gradient is NaN or infinite; the weights
                 stay as they were.
         """
+        loss, tokens, found = self.accumulate(batch, objective)
+        grad_norm = self.optimizer.reduce_gradients()
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if not finite and max_loss is None:
+            raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
+        clips = plan_clips(self.model, self.shape, self.optimizer.config)
+        stats = StepStats(loss, grad_norm, clips.max_logits, clips.events, tokens, found)
+        if not finite or (max_loss is not None and loss > max_loss):
+            self._balance_experts(taken=False)
+            return stats._replace(clips=[], taken=False)
+        self.optimizer.step(lr, clips.row_scales)
+        self._balance_experts(taken=True)
+        return stats._replace(groups=self.optimizer.norms.read())
+
+    def accumulate(self, batch: Batch, objective: Objective = language_model_loss) -> Accumulated:
+        """Forward and backward of a global batch into gradient buffers; no update.
+
+        Args:
+            batch: as in `step`.
+            objective: what to minimise.
+        """
         used = float((batch.segments != PADDING).sum())
         sums = [float(batch.loss_mask.sum()), float(len(batch.tokens)), used]
         mask_sum, rows, tokens = self._sum_over_ranks(sums if self._is_first else [0.0] * 3)
@@ -119,19 +150,7 @@ class Trainer:
         loss = metrics.pop(_LOSS, 0.0)
         names = self._metric_names(metrics)
         loss, *values = self._sum_over_ranks([loss, *(metrics.get(n, 0.0) for n in names)])
-        grad_norm = self.optimizer.reduce_gradients()
-        finite = math.isfinite(loss) and math.isfinite(grad_norm)
-        if not finite and max_loss is None:
-            raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
-        clips = plan_clips(self.model, self.shape, self.optimizer.config)
-        found = dict(zip(names, values, strict=True))
-        stats = StepStats(loss, grad_norm, clips.max_logits, clips.events, int(tokens), found)
-        if not finite or (max_loss is not None and loss > max_loss):
-            self._balance_experts(taken=False)
-            return stats._replace(clips=[], taken=False)
-        self.optimizer.step(lr, clips.row_scales)
-        self._balance_experts(taken=True)
-        return stats._replace(groups=self.optimizer.norms.read())
+        return Accumulated(loss, int(tokens), dict(zip(names, values, strict=True)))
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:

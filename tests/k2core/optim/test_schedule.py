@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.optim.schedule import learning_rate
+from k2core.optim.schedule import learning_rate, phase_rate
 from schemas.optim import Schedule
+from schemas.pretrain import Phase
 
 
 def test_warm_up_stable_decay() -> None:
@@ -26,3 +27,18 @@ def test_never_above_peak_nor_below_zero_and_decay_never_rises(
     assert all(0 <= rate <= 2.0 for rate in rates)
     falling = rates[round(num_steps * warmup) :]
     assert falling == sorted(falling, reverse=True)
+
+
+@pytest.mark.parametrize(("decay", "half"), [("linear", 0.6), ("cosine", 0.6)])
+def test_a_phase_goes_from_its_rate_to_its_end(decay: str, half: float) -> None:
+    down = Phase.model_validate(
+        {"name": "a", "num_steps": 10, "lr": 1.0, "final_lr": 0.2, "decay": decay}
+    )
+    rates = [phase_rate(step, 10, down) for step in range(10)]
+    assert rates[4] == pytest.approx(half)
+    assert rates[9] == pytest.approx(0.2)
+    assert rates == sorted(rates, reverse=True)
+    up = down.model_copy(update={"lr": 0.0001, "final_lr": 1.0})  # a warm-up
+    assert [phase_rate(step, 10, up) for step in (0, 9)] == pytest.approx(
+        [0.1, 1.0] if decay == "linear" else [0.0245, 1.0], rel=1e-2
+    )

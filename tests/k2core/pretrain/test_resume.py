@@ -18,6 +18,7 @@ from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.ranks import TrainerGroup
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.digest import tensors_digest
+from k2core.optim.schedule import learning_rate
 from k2core.reporting import Silent
 from k2core.training import History, Plan, train
 from schemas.model import ModelShape
@@ -49,7 +50,8 @@ def plan(kill_at: int | None = None) -> Plan:
 
     return Plan(
         optim=OPTIM,
-        schedule=Schedule(num_steps=STEPS),
+        num_steps=STEPS,
+        lr=lambda step: learning_rate(step, OPTIM.lr, Schedule(num_steps=STEPS)),
         num_heads=4,
         checkpoint_every=EVERY,
         guards=Guards(nonfinite="skip"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2core.tokens import TokenStream, open_indexed
+from k2core.tokens import Share, TokenStream, open_indexed
 from tests.k2core.tokens.token_corpus import END, write_corpus
 
 LENGTHS = {"code": [5, 40, 17, 90], "math": [7] * 30, "web": [300]}
@@ -134,3 +134,27 @@ def test_errors_name_the_file_and_the_limit(tmp_path: Path, folder: Path) -> Non
     (tmp_path / "train" / "web.idx").write_bytes(b"not an index")
     with pytest.raises(ValueError, match=r"web\.idx is not a Megatron index"):
         TokenStream(tmp_path, 0, 16)
+
+
+def _positions(stream: TokenStream) -> Counter[tuple[str, int, int, int]]:
+    """How often each token is an input, by domain, epoch, row and offset."""
+    seen: Counter[tuple[str, int, int, int]] = Counter()
+    for index in range(stream.num_samples):
+        places = [
+            (stream.domain_of(index), span.epoch, span.row, offset)
+            for span in stream.trace(index)
+            for offset in range(span.start, span.start + span.length)
+        ]
+        seen.update(places[: stream.sequence_length])
+    return seen
+
+
+def test_shares_of_two_lengths_read_text_of_their_own(folder: Path) -> None:
+    short = TokenStream(folder, 3, 8, Share(0.0, 0.6))
+    long = TokenStream(folder, 3, 32, Share(0.6, 1.0))
+    seen = _positions(short) + _positions(long)
+    assert max(seen.values()) == 1
+    budget = sum(BUDGETS.values())
+    assert short.num_samples * 8 > 0.6 * budget - 3 * 9
+    assert long.num_samples * 32 > 0.4 * budget - 3 * 33
+    assert {long.domain_of(i) for i in range(long.num_samples)} == set(BUDGETS)

@@ -13,7 +13,7 @@ from k2core.engines.megatron.batch import StepStats
 from k2core.reporting import Silent
 from k2core.training import Document, History, Plan, train
 from k2core.training.guard import find_max_loss, must_stop, spread_before
-from schemas.optim import Guards, OptimConfig, Schedule
+from schemas.optim import Guards, OptimConfig
 
 
 def stats(loss: float, *, taken: bool = True) -> StepStats:
@@ -46,7 +46,8 @@ def run(tmp_path: Path) -> Run:
     def start(losses: list[float], guards: Guards) -> History:
         plan = Plan(
             optim=OptimConfig(),
-            schedule=Schedule(num_steps=len(losses)),
+            num_steps=len(losses),
+            lr=lambda _step: 1e-3,
             num_heads=2,
             checkpoint_every=10,
             guards=guards,
