@@ -12,6 +12,8 @@ class OptimConfig(Config):
 
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and activations; the optimizer's masters and states are fp32 in either case."""
+    fp8_storage: bool = False
+    """Keep inputs of the experts' up-projections and of their SwiGLU in E4M3 until the backward."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate, of Muon and AdamW alike (updates are RMS-matched)."""
     weight_decay: float = Field(0.1, ge=0)

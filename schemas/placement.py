@@ -31,6 +31,9 @@ class Placement(Config):
     """Ranks that share a layer's routed experts (expert parallel), out of tp * cp * dp."""
     zero: Literal["matrix", "flat"] = "matrix"
     """Optimizer state by whole matrices, or by equal flat shards (arXiv:2502.16982, alg. 1)."""
+    recompute: Literal["none", "selective", "full"] = "none"
+    """What the backward computes anew instead of keeping: K2's norms, SwiGLU and MLA
+    up-projections, or whole layers."""
     gpu: GpuName = "cpu"
     """What a rank computes on: the memory that `k2 plan` and the stages hold it to."""
     ranks_per_node: int = Field(8, ge=1)

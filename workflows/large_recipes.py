@@ -122,7 +122,7 @@ def k2_1t() -> Recipe:
         model=K2_SHAPE,
         tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_960 * 10**9),
         pretrain=PretrainConfig(
-            optim=OptimConfig(lr=2e-4, qk_clip_tau=100.0),
+            optim=OptimConfig(lr=2e-4, qk_clip_tau=100.0, fp8_storage=True),
             schedule=Schedule(
                 num_steps=steps, warmup_frac=500 / steps, decay_frac=5.5 / 15.5, final_lr_frac=0.1
             ),
@@ -141,5 +141,7 @@ def k2_1t() -> Recipe:
         ),
         rl=RlConfig(optim=OptimConfig(lr=1e-6, weight_decay=0.0), num_iterations=400),
         release=ReleaseConfig(name="kimi-k2-1t-a32b"),
-        placement=Placement(num_ranks=512, micro_batch=1, pp=16, ep=16, gpu="h800"),
+        placement=Placement(
+            num_ranks=512, micro_batch=1, pp=16, ep=16, recompute="selective", gpu="h800"
+        ),
     )

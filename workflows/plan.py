@@ -52,7 +52,8 @@ def refuse_unfit(recipe: Recipe) -> None:
     """
     try:
         for job in jobs_of(recipe, recipe.placement.gpu):
-            check_placement(job, recipe.placement)
+            fp8_storage = recipe.pretrain.optim.fp8_storage
+            check_placement(job, recipe.placement, fp8_storage=fp8_storage)
     except LayoutError as error:
         raise UnfitError(f"{error}. `k2 plan` ranks what would run") from None
 

@@ -57,7 +57,7 @@ class Layout:
 
 
 def layout_of(placement: Placement) -> Layout:
-    """A placement's layout, as the engine runs it: everything is kept on the device."""
+    """A placement's layout, as the engine runs it: what is kept stays on the device."""
     p = placement
     return Layout(
         num_ranks=p.num_ranks,
@@ -66,6 +66,7 @@ def layout_of(placement: Placement) -> Layout:
         pp=p.pp,
         ep=p.ep,
         micro_batch=p.micro_batch,
+        recompute=p.recompute,
         gpu=p.gpu,
         ranks_per_node=p.ranks_per_node,
     )

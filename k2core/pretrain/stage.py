@@ -36,7 +36,8 @@ def pretrain_model(
     streams = [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
     _check_fit(shape, stretches, streams)
     for stretch in stretches:
-        check_placement(_job(stretch, placement), placement)
+        fp8_storage = config.optim.fp8_storage
+        check_placement(_job(stretch, placement), placement, fp8_storage=fp8_storage)
     for stretch, stream in zip(stretches, streams, strict=True):
         if stretch is not stretches[-1] and count_saved_steps(workspace) >= stretch.last:
             continue

@@ -45,6 +45,17 @@ def _describe_layout(shape: ModelShape, placement: Placement) -> dict[str, objec
         "moe_token_dispatcher_type": "alltoall" if placement.ep > 1 else "allgather",
         "calculate_per_token_loss": True,  # losses are shares of the global batch already
     }
+    if placement.recompute == "selective":  # the feed-forward blocks' part is in `lean.py`
+        found |= {
+            "recompute_granularity": "selective",
+            "recompute_modules": ["layernorm", "mla_up_proj"],
+        }
+    elif placement.recompute == "full":
+        found |= {
+            "recompute_granularity": "full",
+            "recompute_method": "uniform",
+            "recompute_num_layers": 1,
+        }
     if placement.pp > 1:
         found["pipeline_model_parallel_layout"] = stage_layers(shape.num_layers, placement)
     return found

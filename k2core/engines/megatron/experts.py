@@ -7,6 +7,7 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from k2core.engines.megatron.lean import run_experts
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 from megatron.core.transformer.moe.router import TopKRouter
@@ -38,6 +39,9 @@ class GroupedExperts(MegatronModule):
     ) -> tuple[Tensor, None]:
         """SwiGLU of tokens [t, h], sorted by expert, times each token's gate [t]."""
         ends = tokens_per_expert.cumsum(0).to(hidden.device, torch.int32)
+        if self.config.lean:
+            weights = self.weight1, self.weight2
+            return run_experts(hidden, *weights, gates, ends, fp8=self.config.fp8_storage), None
         both = torch._grouped_mm(hidden, self.weight1.mT, offs=ends)
         gate, up = both.chunk(2, dim=-1)
         inner = F.silu(gate) * up * gates.unsqueeze(-1).to(up.dtype)  # the router is in fp32

@@ -55,8 +55,8 @@ def build_stand_in() -> types.ModuleType:
     module.current_stream = module.default_stream = NullStream
     module.stream = module.device = lambda *_args: contextlib.nullcontext()
     module.manual_seed = torch.manual_seed
-    module.get_rng_state = lambda *_args: torch.get_rng_state()
-    module.set_rng_state = lambda state, *_args: torch.set_rng_state(state)
+    module.get_rng_state = lambda *_args, **_device: torch.get_rng_state()
+    module.set_rng_state = lambda state, *_args, **_device: torch.set_rng_state(state)
     module.random = types.SimpleNamespace(get_rng_state=module.get_rng_state)
     module.default_generators = {torch.device("cpu"): torch.default_generator}
     module._lazy_call = lambda callback: callback()

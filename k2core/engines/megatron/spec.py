@@ -7,6 +7,7 @@ import torch
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
 from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
+from k2core.engines.megatron.lean import LeanMLP, LeanSharedExperts
 from k2core.engines.megatron.model import SparseLossModel
 from k2core.engines.megatron.shards import draw_weights
 from megatron.core import parallel_state, tensor_parallel
@@ -45,16 +46,27 @@ def block_spec(config: MLATransformerConfig) -> Any:
         if hasattr(parts.mlp.submodules, "experts"):
             parts.mlp.submodules.experts = ModuleSpec(module=GroupedExperts)
             parts.mlp.submodules.router = BalancedRouter
+            if config.lean:
+                parts.mlp.submodules.shared_experts.module = LeanSharedExperts
+        elif config.lean:
+            parts.mlp.module = LeanMLP
     spec.layer_norm = RMSNorm
     return spec
 
 
 def build_model(
-    shape: ModelShape, placement: Placement, seed: int, dtype: torch.dtype = torch.float32
+    shape: ModelShape,
+    placement: Placement,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    *,
+    fp8_storage: bool = False,
 ) -> SparseLossModel:
     """This rank's part of a model with random weights; the seed decides them, in any layout."""
     tensor_parallel.model_parallel_cuda_manual_seed(seed, inference_rng_tracker=True)
     config = megatron_config(shape, placement, dtype)
+    config.fp8_storage = fp8_storage
+    config.lean = fp8_storage or placement.recompute == "selective"
     config.num_sequences = 1  # the trainer sets the global batch's; see `BalancedRouter`
     model = SparseLossModel(
         config=config,

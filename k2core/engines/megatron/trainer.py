@@ -81,7 +81,8 @@ class Trainer:
         join_ranks(self.placement)
         self.shape = shape
         self.seat = find_seat(dist.get_rank(), self.placement)
-        self.model = build_model(shape, self.placement, seed, _DTYPES[optim.precision]).train()
+        dtype, fp8 = _DTYPES[optim.precision], optim.fp8_storage
+        self.model = build_model(shape, self.placement, seed, dtype, fp8_storage=fp8).train()
         if torch.cuda.is_available():
             self.model.cuda()
         self.device = next(self.model.parameters()).device

@@ -40,8 +40,21 @@ def list_splits(dispatcher: Any) -> None:
     dispatcher.maybe_move_tensor_to_cpu = move
 
 
+def ask_for_no_fp8(random: Any) -> None:
+    """`CheckpointWithoutOutput` takes its own default, fp8=False, for a recipe that needs TE."""
+    if random.HAVE_TE:
+        return
+    upstream = random.CheckpointWithoutOutput.__init__
+
+    def start(self: Any, fp8: Any = None) -> None:
+        upstream(self, fp8 or None)
+
+    random.CheckpointWithoutOutput.__init__ = start
+
+
 FIXES: dict[str, Callable[[Any], None]] = {
     "megatron.core.jit": compile_nothing,
+    "megatron.core.tensor_parallel.random": ask_for_no_fp8,
     "megatron.core.transformer.multi_latent_attention": judge_transformer_engine,
     "megatron.core.transformer.moe.moe_utils": name_te_gemm,
     "megatron.core.transformer.moe.token_dispatcher": list_splits,

@@ -45,7 +45,7 @@ class StopAt(Silent):
 @pytest.fixture
 def extended(shape: ModelShape) -> ModelShape:
     return ModelShape.model_validate(
-        {**shape.model_dump(), "yarn_factor": 4.0, "original_max_position_embeddings": 16}
+        {**shape.model_dump(), "yarn_factor": 4.0, "original_max_position_embeddings": 32}
     )
 
 

@@ -1,0 +1,131 @@
+"""Feed-forward blocks that keep only what SwiGLU reads, and bring the rest back for the backward.
+
+K2 recomputes SwiGLU and the products after it instead of keeping them (arXiv:2507.20534, section
+2.4.3); values and gradients are those of the plain blocks, but for FP8 storage's rounding.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from k2core.engines.megatron.fp8_storage import Packed, pack, packing, unpack
+from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
+from megatron.core.transformer.mlp import MLP
+from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
+
+
+def swiglu(both: Tensor) -> Tensor:
+    """silu(gate) * up of [..., gate | up]."""
+    gate, up = both.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+class SwigluExperts(torch.autograd.Function):
+    """Routed experts' SwiGLU; keeps the tokens and gate | up alone. T tokens, E experts."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
+    ) -> Tensor:
+        """As `GroupedExperts`: tokens [t, h], weights [e, 2f, h] and [e, h, f], gates [t]."""
+        both = torch._grouped_mm(hidden, weight1.mT, offs=ends)  # t 2f
+        inner = swiglu(both) * gates.unsqueeze(-1).to(both.dtype)
+        ctx.save_for_backward(hidden, both, weight1, weight2, gates, ends)
+        return torch._grouped_mm(inner, weight2.mT, offs=ends)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Recomputes SwiGLU from gate | up; no product of matrices is repeated."""
+        return (*_experts_backward(grad, *ctx.saved_tensors), None)
+
+
+class PackedSwigluExperts(torch.autograd.Function):
+    """The same with tokens and gate | up kept in FP8."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
+    ) -> Tensor:
+        """As `SwigluExperts.forward`, whose result it has."""
+        both = torch._grouped_mm(hidden, weight1.mT, offs=ends)
+        inner = swiglu(both) * gates.unsqueeze(-1).to(both.dtype)
+        small, wide = pack(hidden), pack(both)
+        ctx.save_for_backward(*small[:2], *wide[:2], weight1, weight2, gates, ends)
+        ctx.dtype = hidden.dtype
+        return torch._grouped_mm(inner, weight2.mT, offs=ends)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """As `SwigluExperts.backward`, from rounded tokens and gate | up."""
+        values, scales, wide_values, wide_scales, *rest = ctx.saved_tensors
+        hidden = unpack(Packed(values, scales, ctx.dtype))
+        both = unpack(Packed(wide_values, wide_scales, ctx.dtype))
+        return (*_experts_backward(grad, hidden, both, *rest), None)
+
+
+def _experts_backward(
+    grad: Tensor,
+    hidden: Tensor,
+    both: Tensor,
+    weight1: Tensor,
+    weight2: Tensor,
+    gates: Tensor,
+    ends: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of tokens, weights and gates from the output's [t, h]."""
+    gate, up = both.chunk(2, dim=-1)  # t f
+    column = gates.unsqueeze(-1).to(both.dtype)
+    chance = torch.sigmoid(gate)
+    silu = gate * chance
+    product = silu * up
+    d_inner = torch._grouped_mm(grad, weight2, offs=ends)
+    d_weight2 = torch._grouped_mm(grad.mT, product * column, offs=ends)  # e h f
+    d_gates = (d_inner * product).sum(-1).to(gates.dtype)
+    d_product = d_inner * column
+    d_gate = d_product * up * (chance + silu * (1 - chance))
+    d_both = torch.cat([d_gate, d_product * silu], -1)
+    d_hidden = torch._grouped_mm(d_both, weight1, offs=ends)
+    d_weight1 = torch._grouped_mm(d_both.mT, hidden, offs=ends)  # e 2f h
+    return d_hidden, d_weight1, d_weight2, d_gates
+
+
+def run_experts(
+    hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor, *, fp8: bool
+) -> Tensor:
+    """Routed experts, lean."""
+    kind = PackedSwigluExperts if fp8 else SwigluExperts
+    found: Tensor = kind.apply(  # type: ignore[no-untyped-call]
+        hidden, weight1, weight2, gates, ends
+    )
+    return found
+
+
+def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
+    """Up-projection, SwiGLU whose result is dropped until the backward, down-projection."""
+    both, _ = block.linear_fc1(hidden)
+    if not torch.is_grad_enabled():
+        return block.linear_fc2(swiglu(both))[0], None
+    kept = CheckpointWithoutOutput()
+    with packing(block.config.fp8_storage and isinstance(block, SharedExpertMLP)):
+        inner = kept.checkpoint(swiglu, both)
+    out, _ = block.linear_fc2(inner)
+    kept.discard_output_and_register_recompute(out)
+    return out, None
+
+
+class LeanMLP(MLP):
+    """The dense block."""
+
+    def forward(self, hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, None]:
+        """SwiGLU of [s, b, h]."""
+        return _feed(self, hidden_states)
+
+
+class LeanSharedExperts(SharedExpertMLP):
+    """The experts that every token visits."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """SwiGLU of [s, b, h]."""
+        return _feed(self, hidden_states)[0]
