@@ -1,7 +1,7 @@
 """Let megatron-core 0.16.1 run on CPU with gloo: an import hook over its own source.
 
 Megatron names CUDA in about 200 places: `torch.cuda.current_device()` as a device, `"cuda"`
-literals, streams, `"torch.cuda.FloatTensor"` type names. While `megatron.core` is imported, its
+literals, streams. While `megatron.core` is imported, its
 syntax tree is rewritten: `torch.cuda` becomes the stand-in below, the literals become `"cpu"`.
 torch itself is untouched, nothing is cached on disk, and where CUDA exists nothing is rewritten.
 The same hook applies the fixes of `upstream.py`, on CPU and GPU alike.
@@ -22,7 +22,6 @@ from k2core.engines.megatron.upstream import FIXES
 
 _STAND_IN = "k2_cuda_stand_in"
 _DEVICE_ARGUMENTS = ("device", "device_type")
-_DEVICE_CALLS = ("device", "autocast", "init_data")
 
 
 class NullStream:
@@ -81,7 +80,7 @@ class CudaRewriter(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` and `torch.device("cuda")` -> "cpu".
+        """`x.cuda(...)` -> `x.cpu()`; `f(device="cuda")` -> "cpu".
 
         Memory is not pinned, which asks for a device to be copied to.
         """
@@ -93,15 +92,6 @@ class CudaRewriter(ast.NodeTransformer):
         for keyword in node.keywords:
             if keyword.arg in _DEVICE_ARGUMENTS and _is_cuda(keyword.value):
                 keyword.value = ast.copy_location(ast.Constant("cpu"), keyword.value)
-        if called in _DEVICE_CALLS and node.args and _is_cuda(node.args[0]):
-            node.args[0] = ast.copy_location(ast.Constant("cpu"), node.args[0])
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        """`'torch.cuda.FloatTensor'` -> `'torch.FloatTensor'`."""
-        name = node.value
-        if isinstance(name, str) and name.startswith("torch.cuda.") and name.endswith("Tensor"):
-            return ast.copy_location(ast.Constant(name.replace("torch.cuda.", "torch.")), node)
         return node
 
 
