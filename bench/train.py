@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from bench.plain import PlainK2
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
-from k2core.model.hf import save_checkpoint
+from k2core.model.hf import describe_checkpoint, load_weights
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
@@ -59,42 +59,40 @@ def contestants(shape: ModelShape) -> dict[str, Step]:
     tokens, labels = text[:, :-1].contiguous(), text[:, 1:].contiguous()
     placement = Placement(num_ranks=1, micro_batch=_ROWS)
     trainer = Trainer(shape, OptimConfig(), seed=0, placement=placement)
-    weights = trainer.export_weights()
     batch = Batch(tokens, labels, torch.ones(tokens.shape), torch.zeros_like(tokens))
-    return {
-        OURS: lambda: trainer.accumulate(batch).loss,
-        PLAIN: _plain(PlainK2(weights, shape, _LENGTH), tokens, labels),
-        TRANSFORMERS: _transformers(weights, shape, tokens, labels),
-    }
+    with tempfile.TemporaryDirectory() as name:
+        folder, tokenizer = Path(name) / "model", Path(name) / "tokenizer"
+        tokenizer.mkdir()
+        trainer.export_checkpoint(folder)
+        describe_checkpoint(folder, shape, tokenizer, {})
+        return {
+            OURS: lambda: trainer.accumulate(batch).loss,
+            PLAIN: _plain(PlainK2(load_weights(folder), shape, _LENGTH), tokens, labels),
+            TRANSFORMERS: _transformers(folder, tokens, labels),
+        }
 
 
 def _plain(model: PlainK2, tokens: Tensor, labels: Tensor) -> Step:
     def step() -> float:
         model.zero_grad(set_to_none=False)
         loss: Tensor = model(tokens, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return float(loss)
 
     return step
 
 
-def _transformers(
-    weights: Mapping[str, Tensor], shape: ModelShape, tokens: Tensor, labels: Tensor
-) -> Step:
+def _transformers(folder: Path, tokens: Tensor, labels: Tensor) -> Step:
     """In its fastest form here, which is its default: sdpa and grouped experts."""
     from transformers import DeepseekV3ForCausalLM
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "tokenizer").mkdir()
-        save_checkpoint(folder / "model", shape, dict(weights), folder / "tokenizer", {})
-        model = DeepseekV3ForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).train()
+    model = DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.float32).train()
 
     def step() -> float:
         model.zero_grad(set_to_none=False)
         logits = model(tokens, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return float(loss)
 
     return step
