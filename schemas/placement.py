@@ -41,11 +41,10 @@ class Placement(Config):
     session_actors: int = Field(0, ge=0, le=4096)
     """Ray actors that play synthesize's sessions, a core each, on the cluster of `RAY_ADDRESS` or
     on this machine; 0 plays them in threads of the stage's own process."""
-
-    data_workers: int = Field(1, ge=1)
-    """Processes that clean shards side by side: 1 is the stage's own; more are Ray's, of one core
-    each, in the cluster of RAY_ADDRESS or on this machine. All text passes through the stage's
-    node, which keeps some hundred busy."""
+    data_workers: int = Field(0, ge=0, le=4096)
+    """Ray tasks at a time that judge clean's shards, a core each, on the cluster of `RAY_ADDRESS`
+    or on this machine; 0 judges them in the stage's own process. All text passes through the
+    stage's node, which keeps some hundred busy."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

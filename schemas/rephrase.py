@@ -86,7 +86,7 @@ class RephraseConfig(Config):
     max_growth: float = Field(1.6, gt=0)
     """Tokens that a chunk's rewrite may take, as a multiple of the chunk's; then it is cut."""
     max_tokens_spent: int = Field(12_000, ge=1)
-    """Tokens that may be written in all; once reached, no further documents are begun."""
+    """Most tokens written in all; a document is begun only if its longest rewrite would fit."""
     temperature: float = Field(0.0, ge=0, le=2)
     """Sampling temperature; 0 takes the likeliest token."""
     top_p: float = Field(0.95, gt=0, le=1)

@@ -50,17 +50,22 @@ class Corpora(NamedTuple):
         return self.makers[self.artifacts[kind].digest].record
 
     def config_of(self, kind: str, model: type[C]) -> C:
-        """The config that an artifact was made with.
+        """The config that an artifact was made with; an error as of `read_config`."""
+        return self.read_config(self.maker_of(kind), "config", model)
+
+    def read_config(self, record: LineageRecord, name: str, model: type[C]) -> C:
+        """A config that a stage was given.
 
         Raises:
             NotRecordedError: this code knows no such config.
         """
         try:
-            return model.model_validate(self.maker_of(kind).configs["config"])
+            return model.model_validate(record.configs[name])
         except ValidationError as error:
             raise NotRecordedError(
-                f"the {kind} of run {self.run} was configured by other code ({error.error_count()} "
-                "fields differ): check that code out (`k2 runs` names it) and ask again"
+                f"{record.stage} of run {self.run} was configured by other code "
+                f"({error.error_count()} fields differ): check that code out (`k2 runs` names it) "
+                "and ask again"
             ) from error
 
 

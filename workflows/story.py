@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from k2core.pretrain.phases import lay_out
 from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
 from k2core.tokenize.trace import Order, Place, read_orders
 from k2core.tokens import TokenStream
+from schemas.model import ModelShape
+from schemas.pretrain import PretrainConfig
 from schemas.rephrase import RephraseConfig
 from tasks.adapter import open_store
 from workflows.errors import NotRecordedError
@@ -18,7 +21,7 @@ from workflows.provenance import (
     read_rewrites,
 )
 
-_SHOWN_READINGS = 6
+_SHOWN = 6
 
 
 class Section(NamedTuple):
@@ -59,21 +62,21 @@ def list_readings(corpora: Corpora, place: Place, at: int) -> Iterator[str]:
     made, tokens = corpora.stages.get("pretrain"), corpora.artifacts["token_corpus"]
     if made is None or tokens not in made.record.inputs.values():
         return
-    config: Any = made.record.configs["config"]
-    size, num_steps = config["batch_size"], config["schedule"]["num_steps"]
-    folder = corpora.folder("token_corpus")
-    stream = TokenStream(folder, config["seed"], config["sequence_length"])
-    found = sorted(stream.readings(place.shard.removeprefix("train/"), place.row, at))
-    read = [reading for reading in found if reading.sample < num_steps * size]
+    config = corpora.read_config(made.record, "config", PretrainConfig)
+    shape = corpora.read_config(made.record, "shape", ModelShape)
+    folder, domain = corpora.folder("token_corpus"), place.shard.removeprefix("train/")
+    read = []
+    for stretch in lay_out(config, shape):
+        stream = TokenStream(folder, config.seed, stretch.sequence_length, stretch.share)
+        for found in sorted(stream.readings(domain, place.row, at)):
+            if found.sample < stretch.num_samples:
+                step, row = divmod(found.sample, stretch.batch_size)
+                read.append(f"step {stretch.first + step} row {row} column {found.column}")
     if not read:
-        yield f"its token {at} is in no sample of the {num_steps} steps"
+        yield f"its token {at} is in no sample that was read"
         return
-    words = [
-        f"step {r.sample // size} row {r.sample % size} column {r.column}"
-        for r in read[:_SHOWN_READINGS]
-    ]
-    more = f"; and {len(read) - len(words)} more" if len(read) > len(words) else ""
-    yield f"its token {at} is read {len(read)} times: {'; '.join(words)}{more}"
+    more = f"; and {len(read) - _SHOWN} more" if len(read) > _SHOWN else ""
+    yield f"its token {at} is read {len(read)} times: {'; '.join(read[:_SHOWN])}{more}"
 
 
 def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[Section]:

@@ -3,14 +3,14 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from k2core.clean.contamination import HeldOut
 from k2core.clean.judge import Judged, judge
 from k2core.clean.passages import sign_passages
-from k2core.clean.signatures import is_signed, sign_shard
+from k2core.clean.signatures import sign_shard
 from k2core.store import Workspace
 from k2core.tables import read_shard, write_shard
 from schemas.clean import CleanConfig
@@ -45,46 +45,44 @@ def judge_shards(
         config: the stage's.
         held_out: what no document may hold.
         shards: of the raw corpus.
-        workspace: whose scratch keeps each finished shard: `judged/NAME` and its files in `signed`.
-        num_workers: 1 works in this process, more in as many of Ray's.
+        workspace: whose scratch keeps `judged/NAME` and what is made from it.
+        num_workers: Ray tasks at a time; 0 works in this process.
     """
     work = functools.partial(judge_shard, config, held_out)
     scratch = workspace.scratch
-    missing = [shard for shard in shards if not _is_done(scratch, shard)]
-    for done, _ in enumerate(_do_all(work, missing, scratch, num_workers), 1):
-        finished = len(shards) - len(missing) + done
-        workspace.report.progress(finished, len(shards), f"shard {finished}")
+    if num_workers:
+        _spread(work, shards, workspace, num_workers)
+    for number, shard in enumerate(shards, 1):  # what is there already is left as it is
+        work(shard, scratch)
+        workspace.report.progress(number, len(shards), f"shard {number}")
     return [scratch / "judged" / shard.name for shard in shards]
 
 
 def judge_shard(config: CleanConfig, held_out: HeldOut, shard: Path, folder: Path) -> None:
-    """Write `judged/NAME`, then the files in `signed` that say that it is whole."""
+    """Write what is said of a shard below a folder, but for the files that are there."""
     target = folder / "judged" / shard.name
-    rows = read_shard(shard, Document).to_dicts()
-    judged = zip(rows, judge(rows, config, held_out), strict=True)
-    write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
+    if not target.exists():
+        rows = read_shard(shard, Document).to_dicts()
+        judged = zip(rows, judge(rows, config, held_out), strict=True)
+        write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
+    sign_shard(target, folder / "signed", config)
     if passages := config.deduplication.passages:
         sign_passages(target, folder / "passages", passages)
-    sign_shard(target, folder / "signed", config)
 
 
-def _do_all(
-    work: functools.partial[None], shards: Sequence[Path], scratch: Path, num_workers: int
-) -> Iterator[None]:
-    if num_workers == 1 or len(shards) < 2:
-        for shard in shards:
-            yield work(shard, scratch)
-        return
+def _spread(
+    work: functools.partial[None], shards: Sequence[Path], workspace: Workspace, num_workers: int
+) -> None:
     from k2core.engines.ray.spread import spread_files
 
-    for files in spread_files(work, shards, num_workers):
-        for name, content in files.items():
-            _keep(scratch / name, content)
-        yield
-
-
-def _is_done(scratch: Path, shard: Path) -> bool:
-    return (scratch / "judged" / shard.name).exists() and is_signed(scratch / "signed", shard.stem)
+    missing = [s for s in shards if not (workspace.scratch / "judged" / s.name).exists()]
+    done = len(shards) - len(missing)
+    for files in spread_files(work, missing, num_workers):
+        # The judged shard comes last: where it is, the files made from it are whole.
+        for name in sorted(files, key=lambda name: name.startswith("judged/")):
+            _keep(workspace.scratch / name, files[name])
+        done += 1
+        workspace.report.progress(done, len(shards), f"shard {done}")
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -29,7 +29,7 @@ def clean_documents(
     questions: Sequence[Question],
     raw: RawCorpus,
     workspace: Workspace,
-    num_workers: int = 1,
+    num_workers: int = 0,
 ) -> Draft:
     """Write what a `CleanCorpus` holds: the same bytes for any sharding and number of workers.
 
@@ -38,7 +38,7 @@ def clean_documents(
         questions: what the models are evaluated on.
         raw: documents in any number of shards.
         workspace: whose scratch keeps what was said of each shard.
-        num_workers: processes that judge shards; 1 is this one, more are Ray's.
+        num_workers: Ray tasks at a time that judge shards; 0 judges them in this process.
 
     Raises:
         TableError: a shard is corrupt; the message names it.

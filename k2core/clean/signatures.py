@@ -64,11 +64,6 @@ def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
     save_array(keys, np.stack(lines))
 
 
-def is_signed(folder: Path, stem: str) -> bool:
-    """Whether `sign_shard` has come to its end."""
-    return _paths(folder, stem)[0].exists()
-
-
 def open_signed(folder: Path, stem: str) -> SignedShard:
     """The files that `sign_shard` wrote."""
     keys, signatures = _paths(folder, stem)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from k2core.agents.endpoint import ChatModel
-from k2core.rephrase.rewrite import Answer, Request, make_turns, seed_of
+from k2core.rephrase.rewrite import Answer, Request, make_turns, room_for, seed_of
 from schemas.chat import Message
 from schemas.endpoint import Endpoint
 from schemas.rephrase import RephraseConfig
@@ -61,7 +61,7 @@ class EndpointWriter:
         shown = request.context[-limit:] if limit else ""
         turns = make_turns(request.job.style.instruction, shown, request.chunk)
         chat = [Message.model_validate({"role": role, "content": text}) for role, text in turns]
-        room = 16 + int(self.count(request.chunk) * self._config.max_growth)
+        room = room_for(self._config, self.count(request.chunk))
         seed = seed_of(self._config, request.job, request.number)
         said = self._model.say(chat, (), room, seed)
         return Answer(said.message.content.strip(), said.num_tokens, not said.finished)

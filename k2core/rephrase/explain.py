@@ -33,7 +33,7 @@ def explain_absence(config: RephraseConfig, kept: Path, doc_id: str, domain: str
     drawn = {document.doc_id for document in sample_documents(config, kept)}
     if doc_id not in drawn:
         return f"{asked} documents of the domain {domain} are drawn by seed {config.seed}, not it"
-    return f"it was drawn, but max_tokens_spent={config.max_tokens_spent} were written before it"
+    return f"it was drawn, but max_tokens_spent={config.max_tokens_spent} left no room for it"
 
 
 def replay_chunks(config: RephraseConfig, models: Path, text: str) -> list[Chunk] | None:

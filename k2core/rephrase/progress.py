@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 from k2core.engines.protocol import Engine
 from k2core.rephrase.rephraser import find_rephraser
-from k2core.rephrase.rewrite import EngineWriter, Prompter, Rewriting, Writer, rewrite_together
+from k2core.rephrase.rewrite import (
+    EngineWriter,
+    Prompter,
+    Rewriting,
+    Writer,
+    cut_text,
+    rewrite_together,
+    room_for,
+)
 from k2core.rephrase.styles import Job
 from k2core.store import Workspace
 from schemas.rephrase import RephraseConfig
@@ -33,6 +41,9 @@ def rewrite_all(
 ) -> Rewritten:
     """Rewrite group by group until all are done or the tokens are spent.
 
+    A document is begun only if its longest possible rewrite fits into what is left of the tokens:
+    the cap is never passed, and every document that was begun is whole.
+
     What is kept against a kill is the group: a batch's rounding depends on who is in it, so a
     document of a vLLM batch done again alone might come out another. `documents_together=1` keeps
     every document.
@@ -50,8 +61,6 @@ def rewrite_all(
     with ExitStack() as stack:
         writer = None
         for number, first in enumerate(range(0, len(jobs), size)):
-            if spent >= config.max_tokens_spent:
-                break
             group = jobs[first : first + size]
             path = workspace.scratch / f"group-{number:05d}.json"
             if not path.exists():
@@ -59,16 +68,31 @@ def rewrite_all(
                     workspace.report.progress(first, len(jobs), f"starting {config.rewriter}")
                     writer = stack.enter_context(closing(start()))
                 began = time.monotonic()
-                found = rewrite_together(group, writer, config.chunk_tokens)
+                fitting = count_fitting(config, group, writer, config.max_tokens_spent - spent)
+                found = rewrite_together(group[:fitting], writer, config.chunk_tokens)
                 _keep(path, writer.name, found)
                 rate = sum(r.num_tokens for r in found) / (time.monotonic() - began)
                 workspace.report.metrics(number, {"tokens_per_second": rate})
                 workspace.report.progress(first + len(group), len(jobs), f"{rate:.0f} tokens/s")
             name, found = _read(path)
-            begun += group
+            begun += group[: len(found)]
             rewritings += found
             spent += sum(rewriting.num_tokens for rewriting in found)
+            if len(found) < len(group):
+                break
     return Rewritten(begun, rewritings, name)
+
+
+def count_fitting(
+    config: RephraseConfig, jobs: Sequence[Job], writer: Writer, tokens_left: int
+) -> int:
+    """How many of the documents, from the first, surely take no more than the tokens left."""
+    for number, job in enumerate(jobs):
+        chunks = cut_text(job.document.text, config.chunk_tokens, writer.count)
+        tokens_left -= sum(room_for(config, writer.count(chunk.text)) for chunk in chunks)
+        if tokens_left < 0:
+            return number
+    return len(jobs)
 
 
 def start_writer(config: RephraseConfig, models: Path) -> Writer:

@@ -38,6 +38,11 @@ def seed_of(config: RephraseConfig, job: Job, number: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
 
+def room_for(config: RephraseConfig, num_tokens: int) -> int:
+    """Tokens that the rewrite of a chunk of so many may take."""
+    return 16 + int(num_tokens * config.max_growth)
+
+
 class Request(NamedTuple):
     """A chunk to rewrite."""
 
@@ -120,7 +125,7 @@ class Prompter:
     def sampling(self, job: Job, number: int, chunk: str) -> Sampling:
         """How the `number`-th chunk is continued; its seed depends on nothing else."""
         return Sampling(
-            max_tokens=16 + int(self.count(chunk) * self._config.max_growth),
+            max_tokens=room_for(self._config, self.count(chunk)),
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             seed=seed_of(self._config, job, number),
@@ -191,7 +196,7 @@ def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> 
     written = [""] * len(jobs)
     tokens = [0] * len(jobs)
     cut = [False] * len(jobs)
-    for number in range(max(map(len, chunks))):
+    for number in range(max(map(len, chunks), default=0)):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
         requests = [Request(jobs[i], number, written[i], chunks[i][number].text) for i in turn]
         for index, answer in zip(turn, writer.write(requests), strict=True):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+import torch
 
 from k2core.engines.megatron.group_norms import GROUPS
+from k2core.engines.megatron.trainer import Trainer
 from k2core.pretrain import pretrain_model
 from k2core.pretrain.batches import read_batch
 from k2core.reporting import Turn
@@ -148,6 +150,25 @@ def test_labels_follow_inputs_and_stop_at_seams(store: Store, corpus: TokenCorpu
     step = (batch.labels - batch.tokens)[inside] % 300
     assert set(step.tolist()) <= {1, 2, 3}
     assert (batch.segments[:, 1:] != batch.segments[:, :-1]).sum() > 0
+
+
+def test_a_packed_document_is_read_as_if_alone(
+    store: Store, corpus: TokenCorpus, shape: ModelShape
+) -> None:
+    """Attention stays within a document, and where it stands in the row makes no difference."""
+    batch = read_batch(TokenStream(store.open(corpus), 0, 96), range(2))
+    trainer = Trainer(shape.model_copy(update={"init_std": 0.2}), OptimConfig(), seed=0)
+    packed = trainer.logprobs(batch)
+    seams = batch.loss_mask == 0
+    for row in range(2):
+        assert batch.segments[row].max() >= 2
+        for segment in batch.segments[row].unique():
+            inside = batch.segments[row] == segment
+            alone = batch.select_rows(row, row + 1).map(lambda t, inside=inside: t[:, inside])
+            found = trainer.logprobs(alone)[0]
+            assert torch.allclose(found, packed[row, inside], atol=1e-4)
+    one = batch._replace(segments=torch.zeros_like(batch.segments))
+    assert not torch.allclose(trainer.logprobs(one)[~seams], packed[~seams], atol=1e-2)
 
 
 if __name__ == "__main__":

@@ -131,13 +131,29 @@ def test_a_killed_run_goes_on_after_the_last_whole_group(
     assert digest(rephrase(None, "killed")) == wanted  # no engine is started for nothing
 
 
-def test_spent_tokens_end_the_stage_between_groups(rephrase: Rephrase, rephraser: Path) -> None:
-    whole = rephrase(Writer(rephraser), "whole").counts
-    for cap, begun in ((1, 2), (whole["tokens_written"] // 2, 4), (10**9, 6)):
+def test_the_cap_is_never_passed_and_what_was_begun_is_whole(
+    rephrase: Rephrase, rephraser: Path
+) -> None:
+    drafts = {}
+    for cap in (1, 450, 900, 1300, 10**9):
         engine = Writer(rephraser)
-        draft = rephrase(engine, f"cap{cap}", max_tokens_spent=int(cap))
-        assert draft.counts["rewrites"] == len(engine.prompts) == begun
+        draft = drafts[cap] = rephrase(engine, f"cap{cap}", max_tokens_spent=cap)
+        begun = len(engine.prompts)
+        assert draft.counts["rewrites"] == begun
         assert draft.counts["not_begun"] == 6 - begun
+        assert draft.counts["tokens_written"] <= cap
+        texts = {row["text"] for row in read_folder(draft.folder / "kept")}
+        assert texts <= {faithful(n) for n in range(len(PLACES))}
+        # The room of a whole document: 16 tokens and 1.6 times the chunk's.
+        left = cap - sum(len(faithful(0)) + 1 for _ in range(begun))
+        assert begun == 6 or left < 16 + 1.6 * max(map(len, map(original, range(8))))
+    counts = [draft.counts["rewrites"] for draft in drafts.values()]
+    assert counts[0] == 0
+    assert counts[-1] == 6
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 3
+    again = rephrase(None, "cap900", max_tokens_spent=900)  # as it was kept, without an engine
+    assert digest(again) == digest(drafts[900])
 
 
 def test_several_rewrites_of_a_document_differ_in_style(
