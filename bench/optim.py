@@ -1,7 +1,7 @@
-"""A MuonClip step, ours against torch.optim.Muon and AdamW: same parameters, fp32, 1 or 2 cores.
+"""A MuonClip step, ours against torch.optim.Muon and AdamW: same parameters, 1 or 2 cores.
 
-`torch.optim.Muon` orthogonalises in bf16, which a CPU without bf16 units emulates; the second peer
-is the same optimizer with its Newton-Schulz in fp32, which is the comparison of equal arithmetic.
+Each arithmetic for itself: bf16, in which `torch.optim.Muon` orthogonalises, and fp32, for which
+its Newton-Schulz is swapped for one in fp32. Weights and momentum are fp32 for all.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from bench.table import median_seconds
 from k2core.optim.muon import advance_momentum, update_scale
 from k2core.optim.newton_schulz import orthogonalize, orthogonalize_each
 from schemas.optim import OptimConfig
 
 _CONFIG = OptimConfig(nesterov=True)
 _LR = 1e-3
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 Shapes = list[tuple[int, int]]
 
 
@@ -52,13 +52,15 @@ SIZES = (
 
 
 class Measured(NamedTuple):
-    """Median seconds of a step, by contestant, and errors against float64."""
+    """Seconds of a step by contestant, and in both arithmetics errors and shares of the peak."""
 
     size: str
     seconds: dict[str, float]
-    our_error: float
+    our_error: dict[str, float]
+    """Against float64."""
     torch_error: float
-    peak_share: float
+    """In bf16."""
+    peak_share: dict[str, float]
 
 
 def tiny_shapes() -> Shapes:
@@ -72,37 +74,53 @@ def tiny_shapes() -> Shapes:
 
 def measure_sizes() -> list[Measured]:
     """Every size on the threads that are set."""
-    peak = _peak()
-    found = []
-    for size in SIZES:
-        shapes = size.shapes or tiny_shapes()
-        generator = torch.Generator().manual_seed(0)
-        grads = [torch.randn(shape, generator=generator) for shape in shapes]
-        steps = {"ours": _ours(grads), "torch.optim.AdamW": _adamw(grads)}
-        steps["torch.optim.Muon in fp32"] = _torch_in_fp32(grads)
-        seconds = _in_turn(steps, size.rounds)
-        started = time.perf_counter()  # once: where bf16 is emulated, a step takes seconds
-        directions = _torch_directions(grads)
-        seconds["torch.optim.Muon"] = time.perf_counter() - started
-        torch_error, ours = _error(directions, grads), seconds["ours"]
-        operations = sum(_operations(shape) for shape in shapes)
-        our_error = _error(orthogonalize_each(grads), grads)
-        found.append(Measured(size.name, seconds, our_error, torch_error, operations / ours / peak))
-    return found
+    peaks = {name: _peak(dtype) for name, dtype in _DTYPES.items()}
+    return [_measure(size, peaks) for size in SIZES]
+
+
+def _measure(size: Size, peaks: Mapping[str, float]) -> Measured:
+    shapes = size.shapes or tiny_shapes()
+    generator = torch.Generator().manual_seed(0)
+    grads = [torch.randn(shape, generator=generator) for shape in shapes]
+    steps = {
+        "ours bf16": _ours(grads, torch.bfloat16),
+        "torch.optim.Muon bf16": _muon(_parameters(grads)).step,
+        "ours fp32": _ours(grads, torch.float32),
+        "torch.optim.Muon fp32": _torch_in_fp32(grads),
+        "torch.optim.AdamW": _adamw(grads),
+    }
+    seconds = _in_turn(steps, size.rounds)
+    operations = sum(_operations(shape) for shape in shapes)
+    return Measured(
+        size.name,
+        seconds,
+        {n: _error(orthogonalize_each(grads, dtype=d), grads) for n, d in _DTYPES.items()},
+        _error(_torch_directions(grads), grads),
+        {name: operations / seconds[f"ours {name}"] / peak for name, peak in peaks.items()},
+    )
 
 
 def _in_turn(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, round by round: what else the machine does hits all alike."""
+    """Median seconds of each, round by round: what else the machine does hits all alike.
+
+    A contestant that needs seconds (bf16 where it is emulated) has one round.
+    """
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds + 1):  # the first warms up
+    for number in range(rounds + 1):  # the first warms up
         for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - started)
+            if number < 2 or times[name][0] < 1:
+                started = _clock()
+                step()
+                times[name].append(_clock() - started)
     return {name: statistics.median(seen[1:]) for name, seen in times.items()}
 
 
-def _ours(grads: Sequence[Tensor]) -> Callable[[], None]:
+def _clock() -> float:
+    """Of this process alone on one core; of the wall where threads share the work."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def _ours(grads: Sequence[Tensor], dtype: torch.dtype) -> Callable[[], None]:
     """What `MuonClipOptimizer` does: flat masters and momentum, then the matrices."""
     sizes = [grad.numel() for grad in grads]
     gradient = torch.cat([grad.flatten() for grad in grads])
@@ -116,7 +134,8 @@ def _ours(grads: Sequence[Tensor]) -> Callable[[], None]:
     def step() -> None:
         fed = views(advance_momentum(gradient, momentum, _CONFIG))
         weights.mul_(1 - _LR * _CONFIG.weight_decay)
-        for target, direction in zip(targets, orthogonalize_each(fed), strict=True):
+        found = orthogonalize_each(fed, dtype=dtype)
+        for target, direction in zip(targets, found, strict=True):
             rows, columns = direction.shape
             target.add_(direction, alpha=-_LR * update_scale(rows, columns, _CONFIG))
 
@@ -191,10 +210,10 @@ def _operations(shape: tuple[int, int]) -> float:
     return 5.0 * (4 * small * small * large + 2 * small**3)
 
 
-def _peak() -> float:
-    """Operations a second of a large fp32 product on these threads."""
-    x = torch.randn(1536, 1536)
-    return 2 * 1536**3 / median_seconds(lambda: x @ x, 5)
+def _peak(dtype: torch.dtype) -> float:
+    """Operations a second of a large product on these threads."""
+    x = torch.randn(1536, 1536).to(dtype)
+    return 2 * 1536**3 / _in_turn({"product": lambda: x @ x}, 5)["product"]
 
 
 def main() -> None:
@@ -206,20 +225,40 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
     rows = measure_sizes()
-    peers = ("torch.optim.Muon", "torch.optim.Muon in fp32", "torch.optim.AdamW")
-    table = Table("matrices", "ours", *peers, "error, ours / torch", "of fp32 peak", title=__doc__)
+    columns = (
+        "matrices",
+        "",
+        "ours",
+        "of peak",
+        "torch.optim.Muon",
+        "AdamW",
+        "errors, ours / torch",
+    )
+    table = Table(*columns, title=__doc__)
     for row in rows:
-        ours = row.seconds["ours"]
-        against = [f"{row.seconds[p] * 1e3:.1f} ms, {row.seconds[p] / ours:.2f}x" for p in peers]
-        errors = f"{row.our_error:.0e} / {row.torch_error:.0e}"
-        share = f"{row.peak_share:.0%}"
-        table.add_row(row.size, f"{ours * 1e3:.1f} ms", *against, errors, share)
+        for name in _DTYPES:
+            ours, theirs = (row.seconds[f"{who} {name}"] for who in ("ours", "torch.optim.Muon"))
+            adamw = row.seconds["torch.optim.AdamW"]
+            torch_error = f"{row.torch_error:.0e}" if name == "bf16" else "-"
+            table.add_row(
+                row.size,
+                name,
+                f"{ours * 1e3:.1f} ms",
+                f"{row.peak_share[name]:.0%}",
+                f"{theirs * 1e3:.1f} ms, {theirs / ours:.2f}x",
+                f"{adamw * 1e3:.1f} ms, {adamw / ours:.2f}x",
+                f"{row.our_error[name]:.0e} / {torch_error}",
+            )
     Console(width=160).print(table)
-    for peer in peers[:2]:
-        worst = min(row.seconds[peer] / row.seconds["ours"] for row in rows)
-        print(f"optim cores={cores} against {peer}: worst {worst:.2f}x")
-    first = rows[0].seconds
-    print(f"optim ratio={first['torch.optim.Muon'] / first['ours']:.2f}")
+    for name in _DTYPES:
+        found = [_ratio(row, name) for row in rows]
+        print(f"optim cores={cores} {name}: tiny {found[0]:.2f}x, worst {min(found):.2f}x")
+    print(f"optim ratio={_ratio(rows[0], 'bf16'):.2f}")
+
+
+def _ratio(row: Measured, name: str) -> float:
+    """How much longer torch.optim.Muon takes in the same arithmetic."""
+    return row.seconds[f"torch.optim.Muon {name}"] / row.seconds[f"ours {name}"]
 
 
 if __name__ == "__main__":

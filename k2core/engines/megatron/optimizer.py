@@ -147,7 +147,8 @@ class MuonClipOptimizer:
         """Subtract lr * 0.2 sqrt(max(n, m)) * NewtonSchulz(M), this rank's slice of each matrix."""
         whole = self._gather_tensor_parallel(held)
         rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
-        found = orthogonalize_each(whole, self.config.newton_schulz_steps)
+        dtype = torch.bfloat16 if self.config.newton_schulz_precision == "bf16" else None
+        found = orthogonalize_each(whole, self.config.newton_schulz_steps, dtype)
         pieces, scales = [], []
         for (matrix, _), direction in zip(held, found, strict=True):
             scale = update_scale(direction.size(0), direction.size(1), self.config)

@@ -1,9 +1,9 @@
 """Let megatron-core 0.16.1 run on CPU with gloo: an import hook over its own source.
 
 Megatron names CUDA in about 200 places: `torch.cuda.current_device()` as a device, `"cuda"`
-literals, streams. While `megatron.core` is imported, its
-syntax tree is rewritten: `torch.cuda` becomes the stand-in below, the literals become `"cpu"`.
-torch itself is untouched, nothing is cached on disk, and where CUDA exists nothing is rewritten.
+literals, streams. While `megatron.core` is imported, its syntax tree is rewritten: `torch.cuda`
+becomes the stand-in below, the literals become `"cpu"`. torch itself is untouched, nothing is
+cached on disk, and where CUDA exists nothing is rewritten.
 The same hook applies the fixes of `upstream.py`, on CPU and GPU alike.
 """
 

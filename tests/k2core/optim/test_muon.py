@@ -52,6 +52,26 @@ def test_fp32_is_close_to_float64_for_ill_conditioned_matrices(shape: tuple[int,
     assert (found - exact).norm() < 1e-2 * exact.norm()
 
 
+@pytest.mark.parametrize("decades", [0, 4])
+def test_bf16_is_as_exact_as_torchs(decades: int) -> None:
+    """Stacked or alone, oblong or not; the Gram form in bf16 would be wrong by a factor."""
+    from torch.optim._muon import _zeropower_via_newtonschulz
+
+    generator = torch.Generator().manual_seed(3)
+    matrices = []
+    for rows, columns in [(64, 96), (96, 64), (64, 96), (48, 192), (48, 192), (120, 300)]:
+        drawn = torch.randn(rows, columns, generator=generator)
+        u, values, vh = torch.linalg.svd(drawn, full_matrices=False)
+        matrices.append(u * values * torch.logspace(0, -decades, len(values)) @ vh)
+    ours = orthogonalize_each(matrices, dtype=torch.bfloat16)
+    for found, matrix in zip(ours, matrices, strict=True):
+        assert found.dtype == torch.bfloat16
+        theirs = _zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
+        exact = orthogonalize(matrix.double())
+        errors = [float((x.double() - exact).norm() / exact.norm()) for x in (found, theirs)]
+        assert errors[0] < 1.1 * errors[1]
+
+
 def test_singular_values_land_near_one_and_vectors_stay() -> None:
     matrix = torch.randn(40, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
