@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from infra.lineage import find_runs, read_record
 from infra.progress import format_seconds
-from schemas.artifacts import Evaluation
+from schemas.artifacts import Evaluation, RlResult
 from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
@@ -63,9 +63,10 @@ def show_result(flyte_run: str) -> None:
         show_evaluation(Evaluation.model_validate(evaluation.model_dump()))
 
 
-def show_outputs(flyte_run: str, result: Artifact | tuple[Artifact, ...]) -> None:
+def show_outputs(flyte_run: str, result: Artifact | RlResult) -> None:
     """What a stage that ran alone has made."""
-    for artifact in result if isinstance(result, tuple) else (result,):
+    made = (result.policy, result.rollouts) if isinstance(result, RlResult) else (result,)
+    for artifact in made:
         console.print(f"{flyte_run}: {_label(artifact)}", highlight=False)
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from infra.lineage import pipeline_run
-from schemas.artifacts import Checkpoint, CleanCorpus, RawCorpus, TokenCorpus
+from schemas.artifacts import (
+    Checkpoint,
+    CleanCorpus,
+    RawCorpus,
+    RlResult,
+    RolloutLog,
+    TokenCorpus,
+)
 from schemas.recipe import Recipe
 from tasks.adapter import record_of
 from workflows import launch, show
@@ -87,6 +94,14 @@ def test_an_unfinished_stage_and_an_unknown_run_are_named() -> None:
         launch.rerun_stage("sft", "toy", [])
     with pytest.raises(NotRecordedError, match="no pipeline run named 'x'; the newest are: toy-1"):
         launch.rerun_stage("sft", "x", [])
+
+
+def test_what_a_stage_made_is_shown_where_it_is_two_artifacts_too(capsys) -> None:
+    show.show_outputs("toy-clean", CLEAN)
+    log = RolloutLog(digest="sha256:" + "e" * 64, counts={"rollouts": 3})
+    show.show_outputs("toy-rl", RlResult(policy=BASE, rollouts=log))
+    printed = capsys.readouterr().out
+    assert all(artifact.digest[:40] in printed for artifact in (CLEAN, BASE, log))
 
 
 def test_the_tree_names_makers_configs_and_what_nobody_recorded(capsys) -> None:

@@ -114,7 +114,7 @@ def test_one_stage_is_run_again_from_its_recorded_inputs(place: Place) -> None:
 
 @pytest.mark.slow
 def test_a_rerun_goes_on_downstream(place: Place) -> None:
-    printed = place.k2("rerun", "sft", "--set", "sft.lr=1e-3", "--downstream")
+    printed = place.k2("rerun", "sft", "--set", "sft.optim.lr=1e-3", "--downstream")
     rows = {row.split()[1]: row for row in printed.splitlines() if row.startswith("│ ")}
     assert [stage for stage in STAGES if "cached" not in rows[stage]] == [
         "rl",
