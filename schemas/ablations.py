@@ -155,7 +155,7 @@ _LARGE = ModelShape(
     moe_ffn_hidden_size=96,
     num_experts=4,
 )
-_ON_TEXT = TrainingArm(batch_size=16, schedule=Schedule(num_steps=180), evaluations=9)
+_ON_TEXT = TrainingArm(schedule=Schedule(num_steps=240), evaluations=8)
 
 
 class LearningAblation(Config):
