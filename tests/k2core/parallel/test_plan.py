@@ -15,7 +15,7 @@ from k2core.parallel.plan import (
     memory_in,
 )
 from k2core.parallel.search import fit_layout, search_layouts
-from k2core.parallel.traffic import all_to_all
+from k2core.parallel.traffic import all_to_all, context_parallel
 from schemas.model import ModelShape
 from schemas.placement import Placement
 from workflows.large_recipes import K2_SHAPE, MOONLIGHT_SHAPE
@@ -76,6 +76,20 @@ def test_what_does_not_divide_is_said(change: dict[str, int], words: str) -> Non
     layout = replace(K2_LAYOUT, **change)
     reasons = "; ".join(misfits(K2_SHAPE, layout, 16_384))
     assert words in reasons
+
+
+def test_context_parallel_ranks_share_tokens_and_states() -> None:
+    alone, shared = K2_LAYOUT, replace(K2_LAYOUT, cp=2)
+    assert (shared.dp, shared.dense_dp) == (alone.dp // 2, alone.dense_dp)
+    assert str(shared) == "TP1 CP2 PP16 EP16 DP16"
+    for one, other in zip(memory_in(K2, alone), memory_in(K2, shared), strict=True):
+        assert other.states == one.states
+        assert other.activations == pytest.approx(one.activations / 2)
+    sent = context_parallel(K2_SHAPE, shared, tokens=2048)
+    assert sent.inside == 3 * 2048 * 64 * (128 + 64 + 128) * 2  # one other rank, three times
+    assert context_parallel(K2_SHAPE, alone, tokens=4096).inside == 0
+    (reason,) = misfits(K2_SHAPE, replace(K2_LAYOUT, cp=3), 16_384)
+    assert reason == "placement.num_ranks=512 is not a multiple of tp * cp * pp=48"
 
 
 def test_layers_are_dealt_once() -> None:

@@ -62,6 +62,40 @@ def test_two_ranks_equal_one_process_and_resume_bitwise(
     assert_close(resharded.step(make_batch(4, rows=1), 2e-3), last[0])
 
 
+def weigh(logprobs: torch.Tensor, batch: Batch) -> ObjectiveValue:
+    """Needs whole rows: each row's sum is squared."""
+    sums = (logprobs * batch.loss_mask).sum(-1)
+    value = (sums.square() * batch.extra["weight"]).sum() / batch.totals.rows
+    return ObjectiveValue(value, {"rows": len(sums) / batch.totals.rows})
+
+
+def test_ranks_that_share_sequences_equal_one_process(
+    shape: ModelShape, make_batch: BatchMaker
+) -> None:
+    """An odd width, padding, YaRN and an objective of whole rows; clips forced."""
+    shape = shape.model_copy(
+        update={"yarn_factor": 4.0, "original_max_position_embeddings": 64, "seq_aux_loss": 0.1}
+    )
+    alone = Trainer(shape, CONFIG, seed=0)
+    shared = Placement(num_ranks=2, cp=2, micro_batch=2)
+    with TrainerGroup(shape, CONFIG, seed=0, placement=shared) as group:
+        num_clips = 0
+        for seed in range(3):
+            batch = make_batch(seed, width=23)._replace(extra={"weight": torch.arange(5.0)})
+            ours, theirs = group.step(batch, 2e-3, weigh), alone.step(batch, 2e-3, weigh)
+            assert_close(ours, theirs)
+            assert ours.metrics == pytest.approx({"rows": 1.0})
+            num_clips += len(ours.clips)
+        assert num_clips > 3
+        probe = make_batch(9, width=23)
+        torch.testing.assert_close(group.logprobs(probe), alone.logprobs(probe), atol=1e-4, rtol=0)
+        found, wanted = group.logits(probe.tokens), alone.logits(probe.tokens)
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+        exported = group.export_weights()
+        for name, weight in alone.export_weights().items():
+            torch.testing.assert_close(exported[name], weight, rtol=0, atol=1e-5)
+
+
 def test_all_ranks_hold_bitwise_equal_weights(shape: ModelShape, make_batch: BatchMaker) -> None:
     with TrainerGroup(shape, CONFIG, seed=0, placement=TWO) as group:
         for seed in range(3):
