@@ -56,7 +56,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(ordered, axis)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         if ctx.summed:
             grad = grad.clone(memory_format=torch.contiguous_format)
             dist.all_reduce(grad, group=parallel_state.get_context_parallel_group())
@@ -79,4 +79,5 @@ def gather_rows(part: Tensor, axis: int, *, summed: bool) -> Tensor:
 
 
 def _size() -> int:
-    return parallel_state.get_context_parallel_world_size()
+    size: int = parallel_state.get_context_parallel_world_size()
+    return size

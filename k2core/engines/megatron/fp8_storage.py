@@ -45,7 +45,7 @@ def unpack(packed: Packed) -> Tensor:
     """The tensor again, rounded."""
     width = packed.values.size(-1)
     tiles = F.pad(packed.values.float(), (0, -width % TILE)).unflatten(-1, (-1, TILE))
-    whole = (tiles * packed.scales.unsqueeze(-1)).flatten(-2)[..., :width]
+    whole: Tensor = (tiles * packed.scales.unsqueeze(-1)).flatten(-2)[..., :width]
     return whole.to(packed.dtype)
 
 

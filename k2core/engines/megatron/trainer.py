@@ -180,7 +180,7 @@ class Trainer:
 
         All ranks take part; on the others the result is empty.
         """
-        state = {}
+        state: dict[str, Tensor] = {}
         for pair, whole in iterate_whole(self.model, self.shape):
             if dist.get_rank() == 0:
                 copied = whole.detach().to("cpu", torch.float32, copy=True)
