@@ -11,7 +11,7 @@ from schemas.optim import OptimConfig
 class RlConfig(Config):
     """K2's objective on on-policy dialogues; K and tau are undisclosed and chosen here."""
 
-    num_iterations: int = Field(20, ge=1)
+    num_iterations: int = Field(32, ge=1)
     """Rounds of sampling, updating the policy, and serving the new weights."""
     num_problems: int = Field(1024, ge=1)
     """Training problems to choose from: the first of the training split."""
@@ -21,7 +21,7 @@ class RlConfig(Config):
     """K: dialogues a problem; their mean reward is the baseline."""
     updates_per_iteration: int = Field(1, ge=1)
     """Optimizer steps that an iteration's samples are dealt to; above 1, tau holds the policy."""
-    optim: OptimConfig = OptimConfig(lr=6e-4, weight_decay=0.0)
+    optim: OptimConfig = OptimConfig(lr=8e-4, weight_decay=0.0)
     """The optimizer."""
     final_lr_frac: float = Field(0.2, gt=0, le=1)
     """Learning rate of the last iteration, as a share of the first's; linear between."""

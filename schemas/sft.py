@@ -11,7 +11,7 @@ class SftConfig(Config):
 
     optim: OptimConfig = OptimConfig(lr=5e-3)
     """The optimizer; K2 finetunes with Muon, too."""
-    schedule: Schedule = Schedule(num_steps=240, decay_frac=0.4)
+    schedule: Schedule = Schedule(num_steps=340, decay_frac=0.4)
     """Learning rate over the steps; the dialogues are shuffled anew each epoch."""
     guards: Guards = Guards(spike="log")
     """As in pre-training; losses of a few long dialogues jump by themselves."""
