@@ -57,25 +57,35 @@ class Shingles(NamedTuple):
 def hash_shingles(texts: pl.Series, ngram: int) -> Shingles:
     """The shingles of `ngram` words of every text; at least one each."""
     words = find_words(texts)
-    counts_N = words.counts_N
-    shingles_N = np.maximum(counts_N - ngram + 1, 1)
+    shingles_N = np.maximum(words.counts_N - ngram + 1, 1)
     offsets_N = np.concatenate([[0], np.cumsum(shingles_N)]).astype(np.int64)
-    first_word_N = np.cumsum(counts_N) - counts_N
-    within_S = np.arange(offsets_N[-1]) - np.repeat(offsets_N[:-1], shingles_N)
-    first_S = np.repeat(first_word_N, shingles_N) + within_S
-    last_S = first_S + np.repeat(np.minimum(counts_N, ngram), shingles_N) - 1
-    empty_S = np.repeat(counts_N == 0, shingles_N)
-    # A text without words is the empty shingle, wherever that may stand.
-    starts = np.concatenate([words.starts_W, [0]])
-    ends = np.concatenate([words.ends_W, [0]])
-    starts_S = np.where(empty_S, 0, starts[np.where(empty_S, 0, first_S)])
-    ends_S = np.where(empty_S, 0, ends[np.where(empty_S, 0, last_S)])
-    return Shingles(_hash_all(words.bytes_B, starts_S, ends_S), offsets_N)
+    # From a shingle's number to that of its first word, and on to its last.
+    shift_N = np.cumsum(words.counts_N) - words.counts_N - offsets_N[:-1]
+    further_N = np.minimum(words.counts_N, ngram) - 1
+    starts = np.append(words.starts_W, 0)
+    ends = np.append(words.ends_W, 0)
+    hashes_S = np.empty(offsets_N[-1], np.uint64)
+    for at in range(0, len(hashes_S), _BLOCK):
+        stop = min(at + _BLOCK, len(hashes_S))
+        first, last = np.searchsorted(offsets_N, (at, stop - 1), "right") - 1
+        inside = np.diff(np.clip(offsets_N[first : last + 2], at, stop))
+        text_S = np.repeat(np.arange(first, last + 1), inside)
+        first_S = np.arange(at, stop) + shift_N[text_S]
+        starts_S, further_S = starts[first_S], further_N[text_S]
+        # A text without words is the empty shingle, wherever that may stand.
+        ends_S = np.where(further_S < 0, starts_S, ends[first_S + further_S])
+        hashes_S[at:stop] = _hash_spans(words.bytes_B, starts_S, ends_S)
+    return Shingles(hashes_S, offsets_N)
 
 
 def hash_words(words: Words) -> Hashes:
     """The hash of each word, (W,)."""
-    return _hash_all(words.bytes_B, words.starts_W, words.ends_W)
+    hashes_W = np.empty(len(words.starts_W), np.uint64)
+    for at in range(0, len(hashes_W), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        spans = (words.starts_W[block], words.ends_W[block])
+        hashes_W[block] = _hash_spans(words.bytes_B, *spans)
+    return hashes_W
 
 
 def find_words(texts: pl.Series) -> Words:
@@ -97,14 +107,6 @@ def find_words(texts: pl.Series) -> Words:
     counts_N = np.diff(np.searchsorted(words_before_B, ends_N[1:] - ends_N[0]), prepend=0)
     margin = np.zeros(_MARGIN, np.uint8)
     return Words(np.concatenate([margin, spaced, margin]), starts_W, ends_W, counts_N)
-
-
-def _hash_all(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:
-    hashes = np.empty(len(starts), np.uint64)
-    for at in range(0, len(starts), _BLOCK):
-        block = slice(at, at + _BLOCK)
-        hashes[block] = _hash_spans(bytes_B, starts[block], ends[block])
-    return hashes
 
 
 def _hash_spans(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:
