@@ -50,8 +50,9 @@ def judge_shards(
     """
     work = functools.partial(judge_shard, config, held_out)
     scratch = workspace.scratch
-    if num_workers:
-        _spread(work, shards, workspace, num_workers)
+    missing = [shard for shard in shards if not (scratch / "judged" / shard.name).exists()]
+    if num_workers and missing:
+        _spread(work, missing, workspace, num_workers)
     for number, shard in enumerate(shards, 1):  # what is there already is left as it is
         work(shard, scratch)
         workspace.report.progress(number, len(shards), f"shard {number}")
@@ -75,14 +76,11 @@ def _spread(
 ) -> None:
     from k2core.engines.ray.spread import spread_files
 
-    missing = [s for s in shards if not (workspace.scratch / "judged" / s.name).exists()]
-    done = len(shards) - len(missing)
-    for files in spread_files(work, missing, num_workers):
+    for number, files in enumerate(spread_files(work, shards, num_workers), 1):
         # The judged shard comes last: where it is, the files made from it are whole.
         for name in sorted(files, key=lambda name: name.startswith("judged/")):
             _keep(workspace.scratch / name, files[name])
-        done += 1
-        workspace.report.progress(done, len(shards), f"shard {done}")
+        workspace.report.progress(number, len(shards), f"shard {number}, by {num_workers} workers")
 
 
 def _keep(path: Path, content: bytes) -> None:

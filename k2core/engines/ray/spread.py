@@ -1,19 +1,23 @@
 """Files made from files, one apart from another, by the processes of a Ray cluster."""
 
-import functools
-import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
+from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 
 Work = Callable[[Path, Path], None]
 """Reads a file and writes others below a folder; picklable, and the same wherever it runs."""
 
-_ROOT = Path(__file__).resolve().parents[3]
+_RETRIES = 3
+
+
+class WorkLostError(RuntimeError):
+    """Nodes were lost again and again; nothing is known of their files."""
 
 
 def spread_files(
@@ -35,34 +39,21 @@ def spread_files(
     """
     hold_cluster(num_workers)
     try:
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        variables = {"PYTHONPATH": path, "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        threads = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
         remote = ray.remote(_work_apart).options(
-            num_cpus=1, runtime_env={"env_vars": variables}, max_retries=3
+            num_cpus=1,
+            runtime_env={"env_vars": {"PYTHONPATH": python_path(), **threads}},
+            max_retries=_RETRIES,
         )
-        shared = ray.put(work)
-        start = functools.partial(_start, remote, shared)
-        under_way = deque(start(path) for path in sources[:num_workers])
-        for next_source in [*sources[num_workers:], *[None] * len(under_way)]:
-            yield _finish(under_way.popleft())
-            if next_source is not None:
-                under_way.append(start(next_source))
+        shared, waiting, under_way = ray.put(work), deque(sources), deque[Any]()
+        while waiting or under_way:
+            while waiting and len(under_way) < num_workers:
+                source = waiting.popleft()
+                under_way.append(remote.remote(shared, source.name, source.read_bytes()))
+            files: Mapping[str, bytes] = fetch(under_way.popleft(), WorkLostError)
+            yield files
     finally:
         release_cluster()
-
-
-def _start(remote: "ray.remote_function.RemoteFunction", work: object, source: Path) -> object:
-    return remote.remote(work, source.name, source.read_bytes())
-
-
-def _finish(answer: object) -> Mapping[str, bytes]:
-    """The files; an error of the work is raised as it was."""
-    try:
-        found: Mapping[str, bytes] = ray.get(answer)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, Exception) else error) from error
-    return found
 
 
 def _work_apart(work: Work, name: str, content: bytes) -> dict[str, bytes]:
