@@ -53,7 +53,9 @@ def measure(sizes: tuple[float, ...] = _SIZES) -> list[Peak]:
             documents = make_corpus(Path(folder), size)
             command = (sys.executable, "-m", "bench.memory", "--clean", folder)
             done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-            found.append(Peak(size, documents, **json.loads(done.stdout.splitlines()[-1])))
+            peak = Peak(size, documents, **json.loads(done.stdout.splitlines()[-1]))
+            sys.stderr.write(f"{size:g} GB: {peak.seconds:.0f} s, peak {peak.peak_mb:.0f} MB\n")
+            found.append(peak)
     return found
 
 
