@@ -1,7 +1,5 @@
 """Experiments beside the pipeline: what a choice of the recipe is worth."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field
@@ -164,15 +162,15 @@ class LearningAblation(Config):
     Every optimizer's rate is tuned on seed 0, at a part of the tokens and a full schedule.
     """
 
-    sizes: Mapping[str, TrainingArm] = MappingProxyType(
-        {
+    sizes: dict[str, TrainingArm] = Field(
+        default_factory=lambda: {
             "small": _ON_TEXT,
             "large": _ON_TEXT.model_copy(update={"shape": _LARGE}),
         }
     )
     """Models by name, and what all optimizers have in common."""
-    rates: Mapping[str, tuple[float, ...]] = MappingProxyType(
-        {
+    rates: dict[str, tuple[float, ...]] = Field(
+        default_factory=lambda: {
             "MuonClip": (5e-3, 1e-2, 2e-2),
             "AdamW": (5e-3, 1e-2, 2e-2),
             "torch.optim.Muon": (5e-3, 1e-2, 2e-2),

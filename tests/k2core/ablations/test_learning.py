@@ -34,6 +34,14 @@ def stored(loss: float, stopped: int | None = None) -> Result:
     }
 
 
+def test_both_sizes_read_equally_much() -> None:
+    small, large = LearningAblation().sizes.values()
+    assert small.tokens == large.tokens == 240 * 8 * 128
+    assert small.shape.hidden_size < large.shape.hidden_size
+    arms = tuning_arms(LearningAblation(), "large")
+    assert {arm.shape for arm in arms.values()} == {large.shape}
+
+
 def test_each_optimizer_is_tuned_on_a_grid_of_its_own() -> None:
     arms = tuning_arms(CONFIG, "only")
     assert len(arms) == 4
