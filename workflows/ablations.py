@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Experiments in miniature: a choice of the recipe against its alternatives, with seeds.",
     no_args_is_help=True,
 )
+Seeds = Annotated[int, typer.Option(min=2, help="Initial weights and orders of the text.")]
 Runs = Annotated[int, typer.Option(help="At most so many arms now; the rest on a later call.")]
 _MUONCLIP = ROOT / "docs" / "muonclip.md"
 
@@ -54,24 +55,24 @@ def rephrase(
 
 
 @app.command()
-def stability(runs: Runs = 99) -> None:
+def stability(seeds: Seeds = 3, runs: Runs = 99) -> None:
     """Plain Muon's attention logits run away, MuonClip's do not (two minutes; resumes)."""
     from k2core.ablations.clipping import draw_stability, stability_arms, tabulate_stability
     from schemas.ablations import StabilityAblation
 
-    config = StabilityAblation()
+    config = StabilityAblation(seeds=seeds)
     results = _train_named(stability_arms(config), runs)
     table, figure = tabulate_stability(config, results), draw_stability(config, results)
     _publish(_MUONCLIP, "stability", table, figure, "muonclip-stability")
 
 
 @app.command()
-def harmlessness(runs: Runs = 99) -> None:
+def harmlessness(seeds: Seeds = 5, runs: Runs = 99) -> None:
     """What very low thresholds cost against no clip (five minutes; resumes)."""
     from k2core.ablations.clipping import draw_losses, harmlessness_arms, tabulate_losses
     from schemas.ablations import HarmlessnessAblation
 
-    config = HarmlessnessAblation()
+    config = HarmlessnessAblation(seeds=seeds)
     results = _train_named(harmlessness_arms(config), runs)
     heads = config.base.shape.num_layers * config.base.shape.num_heads
     table, figure = tabulate_losses(results, heads), draw_losses(results)
@@ -79,12 +80,12 @@ def harmlessness(runs: Runs = 99) -> None:
 
 
 @app.command("per-head")
-def per_head(runs: Runs = 99) -> None:
+def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
     """Rescale the heads over the threshold, or their whole layers (five minutes; resumes)."""
     from k2core.ablations.clipping import draw_losses, heads_arms, tabulate_losses
     from schemas.ablations import HeadsAblation
 
-    config = HeadsAblation()
+    config = HeadsAblation(seeds=seeds)
     results = _train_named(heads_arms(config), runs)
     heads = config.base.shape.num_layers * config.base.shape.num_heads
     table, figure = tabulate_losses(results, heads), draw_losses(results)
@@ -92,12 +93,12 @@ def per_head(runs: Runs = 99) -> None:
 
 
 @app.command()
-def learning(runs: Runs = 99) -> None:
+def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
     """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (25 minutes; resumes)."""
     from k2core.ablations import learning
     from schemas.ablations import LearningAblation
 
-    config, results = LearningAblation(), dict[learning.Final, Any]()
+    config, results = LearningAblation(seeds=seeds), dict[learning.Final, Any]()
     tried, left = dict[learning.Tuning, Any](), Left(runs)
     for size in config.sizes:  # a size that is finished is shown though the next is not
         tuning = learning.tuning_arms(config, size)
@@ -120,8 +121,10 @@ class Left:
 def _train_named(
     arms: "Mapping[str, Sequence[TrainingArm]]", runs: int
 ) -> dict[str, list[dict[str, Any]]]:
-    found = iter(_train([arm for some in arms.values() for arm in some], Left(runs)))
-    return {name: [next(found) for _ in some] for name, some in arms.items()}
+    """Seed by seed, so that an experiment cut short has whole seeds to show (`--seeds`)."""
+    by_seed = list(zip(*arms.values(), strict=True))
+    found = _train([arm for some in by_seed for arm in some], Left(runs))
+    return {name: found[number :: len(arms)] for number, name in enumerate(arms)}
 
 
 def _train(arms: "Sequence[TrainingArm]", left: Left) -> list[dict[str, Any]]:

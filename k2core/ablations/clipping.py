@@ -74,24 +74,38 @@ def largest_logits(result: Result) -> list[float]:
 def tabulate_stability(config: StabilityAblation, results: Results) -> str:
     """Markdown: how far the logits went, and the loss, a row a seed."""
     lines = [
-        "| arm | seed | largest logit | of tau | steps over 1.5 tau | heads rescaled "
-        "| held-out loss, best | at the end |",
-        "|---|---|---|---|---|---|---|---|",
+        "| arm | seed | largest logit | of tau | 95 % of steps below | steps over 1.5 tau "
+        "| heads rescaled | held-out loss, best | at the end |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     total = config.base.shape.num_layers * config.base.shape.num_heads
     for name, rows in results.items():
         for seed, result in enumerate(rows):
             seen = largest_logits(result)
             over = sum(logit > 1.5 * config.tau for logit in seen)
+            most = sorted(seen)[round(0.95 * (len(seen) - 1))] / config.tau
             touched = len({head for step in result["clipped"] for head in step})
             stopped, heldout = result["stopped"], [loss for _, loss in result["heldout"]]
             end = f"not finite at step {stopped}" if stopped else f"{heldout[-1]:.3f}"
             best = f"{min(heldout):.3f}" if heldout else "none"
             lines.append(
-                f"| {name} | {seed} | {max(seen):,.0f} | {max(seen) / config.tau:.2f} | {over} of "
-                f"{len(seen)} | {touched} of {total} | {best} | {end} |"
+                f"| {name} | {seed} | {max(seen):,.0f} | {max(seen) / config.tau:.2f} "
+                f"| {most:.2f} tau | {over} of {len(seen)} | {touched} of {total} "
+                f"| {best} | {end} |"
             )
+    lines += ["", _compare_ends(results)]
     return "\n".join(lines)
+
+
+def _compare_ends(results: Results) -> str:
+    """A sentence: the last arm's loss against the first's."""
+    (first, *_, last) = results
+    if any(result["stopped"] is not None for rows in results.values() for result in rows):
+        return f"No difference of {last} and {first}: not every arm came to its end."
+    ends = [[final_loss(result) for result in results[name]] for name in (last, first)]
+    if len(ends[0]) < 2:
+        return f"{last} against {first}: one seed, no interval."
+    return f"{last} against {first}, held-out loss at the end: {mean_difference(*ends)}."
 
 
 def tabulate_losses(results: Results, num_heads: int) -> str:
@@ -135,7 +149,10 @@ def draw_stability(config: StabilityAblation, results: Results) -> "Figure":
             _line(loss, _smooth(result["losses"]), number, "" if seed else name)
     logits.axhline(config.tau, color="black", ls=":", lw=0.9, label=f"tau = {config.tau:g}")
     logits.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
+    logits.set_ylim(bottom=0)
+    later = [x for rows in results.values() for r in rows for x in r["losses"][_first_quarter(r) :]]
     loss.set(xlabel="step", ylabel="loss (nats a byte, running mean)")
+    loss.set_ylim(min(later) - 0.05, max(later) + 0.05)  # the first fall would hide the rest
     logits.legend(fontsize="small")
     loss.legend(fontsize="small")
     return figure
@@ -162,6 +179,7 @@ def draw_losses(results: Results) -> "Figure":
     loss.set_xlim(0.5, len(names) - 0.5)
     loss.set_ylabel(f"held-out loss against {names[0]} (nats a byte)")
     logits.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
+    logits.set_ylim(bottom=0)
     logits.legend(fontsize="small")
     return figure
 
@@ -170,6 +188,11 @@ def _line(axes: Any, values: Sequence[float], color: int, label: str, dash: int 
     steps = range(1, len(values) + 1)
     style = ("-", "--", "-.", ":")[dash % 4]
     axes.plot(steps, values, color=f"C{color}", ls=style, lw=0.9, alpha=0.8, label=label or None)
+
+
+def _first_quarter(result: Result) -> int:
+    """Where the first quarter of an arm's steps ends."""
+    return len(result["losses"]) // 4
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:

@@ -35,12 +35,22 @@ def test_stability_tells_how_far_logits_went() -> None:
     results = {PLAIN: [diverged], "MuonClip": [held]}
     rows = tabulate_stability(config, results).splitlines()[2:]
     assert rows == [
-        "| plain Muon | 0 | 2,000 | 200.00 | 1 of 2 | 0 of 16 | 3.000 | not finite at step 3 |",
-        "| MuonClip | 0 | 12 | 1.20 | 0 of 2 | 2 of 16 | 2.000 | 2.000 |",
+        "| plain Muon | 0 | 2,000 | 200.00 | 200.00 tau | 1 of 2 | 0 of 16 | 3.000 "
+        "| not finite at step 3 |",
+        "| MuonClip | 0 | 12 | 1.20 | 1.20 tau | 0 of 2 | 2 of 16 | 2.000 | 2.000 |",
+        "",
+        "No difference of MuonClip and plain Muon: not every arm came to its end.",
     ]
     logits, loss = draw_stability(config, results).axes
     assert [np.asarray(line.get_ydata())[-1] for line in logits.lines[:4]] == [1000, 2000, 6, 12]
     assert loss.get_ylabel().startswith("loss")
+
+
+def test_stability_compares_the_ends() -> None:
+    ends = {PLAIN: (3.0, 3.5), "MuonClip": (2.5, 3.0)}
+    results = {name: [stored(loss, [1.0], [[]]) for loss in some] for name, some in ends.items()}
+    said = tabulate_stability(StabilityAblation(), results).splitlines()[-1]
+    assert said == "MuonClip against plain Muon, held-out loss at the end: -0.5000 ± 0.0000."
 
 
 def test_losses_are_compared_seed_by_seed() -> None:
