@@ -77,7 +77,7 @@ def _plain(model: PlainK2, tokens: Tensor, labels: Tensor) -> Step:
         model.zero_grad(set_to_none=False)
         loss: Tensor = model(tokens, labels)
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
@@ -93,7 +93,7 @@ def _transformers(folder: Path, tokens: Tensor, labels: Tensor) -> Step:
         logits = model(tokens, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

@@ -106,6 +106,13 @@ def _check_fit(
             f"the corpus was tokenized for vocab_size={vocab_size}; the model's "
             f"shape says {shape.vocab_size}: make tokenize.vocab_size and model.vocab_size equal"
         )
+    needed = sum(s.num_samples * s.sequence_length for s in stretches)
+    budget = sum(about.budget_tokens for about in streams[0].manifest.domains.values())
+    if len(stretches) > 1 and needed > budget:
+        raise ValueError(
+            f"pretrain.schedule and its phases need {needed:,} tokens; the corpus's budget holds "
+            f"{budget:,}: shorten them, or raise tokenize.train_tokens"
+        )
     for stretch, stream in zip(stretches, streams, strict=True):
         if stretch.num_samples > stream.num_samples:
             most = stream.num_samples // stretch.batch_size

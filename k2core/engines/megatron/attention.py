@@ -26,11 +26,6 @@ class Block(NamedTuple):
     stop: int
     place: int
 
-    @property
-    def own(self) -> slice:
-        """The queries among this rank's."""
-        return slice(self.place, self.place + self.stop - self.start)
-
 
 def blocks_of(segments: Tensor, chunks: Sequence[Chunk]) -> list[Block]:
     """Each segment in blocks of queries; padding is in none.
@@ -74,15 +69,17 @@ class PackedAttention(torch.autograd.Function):
         """
         out = value.new_zeros(query.shape[:3] + value.shape[3:])
         largest = query.new_full(query.shape[2:3], -math.inf)
-        kept = []
-        for block in blocks:
-            row, first, start, stop, _ = block
-            q, k, v = query[block.own, row], key[first:stop, row], value[first:stop, row]
-            logits = torch.bmm(q.transpose(0, 1) * scale, k.permute(1, 2, 0))  # h q k
-            logits[..., start - first :].masked_fill_(_later(stop - start, q.device), -math.inf)
+        queries, keys, values, outs = (_by_row(x) for x in (query, key, value, out))
+        kept, later = [], _LaterKeys(query.device)
+        for row, first, start, stop, place in blocks:
+            size, seen = stop - start, stop - first
+            q = queries[row].narrow(1, place, size)  # h q d
+            k, v = (x[row].narrow(1, first, seen) for x in (keys, values))
+            logits = torch.bmm(q * scale, k.mT)  # h q k
+            logits.narrow(2, seen - size, size).masked_fill_(later.mask(size), -math.inf)
             largest = torch.maximum(largest, logits.amax((1, 2)))
             weights = torch.softmax(logits, -1)
-            out[block.own, row] = torch.bmm(weights, v.transpose(0, 1)).transpose(0, 1)
+            outs[row].narrow(1, place, size).copy_(torch.bmm(weights, v))
             kept.append(weights)
         ctx.save_for_backward(query, key, value, *kept)
         ctx.blocks, ctx.scale = blocks, scale
@@ -98,16 +95,18 @@ class PackedAttention(torch.autograd.Function):
         dq, dk, dv = (
             torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)
         )
-        for block, weights in zip(ctx.blocks, kept, strict=True):
-            row, first, _, stop, _ = block
-            g = grad[block.own, row].transpose(0, 1)  # h q dv
-            q, k = query[block.own, row].transpose(0, 1), key[first:stop, row].transpose(0, 1)
-            grad_weights = torch.bmm(g, value[first:stop, row].permute(1, 2, 0))
+        grads, queries, keys, values = (_by_row(x) for x in (grad, query, key, value))
+        dqs, dks, dvs = (_by_row(x) for x in (dq, dk, dv))
+        for (row, first, start, stop, place), weights in zip(ctx.blocks, kept, strict=True):
+            size, seen = stop - start, stop - first
+            g, q = (x[row].narrow(1, place, size) for x in (grads, queries))  # h q d
+            k, v, own_k, own_v = (x[row].narrow(1, first, seen) for x in (keys, values, dks, dvs))
+            grad_weights = torch.bmm(g, v.mT)
             grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             grad_logits.mul_(ctx.scale)
-            dq[block.own, row] = torch.bmm(grad_logits, k).transpose(0, 1)
-            dk[first:stop, row] += torch.bmm(grad_logits.mT, q).transpose(0, 1)
-            dv[first:stop, row] += torch.bmm(weights.mT, g).transpose(0, 1)
+            dqs[row].narrow(1, place, size).copy_(torch.bmm(grad_logits, k))
+            own_k.add_(torch.bmm(grad_logits.mT, q))
+            own_v.add_(torch.bmm(weights.mT, g))
         return dq, dk, dv, None, None
 
 
@@ -149,6 +148,20 @@ class CoreAttention(MegatronModule):
         self.current_max_attn_logits = largest if seen is None else torch.maximum(seen, largest)
 
 
-def _later(width: int, device: torch.device) -> Tensor:
-    """[width, width], true where the key comes after the query."""
-    return torch.ones(width, width, dtype=torch.bool, device=device).triu_(1)
+def _by_row(x: Tensor) -> tuple[Tensor, ...]:
+    """Views [h, s, d] of each row of [s, b, h, d]."""
+    return x.permute(1, 2, 0, 3).unbind()
+
+
+class _LaterKeys:
+    """Masks [width, width], true where the key comes after the query; one a width."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._masks = device, dict[int, Tensor]()
+
+    def mask(self, width: int) -> Tensor:
+        """Of that width."""
+        if width not in self._masks:
+            ones = torch.ones(width, width, dtype=torch.bool, device=self._device)
+            self._masks[width] = ones.triu_(1)
+        return self._masks[width]

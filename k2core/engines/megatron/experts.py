@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from k2core.engines.megatron.lean import run_experts
+from k2core.engines.megatron.swiglu import gated_swiglu
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 from megatron.core.transformer.moe.router import TopKRouter
@@ -43,8 +43,7 @@ class GroupedExperts(MegatronModule):
             weights = self.weight1, self.weight2
             return run_experts(hidden, *weights, gates, ends, fp8=self.config.fp8_storage), None
         both = torch._grouped_mm(hidden, self.weight1.mT, offs=ends)
-        gate, up = both.chunk(2, dim=-1)
-        inner = F.silu(gate) * up * gates.unsqueeze(-1).to(up.dtype)  # the router is in fp32
+        inner = gated_swiglu(both, gates.unsqueeze(-1).to(both.dtype))  # the router is in fp32
         return torch._grouped_mm(inner, self.weight2.mT, offs=ends), None
 
 

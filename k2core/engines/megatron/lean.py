@@ -1,4 +1,4 @@
-"""Feed-forward blocks that keep only what SwiGLU reads, and bring the rest back for the backward.
+"""Feed-forward blocks; lean ones keep only what SwiGLU reads, and compute the rest anew.
 
 K2 recomputes SwiGLU and the products after it instead of keeping them (arXiv:2507.20534, section
 2.4.3); values and gradients are those of the plain blocks, but for FP8 storage's rounding.
@@ -7,19 +7,13 @@ K2 recomputes SwiGLU and the products after it instead of keeping them (arXiv:25
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from k2core.engines.megatron.fp8_storage import Packed, pack, packing, unpack
+from k2core.engines.megatron.swiglu import gated_swiglu, swiglu
 from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
 from megatron.core.transformer.mlp import MLP
 from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
-
-
-def swiglu(both: Tensor) -> Tensor:
-    """silu(gate) * up of [..., gate | up]."""
-    gate, up = both.chunk(2, dim=-1)
-    return F.silu(gate) * up
 
 
 class SwigluExperts(torch.autograd.Function):
@@ -31,7 +25,7 @@ class SwigluExperts(torch.autograd.Function):
     ) -> Tensor:
         """As `GroupedExperts`: tokens [t, h], weights [e, 2f, h] and [e, h, f], gates [t]."""
         both = torch._grouped_mm(hidden, weight1.mT, offs=ends)  # t 2f
-        inner = swiglu(both) * gates.unsqueeze(-1).to(both.dtype)
+        inner = gated_swiglu(both, gates.unsqueeze(-1).to(both.dtype))
         ctx.save_for_backward(hidden, both, weight1, weight2, gates, ends)
         return torch._grouped_mm(inner, weight2.mT, offs=ends)
 
@@ -50,7 +44,7 @@ class PackedSwigluExperts(torch.autograd.Function):
     ) -> Tensor:
         """As `SwigluExperts.forward`, whose result it has."""
         both = torch._grouped_mm(hidden, weight1.mT, offs=ends)
-        inner = swiglu(both) * gates.unsqueeze(-1).to(both.dtype)
+        inner = gated_swiglu(both, gates.unsqueeze(-1).to(both.dtype))
         small, wide = pack(hidden), pack(both)
         ctx.save_for_backward(*small[:2], *wide[:2], weight1, weight2, gates, ends)
         ctx.dtype = hidden.dtype
@@ -103,9 +97,9 @@ def run_experts(
 
 
 def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
-    """Up-projection, SwiGLU whose result is dropped until the backward, down-projection."""
+    """Up-projection, SwiGLU (lean: dropped until the backward), down-projection."""
     both, _ = block.linear_fc1(hidden)
-    if not torch.is_grad_enabled():
+    if not (block.config.lean and torch.is_grad_enabled()):
         return block.linear_fc2(swiglu(both))[0], None
     kept = CheckpointWithoutOutput()
     with packing(block.config.fp8_storage and isinstance(block, SharedExpertMLP)):
@@ -115,7 +109,7 @@ def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
     return out, None
 
 
-class LeanMLP(MLP):
+class DenseBlock(MLP):
     """The dense block."""
 
     def forward(self, hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, None]:
@@ -123,7 +117,7 @@ class LeanMLP(MLP):
         return _feed(self, hidden_states)
 
 
-class LeanSharedExperts(SharedExpertMLP):
+class SharedExperts(SharedExpertMLP):
     """The experts that every token visits."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:

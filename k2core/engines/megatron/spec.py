@@ -7,7 +7,7 @@ import torch
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
 from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
-from k2core.engines.megatron.lean import LeanMLP, LeanSharedExperts
+from k2core.engines.megatron.lean import DenseBlock, SharedExperts
 from k2core.engines.megatron.model import SparseLossModel
 from k2core.engines.megatron.shards import draw_weights
 from megatron.core import parallel_state, tensor_parallel
@@ -46,10 +46,9 @@ def block_spec(config: MLATransformerConfig) -> Any:
         if hasattr(parts.mlp.submodules, "experts"):
             parts.mlp.submodules.experts = ModuleSpec(module=GroupedExperts)
             parts.mlp.submodules.router = BalancedRouter
-            if config.lean:
-                parts.mlp.submodules.shared_experts.module = LeanSharedExperts
-        elif config.lean:
-            parts.mlp.module = LeanMLP
+            parts.mlp.submodules.shared_experts.module = SharedExperts
+        else:
+            parts.mlp.module = DenseBlock
     spec.layer_norm = RMSNorm
     return spec
 

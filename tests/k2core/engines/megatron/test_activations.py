@@ -7,7 +7,8 @@ import torch
 
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.fp8_storage import pack, unpack
-from k2core.engines.megatron.lean import SwigluExperts, swiglu
+from k2core.engines.megatron.lean import SwigluExperts
+from k2core.engines.megatron.swiglu import gated_swiglu, swiglu
 from k2core.engines.megatron.trainer import Trainer
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -64,6 +65,23 @@ def _net_bytes(trainer: Trainer, batch: Batch) -> int:
     del held
     found: int = next(e.cpu_memory_usage for e in profile.key_averages() if e.key == "work")
     return found
+
+
+def test_swiglus_gradients_are_autograds_to_the_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    both = torch.randn(40, 2 * 32, generator=generator, requires_grad=True)
+    column = torch.rand(40, 1, generator=generator, requires_grad=True)
+    gate, up = both.chunk(2, -1)
+    product = torch.nn.functional.silu(gate) * up
+    cotangent = torch.randn(product.shape, generator=generator)
+    for ours, theirs, leaves in (
+        (swiglu(both), product, [both]),
+        (gated_swiglu(both, column), product * column, [both, column]),
+    ):
+        assert torch.equal(ours, theirs)
+        found = torch.autograd.grad(ours, leaves, cotangent)
+        expected = torch.autograd.grad(theirs, leaves, cotangent, retain_graph=True)
+        assert all(map(torch.equal, found, expected))
 
 
 def test_experts_gradients_are_autograds() -> None:
