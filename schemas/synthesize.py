@@ -21,7 +21,20 @@ class ModelJudgeConfig(Config):
     """Largest share of pairs for which it names the same place in both orders."""
 
 
-LiveServer = Literal["time", "git", "sqlite", "filesystem", "memory", "everything"]
+LiveServer = Literal[
+    "time",
+    "git",
+    "sqlite",
+    "filesystem",
+    "memory",
+    "everything",
+    "calculator",
+    "hashlib",
+    "shell",
+    "editor",
+    "excel",
+    "word",
+]
 
 
 class SynthesizeConfig(Config):
@@ -35,7 +48,7 @@ class SynthesizeConfig(Config):
     """Scenarios beside them: agents with a synthetic service's tools and a user with several goals.
     Their dialogues are long: the tiny model learns from short ones, larger ones want thousands."""
     live_servers: tuple[LiveServer, ...] = ("time", "git", "sqlite")
-    """Real MCP servers that are called; all but these three come by `k2 tools harvest` (npm)."""
+    """Real MCP servers that are called; all but these three come by `k2 tools harvest`."""
     live_per_server: int = Field(40, ge=0, le=1000)
     """Trajectories with each of them; 0 starts no server."""
     shortcut_frac: float = Field(0.6, ge=0, le=1)

@@ -77,8 +77,8 @@ def harvest(
     wanted = [entry for entry in entries if not server or entry.name in server]
     listings = []
     with open_store().locked("tools-harvest-servers"):
-        root, pins = home() / "tools", ROOT / "infra/locks/harvest.txt"
-        for listing in harvest_servers(wanted, root, pins):
+        root, locks = home() / "tools", ROOT / "infra/locks"
+        for listing in harvest_servers(wanted, root, locks):
             listings.append(listing)
             said = f"FAILED: {listing.fault[-160:]}" if listing.fault else f"{len(listing.tools):,}"
             typer.echo(f"{listing.server:20} {said}", err=True)

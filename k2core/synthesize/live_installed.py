@@ -172,7 +172,7 @@ class LiveEverything(InstalledFamily):
         yield Say(found[1] if found else "It gave no sum.")
 
 
-INSTALLED_FAMILIES: tuple[InstalledFamily, ...] = (
+NODE_FAMILIES: tuple[InstalledFamily, ...] = (
     LiveFilesystem(),
     LiveMemory(),
     LiveEverything(),

@@ -10,8 +10,8 @@ from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.synthesize.catalog import pick_distractors, write_catalog
 from k2core.synthesize.judge import Judge
-from k2core.synthesize.live import LIVE_FAMILIES, LiveFamily
-from k2core.synthesize.live_installed import INSTALLED_FAMILIES
+from k2core.synthesize.live import LiveFamily
+from k2core.synthesize.live_families import FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import report_diversity, report_summary
@@ -80,8 +80,7 @@ def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[Cata
 
 def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
     """The families of the servers that are to be called."""
-    families = {family.server: family for family in (*LIVE_FAMILIES, *INSTALLED_FAMILIES)}
-    return [families[name] for name in config.live_servers] if config.live_per_server else []
+    return [FAMILIES[name] for name in config.live_servers] if config.live_per_server else []
 
 
 def make_shards(

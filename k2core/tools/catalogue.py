@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from schemas.base import Config
 
 _FILE = Path(__file__).with_name("servers.yaml")
+_PINS = "harvest.txt"
 PERMISSIVE = ("MIT", "Apache-2.0", "BSD-3-Clause", "BSD-2-Clause", "ISC")
 
 
@@ -36,6 +37,8 @@ class ServerEntry(Config):
     """Command with arguments; `{home}` is the installed package."""
     environment: Mapping[str, str] = Field(default_factory=dict)
     """Variables that it does not start without: credentials that open nothing."""
+    pins: str = _PINS
+    """File beside the constraints that pins what it depends on, where that differs from others."""
     tools: int | None = None
     """Tools that the author of the catalogue saw."""
     digest: str = ""
@@ -49,7 +52,8 @@ class ServerEntry(Config):
     @property
     def key(self) -> str:
         """Identity of all that may change what is harvested."""
-        text = self.model_dump_json(exclude={"tools", "digest", "domain"})
+        plain = {"pins"} if self.pins == _PINS else set()
+        text = self.model_dump_json(exclude={"tools", "digest", "domain", *plain})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

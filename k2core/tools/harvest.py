@@ -49,15 +49,13 @@ class Listing(NamedTuple):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def harvest_servers(
-    entries: Sequence[ServerEntry], root: Path, constraints: Path
-) -> Iterator[Listing]:
+def harvest_servers(entries: Sequence[ServerEntry], root: Path, locks: Path) -> Iterator[Listing]:
     """Install, start and list each server; what an earlier harvest listed is read again.
 
     Args:
         entries: the servers.
         root: folder that keeps packages and listings.
-        constraints: pins of what packages from PyPI depend on.
+        locks: folder of the pins of what packages from PyPI depend on.
     """
     root = root.resolve()  # scripts of virtual environments name it
     (root / "listings").mkdir(parents=True, exist_ok=True)
@@ -65,7 +63,7 @@ def harvest_servers(
         kept = root / "listings" / f"{entry.name}-{entry.key}.json"
         if not kept.exists():
             try:
-                stated = list_server(entry, install_server(entry, root, constraints))
+                stated = list_server(entry, install_server(entry, root, locks / entry.pins))
             except _FAULTS as error:
                 fault = " ".join(str(error).split()) or type(error).__name__
                 yield Listing(entry.name, entry.source, entry.license, fault=fault)
