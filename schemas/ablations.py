@@ -170,7 +170,7 @@ class LearningAblation(Config):
     )
     """Models by name, and what all optimizers have in common."""
     rates: dict[str, tuple[float, ...]] = Field(
-        default_factory=lambda: {
+        {
             "MuonClip": (5e-3, 1e-2, 2e-2),
             "AdamW": (5e-3, 1e-2, 2e-2),
             "torch.optim.Muon": (5e-3, 1e-2, 2e-2),
