@@ -24,11 +24,15 @@ def run_alone(program: tuple[str, ...], result: Path) -> dict[str, Any]:
     """Run a contestant on one core, nothing of it warm, and read the JSON object that it writes.
 
     Raises:
-        CalledProcessError: it failed; what it printed has been shown.
+        CalledProcessError: it failed; its messages have been shown.
     """
     core = str(max(os.sched_getaffinity(0)))
     environment = {**os.environ, **_ONE_CORE, "PYTHONPATH": str(ROOT)}
-    subprocess.run(("taskset", "-c", core, *program), check=True, env=environment, cwd=ROOT)
+    command = ("taskset", "-c", core, *program)
+    done = subprocess.run(command, check=False, env=environment, cwd=ROOT, stderr=subprocess.PIPE)
+    if done.returncode:
+        sys.stderr.buffer.write(done.stderr)
+    done.check_returncode()
     found: dict[str, Any] = json.loads(result.read_text())
     return found
 

@@ -22,12 +22,10 @@ from datatrove.pipeline.dedup.minhash import (
 )
 from datatrove.pipeline.readers import ParquetReader
 from datatrove.pipeline.writers import ParquetWriter
-from loguru import logger
 
 
 def main(folder: Path, result: Path, config: MinhashConfig) -> None:
     """Run the stages one after another, as datatrove's example does."""
-    logger.remove()
     work = folder / "datatrove"
     signatures, buckets, clusters = (str(work / name) for name in ("signed", "buckets", "clusters"))
     num_shards = len(list((folder / "documents").glob("*.parquet")))
