@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rensa import RMinHash
 
-from k2core.clean.duplicates import Deduplicator, Twin
+from k2core.clean.duplicates import Deduplicator
 from k2core.clean.groups import GROUP, ITEM, LAST, Groups
 from k2core.clean.shingles import hash_shingles
 from k2core.clean.signatures import make_bands, open_signed, sign_shard, sign_texts
+from k2core.clean.verdict import Twin
 from schemas.clean import CleanConfig, Deduplication
 from tests.k2core.clean.corpora import document, prose
 
