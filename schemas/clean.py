@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Config
-from schemas.selection import CodeRules, UrlRules
+from schemas.selection import Classifier, CodeRules, Sampling, UrlRules
 
 
 class Quality(Config):
@@ -185,6 +185,10 @@ class CleanConfig(Config):
     """Generated from templates: near-duplicates by design, exact ones not."""
     urls: UrlRules | None = None
     """Block lists of domains, addresses and words, for documents with an address."""
+    classifier: Classifier | None = None
+    """Train a quality classifier on the corpus, score documents with it and drop the lowest."""
+    sampling: Sampling | None = None
+    """Keep documents of low score more rarely, and have those of high score read more often."""
     min_characters: int = Field(20, ge=1)
     """Shorter texts are empty, in every domain."""
     deduplication: Deduplication = Deduplication()

@@ -1,6 +1,9 @@
-"""What is selected beyond the rules for prose: by address and by the form of code."""
+"""What is selected beyond the rules for prose: by address, by the form of code, by quality."""
 
-from pydantic import Field
+import itertools
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
 
 from schemas.base import Config
 
@@ -100,3 +103,98 @@ class CodeRules(Config):
     """Smallest share of letters in them."""
     max_data_lines: int = Field(512, ge=1)
     """Most lines in them (StarCoder2)."""
+
+
+class Classifier(Config):
+    """A quality classifier as DCLM's (arXiv:2406.11794, section 4.4), trained on the corpus itself.
+
+    Words and pairs of words, hashed, averaged, a linear layer and a softmax (fastText,
+    arXiv:1607.01759): the reference against raw text. It scores every document of `domains`, and
+    those with the lowest scores go.
+    """
+
+    positives: tuple[str, ...] = ("knowledge",)
+    """The reference: domains or sources; of their documents those that all other rules keep."""
+    negatives: tuple[str, ...] = ("web", "rejected")
+    """What it is told from: domains or sources, raw; and `rejected`: what rules drop of the
+    reference and of `domains`."""
+    domains: tuple[str, ...] = ("web",)
+    """Domains whose documents are scored and may go."""
+    keep_frac: float = Field(0.1, gt=0, le=1)
+    """Share of their documents, of those that pass the other rules, to keep; 1 only scores. DCLM
+    keeps a tenth."""
+    max_documents: int = Field(200_000, ge=10)
+    """Most documents of a class to train on, drawn by the hash of their ids (DCLM: 200,000). A
+    document takes some 10 kB of memory in training."""
+    heldout_frac: float = Field(0.1, gt=0, lt=1)
+    """Share of them to measure the classifier on, by the hash of their texts."""
+    num_buckets: int = Field(2_000_000, ge=1000)
+    """Weights; words and pairs are hashed into so many (fastText's default)."""
+    epochs: int = Field(5, ge=1)
+    """Passes over the training documents (fastText's default)."""
+    l2: float = Field(3e-6, gt=0)
+    """Regularisation; larger gives scores nearer to one half (docs/log.md)."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draws and of the order of training."""
+
+    @model_validator(mode="after")
+    def _tells_two_things_apart(self) -> Self:
+        if both := sorted(set(self.positives) & set(self.negatives)):
+            raise ValueError(f"{both} are positives and negatives: leave them in one of the two")
+        if not self.positives or not self.negatives:
+            raise ValueError("positives and negatives name at least one domain or source each")
+        return self
+
+
+SCORERS = ("classifier", "rules", "language")
+
+
+class Sampling(Config):
+    """Score-driven up- and down-sampling as in Kimi k1.5 (arXiv:2501.12599, appendix B).
+
+    There several scores of a document (rules, fastText, an LLM's) are combined, documents of high
+    quality are read more often and those of low quality less, markup languages are down-sampled and
+    32 major languages up-sampled. It gives no numbers: those below are this project's choice. A
+    document wanted less than once is dropped or kept by the hash of its id; one wanted more often
+    says so in `decisions`, and the mixture repeats it.
+    """
+
+    scorers: dict[str, float] = Field({"classifier": 1.0, "rules": 1.0, "language": 1.0})
+    """Weight of each score in their mean; one that a document lacks is left out. `classifier`: its
+    probability; `rules`: one minus the mean of how near each rule of quality, repetition, prose or
+    code came to dropping it; `language`: the language's probability."""
+    curve: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.5, 1.0), (1.0, 2.0))
+    """Points (score, copies) with straight lines between, both rising."""
+    endings: dict[str, float] = Field({"json": 0.1, "yaml": 0.1, "yml": 0.1, "y": 0.1})
+    """Files' endings -> what their copies are multiplied by: JSON, YAML and YACC down; give others,
+    e.g. `py: 2`, to read them more often."""
+    domains: tuple[str, ...] = ("web", "code")
+    """Domains that are sampled."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draws."""
+
+    @field_validator("scorers")
+    @classmethod
+    def _are_known(cls, scorers: dict[str, float]) -> dict[str, float]:
+        if strange := sorted(set(scorers) - set(SCORERS)):
+            raise ValueError(f"unknown scorers {strange}: there are {list(SCORERS)}")
+        if min(scorers.values(), default=0) < 0 or not sum(scorers.values()):
+            raise ValueError(f"{scorers}: weights are not below 0, and one is above")
+        return scorers
+
+    @field_validator("endings")
+    @classmethod
+    def _are_factors(cls, endings: dict[str, float]) -> dict[str, float]:
+        if low := sorted(name for name, factor in endings.items() if factor < 0):
+            raise ValueError(f"the factors of {low} are below 0")
+        return endings
+
+    @field_validator("curve")
+    @classmethod
+    def _rises(cls, curve: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        pairs = list(itertools.pairwise(curve))
+        if not pairs or any(a[0] >= b[0] or a[1] >= b[1] for a, b in pairs):
+            raise ValueError(f"{curve}: at least two points, each beyond the last in both numbers")
+        if curve[0][0] > 0 or curve[-1][0] < 1 or curve[0][1] < 0:
+            raise ValueError(f"{curve}: scores from 0 to 1, copies not below 0")
+        return curve

@@ -135,9 +135,19 @@ class Batch:
         return repeated_X
 
     @functools.cached_property
+    def pieces(self) -> pa.DictionaryArray:
+        """The pieces of text between spaces, each distinct one a single time."""
+        return self.spans(*self._piece_bounds).dictionary_encode()
+
+    @functools.cached_property
+    def document_P(self) -> Ints:
+        """The document of each piece."""
+        return self.document_L[self.line_P]
+
+    @functools.cached_property
     def words(self) -> Encoded:
         """The words of all documents in order."""
-        return encode(self.spans(*self._piece_bounds))
+        return encode(self.pieces)
 
     @functools.cached_property
     def content_L(self) -> tuple[Ints, Ints]:

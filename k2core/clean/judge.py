@@ -8,7 +8,9 @@ import polars as pl
 
 from k2core.clean.address import check_addresses
 from k2core.clean.batch import Batch
-from k2core.clean.checks import Check, first_failures, nearest, write_measures
+from k2core.clean.checks import Check, Floats, first_failures, nearest, write_measures
+from k2core.clean.classifier import RULE as CLASSIFIER
+from k2core.clean.classifier import Scorer
 from k2core.clean.code import Origin, check_code
 from k2core.clean.contamination import HeldOut
 from k2core.clean.extract import extract_text, normalise
@@ -17,6 +19,7 @@ from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
+from k2core.clean.sampling import NO_SCORE, score_documents
 from k2core.clean.verdict import Verdict
 from schemas.clean import CleanConfig, DomainRules
 
@@ -35,6 +38,10 @@ class Judged(NamedTuple):
     redactions: dict[str, int]
     measures: str
     """A JSON object: reason -> value."""
+    quality_score: float
+    """The classifier's; 0 where it does not score."""
+    sampling_score: float
+    """What sampling goes by; NO_SCORE without one."""
 
 
 class Checked(NamedTuple):
@@ -45,7 +52,10 @@ class Checked(NamedTuple):
 
 
 def judge(
-    rows: Sequence[dict[str, Any]], config: CleanConfig, held_out: HeldOut
+    rows: Sequence[dict[str, Any]],
+    config: CleanConfig,
+    held_out: HeldOut,
+    scorer: Scorer | None = None,
 ) -> Iterator[Judged]:
     """Extract, redact, then check rule after rule, in the documents' order."""
     for batch in _split(rows):
@@ -55,15 +65,21 @@ def judge(
         for domain in dict.fromkeys(row["domain"] for row in batch):
             places = [place for place, row in enumerate(batch) if row["domain"] == domain]
             origins = [Origin(batch[place]["source"], batch[place]["path"]) for place in places]
+            own = scorer if scorer and domain in scorer.domains else None
             rules = config.rules_for(domain)
-            checked = check_texts(texts.gather(places), rules, config, origins)
-            judged = _decide(checked, held_out, [redactions[place] for place in places])
+            checked = check_texts(texts.gather(places), rules, config, origins, own)
+            replaced = [redactions[place] for place in places]
+            judged = _decide(checked, held_out, replaced, _score(checked, domain, config))
             found.update(zip(places, judged, strict=True))
         yield from (found[place] for place in range(len(batch)))
 
 
 def check_texts(
-    texts: pl.Series, rules: DomainRules, config: CleanConfig, origins: Sequence[Origin] = ()
+    texts: pl.Series,
+    rules: DomainRules,
+    config: CleanConfig,
+    origins: Sequence[Origin] = (),
+    scorer: Scorer | None = None,
 ) -> Checked:
     """A domain's rules in order, on all its texts; without origins those on texts alone."""
     batch = Batch(texts)
@@ -82,25 +98,35 @@ def check_texts(
         checks += check_repetition(batch, rules.repetition)
     if rules.c4 or rules.fineweb:
         prose = check_prose(batch, rules.c4, rules.fineweb)
-        return Checked(prose.texts, checks + prose.checks)
+        texts, checks = prose.texts, checks + prose.checks
+    if scorer:
+        checks.append(scorer.check(batch))
     return Checked(texts, checks)
 
 
+def _score(checked: Checked, domain: str, config: CleanConfig) -> Floats:
+    num = len(checked.texts)
+    if config.sampling is None or domain not in config.sampling.domains:
+        return np.full(num, NO_SCORE)
+    return score_documents(checked.checks, num, config.sampling)
+
+
 def _decide(
-    checked: Checked, held_out: HeldOut, redactions: Sequence[dict[str, int]]
+    checked: Checked, held_out: HeldOut, redactions: Sequence[dict[str, int]], score_N: Floats
 ) -> Iterator[Judged]:
     num, checks = len(checked.texts), checked.checks
     failed_N, near_N = first_failures(checks, num), nearest(checks, num)
     decisive_N = np.where(failed_N >= 0, failed_N, near_N)
+    quality_N = next((c.measured_N for c in checks if c.rule == CLASSIFIER), np.zeros(num))
     suspect_N = held_out.suspect(checked.texts) & (failed_N < 0)
     rows = zip(
         checked.texts.to_list(), failed_N >= 0, suspect_N, decisive_N, redactions,
-        write_measures(checks, num), strict=True,
+        write_measures(checks, num), quality_N.tolist(), score_N.tolist(), strict=True,
     )  # fmt: skip
-    for place, (text, failed, suspect, number, replaced, measures) in enumerate(rows):
+    for place, (text, failed, suspect, number, replaced, *found) in enumerate(rows):
         verdict = checks[number].verdict(place) if number >= 0 else _NOTHING
         leaked = held_out.check(text) if suspect else None
-        yield Judged(text, bool(failed) or bool(leaked), leaked or verdict, replaced, measures)
+        yield Judged(text, bool(failed) or bool(leaked), leaked or verdict, replaced, *found)
 
 
 def _read(row: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from k2core.clean.classifier import Scorer
 from k2core.clean.contamination import HeldOut
 from k2core.clean.judge import Judged, judge
 from k2core.clean.passages import sign_passages
@@ -30,11 +31,16 @@ class JudgedDocument(Document):
     """Everything measured, a JSON object."""
     redactions: str
     """Replacements by kind, a JSON object."""
+    quality_score: float
+    """The classifier's; 0 where it does not score."""
+    sampling_score: float
+    """What sampling goes by; -1 without one."""
 
 
 def judge_shards(
     config: CleanConfig,
     held_out: HeldOut,
+    scorer: Scorer | None,
     shards: Sequence[Path],
     workspace: Workspace,
     num_workers: int,
@@ -44,11 +50,12 @@ def judge_shards(
     Args:
         config: the stage's.
         held_out: what no document may hold.
+        scorer: the quality classifier, if there is one.
         shards: of the raw corpus.
         workspace: whose scratch keeps `judged/NAME` and what is made from it.
         num_workers: Ray tasks at a time; 0 works in this process.
     """
-    work = functools.partial(judge_shard, config, held_out)
+    work = functools.partial(judge_shard, config, held_out, scorer)
     scratch = workspace.scratch
     missing = [shard for shard in shards if not (scratch / "judged" / shard.name).exists()]
     if num_workers and missing:
@@ -59,12 +66,14 @@ def judge_shards(
     return [scratch / "judged" / shard.name for shard in shards]
 
 
-def judge_shard(config: CleanConfig, held_out: HeldOut, shard: Path, folder: Path) -> None:
+def judge_shard(
+    config: CleanConfig, held_out: HeldOut, scorer: Scorer | None, shard: Path, folder: Path
+) -> None:
     """Write what is said of a shard below a folder, but for the files that are there."""
     target = folder / "judged" / shard.name
     if not target.exists():
         rows = read_shard(shard, Document).to_dicts()
-        judged = zip(rows, judge(rows, config, held_out), strict=True)
+        judged = zip(rows, judge(rows, config, held_out, scorer), strict=True)
         write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
     sign_shard(target, folder / "signed", config)
     if passages := config.deduplication.passages:
@@ -100,4 +109,6 @@ def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:
         "threshold": float(found.verdict.threshold),
         "measures": found.measures,
         "redactions": json.dumps(found.redactions),
+        "quality_score": found.quality_score,
+        "sampling_score": found.sampling_score,
     }

@@ -15,7 +15,9 @@ from k2core.clean.evidence import Evidence
 from k2core.clean.funnel import Funnel
 from k2core.clean.passages import PassageCutter
 from k2core.clean.pieces import JudgedDocument, judge_shards
+from k2core.clean.sampling import sample_document
 from k2core.clean.shards import CleanShards
+from k2core.clean.training import fit_scorer
 from k2core.clean.verdict import Twin, Verdict
 from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard
@@ -47,7 +49,8 @@ def clean_documents(
     folder = workspace.open(raw)
     held_out = HeldOut(questions, config.decontamination)
     shards = list_shards(folder / "documents")
-    judged = judge_shards(config, held_out, shards, workspace, num_workers)
+    scorer = fit_scorer(config, held_out, shards, workspace)
+    judged = judge_shards(config, held_out, scorer, shards, workspace, num_workers)
     cutter = _open_cutter(config, judged, workspace.scratch)
     duplicates = find_duplicates(config.deduplication, judged, workspace.scratch)
     funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
@@ -61,12 +64,14 @@ def clean_documents(
                 cut = cutter.cut(place, document)
                 document, verdict = _replace_text(document, cut.text), cut.verdict
                 evidence.add_removed(cut.removed)
+            sampled = sample_document(row, row["sampling_score"], config.sampling)
+            verdict = verdict or sampled.verdict
             funnel.add(document, verdict)
             if verdict:
                 evidence.add(document, verdict, twins.get(place))
             else:
                 funnel.redactions.update(json.loads(row["redactions"]))
-            if written.add(document, row, verdict):
+            if written.add(document, row, verdict, sampled.weight):
                 evidence.write(workspace.out, written.name)
                 written.write()
     evidence.write(workspace.out, written.name)

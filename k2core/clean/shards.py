@@ -29,17 +29,24 @@ class CleanShards:
         """The file of the shard that is being filled."""
         return f"{self._number:05d}.parquet"
 
-    def add(self, document: dict[str, Any], row: dict[str, Any], verdict: Verdict | None) -> bool:
+    def add(
+        self,
+        document: dict[str, Any],
+        row: dict[str, Any],
+        verdict: Verdict | None,
+        weight: float = 1.0,
+    ) -> bool:
         """The next document, in the corpus' order; whether the shard is full with it.
 
         Args:
             document: as it is kept or rejected.
             row: the same, with what was found of it.
             verdict: what dropped it.
+            weight: how often the mixture wants it, if it is kept.
         """
         table, rows = ("rejects", self._rejects) if verdict else ("kept", self._kept)
         where = {"shard": f"{table}/{self.name}", "row": len(rows)}
-        self._decisions.append(_record(row, verdict) | where)
+        self._decisions.append(_record(row, verdict, weight) | where)
         rows.append({**document, **(verdict._asdict() if verdict else {})})
         return len(self._decisions) == self._size
 
@@ -60,14 +67,15 @@ class CleanShards:
         self._decisions: list[dict[str, Any]] = []
 
 
-def _record(row: dict[str, Any], verdict: Verdict | None) -> dict[str, Any]:
+def _record(row: dict[str, Any], verdict: Verdict | None, weight: float) -> dict[str, Any]:
     keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *Verdict._fields)
     record = {key: row[key] for key in keys} | (verdict._asdict() if verdict else {})
     return {
         **record,
         "decision": "dropped" if verdict else "kept",
         "rule_version": VERSIONS.get(record["rule"], ""),
-        **{"quality_score": 0.0, "sampling_weight": 0.0 if verdict else 1.0},
+        "quality_score": row["quality_score"],
+        "sampling_weight": 0.0 if verdict else weight,
     }
 
 

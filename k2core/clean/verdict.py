@@ -29,7 +29,9 @@ VERSIONS = {
     "gopher_repetition": "2",
     "c4": "1",
     "fineweb": "1",
+    "classifier": "1",
     "decontamination": "1",
     "deduplication": "1",
+    "sampling": "1",
 }
 """Rules in the order in which they run -> version: raise it when a rule judges differently."""

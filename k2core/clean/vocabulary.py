@@ -50,17 +50,16 @@ class Encoded(NamedTuple):
     """The piece that each word is of."""
 
 
-def encode(pieces: pa.LargeStringArray) -> Encoded:
+def encode(pieces: pa.DictionaryArray) -> Encoded:
     """Split pieces of text, which hold no spaces, into words; a table of its own each time."""
-    coded = pieces.dictionary_encode()
-    distinct = [_split(piece) for piece in coded.dictionary.to_pylist()]
+    distinct = [_split(piece) for piece in pieces.dictionary.to_pylist()]
     table: dict[str, int] = {}
     flat = [table.setdefault(word, len(table)) for words in distinct for word in words]
     if len(table) > _MAX_WORDS:
         raise ValueError(f"{len(table)} different words in one batch: more than {_MAX_WORDS}")
     sizes = np.fromiter(map(len, distinct), np.int64, len(distinct))
     starts = np.cumsum(sizes) - sizes
-    codes_P = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    codes_P = pieces.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     counts_P = sizes[codes_P]
     piece_T = np.repeat(np.arange(len(codes_P)), counts_P)
     within_T = np.arange(len(piece_T)) - np.repeat(np.cumsum(counts_P) - counts_P, counts_P)

@@ -1,5 +1,6 @@
 """Encode the corpora shard by shard into the scratch folder; a killed run goes on there."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from k2core.store import Workspace
-from k2core.tokenize.texts import Shard, read_documents
+from k2core.tokenize.texts import Shard, read_documents, read_weights
 from k2core.tokenize.vocabulary import end_of_document
 
 
@@ -19,14 +20,18 @@ class Encoded(NamedTuple):
 
     paths: list[Path]
     documents: pl.DataFrame
-    """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, in corpus order."""
+    """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, in corpus order."""
 
-    def read(self, doc_ids: frozenset[str]) -> Iterator[NDArray[np.int64]]:
-        """Tokens of some documents, in corpus order, one shard in memory at a time."""
+    def read(self, doc_ids: Sequence[str]) -> Iterator[NDArray[np.int64]]:
+        """Tokens of some documents, in corpus order, as often as each is named.
+
+        One shard is in memory at a time.
+        """
+        copies = Counter(doc_ids)
         for path in self.paths:
             frame = pl.read_parquet(path, columns=["doc_id", "tokens"])
             for doc_id, tokens in frame.iter_rows():
-                if doc_id in doc_ids:
+                for _ in range(copies[doc_id]):
                     yield np.asarray(tokens, dtype=np.int64)
 
 
@@ -42,7 +47,10 @@ def encode_shards(tokenizer: Tokenizer, shards: Sequence[Shard], workspace: Work
             _encode(tokenizer, end, read_documents(shard)).write_parquet(aside)
             aside.rename(path)
         paths.append(path)
-        tables.append(pl.scan_parquet(path).drop("tokens").collect())
+        weights = read_weights(shard)
+        weight = pl.col("doc_id").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
+        table = pl.scan_parquet(path).drop("tokens").collect()
+        tables.append(table.with_columns((weight if weights else pl.lit(1.0)).alias("weight")))
         workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
     return Encoded(paths, pl.concat(tables))
 

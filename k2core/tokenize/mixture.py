@@ -11,7 +11,7 @@ from schemas.tokenize import TokenizeConfig
 
 
 class DomainPlan(NamedTuple):
-    """Documents of one domain, in corpus order."""
+    """Documents of one domain, in corpus order; one that is wanted more often stands repeatedly."""
 
     budget_tokens: int
     train: tuple[str, ...]
@@ -33,7 +33,7 @@ def plan_mixture(config: TokenizeConfig, encoded: Encoded) -> dict[str, DomainPl
         parents = choose_held_out(documents, config.heldout_frac)
         # A rewrite must not teach what its original is held out to test.
         is_held_out = pl.col("parent_id").is_in(parents)
-        train = _take(documents.filter(~is_held_out), budget)
+        train = _take(repeat_documents(documents.filter(~is_held_out)), budget)
         available = int(train["num_tokens"].sum())
         if budget > config.max_epochs * available:
             raise ValueError(
@@ -53,9 +53,24 @@ def choose_held_out(documents: pl.DataFrame, frac: float) -> list[str]:
     return sorted(originals, key=lambda doc_id: _draw(doc_id, "held out"))[:num]
 
 
+def repeat_documents(documents: pl.DataFrame) -> pl.DataFrame:
+    """Each document as often as its weight says, with `copy` counting from 0.
+
+    A part of a copy is one or none by the hash of the id, so that the mean is right.
+    """
+    rows = documents.select("doc_id", "weight").iter_rows()
+    counts = [
+        int(weight) + (int(_draw(doc_id, "copies")[:12], 16) / 16**12 < weight % 1)
+        for doc_id, weight in rows
+    ]
+    copies = pl.Series("copy", [list(range(count)) for count in counts], pl.List(pl.Int64))
+    return documents.with_columns(copies).explode("copy").drop_nulls("copy")
+
+
 def _take(documents: pl.DataFrame, budget: int) -> pl.DataFrame:
     """Documents by the hash of their id until the budget is met; all of them if it is not."""
-    draws = pl.Series("draw", [_draw(doc_id, "sample") for doc_id in documents["doc_id"]])
+    names = documents.select("doc_id", "copy").iter_rows()
+    draws = pl.Series("draw", [_draw(i, f"sample{copy or ''}") for i, copy in names])
     drawn = documents.with_columns(draws.cast(pl.String)).with_row_index("place").sort("draw")
     before = drawn["num_tokens"].cum_sum() - drawn["num_tokens"]
     return drawn.filter(before < budget).sort("place")

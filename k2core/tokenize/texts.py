@@ -11,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 
 from k2core.tables import list_shards, read_shard
-from schemas.corpus import Document, Rewrite
+from schemas.corpus import Decision, Document, Rewrite
 
 
 class Shard(NamedTuple):
@@ -35,6 +35,18 @@ def read_documents(shard: Shard) -> pl.DataFrame:
     frame = read_shard(shard.path, shard.model)
     parent = "parent_id" if "parent_id" in frame.columns else "doc_id"
     return frame.select("doc_id", pl.col(parent).alias("parent_id"), "domain", "text")
+
+
+def read_weights(shard: Shard) -> dict[str, float]:
+    """How often the cleaning wants documents of a shard that it does not want once.
+
+    Rewrites are wanted once each: to have more of a document, rewrite it more often.
+    """
+    decisions = shard.path.parent.parent / "decisions" / shard.path.name
+    if shard.model is not Document or not decisions.exists():
+        return {}
+    frame = read_shard(decisions, Decision).filter(decision="kept")
+    return dict(frame.select("doc_id", "sampling_weight").filter(pl.last() != 1).iter_rows())
 
 
 def sample_texts(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from k2core.store import Workspace
@@ -107,13 +106,13 @@ def replay_orders(
     """
     shards = find_shards(clean, rephrased)
     encoded = encode_shards(load_tokenizer(tokenizer), shards, workspace)
+    lengths = dict(encoded.documents.select("doc_id", "num_tokens").iter_rows())
     orders = {}
     for domain, plan in plan_mixture(config, encoded).items():
         for split, doc_ids in (("train", plan.train), ("heldout", plan.held_out)):
-            wanted = encoded.documents.filter(pl.col("doc_id").is_in(list(doc_ids)))
-            lengths = wanted["num_tokens"].to_numpy().astype(np.int64)
             shard = f"{split}/{domain}"
-            orders[shard] = Order(shard, tuple(wanted["doc_id"]), lengths)
+            sizes = np.array([lengths[doc_id] for doc_id in doc_ids], np.int64)
+            orders[shard] = Order(shard, doc_ids, sizes)
     return orders
 
 

@@ -21,7 +21,7 @@ def write_domains(
     for name, (budget, train, held_out) in plan.items():
         num_tokens = {}
         for split, doc_ids in (("train", train), ("heldout", held_out)):
-            sequences = encoded.read(frozenset(doc_ids))
+            sequences = encoded.read(doc_ids)
             num_tokens[split] = sum(write_indexed(out / split / name, sequences, config.vocab_size))
         domains[name] = TokenDomain(
             weight=config.mixture[name],
