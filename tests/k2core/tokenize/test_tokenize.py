@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokens import TokenStream, open_indexed
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
-from schemas.corpus import Document, Rewrite
+from schemas.corpus import Decision, Document, Rewrite
 from schemas.tokenize import TokenizeConfig, TokenManifest
 from tests.k2core.clean.corpora import document, prose
 
@@ -257,3 +258,39 @@ def test_a_bad_mixture_says_what_would_be_right(mixture: dict[str, float], messa
 
 def test_tokens_fit_sixteen_bits(corpus: Path) -> None:
     assert open_indexed(corpus / "train" / "code").tokens.dtype == np.uint16
+
+
+def test_a_document_is_repeated_as_often_as_the_cleaning_wants_it(tmp_path: Path) -> None:
+    from k2core.tokenize.mixture import repeat_documents
+
+    ids = [f"d{number}" for number in range(2000)]
+    frame = pl.DataFrame({"doc_id": ids, "weight": [2.25] * 1000 + [1.0] * 1000})
+    copies = repeat_documents(frame)
+    counts = copies.group_by("doc_id").len().sort("doc_id")["len"].to_list()
+    assert sum(counts) == pytest.approx(2.25 * 1000 + 1000, rel=0.02)
+    assert set(counts) == {1, 2, 3}
+    assert copies["doc_id"].unique(maintain_order=True).to_list() == ids
+
+
+def test_weights_of_the_clean_corpus_reach_the_shards(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    clean, rephrased = publish_inputs(store)
+    workspace = store.workspace("weighted")
+    shutil.copytree(store.open(clean), workspace.out, dirs_exist_ok=True)
+    favourite = clean_rows()[NUM_KNOWLEDGE - 1]
+    decision = {
+        **{key: favourite[key] for key in ("doc_id", "source", "path", "domain")},
+        **{"decision": "kept", "rule": "", "reason": "", "rule_version": "", "measured": 0.0},
+        **{"threshold": 0.0, "shard": "kept/00000.parquet", "row": NUM_KNOWLEDGE - 1},
+        **{"measures": "{}", "redactions": "{}", "quality_score": 1.0, "sampling_weight": 3.0},
+    }
+    write_shard(workspace.out / "decisions" / "00000.parquet", Decision, [decision])
+    weighted = store.publish(CleanCorpus, Draft(workspace.out, {}))
+    config = CONFIG.model_copy(update={"train_tokens": 60_000, "max_epochs": 50.0})
+    draft = tokenize_corpora(config, weighted, rephrased, store.workspace("tokens"))
+    about = TokenManifest.model_validate_json((draft.folder / "manifest.json").read_bytes())
+    read = about.domains["knowledge"].train_documents
+    assert [read.count(doc_id) for doc_id in dict.fromkeys(read)].count(3) == 1
+    assert read.count(favourite["doc_id"]) == 3
+    data = open_indexed(draft.folder / "train" / "knowledge")
+    assert len(data.lengths) == len(read)
