@@ -60,12 +60,12 @@ def clean_documents(
             cutter.open(number)
         for place, row in enumerate(read_shard(path, JudgedDocument).iter_rows(named=True)):
             document, verdict = _decide(row, twins.get(place))
+            sampled = sample_document(row, row["sampling_score"], config.sampling)
+            verdict = verdict or sampled.verdict
             if cutter and not verdict:
                 cut = cutter.cut(place, document)
                 document, verdict = _replace_text(document, cut.text), cut.verdict
                 evidence.add_removed(cut.removed)
-            sampled = sample_document(row, row["sampling_score"], config.sampling)
-            verdict = verdict or sampled.verdict
             funnel.add(document, verdict)
             if verdict:
                 evidence.add(document, verdict, twins.get(place))
