@@ -122,7 +122,7 @@ class HarmlessnessAblation(Config):
 
     base: TrainingArm = TrainingArm()
     """The setting: an ordinary rate."""
-    taus: tuple[float, ...] = (3.0, 1.0)
+    taus: tuple[float, ...] = (6.0, 3.0, 1.0)
     """Thresholds, all below what the logits reach without a clip."""
     seeds: int = Field(5, ge=2)
     """Initial weights and orders of the text."""
@@ -133,7 +133,7 @@ class HeadsAblation(Config):
 
     base: TrainingArm = TrainingArm()
     """The setting: an ordinary rate."""
-    taus: tuple[float, ...] = (3.0, 1.0)
+    taus: tuple[float, ...] = (6.0, 3.0)
     """Thresholds of both forms."""
     seeds: int = Field(5, ge=2)
     """Initial weights and orders of the text."""

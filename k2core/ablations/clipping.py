@@ -150,9 +150,9 @@ def draw_stability(config: StabilityAblation, results: Results) -> "Figure":
     logits.axhline(config.tau, color="black", ls=":", lw=0.9, label=f"tau = {config.tau:g}")
     logits.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
     logits.set_ylim(bottom=0)
-    later = [x for rows in results.values() for r in rows for x in r["losses"][_first_quarter(r) :]]
     loss.set(xlabel="step", ylabel="loss (nats a byte, running mean)")
-    loss.set_ylim(min(later) - 0.05, max(later) + 0.05)  # the first fall would hide the rest
+    later = [x for rows in results.values() for r in rows for x in _after_the_fall(r)]
+    loss.set_ylim(min(later) - 0.02, max(later) + 0.02)
     logits.legend(fontsize="small")
     loss.legend(fontsize="small")
     return figure
@@ -190,9 +190,9 @@ def _line(axes: Any, values: Sequence[float], color: int, label: str, dash: int 
     axes.plot(steps, values, color=f"C{color}", ls=style, lw=0.9, alpha=0.8, label=label or None)
 
 
-def _first_quarter(result: Result) -> int:
-    """Where the first quarter of an arm's steps ends."""
-    return len(result["losses"]) // 4
+def _after_the_fall(result: Result) -> list[float]:
+    """Running mean of the loss after a third of the steps: the fall before would hide the rest."""
+    return _smooth(result["losses"])[len(result["losses"]) // 3 :]
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
