@@ -154,6 +154,7 @@ _LARGE = ModelShape(
     num_experts=4,
 )
 _ON_TEXT = TrainingArm(schedule=Schedule(num_steps=240), evaluations=8)
+_RATES: tuple[float, ...] = (5e-3, 1e-2, 2e-2)
 
 
 class LearningAblation(Config):
@@ -170,11 +171,7 @@ class LearningAblation(Config):
     )
     """Models by name, and what all optimizers have in common."""
     rates: dict[str, tuple[float, ...]] = Field(
-        {
-            "MuonClip": (5e-3, 1e-2, 2e-2),
-            "AdamW": (5e-3, 1e-2, 2e-2),
-            "torch.optim.Muon": (5e-3, 1e-2, 2e-2),
-        }
+        default_factory=lambda: dict.fromkeys(("MuonClip", "AdamW", "torch.optim.Muon"), _RATES)
     )
     """Grid of peak rates by optimizer."""
     tuning_frac: float = Field(0.4, gt=0, le=1)
