@@ -81,7 +81,7 @@ def harmlessness(seeds: Seeds = 5, runs: Runs = 99) -> None:
 
 @app.command("per-head")
 def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
-    """Rescale the heads over the threshold, or their whole layers (five minutes; resumes)."""
+    """Rescale the heads over the threshold, or their whole layers (six minutes; resumes)."""
     from k2core.ablations.clipping import draw_losses, heads_arms, tabulate_losses
     from schemas.ablations import HeadsAblation
 
@@ -94,7 +94,7 @@ def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
 
 @app.command()
 def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
-    """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (25 minutes; resumes)."""
+    """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (a quarter of an hour; resumes)."""
     from k2core.ablations import learning
     from schemas.ablations import LearningAblation
 
