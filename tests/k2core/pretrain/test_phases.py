@@ -147,7 +147,7 @@ def test_a_phase_that_cannot_be_is_refused(
         ({"sequence_length": 2048, "num_steps": 1, "batch_size": 1}, "phase 'long': sequence_len"),
         (
             {"num_steps": 400},
-            r"its phases need 26,368 tokens; the corpus's budget holds \d,\d+: sh",
+            r"its phases need 26,368 tokens; the corpus's budget holds \d,",
         ),
     ],
 )
