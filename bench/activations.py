@@ -10,19 +10,21 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from k2core.engines.megatron.batch import Batch
-from k2core.engines.megatron.trainer import Trainer
 from k2core.optim.schedule import learning_rate
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
+
+if TYPE_CHECKING:
+    from k2core.engines.megatron.batch import Batch
+    from k2core.engines.megatron.trainer import Trainer
 
 _ROWS, _LENGTH = 8, 256
 _STEPS = 48
@@ -56,28 +58,32 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def build(shape: ModelShape, mode: Mode, seed: int = 0) -> Trainer:
+def build(shape: ModelShape, mode: Mode, seed: int = 0) -> "Trainer":
     """A trainer that saves so."""
+    from k2core.engines.megatron.trainer import Trainer
+
     placement = Placement(num_ranks=1, micro_batch=_ROWS, recompute=mode.recompute)
     return Trainer(shape, OptimConfig(fp8_storage=mode.fp8), seed=seed, placement=placement)
 
 
-def random_batch(shape: ModelShape) -> Batch:
+def random_batch(shape: ModelShape) -> "Batch":
     """Whole rows of one document each."""
     generator = torch.Generator().manual_seed(0)
     text = torch.randint(0, shape.vocab_size, (_ROWS, _LENGTH + 1), generator=generator)
     return make_batch(text)
 
 
-def make_batch(text: torch.Tensor) -> Batch:
+def make_batch(text: torch.Tensor) -> "Batch":
     """Rows [B, S+1] as inputs and labels."""
+    from k2core.engines.megatron.batch import Batch
+
     tokens = text[:, :-1].contiguous()
     return Batch(
         tokens, text[:, 1:].contiguous(), torch.ones(tokens.shape), torch.zeros_like(tokens)
     )
 
 
-def measure_cost(trainer: Trainer, batch: Batch, rounds: int = 3) -> Cost:
+def measure_cost(trainer: "Trainer", batch: "Batch", rounds: int = 3) -> Cost:
     """Bytes kept, and the median CPU seconds of forward and backward."""
     trainer.accumulate(batch)
     seconds = []

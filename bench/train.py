@@ -23,8 +23,6 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.plain import PlainK2
-from k2core.engines.megatron.batch import Batch
-from k2core.engines.megatron.trainer import Trainer
 from k2core.model.hf import describe_checkpoint, load_weights
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -55,6 +53,9 @@ class Measured(NamedTuple):
 
 def contestants(shape: ModelShape) -> dict[str, Step]:
     """A step of each: gradients set to zero, forward, backward; returns the loss."""
+    from k2core.engines.megatron.batch import Batch
+    from k2core.engines.megatron.trainer import Trainer
+
     generator = torch.Generator().manual_seed(0)
     text = torch.randint(0, shape.vocab_size, (_ROWS, _LENGTH + 1), generator=generator)
     tokens, labels = text[:, :-1].contiguous(), text[:, 1:].contiguous()

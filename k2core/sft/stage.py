@@ -1,7 +1,5 @@
 """The stage: from a base checkpoint and trajectories to a tuned checkpoint."""
 
-from typing import TYPE_CHECKING
-
 from k2core.chat import ChatCodec, list_trajectory_ids, read_dialogues
 from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.optim.schedule import learning_rate
@@ -11,9 +9,6 @@ from k2core.training import Document, History, Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
-
-if TYPE_CHECKING:
-    from k2core.engines.megatron.batch import Batch
 
 
 def finetune(
@@ -38,17 +33,11 @@ def finetune(
     dialogues = drop_long(found, config.sequence_length, config.max_skipped_frac)
     epochs = Epochs([len(d.ids) - 1 for d in dialogues], config.sequence_length, config.seed)
 
-    def rows_of(step: int) -> list[PackedRow]:
-        first = step * config.batch_size
-        return [epochs.row(number) for number in range(first, first + config.batch_size)]
-
-    def batch_of(step: int) -> "Batch":
-        return build_batch(rows_of(step), dialogues, config.sequence_length, codec.pad_id)
-
-    def documents_of(step: int) -> list[Document]:
+    def list_documents(step: int) -> list[Document]:
         ids = zip(list_trajectory_ids(folder), found, strict=True)
         names = [name for name, d in ids if len(d.ids) - 1 <= config.sequence_length]
-        return [Document(n, names[i]) for n, row in enumerate(rows_of(step)) for i in row.dialogues]
+        rows = _rows(epochs, step, config)
+        return [Document(n, names[i]) for n, row in enumerate(rows) for i in row.dialogues]
 
     plan = Plan(
         optim=config.optim,
@@ -57,8 +46,10 @@ def finetune(
         num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
         guards=config.guards,
-        batch=batch_of,
-        documents=documents_of,
+        batch=lambda step: build_batch(
+            _rows(epochs, step, config), dialogues, config.sequence_length, codec.pad_id
+        ),
+        documents=list_documents,
     )
     with TrainerGroup(
         shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
@@ -80,6 +71,11 @@ def finetune(
         "epochs": epochs.num_epochs,
     }
     return Draft(workspace.out, counts | _count(history))
+
+
+def _rows(epochs: Epochs, step: int, config: SftConfig) -> list[PackedRow]:
+    first = step * config.batch_size
+    return [epochs.row(number) for number in range(first, first + config.batch_size)]
 
 
 def _count(history: History) -> dict[str, float]:
