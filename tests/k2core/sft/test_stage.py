@@ -1,0 +1,102 @@
+"""Finetuning end to end on a handful of dialogues; a step that blows up names its trajectories."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from k2core.engines.megatron.trainer import Trainer
+from k2core.model.hf import save_checkpoint
+from k2core.sft import finetune
+from k2core.store import Draft, Store
+from schemas.artifacts import Checkpoint, TrajectorySet
+from schemas.chat import Message, Problem
+from schemas.model import ModelShape
+from schemas.optim import OptimConfig, Schedule
+from schemas.placement import Placement
+from schemas.sft import SftConfig
+from tests.k2core.sft.test_trajectories import USER
+
+SHAPE = ModelShape(
+    vocab_size=400,
+    num_layers=2,
+    hidden_size=32,
+    num_heads=2,
+    q_lora_rank=16,
+    kv_lora_rank=16,
+    qk_nope_head_dim=8,
+    qk_rope_head_dim=8,
+    v_head_dim=8,
+    ffn_hidden_size=64,
+    moe_ffn_hidden_size=32,
+    num_experts=4,
+)
+ALONE = Placement(num_ranks=1)
+
+
+def _row(number: int) -> dict[str, object]:
+    problem = Problem(
+        problem_id="p", family="f", group="math", messages=(USER,), verifier="v"
+    ).model_dump_json()
+    said = Message(role="assistant", content=f"it is {number} " * (1 + 8 * (number == 3)))
+    texts = dict.fromkeys(("parent", "fault", "reason"), "")
+    texts |= {"problem_id": "p", "family": "f", "group": "math", "agent": "expert"}
+    texts |= {"state": "{}", "stop_reason": "answered", "judge": "checker", "problem": problem}
+    messages = json.dumps([m.model_dump() for m in (USER, said)])
+    numbers = {"attempt": 0, "pass_rate": 1.0, "reward": 1.0}
+    return {"trajectory_id": f"dialogue-{number}", "messages": messages, **texts, **numbers}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def base(store: Store, tmp_path: Path, tokenizer_folder: Path) -> Checkpoint:
+    weights = Trainer(SHAPE, OptimConfig(), seed=0).export_weights()
+    save_checkpoint(tmp_path / "base", SHAPE, weights, tokenizer_folder, {})
+    return store.publish(Checkpoint, Draft(tmp_path / "base", {}))
+
+
+@pytest.fixture
+def trajectories(store: Store, tmp_path: Path) -> TrajectorySet:
+    folder = tmp_path / "trajectories" / "accepted"
+    folder.mkdir(parents=True)
+    columns = ["trajectory_id", "problem_id", "attempt", "parent", "pass_rate", "family", "group"]
+    columns += ["agent", "problem", "messages", "state", "stop_reason", "reward", "judge"]
+    frame = pl.DataFrame([_row(number) for number in range(8)]).select(*columns, "fault", "reason")
+    frame.write_parquet(folder / "0.parquet")
+    return store.publish(TrajectorySet, Draft(folder.parent, {}))
+
+
+def _config(lr: float) -> SftConfig:
+    return SftConfig(
+        optim=OptimConfig(lr=lr),
+        schedule=Schedule(num_steps=4, warmup_frac=0.0),
+        sequence_length=64,
+        batch_size=2,
+        max_skipped_frac=0.5,
+    )
+
+
+def test_dialogues_are_learned_from(
+    store: Store, base: Checkpoint, trajectories: TrajectorySet
+) -> None:
+    draft = finetune(_config(5e-3), base, trajectories, store.workspace("sft"), ALONE)
+    assert draft.counts["steps"] == 4
+    assert (draft.counts["dialogues"], draft.counts["skipped_dialogues"]) == (7, 1)
+    assert draft.counts["refused_steps"] == 0
+
+
+def test_a_step_that_blows_up_names_its_trajectories(
+    store: Store, base: Checkpoint, trajectories: TrajectorySet
+) -> None:
+    with pytest.raises(FloatingPointError, match=r"step \d of 4: loss .*dialogue-\d"):
+        finetune(_config(1e30), base, trajectories, store.workspace("wild"), ALONE)
+    listed = next((store.local / "work" / "wild" / "scratch" / "refused").glob("*.json"))
+    names = {entry["name"] for entry in json.loads(listed.read_text())["documents"]}
+    assert names
+    assert "dialogue-3" not in names  # too long for a row: left out, and the others keep their ids
+    assert names <= {f"dialogue-{number}" for number in range(8)}
