@@ -121,7 +121,7 @@ def _clock() -> float:
 
 
 def _ours(grads: Sequence[Tensor], dtype: torch.dtype) -> Callable[[], None]:
-    """What `MuonClipOptimizer` does: flat masters and momentum, then the matrices."""
+    """What `MuonClipOptimizer` does: flat buffers, momentum and decay, then the matrices."""
     sizes = [grad.numel() for grad in grads]
     gradient = torch.cat([grad.flatten() for grad in grads])
     weights, momentum = torch.zeros_like(gradient), torch.zeros_like(gradient)
@@ -129,10 +129,10 @@ def _ours(grads: Sequence[Tensor], dtype: torch.dtype) -> Callable[[], None]:
     def views(flat: Tensor) -> list[Tensor]:
         return [v.view_as(g) for v, g in zip(flat.split(sizes), grads, strict=True)]
 
-    targets = views(weights)
+    targets, states = views(weights), list(zip(views(gradient), views(momentum), strict=True))
 
     def step() -> None:
-        fed = views(advance_momentum(gradient, momentum, _CONFIG))
+        fed = [advance_momentum(grad, moment, _CONFIG) for grad, moment in states]
         weights.mul_(1 - _LR * _CONFIG.weight_decay)
         found = orthogonalize_each(fed, dtype=dtype)
         for target, direction in zip(targets, found, strict=True):

@@ -86,10 +86,9 @@ class CheckpointWriter:
             raise ValueError(f"{name} is {list(tensor.shape)}, not {list(self._shapes[name])}")
         place = self.places[name]
         plain = tensor.detach().to("cpu", torch.float32).contiguous()
-        left = memoryview(plain.flatten().view(torch.uint8).numpy().data)
         with self._aside(place.file).open("r+b") as out:
             out.seek(place.start)
-            out.write(left)
+            out.write(plain.flatten().view(torch.uint8).numpy().data)
         self.num_bytes += place.size
 
     def finish(self, num_bytes: int) -> None:

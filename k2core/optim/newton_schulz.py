@@ -12,6 +12,8 @@ _GRAM_RATIO = 1.75
 """Large over small side from which the Gram form is no slower (measured: docs/log.md)."""
 _STACK_SIDE = 96
 """Small side up to which an fp32 batched product beats a loop (measured: docs/log.md)."""
+_BF16_NUMEL = 2**17
+"""Elements of a matrix up to which a bf16 batched product beats a loop (measured: docs/log.md)."""
 _STACK_NUMEL = 2**20
 """Elements of a stack at most: larger ones leave the cache."""
 
@@ -54,7 +56,8 @@ def orthogonalize_each(
         small, large = sorted(matrix.shape)
         groups.setdefault((small, large), []).append(index)
     for (small, large), members in groups.items():
-        stacks = small <= _STACK_SIDE or dtype == torch.bfloat16
+        in_bf16 = dtype == torch.bfloat16
+        stacks = small * large <= _BF16_NUMEL if in_bf16 else small <= _STACK_SIDE
         stack = max(1, _STACK_NUMEL // (small * large)) if stacks else 1
         for start in range(0, len(members), stack):
             part = members[start : start + stack]

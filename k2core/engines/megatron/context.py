@@ -79,5 +79,4 @@ def gather_rows(part: Tensor, axis: int, *, summed: bool) -> Tensor:
 
 
 def _size() -> int:
-    size: int = parallel_state.get_context_parallel_world_size()
-    return size
+    return int(parallel_state.get_context_parallel_world_size())
