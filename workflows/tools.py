@@ -105,7 +105,14 @@ def count(
     Example: `k2 tools count --plot tools.png`
     """
     from k2core.tools import evolve_tools
-    from k2core.tools.diversity import draw_map, embed_tools, find_nearest, measure_spread
+    from k2core.tools.diversity import (
+        NEAR,
+        draw_map,
+        drop_near,
+        embed_tools,
+        find_nearest,
+        measure_spread,
+    )
 
     real, made = read_real(), list(evolve_tools(seed=seed))
     domains = {
@@ -120,7 +127,10 @@ def count(
     specs = [tool.spec for tool in real] + [tool.spec for tool in made]
     vectors = embed_tools(specs)
     groups = {"real": vectors[: len(real)], "synthetic": vectors[len(real) :]}
-    table = Table("tools", "sampled", "median distance to the nearest", "near-duplicates")
+    table = Table(
+        *("tools", "sampled", "median distance to the nearest", "with a near-duplicate"),
+        f"distinct (none at cosine {NEAR})",
+    )
     for name, part in groups.items():
         if len(part) > 1:
             spread = measure_spread(part, seed=seed)
@@ -129,6 +139,7 @@ def count(
                 f"{spread.num_sampled:,}",
                 f"{spread.median_distance:.3f}",
                 f"{spread.near_frac:.1%}",
+                f"{len(drop_near(part)):,} of {len(part):,}",
             )
     Console().print(table)
     if real:
@@ -139,6 +150,37 @@ def count(
     if plot is not None:
         draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
         typer.echo(f"map: {plot}")
+
+
+@app.command()
+def enrich(
+    url: Annotated[str, typer.Option(help="Of an OpenAI-compatible server, e.g. with /v1.")],
+    model: Annotated[str, typer.Option(help="The model's name there.")],
+    out: Annotated[Path, typer.Option(help="Folder of enriched.jsonl and rejects.jsonl.")],
+    count: Annotated[int, typer.Option(min=1, help="Tools, spread over all domains.")] = 1000,
+    key_variable: Annotated[str, typer.Option(help="Environment variable with its key.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the tools and the model's sampling.")] = 0,
+) -> None:
+    """Let a model word synthetic tools better; what changes more than words is rejected and kept.
+
+    A second call goes on where the first one stopped.
+
+    Example: `k2 tools enrich --url http://localhost:8000/v1 --model qwen --out richer`
+    """
+    from k2core.agents.endpoint import ChatModel, EndpointError
+    from k2core.tools import evolve_tools
+    from k2core.tools.enrich import enrich_into
+    from schemas.endpoint import Endpoint
+
+    specs = [tool.spec for tool in evolve_tools(seed=seed)]
+    count = min(count, len(specs))
+    chosen = [specs[n * len(specs) // count] for n in range(count)]
+    endpoint = Endpoint(url=url, model=model, api_key_variable=key_variable)
+    try:
+        enriched, rejected = enrich_into(out, chosen, ChatModel(endpoint), seed)
+    except EndpointError as error:
+        raise MendableError(str(error)) from None
+    typer.echo(f"{enriched:,} enriched and {rejected:,} rejected: {out}")
 
 
 @app.command()

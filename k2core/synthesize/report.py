@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from k2core.reporting import Reporter, Turn
 from k2core.synthesize.statistics import Stored, Summary, spread_of
-from k2core.tools.diversity import draw_map, embed_tools, measure_spread
+from k2core.tools.diversity import draw_map, drop_near, embed_tools, measure_spread
 from k2core.tools.listed import CatalogEntry
 from schemas.chat import Message
 
@@ -115,7 +115,12 @@ def report_diversity(entries: Sequence[CatalogEntry], report: Reporter) -> None:
         parts[name] = vectors[start : start + len(specs)]
         start += len(specs)
     spreads = [
-        {"tools": name, "count": len(part), **measure_spread(part)._asdict()}
+        {
+            "tools": name,
+            "count": len(part),
+            "distinct": len(drop_near(part)),
+            **measure_spread(part)._asdict(),
+        }
         for name, part in parts.items()
     ]
     report.table("How different the tools are", spreads)

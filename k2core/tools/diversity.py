@@ -22,6 +22,7 @@ Vectors = npt.NDArray[np.float32]
 NUM_DIMS = 1024
 NEAR = 0.95
 """Cosine from which two tools are near-duplicates."""
+_BLOCK = 512
 _PIECES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
@@ -84,6 +85,35 @@ def find_nearest(
     return np.concatenate(found)
 
 
+def drop_near(vectors: Vectors, threshold: float = NEAR) -> npt.NDArray[np.int64]:
+    """Rows that are left when each near-duplicate of an earlier kept row is dropped, in order.
+
+    Exact and greedy: what is left has no two rows at a cosine of `threshold` or more, and each row
+    that was dropped is as near to one that was kept.
+    """
+    kept = np.empty_like(vectors)
+    rows: list[int] = []
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        fresh = np.flatnonzero(_nearest(block, kept[: len(rows)]) < threshold)
+        among = block[fresh] @ block[fresh].T
+        chosen: list[int] = []
+        for place in range(len(fresh)):
+            if not chosen or among[place, chosen].max() < threshold:
+                chosen.append(place)
+        kept[len(rows) : len(rows) + len(chosen)] = block[fresh[chosen]]
+        rows += (start + fresh[chosen]).tolist()
+    return np.array(rows, np.int64)
+
+
+def _nearest(block: Vectors, others: Vectors) -> Vectors:
+    """Largest cosine of each row to any of the others; -1 where there are none."""
+    best = np.full(len(block), -1, np.float32)
+    for start in range(0, len(others), 8 * _BLOCK):
+        best = np.maximum(best, (block @ others[start : start + 8 * _BLOCK].T).max(axis=1))
+    return best
+
+
 def draw_map(groups: Mapping[str, Vectors], per_group: int = 600, seed: int = 0) -> "Figure":
     """Both kinds of tools on one plane, a colour a group."""
     from matplotlib.figure import Figure
@@ -94,8 +124,8 @@ def draw_map(groups: Mapping[str, Vectors], per_group: int = 600, seed: int = 0)
         for name, vectors in groups.items()
     }
     plane = fit_tsne(np.concatenate(list(picked.values())), seed)
-    figure = Figure(figsize=(8, 8), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(14, 7.5), layout="constrained")
+    axes, distances = figure.subplots(1, 2, width_ratios=(8, 5))
     start = 0
     for name, vectors in picked.items():
         part = plane[start : start + len(vectors)]
@@ -104,7 +134,27 @@ def draw_map(groups: Mapping[str, Vectors], per_group: int = 600, seed: int = 0)
     axes.legend(markerscale=4)
     axes.set_axis_off()
     axes.set_title("Tools by words of their interfaces, t-SNE of a sample")
+    for name, values in nearest_distances(groups, per_group, seed).items():
+        distances.hist(values, bins=40, range=(0, 1), density=True, histtype="step", label=name)
+    distances.axvline(1 - NEAR, linestyle=":", color="grey")
+    distances.set(xlabel=f"1 - cosine to the nearest (dotted: {1 - NEAR:.2f})", ylabel="density")
+    distances.legend()
     return figure
+
+
+def nearest_distances(
+    groups: Mapping[str, Vectors], sample: int, seed: int
+) -> dict[str, npt.NDArray[np.float32]]:
+    """1 - cosine to the nearest other of the same group, and from each group to each other one."""
+    found = {}
+    for name, vectors in groups.items():
+        for other, others in groups.items():
+            if len(others) < 2:
+                continue
+            title = f"among {name}" if name == other else f"{name} to {other}"
+            nearest = find_nearest(vectors, others, sample, seed, same=name == other)
+            found[title] = 1 - nearest
+    return found
 
 
 def fit_tsne(

@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 
 from k2core.tools.diversity import (
+    NEAR,
     draw_map,
+    drop_near,
     embed_tools,
     find_nearest,
     fit_tsne,
     measure_spread,
+    nearest_distances,
 )
 from schemas.chat import ToolSpec
 
@@ -45,6 +48,30 @@ def test_the_nearest_of_another_set() -> None:
     vectors = embed_tools(SPECS)
     nearest = find_nearest(vectors[:1], vectors[1:], 10, 0, same=False)
     assert nearest[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_left_has_no_near_duplicates_and_stands_for_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(300, 64))
+    vectors = np.concatenate([centres + rng.normal(0, 0.05, centres.shape) for _ in range(3)])
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    vectors = vectors[rng.permutation(len(vectors))]
+    left = drop_near(vectors)
+    assert len(left) == 300
+    assert (np.diff(left) > 0).all()
+    cosines = vectors[left] @ vectors[left].T
+    assert (cosines - 2 * np.eye(len(left))).max() < NEAR
+    dropped = np.setdiff1d(np.arange(len(vectors)), left)
+    assert (vectors[dropped] @ vectors[left].T).max(axis=1).min() >= NEAR
+    assert len(drop_near(embed_tools(SPECS))) == 3
+
+
+def test_distances_are_within_and_between_groups() -> None:
+    vectors = embed_tools(SPECS)
+    found = nearest_distances({"a": vectors[:2], "b": vectors[2:]}, 10, 0)
+    assert found.keys() == {"among a", "a to b", "b to a", "among b"}
+    assert found["among a"] == pytest.approx([0, 0], abs=1e-5)
+    assert found["a to b"].min() > 0.7
 
 
 def test_tsne_keeps_clusters_apart_and_replays() -> None:

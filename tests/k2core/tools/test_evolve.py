@@ -14,6 +14,7 @@ from k2core.environments import open_environment
 from k2core.environments.entities import CHANGES
 from k2core.problems.tools import environment_state
 from k2core.tools import Entity, SyntheticTool, evolve_tools, read_ontology
+from k2core.tools.diversity import drop_near, embed_tools
 from k2core.tools.records import draw_tables, draw_value
 from schemas.chat import Problem
 
@@ -80,6 +81,11 @@ def test_there_are_over_20_000_different_specs_in_over_20_domains(
         jsonschema.Draft202012Validator.check_schema(made.spec.parameters)
     again = evolve_tools()
     assert all(next(again) == made for made in tools[:500])
+
+
+@pytest.mark.slow
+def test_over_20_000_are_left_without_their_near_duplicates(tools: list[SyntheticTool]) -> None:
+    assert len(drop_near(embed_tools([made.spec for made in tools]))) > 20_000
 
 
 def test_right_calls_succeed_and_replay_and_only_changes_change(tools: list[SyntheticTool]) -> None:
