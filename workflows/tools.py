@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from infra.home import ROOT, home
 from workflows.errors import MendableError
 
 if TYPE_CHECKING:
+    from k2core.tools.diversity import Vectors
     from k2core.tools.harvest import Listing
     from schemas.tools import RealTool, ToolRepository
 
@@ -105,14 +106,7 @@ def count(
     Example: `k2 tools count --plot tools.png`
     """
     from k2core.tools import evolve_tools
-    from k2core.tools.diversity import (
-        NEAR,
-        draw_map,
-        drop_near,
-        embed_tools,
-        find_nearest,
-        measure_spread,
-    )
+    from k2core.tools.diversity import draw_map, embed_tools
 
     real, made = read_real(), list(evolve_tools(seed=seed))
     domains = {
@@ -127,6 +121,17 @@ def count(
     specs = [tool.spec for tool in real] + [tool.spec for tool in made]
     vectors = embed_tools(specs)
     groups = {"real": vectors[: len(real)], "synthetic": vectors[len(real) :]}
+    _print_spreads(groups, seed)
+    typer.echo(f"{len(real):,} real and {len(made):,} synthetic tools")
+    if plot is not None:
+        draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
+        typer.echo(f"map: {plot}")
+
+
+def _print_spreads(groups: "Mapping[str, Vectors]", seed: int) -> None:
+    """Nearest neighbours within and between groups, and what is left without near-duplicates."""
+    from k2core.tools.diversity import NEAR, drop_near, measure_spread, nearest_distances
+
     table = Table(
         *("tools", "sampled", "median distance to the nearest", "with a near-duplicate"),
         f"distinct (none at cosine {NEAR})",
@@ -142,14 +147,9 @@ def count(
                 f"{len(drop_near(part)):,} of {len(part):,}",
             )
     Console().print(table)
-    if real:
-        nearest = find_nearest(groups["real"], groups["synthetic"], 2000, seed, same=False)
-        distance = 1 - median(nearest)
-        typer.echo(f"a real tool's nearest synthetic one: median distance {distance:.3f}")
-    typer.echo(f"{len(real):,} real and {len(made):,} synthetic tools")
-    if plot is not None:
-        draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
-        typer.echo(f"map: {plot}")
+    for name, distances in nearest_distances(groups, 2000, seed).items():
+        low, half, high = (float(q) for q in np.quantile(distances, (0.1, 0.5, 0.9)))
+        typer.echo(f"nearest {name}: median distance {half:.3f} (10 % {low:.3f}, 90 % {high:.3f})")
 
 
 @app.command()

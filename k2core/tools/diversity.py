@@ -149,7 +149,7 @@ def nearest_distances(
     found = {}
     for name, vectors in groups.items():
         for other, others in groups.items():
-            if len(others) < 2:
+            if not len(vectors) or len(others) < 2:
                 continue
             title = f"among {name}" if name == other else f"{name} to {other}"
             nearest = find_nearest(vectors, others, sample, seed, same=name == other)
