@@ -94,7 +94,7 @@ def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
 
 @app.command()
 def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
-    """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (a quarter of an hour; resumes)."""
+    """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (15 minutes; resumes)."""
     from k2core.ablations import learning
     from schemas.ablations import LearningAblation
 

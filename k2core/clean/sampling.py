@@ -43,8 +43,8 @@ def score_documents(checks: Sequence[Check], num: int, rules: Sampling) -> Float
             total_N += weight * np.nan_to_num(score_N)
             weight_N += weight * ~np.isnan(score_N)
     mean_N = np.divide(total_N, weight_N, out=np.full(num, NO_SCORE), where=weight_N > 0)
-    score_N: Floats = mean_N.round(6)
-    return score_N
+    rounded_N: Floats = mean_N.round(6)
+    return rounded_N
 
 
 def _margin(checks: Sequence[Check]) -> Floats:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.k2core.sft.test_trajectories import USER
 
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.hf import save_checkpoint
@@ -16,7 +17,6 @@ from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
 from schemas.sft import SftConfig
-from tests.k2core.sft.test_trajectories import USER
 
 SHAPE = ModelShape(
     vocab_size=400,
