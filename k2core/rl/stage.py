@@ -54,10 +54,8 @@ def train_policy(
     codec, shape = ChatCodec(start), load_shape(start)
     context = shape.max_position_embeddings
     pool = practice_problems(config, problems)
-    texts = []
-    if config.ptx_weight:
-        found = read_dialogues(workspace.open(trajectories), codec)
-        texts = [dialogue for dialogue in found if len(dialogue.ids) <= context]
+    found = read_dialogues(workspace.open(trajectories), codec) if config.ptx_weight else []
+    texts = [dialogue for dialogue in found if len(dialogue.ids) <= context]
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         TrainerGroup(
