@@ -1,7 +1,8 @@
 """Near-duplicates on one core: ours against datatrove's MinHash stages and rensa, same bands.
 
-Parquet in, parquet out, on real texts (`bench.corpus`) with edited copies planted. Seconds
-are of processor time, since wall time on a shared machine measures the others; both are printed.
+Shards as the stage's first pass leaves them go in, kept rows come out; real texts (`bench.corpus`)
+with edited copies planted. Seconds are of processor time, since wall time on a shared machine
+measures the others; both are printed.
 
     python -m bench.dedup [NUM_DOCUMENTS [ROUNDS]]
 
@@ -127,14 +128,7 @@ def dedup_ours(folder: Path) -> Iterator[int]:
     (scratch / "kept").mkdir(parents=True)
     shards = _list_shards(folder)
     for path in shards:
-        frame = pl.read_parquet(path)
-        digests = [hashlib.sha256(text.encode()).hexdigest() for text in frame["text"]]
-        judged = frame.select(
-            pl.col("id").alias("doc_id"), "text", pl.lit("web").alias("domain"),
-            pl.lit(value=False).alias("dropped"), pl.Series("digest", digests),
-        )  # fmt: skip
-        judged.write_parquet(scratch / path.name)
-        sign_shard(scratch / path.name, scratch / "signed", config)
+        sign_shard(path, scratch / "signed", config)
     signed = [open_signed(scratch / "signed", path.stem) for path in shards]
     deduplicator = Deduplicator(config.deduplication, signed, scratch / "groups")
     for number, path in enumerate(shards):
@@ -142,7 +136,7 @@ def dedup_ours(folder: Path) -> Iterator[int]:
         frame = pl.read_parquet(path).with_row_index()
         left = frame.filter(~pl.col("index").is_in(list(twins)))
         left.write_parquet(scratch / "kept" / path.name)
-        yield from (int(name, 16) for name in left["id"])
+        yield from (int(name, 16) for name in left["doc_id"])
 
 
 def dedup_rensa(folder: Path) -> Iterator[int]:
@@ -154,10 +148,10 @@ def dedup_rensa(folder: Path) -> Iterator[int]:
     (folder / "rensa").mkdir()
     for path in _list_shards(folder):
         frame = pl.read_parquet(path)
-        rows = zip(frame["id"], map(list_shingles, frame["text"]), strict=True)
+        rows = zip(frame["doc_id"], map(list_shingles, frame["text"]), strict=True)
         left = frame.filter(pl.Series(deduplicator.add_pairs(rows)))
         left.write_parquet(folder / "rensa" / path.name)
-        yield from (int(name, 16) for name in left["id"])
+        yield from (int(name, 16) for name in left["doc_id"])
 
 
 def flag_rensa(folder: Path) -> Iterator[int]:
@@ -201,13 +195,20 @@ def _run(name: str, texts: Sequence[str], folder: Path) -> dict[str, Any]:
     for start in range(0, len(texts), _SHARD):
         part = texts[start : start + _SHARD]
         names = [f"{start + n:016x}" for n in range(len(part))]
-        path = folder / "documents" / f"{start // _SHARD:05d}.parquet"
-        pl.DataFrame({"id": names, "text": part}).write_parquet(path)
+        _write(folder / "documents" / f"{start // _SHARD:05d}.parquet", names, part)
     result = folder / "result.json"
     if name in OURS:
         return run_ours("bench.dedup", f"--{name}", folder, result)
     sizes = (_RULES.ngram, _RULES.num_bands, _RULES.num_rows)
     return run_peer(f"{name}_minhash.py", folder, result, *map(str, sizes), result=result)
+
+
+def _write(path: Path, names: Sequence[str], texts: Sequence[str]) -> None:
+    """A shard as the stage's first pass leaves it, as far as the second looks at it."""
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    frame = pl.DataFrame({"doc_id": names, "digest": digests, "text": texts})
+    whole = frame.with_columns(domain=pl.lit("web"), dropped=pl.lit(value=False))
+    whole.write_parquet(path)
 
 
 def _read(found: dict[str, Any]) -> Outcome:
@@ -231,10 +232,8 @@ def _list_shards(folder: Path) -> list[Path]:
 def _time(work: Callable[[Path], Iterator[int]], folder: Path, result: Path) -> None:
     with tempfile.TemporaryDirectory() as other:
         (Path(other) / "documents").mkdir()
-        warm = pl.DataFrame(
-            {"id": ["0", "1"], "text": ["The first text loads what is needed."] * 2}
-        )
-        warm.write_parquet(Path(other) / "documents" / "00000.parquet")
+        path = Path(other) / "documents" / "00000.parquet"
+        _write(path, ["0", "1"], ["The first text loads what is needed."] * 2)
         list(work(Path(other)))
     started, busy = time.perf_counter(), time.process_time()
     kept = [f"{number:x}" for number in work(folder)]

@@ -3,7 +3,7 @@
 
     python datatrove_minhash.py FOLDER RESULT.json NGRAM BANDS ROWS
 
-FOLDER holds `documents/*.parquet` (`id`, `text`); RESULT says the seconds and what was kept.
+FOLDER holds `documents/*.parquet` (`doc_id`, `text`); RESULT says the seconds and what was kept.
 """
 
 import json
@@ -29,7 +29,9 @@ def main(folder: Path, result: Path, config: MinhashConfig) -> None:
     work = folder / "datatrove"
     signatures, buckets, clusters = (str(work / name) for name in ("signed", "buckets", "clusters"))
     num_shards = len(list((folder / "documents").glob("*.parquet")))
-    read = ParquetReader(str(folder / "documents"), batch_size=1000)
+    read = ParquetReader(
+        str(folder / "documents"), batch_size=1000, id_key="doc_id", read_metadata=False
+    )
     sign = MinhashDedupSignature(output_folder=signatures, config=config)
     sign.get_signature(sign.get_shingles("The first text loads what the splitter of words needs."))
     stages = (
