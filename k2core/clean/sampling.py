@@ -39,9 +39,9 @@ def score_documents(checks: Sequence[Check], num: int, rules: Sampling) -> Float
     }
     total_N, weight_N = np.zeros(num), np.zeros(num)
     for name, weight in rules.scorers.items():
-        for score_N in found[name]:
-            total_N += weight * np.nan_to_num(score_N)
-            weight_N += weight * ~np.isnan(score_N)
+        for each_N in found[name]:
+            total_N += weight * np.nan_to_num(each_N)
+            weight_N += weight * ~np.isnan(each_N)
     mean_N = np.divide(total_N, weight_N, out=np.full(num, NO_SCORE), where=weight_N > 0)
     rounded_N: Floats = mean_N.round(6)
     return rounded_N
