@@ -68,9 +68,10 @@ def make_corpus(folder: Path, gigabytes: float) -> int:
 
     workspace = Store(folder).workspace("raw")
     texts, number, documents = make_texts(), 0, 0
-    for shard in range(max(1, round(gigabytes * 1e9 / _SHARD_BYTES))):
+    num_shards = math.ceil(gigabytes * 1e9 / _SHARD_BYTES)
+    for shard in range(num_shards):
         rows, size = [], 0
-        while size < _SHARD_BYTES:
+        while size < gigabytes * 1e9 / num_shards:
             text = next(texts)
             rows.append(_row(number, text))
             size, number = size + len(text.encode()), number + 1

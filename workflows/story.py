@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from k2core.pretrain.phases import lay_out
 from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
 from k2core.tokenize.trace import Order, Place, read_orders
 from k2core.tokens import TokenStream
@@ -59,6 +58,8 @@ def read_text(corpora: Corpora, doc_id: str) -> str:
 
 def list_readings(corpora: Corpora, place: Place, at: int) -> Iterator[str]:
     """In which samples a document's token is read, if the run trained on these tokens."""
+    from k2core.pretrain.phases import lay_out  # brings torch along
+
     made, tokens = corpora.stages.get("pretrain"), corpora.artifacts["token_corpus"]
     if made is None or tokens not in made.record.inputs.values():
         return
@@ -143,8 +144,9 @@ def _cleaned(corpora: Corpora, decision: dict[str, Any]) -> Section:
     ]
     if measures := json.loads(decision["measures"] or "{}"):
         lines.append("measured " + ", ".join(f"{k} {v:g}" for k, v in measures.items()))
-    if redactions := json.loads(decision["redactions"] or "{}"):
-        lines.append("redacted " + ", ".join(f"{k} {v}" for k, v in redactions.items()))
+    redacted = {k: v for k, v in json.loads(decision["redactions"] or "{}").items() if v}
+    if redacted:
+        lines.append("redacted " + ", ".join(f"{k} {v}" for k, v in redacted.items()))
     return Section("clean", lines)
 
 
