@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from k2core.engines.megatron.trainer import Trainer
 
 _ROWS, _LENGTH = 8, 256
-_STEPS = 48
 
 Recompute = Literal["none", "selective", "full"]
 
@@ -119,46 +118,56 @@ def read_text(shape: ModelShape, num_tokens: int) -> torch.Tensor:
     raise ValueError(f"{len(files)} files hold {len(ids)} tokens; {num_tokens} are wanted")
 
 
-def train_losses(shape: ModelShape, mode: Mode, text: torch.Tensor, seed: int) -> Iterator[float]:
-    """Losses of the steps of one run."""
+def train_losses(
+    shape: ModelShape, mode: Mode, text: torch.Tensor, *, steps: int, seed: int
+) -> Iterator[float]:
+    """Losses of one run; other seeds start from other weights and read other rows."""
     windows = text[: len(text) // (_LENGTH + 1) * (_LENGTH + 1)].view(-1, _LENGTH + 1)
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))
-    trainer, schedule = build(shape, mode, seed), Schedule(num_steps=_STEPS)
-    for step in range(_STEPS):
+    trainer, schedule = build(shape, mode, seed), Schedule(num_steps=steps)
+    for step in range(steps):
         rows = windows[order[step * _ROWS : (step + 1) * _ROWS]]
         yield trainer.step(make_batch(rows), learning_rate(step, 5e-3, schedule)).loss
+
+
+def measure_losses(shape: ModelShape, steps: int, seeds: int) -> Table:
+    """With and without FP8 storage, seed by seed."""
+    text = read_text(shape, 2 * steps * _ROWS * (_LENGTH + 1))
+    title = f"{steps} steps of {_ROWS} x {_LENGTH} tokens"
+    columns = ("seed", "loss of the last 10 steps", "with FP8 storage", "difference")
+    table = Table(*columns, title=title)
+    for seed in range(seeds):
+        kept, packed = (
+            statistics.fmean(
+                list(train_losses(shape, Mode("none", fp8), text, steps=steps, seed=seed))[-10:]
+            )
+            for fp8 in (False, True)
+        )
+        table.add_row(str(seed), f"{kept:.4f}", f"{packed:.4f}", f"{packed - kept:+.4f}")
+    return table
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=0)
-    seeds = parser.parse_known_args()[0].seeds
+    parser.add_argument("--steps", type=int, default=48)
+    asked = parser.parse_known_args()[0]
     from workflows.recipes import tiny
 
     torch.set_num_threads(1)
     shape, console = tiny().model, Console(width=120)
+    if asked.seeds:
+        console.print(measure_losses(shape, asked.steps, asked.seeds))
     batch = random_batch(shape)
     costs = {mode: measure_cost(build(shape, mode), batch) for mode in MODES}
-    plain = costs[MODES[0]]
+    plain, best = costs[MODES[0]], costs[Mode("selective", True)]
     table = Table("saving", "kept", "of all", "forward + backward")
     for mode, cost in costs.items():
-        share, slower = cost.kept_bytes / plain.kept_bytes, cost.seconds / plain.seconds
-        table.add_row(
-            str(mode), f"{cost.kept_bytes / 1e6:.1f} MB", f"{share:.0%}", f"{slower:.2f}x"
-        )
+        share, time_share = cost.kept_bytes / plain.kept_bytes, cost.seconds / plain.seconds
+        kept_size = f"{cost.kept_bytes / 1e6:.1f} MB"
+        table.add_row(str(mode), kept_size, f"{share:.0%}", f"{time_share:.2f}x")
     console.print(table)
-    if seeds:
-        text = read_text(shape, 2 * _STEPS * _ROWS * (_LENGTH + 1))
-        table = Table("seed", "loss of the last 10 steps", "with FP8 storage", "difference")
-        for seed in range(seeds):
-            kept, packed = (
-                statistics.fmean(list(train_losses(shape, Mode("none", fp8), text, seed))[-10:])
-                for fp8 in (False, True)
-            )
-            table.add_row(str(seed), f"{kept:.4f}", f"{packed:.4f}", f"{packed - kept:+.4f}")
-        console.print(table)
-    best = costs[Mode("selective", True)]
     print(f"activations ratio={plain.kept_bytes / best.kept_bytes:.2f}")
 
 

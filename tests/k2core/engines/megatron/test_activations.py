@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.fp8_storage import pack, unpack
@@ -39,9 +40,9 @@ def test_recomputation_changes_no_step(
         assert anew.loss == pytest.approx(kept.loss, abs=1e-6)
         assert anew.grad_norm == pytest.approx(kept.grad_norm, rel=1e-6)
         assert [c[:2] for c in anew.clips] == [c[:2] for c in kept.clips]
-    kept, anew = (trainer.export_weights() for trainer in trainers)
-    for name, weight in kept.items():
-        torch.testing.assert_close(anew[name], weight, rtol=0, atol=1e-6, msg=name)
+    weights, again = (trainer.export_weights() for trainer in trainers)
+    for name, weight in weights.items():
+        torch.testing.assert_close(again[name], weight, rtol=0, atol=1e-6, msg=name)
     probes = [trainer.logprobs(make_batch(9)) for trainer in trainers]
     torch.testing.assert_close(*probes, rtol=0, atol=1e-5)
 
@@ -90,7 +91,7 @@ def test_experts_gradients_are_autograds() -> None:
     leaves = [torch.randn(size, generator=generator, requires_grad=True) for size in sizes]
     ends = torch.tensor([4, 4, 10], dtype=torch.int32)  # the second expert has no token
 
-    def plain(hidden: torch.Tensor, up: torch.Tensor, down: torch.Tensor, gates: torch.Tensor):
+    def plain(hidden: Tensor, up: Tensor, down: Tensor, gates: Tensor) -> Tensor:
         starts, parts = [0, 4, 4], []
         for expert, (start, end) in enumerate(zip(starts, ends.tolist(), strict=True)):
             inner = swiglu(hidden[start:end] @ up[expert].T) * gates[start:end, None]
@@ -98,7 +99,7 @@ def test_experts_gradients_are_autograds() -> None:
         return torch.cat(parts)
 
     expected = plain(*leaves)
-    found = SwigluExperts.apply(*leaves, ends)
+    found = SwigluExperts.apply(*leaves, ends)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(found, expected)
     cotangent = torch.randn(found.shape, generator=generator)
     ours = torch.autograd.grad(found, leaves, cotangent)
