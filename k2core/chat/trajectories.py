@@ -14,12 +14,15 @@ from schemas.chat import Message, Problem, TrajectoryRow
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 
 
-def read_dialogues(folder: Path, codec: ChatCodec) -> list[EncodedDialogue]:
+def read_dialogues(
+    folder: Path, codec: ChatCodec, *, max_tokens: int | None = None
+) -> list[EncodedDialogue]:
     """Every accepted dialogue, shard by shard, validated and encoded.
 
     Args:
         folder: an opened `TrajectorySet`.
         codec: encodes; its tokenizer is the learner's.
+        max_tokens: longer dialogues are left out.
 
     Raises:
         ValueError: an empty set, or a row that breaks the schema or the template; names it.
@@ -28,7 +31,7 @@ def read_dialogues(folder: Path, codec: ChatCodec) -> list[EncodedDialogue]:
     dialogues = [one for shard in list_shards(accepted) for one in _read_shard(shard, codec)]
     if not dialogues:
         raise ValueError(f"{accepted} holds no trajectories: accept some in synthesize")
-    return dialogues
+    return [one for one in dialogues if max_tokens is None or len(one.ids) <= max_tokens]
 
 
 def list_trajectory_ids(folder: Path) -> list[str]:

@@ -54,8 +54,9 @@ def train_policy(
     codec, shape = ChatCodec(start), load_shape(start)
     context = shape.max_position_embeddings
     pool = practice_problems(config, problems)
-    found = read_dialogues(workspace.open(trajectories), codec) if config.ptx_weight else []
-    texts = [dialogue for dialogue in found if len(dialogue.ids) <= context]
+    texts = []
+    if config.ptx_weight:
+        texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         TrainerGroup(

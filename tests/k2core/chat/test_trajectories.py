@@ -44,6 +44,9 @@ def test_a_dialogue_is_encoded_with_its_mask(tmp_path: Path, codec: ChatCodec) -
     (dialogue,) = read_dialogues(_write(tmp_path, [USER, SAID]), codec)
     written = [i for i, m in zip(dialogue.ids, dialogue.loss_mask, strict=True) if m]
     assert codec.decode(written) == "yo<|im_end|>"
+    size = len(dialogue.ids)
+    assert len(read_dialogues(tmp_path, codec, max_tokens=size)) == 1
+    assert read_dialogues(tmp_path, codec, max_tokens=size - 1) == []
 
 
 def test_a_row_that_breaks_the_template_is_named(tmp_path: Path, codec: ChatCodec) -> None:
