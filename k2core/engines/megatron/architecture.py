@@ -2,11 +2,11 @@
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from megatron.core.transformer.transformer_config import MLATransformerConfig
 
 from k2core.engines.megatron.layout import stage_layers
 from k2core.model.hf import YARN_BETAS
 from k2core.model.scaling import routed_scaling_factor
-from megatron.core.transformer.transformer_config import MLATransformerConfig
 from schemas.model import ModelShape
 from schemas.placement import Placement
 

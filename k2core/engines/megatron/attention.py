@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
 
 from k2core.engines.megatron.batch import PADDING
 from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
-from megatron.core.transformer.module import MegatronModule
 
 _QUERY_BLOCK = 128
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from megatron.core import parallel_state
 from torch import Tensor
 
 from k2core.engines.megatron.shards import Shard, list_shards
 from k2core.model.names import NamePair, pair_names, split_tensor
 from k2core.model.shards import SHARD_BYTES, CheckpointReader, CheckpointWriter
 from k2core.model.tensors import check_tensors, tensor_shapes
-from megatron.core import parallel_state
 from schemas.model import ModelShape
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from megatron.core import parallel_state
 from torch import Tensor
 
 from k2core.model.names import query_projection
@@ -15,7 +16,6 @@ from k2core.optim.qk_clip import (
     row_scales,
     share_factors,
 )
-from megatron.core import parallel_state
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 

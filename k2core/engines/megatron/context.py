@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
-
 from megatron.core import parallel_state
+from torch import Tensor
 
 
 class Chunk(NamedTuple):

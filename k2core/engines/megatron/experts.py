@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from megatron.core.transformer.module import MegatronModule
+from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
+from megatron.core.transformer.moe.router import TopKRouter
 from torch import Tensor
 
 from k2core.engines.megatron.lean import run_experts
 from k2core.engines.megatron.swiglu import gated_swiglu
-from megatron.core.transformer.module import MegatronModule
-from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
-from megatron.core.transformer.moe.router import TopKRouter
 
 
 class GroupedExperts(MegatronModule):

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-
 from megatron.core.datasets.indexed_dataset import DType, IndexedDatasetBuilder
+from numpy.typing import NDArray
 
 
 def write_indexed(

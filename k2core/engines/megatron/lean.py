@@ -7,13 +7,13 @@ K2 recomputes SwiGLU and the products after it instead of keeping them (arXiv:25
 from typing import Any
 
 import torch
+from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
+from megatron.core.transformer.mlp import MLP
+from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
 from torch import Tensor
 
 from k2core.engines.megatron.fp8_storage import Packed, pack, packing, unpack
 from k2core.engines.megatron.swiglu import gated_swiglu, swiglu
-from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
-from megatron.core.transformer.mlp import MLP
-from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
 
 
 class SwigluExperts(torch.autograd.Function):

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from megatron.core.models.gpt.gpt_model import GPTModel
+from torch import Tensor
 
 
 class SparseLossModel(GPTModel):

@@ -4,8 +4,8 @@ import os
 
 import torch
 import torch.distributed as dist
-
 from megatron.core import parallel_state
+
 from schemas.placement import Placement
 
 

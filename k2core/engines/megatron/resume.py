@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from megatron.core import parallel_state
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -13,7 +14,6 @@ from torch import Tensor
 from k2core.engines.megatron.matrices import is_expert, tensor_split
 from k2core.engines.megatron.optimizer import MuonClipOptimizer
 from k2core.engines.megatron.shards import list_shards
-from megatron.core import parallel_state
 from schemas.placement import Placement
 
 

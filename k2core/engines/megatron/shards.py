@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from megatron.core import parallel_state
 from torch import Tensor
 
 from k2core.engines.megatron.matrices import is_expert, tensor_split
 from k2core.model.names import NamePair, pair_names
-from megatron.core import parallel_state
 from schemas.model import ModelShape
 
 _SCALED = ("linear_proj.weight", "linear_fc2.weight", "experts.weight2")

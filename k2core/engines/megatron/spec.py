@@ -3,6 +3,11 @@
 from typing import Any
 
 import torch
+from megatron.core import parallel_state, tensor_parallel
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
+from megatron.core.transformer.multi_latent_attention import Linear
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_config import MLATransformerConfig
 
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
@@ -10,11 +15,6 @@ from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
 from k2core.engines.megatron.lean import DenseBlock, SharedExperts
 from k2core.engines.megatron.model import SparseLossModel
 from k2core.engines.megatron.shards import draw_weights
-from megatron.core import parallel_state, tensor_parallel
-from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
-from megatron.core.transformer.multi_latent_attention import Linear
-from megatron.core.transformer.spec_utils import ModuleSpec
-from megatron.core.transformer.transformer_config import MLATransformerConfig
 from schemas.model import ModelShape
 from schemas.placement import Placement
 

@@ -12,6 +12,12 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.distributed.finalize_model_grads import (
+    _update_router_expert_bias,
+    reset_model_temporary_tensors,
+)
+from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
 from k2core.engines.megatron import resume
@@ -34,12 +40,6 @@ from k2core.engines.megatron.process_group import join_ranks
 from k2core.engines.megatron.shards import iterate_whole, list_shards
 from k2core.engines.megatron.spec import build_model
 from k2core.model.names import split_tensor
-from megatron.core import parallel_state
-from megatron.core.distributed.finalize_model_grads import (
-    _update_router_expert_bias,
-    reset_model_temporary_tensors,
-)
-from megatron.core.pipeline_parallel import get_forward_backward_func
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import ray
+
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 
 _ROOT = Path(__file__).resolve().parents[3]

@@ -9,6 +9,7 @@ import threading
 from typing import NamedTuple
 
 import ray
+
 from k2core.engines.ray import reaper
 
 _OBJECT_STORE_BYTES = 512 * 2**20

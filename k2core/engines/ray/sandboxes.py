@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import ray
+
 from k2core.engines.ray.actors import ActorGroup, fetch
 from k2core.sandbox import (
     IoCase,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+
 from k2core.engines.protocol import Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
 from k2core.engines.ray.actors import ActorGroup, python_path

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import ray
+
 from k2core.engines.ray.actors import ActorGroup, fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.sandboxes import RESOURCE, SandboxPool

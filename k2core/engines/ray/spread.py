@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 

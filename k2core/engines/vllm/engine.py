@@ -48,7 +48,6 @@ class VllmEngine:
     def __init__(self, folder: Path, serving: Serving) -> None:
         prepare_environment()
         import torch
-
         from vllm import LLM
 
         weights = load_weights(folder)

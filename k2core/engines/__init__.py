@@ -1,0 +1,1 @@
+"""What trains, generates and spreads: Megatron-core, vLLM and Ray; nothing else imports these."""

@@ -1,0 +1,1 @@
+"""Promises: what each stage is configured by, what it takes and what it leaves."""
