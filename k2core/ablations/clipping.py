@@ -175,7 +175,7 @@ def draw_losses(results: Results) -> "Figure":
             loss.errorbar(number, whole.mean, whole.half_width, fmt="k_", capsize=6)
     names = list(results)
     loss.axhline(0, color="grey", ls=":")
-    loss.set_xticks(range(1, len(names)), names[1:])
+    loss.set_xticks(range(1, len(names)), [name.replace(", ", "\n") for name in names[1:]])
     loss.set_xlim(0.5, len(names) - 0.5)
     loss.set_ylabel(f"held-out loss against {names[0]} (nats a byte)")
     logits.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
