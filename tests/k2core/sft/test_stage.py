@@ -5,10 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.k2core.sft.test_trajectories import USER
 
 from k2core.engines.megatron.trainer import Trainer
-from k2core.model.hf import save_checkpoint
+from k2core.model.hf import describe_checkpoint
 from k2core.sft import finetune
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, TrajectorySet
@@ -33,6 +32,7 @@ SHAPE = ModelShape(
     num_experts=4,
 )
 ALONE = Placement(num_ranks=1)
+USER = Message(role="user", content="hi")
 
 
 def _row(number: int) -> dict[str, object]:
@@ -55,8 +55,8 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def base(store: Store, tmp_path: Path, tokenizer_folder: Path) -> Checkpoint:
-    weights = Trainer(SHAPE, OptimConfig(), seed=0).export_weights()
-    save_checkpoint(tmp_path / "base", SHAPE, weights, tokenizer_folder, {})
+    Trainer(SHAPE, OptimConfig(), seed=0).export_checkpoint(tmp_path / "base")
+    describe_checkpoint(tmp_path / "base", SHAPE, tokenizer_folder, {})
     return store.publish(Checkpoint, Draft(tmp_path / "base", {}))
 
 
