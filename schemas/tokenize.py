@@ -17,7 +17,7 @@ class TokenizeConfig(Config):
     mixture: dict[str, float] = Field({"knowledge": 0.25, "web": 0.15, "code": 0.2, "math": 0.4})
     """Share of the training tokens by domain, 1 in all. A domain left out is not read."""
     train_tokens: int = Field(1_000_000, ge=1_000)
-    """Training tokens in all, met by reading part of a domain or by repeating it."""
+    """Training tokens in all, met by reading part of a domain (rewrites first) or by repetition."""
     max_epochs: float = Field(8.0, gt=0)
     """The most that a domain may be repeated; beyond it the mixture is an error."""
     heldout_frac: float = Field(0.02, gt=0, lt=0.5)

@@ -68,10 +68,14 @@ def repeat_documents(documents: pl.DataFrame) -> pl.DataFrame:
 
 
 def _take(documents: pl.DataFrame, budget: int) -> pl.DataFrame:
-    """Documents by the hash of their id until the budget is met; all of them if it is not."""
+    """Documents by the hash of their id until the budget is met; all of them if it is not.
+
+    Rewrites come first: nobody pays a model for text that is then left out.
+    """
     names = documents.select("doc_id", "copy").iter_rows()
     draws = pl.Series("draw", [_draw(i, f"sample{copy or ''}") for i, copy in names])
-    drawn = documents.with_columns(draws.cast(pl.String)).with_row_index("place").sort("draw")
+    drawn = documents.with_columns(draws.cast(pl.String)).with_row_index("place")
+    drawn = drawn.sort(pl.col("doc_id") == pl.col("parent_id"), "draw")
     before = drawn["num_tokens"].cum_sum() - drawn["num_tokens"]
     return drawn.filter(before < budget).sort("place")
 

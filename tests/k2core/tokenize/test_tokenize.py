@@ -15,6 +15,8 @@ from k2core.chat import SPECIAL_TOKENS
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
+from k2core.tokenize.encode import Encoded
+from k2core.tokenize.mixture import plan_mixture
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokens import TokenStream, open_indexed
@@ -198,6 +200,24 @@ def test_held_out_documents_and_their_rewrites_are_never_read(manifest: TokenMan
     assert not set(knowledge.heldout_documents) & set(parents)
     for rewrite, parent in parents.items():
         assert not (rewrite in read and parent in knowledge.heldout_documents)
+
+
+def test_rewrites_are_drawn_before_originals() -> None:
+    names = [f"k{n}" for n in range(40)] + [f"k{n}#plain" for n in range(6)]
+    documents = pl.DataFrame(
+        {
+            "doc_id": names,
+            "parent_id": [name.split("#")[0] for name in names],
+            "domain": "knowledge",
+            "num_tokens": 100,
+            "weight": 1.0,
+        }
+    )
+    config = CONFIG.model_copy(update={"mixture": {"knowledge": 1.0}, "train_tokens": 1_000})
+    plan = plan_mixture(config, Encoded([], documents))["knowledge"]
+    wanted = {f"k{n}#plain" for n in range(6)} - {f"{name}#plain" for name in plan.held_out}
+    assert len(plan.train) == 10
+    assert {name for name in plan.train if "#" in name} == wanted
 
 
 def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpus: Path) -> None:
