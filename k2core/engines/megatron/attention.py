@@ -14,6 +14,40 @@ from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
 _QUERY_BLOCK = 128
 
 
+class Attended(NamedTuple):
+    """What the core attention makes of queries, keys and values."""
+
+    out: Tensor
+    """[q, b, h, dv], 0 in padding."""
+    largest: Tensor
+    """[h], each head's largest scaled logit; -inf where all is padding."""
+
+
+class Run(NamedTuple):
+    """Tokens `first` to `end` of a row that make up a segment."""
+
+    row: int
+    first: int
+    end: int
+
+
+def runs_of(segments: Tensor) -> list[Run]:
+    """The segments of rows, in order; padding is in none.
+
+    Args:
+        segments: [B, S] segment of each token, in runs.
+    """
+    width = segments.size(1)
+    changes = torch.ones_like(segments, dtype=torch.bool)
+    changes[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    starts = changes.flatten().nonzero().flatten()
+    ends = torch.cat([starts[1:], starts.new_tensor([changes.numel()])])
+    row = starts // width
+    found = torch.stack([row, starts - row * width, ends - row * width], 1)
+    used = segments.flatten()[starts] != PADDING
+    return [Run(*run) for run in found[used].tolist()]
+
+
 class Block(NamedTuple):
     """Queries `start` to `stop` of a row; they see the keys from `first_key` to their own.
 
@@ -35,19 +69,14 @@ def blocks_of(segments: Tensor, chunks: Sequence[Chunk]) -> list[Block]:
             relative.
         chunks: of a row, that this rank's queries are.
     """
-    changes = torch.ones_like(segments, dtype=torch.bool)
-    changes[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    firsts: list[list[int]] = changes.nonzero().tolist()
     blocks = []
-    for (row, first), (next_row, next_first) in zip(firsts, [*firsts[1:], [-1, 0]], strict=True):
-        end = next_first if next_row == row else segments.size(1)
-        if segments[row, first] != PADDING:
-            for chunk in chunks:
-                stop = min(end, chunk.stop)
-                blocks += [
-                    Block(row, first, s, min(s + _QUERY_BLOCK, stop), chunk.place + s - chunk.start)
-                    for s in range(max(first, chunk.start), stop, _QUERY_BLOCK)
-                ]
+    for row, first, end in runs_of(segments):
+        for chunk in chunks:
+            stop = min(end, chunk.stop)
+            blocks += [
+                Block(row, first, s, min(s + _QUERY_BLOCK, stop), chunk.place + s - chunk.start)
+                for s in range(max(first, chunk.start), stop, _QUERY_BLOCK)
+            ]
     return blocks
 
 
@@ -134,13 +163,18 @@ class CoreAttention(MegatronModule):
         whole rows. Where ranks share sequences, queries stay and keys and values are gathered.
         """
         key, value = gather_rows(key, 0, summed=True), gather_rows(value, 0, summed=True)
-        blocks = blocks_of(attention_mask, own_chunks(attention_mask.size(1)))
-        out, largest = PackedAttention.apply(  # type: ignore[no-untyped-call]
-            query, key, value, blocks, self.softmax_scale
-        )
+        out, largest = self.attend(query, key, value, attention_mask)
         if self.training:
             self._record(largest)
         return torch.flatten(out, 2)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Tensor) -> Attended:
+        """Attend this rank's queries [q, b, h, d] to whole rows of keys and values [s, b, h, d]."""
+        blocks = blocks_of(segments, own_chunks(segments.size(1)))
+        out, largest = PackedAttention.apply(  # type: ignore[no-untyped-call]
+            query, key, value, blocks, self.softmax_scale
+        )
+        return Attended(out, largest)
 
     def _record(self, largest: Tensor) -> None:
         """S = max over the batch of the scaled logit q.k (arXiv:2507.20534, equation 1)."""

@@ -12,6 +12,7 @@ from megatron.core.transformer.transformer_config import MLATransformerConfig
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
 from k2core.engines.megatron.experts import BalancedRouter, GroupedExperts
+from k2core.engines.megatron.fused import FusedAttention, has_fused_kernel
 from k2core.engines.megatron.lean import DenseBlock, SharedExperts
 from k2core.engines.megatron.model import SparseLossModel
 from k2core.engines.megatron.shards import draw_weights
@@ -34,11 +35,14 @@ class RMSNorm(torch.nn.RMSNorm):
 def block_spec(config: MLATransformerConfig) -> Any:
     """Megatron's local decoder spec, with our attention, norms, experts and router."""
     spec = get_gpt_decoder_block_spec(config, use_transformer_engine=False, normalization="RMSNorm")
+    # The fused kernel is for 16 bits; ours takes any.
+    fused = config.params_dtype.itemsize == 2 and has_fused_kernel()
+    core = FusedAttention if fused else CoreAttention
     for layer in spec.layer_specs:
         parts = layer.submodules
         parts.input_layernorm = parts.pre_mlp_layernorm = RMSNorm
         attention = parts.self_attention.submodules
-        attention.core_attention = CoreAttention
+        attention.core_attention = core
         attention.q_layernorm = attention.kv_layernorm = RMSNorm
         # As column-parallel layers the down-projections lose a part of the shared rotary key's
         # gradient when TP > 1 (its backward only splits); replicated, as with TE, they are right.
