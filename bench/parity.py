@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -41,9 +41,16 @@ SHAPE = ModelShape(
 )
 _LR = 1e-3
 Sizes = dict[str, int]
-_SIZES: list[Sizes] = [{}, {"tp": 2}, {"pp": 2}, {"pp": 4}, {"ep": 2}, {"ep": 4}, {"cp": 2}]
+_SIZES: list[Sizes] = [
+    {"tp": 1},
+    *({kind: size} for kind, size in (("tp", 2), ("pp", 2), ("pp", 4), ("ep", 2), ("ep", 4))),
+    *({"cp": size} for size in (2, 4)),
+]
 _PAIRS: list[Sizes] = [
-    {first: 2, second: 2} for first, second in combinations(("tp", "pp", "ep", "cp"), 2)
+    *({first: 2, second: 2} for first, second in combinations(("tp", "pp", "ep", "cp"), 2)),
+    *({"cp": 4, "ep": size} for size in (2, 4)),
+    {"cp": 2, "ep": 4},
+    {"cp": 2, "pp": 2, "ep": 2},
 ]
 
 
@@ -92,20 +99,62 @@ def _placement(sizes: Sizes, zero: str) -> Placement:
     )
 
 
-def compare(cases: Sequence[Case], num_steps: int = 20) -> list[Result]:
-    """Run all cases one after another in one group of four processes."""
+def compare(
+    cases: Sequence[Case], num_steps: int = 20, results: Path | None = None
+) -> list[Result]:
+    """Run all cases one after another in one group of four processes.
+
+    Args:
+        cases: layouts and forms.
+        num_steps: optimizer steps of each.
+        results: a file that finished cases are added to, and whose cases are not run again; None
+            runs all.
+    """
+    done = _read_results(results, num_steps)
+    missing = [case for case in cases if case.name not in done]
+    for result in _run_group(missing, num_steps) if missing else ():
+        done[result.name] = result
+        if results:
+            with results.open("a") as file:
+                file.write(json.dumps({"steps": num_steps, **result.model_dump()}) + "\n")
+    return [done[case.name] for case in cases]
+
+
+def _read_results(results: Path | None, num_steps: int) -> dict[str, Result]:
+    if results is None or not results.exists():
+        return {}
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    found = [Result(**row) for row in rows if row.pop("steps") == num_steps]
+    return {result.name: result for result in found}
+
+
+def _run_group(cases: Sequence[Case], num_steps: int) -> Iterator[Result]:
+    """Results as they come."""
     with tempfile.TemporaryDirectory(prefix="k2-parity-") as name:
         folder = Path(name)
         order = {"cases": [case.model_dump() for case in cases], "num_steps": num_steps}
         (folder / "order.json").write_text(json.dumps(order))
         ranks = [_start(folder, rank) for rank in range(NUM_RANKS)]
+        found = folder / "results.jsonl"
         try:
-            _wait(ranks)
+            for index in range(len(cases)):
+                yield _next_result(found, index, ranks)
         finally:
             for rank in ranks:
                 rank.kill()
-        lines = (folder / "results.jsonl").read_text().splitlines()
-    return [Result.model_validate_json(line) for line in lines]
+
+
+def _next_result(results: Path, index: int, ranks: "list[subprocess.Popen[bytes]]") -> Result:
+    """The line of that number, as soon as rank 0 has written it."""
+    while True:
+        over = all(rank.poll() == 0 for rank in ranks)
+        lines = results.read_text().splitlines(keepends=True) if results.exists() else []
+        if len(lines) > index and lines[index].endswith("\n"):
+            return Result.model_validate_json(lines[index])
+        if failed := [i for i, rank in enumerate(ranks) if rank.poll()] or over:
+            which = f"rank {failed[0]}" if isinstance(failed, list) else "every rank"
+            raise RuntimeError(f"{which} of the parity run ended early; see its output above")
+        time.sleep(0.1)
 
 
 def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
@@ -121,15 +170,6 @@ def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "bench.parity", "--rank", str(folder)], env=environment
     )
-
-
-def _wait(ranks: "list[subprocess.Popen[bytes]]") -> None:
-    while any(rank.poll() is None for rank in ranks):
-        if failed := [i for i, rank in enumerate(ranks) if rank.poll()]:
-            raise RuntimeError(f"rank {failed[0]} of the parity run failed; see its output above")
-        time.sleep(0.1)
-    if failed := [i for i, rank in enumerate(ranks) if rank.returncode]:
-        raise RuntimeError(f"rank {failed[0]} of the parity run failed; see its output above")
 
 
 def _serve(folder: Path) -> None:
@@ -197,24 +237,26 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
         file.write(result.model_dump_json() + "\n")
 
 
-def main(num_steps: int = 20) -> None:
+def main(num_steps: int = 20, only: str = "", results: Path | None = None) -> None:
     """Print layout x max difference x clip events."""
     table = Table("layout on 4 ranks", "max difference", "clip events", "equal", title=__doc__)
-    results = compare(all_cases(), num_steps)
-    for r in results:
+    found = compare([case for case in all_cases() if only in case.name], num_steps, results)
+    for r in found:
         table.add_row(r.name, f"{r.max_difference:.1e}", str(r.num_clips), str(r.equal_clips))
     Console().print(table)
-    worst = max(r.max_difference for r in results)
-    print(f"parity max_difference={worst:.1e} equal_clips={all(r.equal_clips for r in results)}")
+    worst = max(r.max_difference for r in found)
+    print(f"parity max_difference={worst:.1e} equal_clips={all(r.equal_clips for r in found)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20, help="optimizer steps a layout")
+    parser.add_argument("--only", default="", help="layouts whose name has this word, such as cp")
+    parser.add_argument("--results", type=Path, help="file of results; a killed run goes on there")
     parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rank is None:
-        main(arguments.steps)
+        main(arguments.steps, arguments.only, arguments.results)
     else:
         _serve(arguments.rank)
         sys.stdout.flush()
