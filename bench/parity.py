@@ -76,6 +76,8 @@ class Result(Config):
     name: str
     max_difference: float
     """Over all weights, router biases among them."""
+    where: str
+    """The tensor that has it."""
     num_clips: int
     equal_clips: bool
     """Steps, layers and heads are identical; logits and factors within 1e-5."""
@@ -221,7 +223,9 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
         references[case.optim] = naive
     naive = references[case.optim]
     wanted = {**naive.weights, **naive.biases}
-    difference = max(float((end[n].double() - t).abs().max()) for n, t in wanted.items())
+    difference, where = max(
+        (float((end[n].double() - t).abs().max()), n) for n, t in wanted.items()
+    )
     same = len(clips) == len(naive.clips) and all(
         ours[:3] == theirs[:3] and max(abs(ours[3] - theirs[3]), abs(ours[4] - theirs[4])) < 1e-5
         for ours, theirs in zip(clips, naive.clips, strict=True)
@@ -229,6 +233,7 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
     result = Result(
         name=case.name,
         max_difference=difference,
+        where=where,
         num_clips=len(clips),
         equal_clips=same,
         seconds=seconds,

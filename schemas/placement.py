@@ -25,6 +25,9 @@ class Placement(Config):
     """Ranks that share each matrix and its sequence (tensor parallel)."""
     cp: int = Field(1, ge=1)
     """Ranks that share each sequence, for long contexts (context parallel)."""
+    tokens_a_rank: int | None = Field(None, ge=16)
+    """Of a sequence, at most; longer ones, as of K2's last phase, are shared by more ranks than
+    cp, at the price of replicas. None: by cp, whatever their length."""
     pp: int = Field(1, ge=1)
     """Stages of layers in a row of ranks (pipeline parallel, 1F1B)."""
     ep: int = Field(1, ge=1)
@@ -34,6 +37,9 @@ class Placement(Config):
     recompute: Literal["none", "selective", "full"] = "none"
     """What the backward computes anew instead of keeping: K2's norms, SwiGLU and MLA
     up-projections, or whole layers."""
+    offload: bool = False
+    """Keep what is left of a layer's activations in host memory between its forward and backward
+    pass, copied while other layers compute (K2's; on CPU the same memory, for nothing)."""
     gpu: GpuName = "cpu"
     """What a rank computes on: the memory that `k2 plan` and the stages hold it to."""
     ranks_per_node: int = Field(8, ge=1)
@@ -56,6 +62,24 @@ class Placement(Config):
                     f"{' * '.join(map(str, sizes))} = {prod(sizes)}"
                 )
         return self
+
+    def for_length(self, sequence_length: int) -> Self:
+        """The placement of sequences so long: enough ranks share one.
+
+        Raises:
+            ValueError: there are too few ranks for `tokens_a_rank`.
+        """
+        if self.tokens_a_rank is None or sequence_length <= self.cp * self.tokens_a_rank:
+            return self
+        needed = -(-sequence_length // self.tokens_a_rank)
+        for cp in range(needed, self.num_ranks + 1):
+            if self.num_ranks % (self.tp * cp * self.pp) == 0:
+                return self.model_copy(update={"cp": cp})
+        raise ValueError(
+            f"sequences of {sequence_length} need {needed} ranks at tokens_a_rank="
+            f"{self.tokens_a_rank}, and tp * pp leaves {self.num_ranks // (self.tp * self.pp)}: "
+            "raise num_ranks or tokens_a_rank"
+        )
 
     @property
     def dp(self) -> int:

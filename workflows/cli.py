@@ -62,6 +62,9 @@ def plan(
     tp: Annotated[int | None, typer.Option(min=1, help="Tensor parallel size.")] = None,
     pp: Annotated[int | None, typer.Option(min=1, help="Pipeline stages.")] = None,
     ep: Annotated[int | None, typer.Option(min=1, help="Expert parallel size.")] = None,
+    cp: Annotated[
+        int | None, typer.Option(min=1, help="Ranks that share a sequence; default: best.")
+    ] = None,
     virtual_stages: Annotated[
         int | None, typer.Option(min=1, help="Chunks of layers a pipeline rank; default: best.")
     ] = None,
@@ -75,8 +78,8 @@ def plan(
 ) -> None:
     """Predict memory, traffic, time and days of a pre-training before any machine is asked for.
 
-    With none of --tp, --pp, --ep, every layout that can run is ranked. A layout that cannot run
-    is refused with the reason.
+    With none of --tp, --cp, --pp, --ep, every layout that can run is ranked. A layout that cannot
+    run is refused with the reason. Phases after the schedule and finetuning follow on its stages.
 
     Example: `k2 plan --recipe k2_1t --nodes 64 --gpus-per-node 8 --gpu h800 --pp 16 --ep 16`
     """
@@ -84,7 +87,7 @@ def plan(
     from workflows.plan_tables import print_plan
 
     with _plain_errors():
-        wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, virtual_stages, micro_batch)
+        wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, cp, virtual_stages, micro_batch)
         print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
 
 

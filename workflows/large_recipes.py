@@ -78,6 +78,12 @@ _K2_PHASES = (
 """The annealing and long-context stages (section 2.5), at 67 M tokens a step as before them."""
 
 
+def _bf16(**settings: object) -> OptimConfig:
+    """MuonClip in bf16 over fp32 masters, Newton-Schulz too, as published."""
+    precise = {"precision": "bf16", "newton_schulz_precision": "bf16"}
+    return OptimConfig.model_validate(precise | settings)
+
+
 def moonlight_16b() -> Recipe:
     """Moonlight: 16 B parameters, 3 B of them active, 5.7 T tokens on a few H800 nodes.
 
@@ -90,19 +96,19 @@ def moonlight_16b() -> Recipe:
         model=MOONLIGHT_SHAPE,
         tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=5_700 * 10**9),
         pretrain=PretrainConfig(
-            optim=OptimConfig(lr=4.2e-4, nesterov=True),
+            optim=_bf16(lr=4.2e-4, nesterov=True),
             schedule=Schedule(num_steps=steps, warmup_frac=0.006, decay_frac=0.994),
             sequence_length=8192,
             batch_size=2048,
             checkpoint_every=1000,
         ),
         sft=SftConfig(
-            optim=OptimConfig(lr=5e-5, nesterov=True),
+            optim=_bf16(lr=5e-5, nesterov=True),
             schedule=Schedule(num_steps=4000, decay_frac=0.95),
             sequence_length=8192,
             batch_size=256,
         ),
-        rl=RlConfig(optim=OptimConfig(lr=1e-6, weight_decay=0.0), num_iterations=200),
+        rl=RlConfig(optim=_bf16(lr=1e-6, weight_decay=0.0), num_iterations=200),
         release=ReleaseConfig(name="moonlight-16b-a3b"),
         placement=Placement(num_ranks=128, micro_batch=1, pp=4, ep=8, gpu="h800"),
     )
@@ -122,7 +128,7 @@ def k2_1t() -> Recipe:
         model=K2_SHAPE,
         tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_960 * 10**9),
         pretrain=PretrainConfig(
-            optim=OptimConfig(lr=2e-4, qk_clip_tau=100.0, fp8_storage=True),
+            optim=_bf16(lr=2e-4, qk_clip_tau=100.0, fp8_storage=True),
             schedule=Schedule(
                 num_steps=steps, warmup_frac=500 / steps, decay_frac=5.5 / 15.5, final_lr_frac=0.1
             ),
@@ -134,14 +140,21 @@ def k2_1t() -> Recipe:
             checkpoint_every=500,
         ),
         sft=SftConfig(
-            optim=OptimConfig(lr=2e-5),
+            optim=_bf16(lr=2e-5, fp8_storage=True),
             schedule=Schedule(num_steps=4000, decay_frac=0.95),
             sequence_length=32_768,
             batch_size=256,
         ),
-        rl=RlConfig(optim=OptimConfig(lr=1e-6, weight_decay=0.0), num_iterations=400),
+        rl=RlConfig(optim=_bf16(lr=1e-6, weight_decay=0.0, fp8_storage=True), num_iterations=400),
         release=ReleaseConfig(name="kimi-k2-1t-a32b"),
         placement=Placement(
-            num_ranks=512, micro_batch=1, pp=16, ep=16, recompute="selective", gpu="h800"
+            num_ranks=512,
+            micro_batch=1,
+            pp=16,
+            ep=16,
+            tokens_a_rank=4096,
+            recompute="selective",
+            offload=True,
+            gpu="h800",
         ),
     )

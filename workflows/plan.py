@@ -8,8 +8,7 @@ from k2core.parallel.hardware import DEVICES
 from k2core.parallel.layout import Layout
 from k2core.parallel.memory import Memory
 from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, check_placement, memory_in
-from k2core.parallel.search import SAVINGS, fit_layout, search_layouts
-from schemas.placement import GpuName
+from k2core.parallel.search import NOTHING_SAVED, SAVINGS, fit_layout, search_layouts
 from schemas.recipe import Recipe
 from workflows.errors import MendableError
 
@@ -18,44 +17,56 @@ class UnfitError(MendableError):
     """A placement or layout that cannot run; the message gives every reason."""
 
 
-def job_of(recipe: Recipe, gpu: GpuName) -> Job:
-    """A recipe's pre-training: bf16 on accelerators, fp32 on CPU."""
+def job_of(recipe: Recipe) -> Job:
+    """A recipe's pre-training, but for its phases."""
     config = recipe.pretrain
     return Job(
         shape=recipe.model,
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
         num_steps=config.schedule.num_steps,
-        precision="fp32" if gpu == "cpu" else "bf16",
+        precision=config.optim.precision,
         newton_schulz_steps=config.optim.newton_schulz_steps,
     )
 
 
-def jobs_of(recipe: Recipe, gpu: GpuName) -> list[Job]:
-    """The same and its phases, whose longer sequences need more memory."""
-    config, first = recipe.pretrain, job_of(recipe, gpu)
-    return [first] + [
-        first._replace(
+def jobs_of(recipe: Recipe) -> dict[str, Job]:
+    """The same, its phases and finetuning, whose longer sequences need more memory.
+
+    RL is not among them: its rows are as long as its dialogues become.
+    """
+    config, first = recipe.pretrain, job_of(recipe)
+    jobs = {"pretrain": first} | {
+        f"pretrain, {phase.name}": first._replace(
             batch_size=config.batch_of(phase),
             sequence_length=config.length_of(phase),
             num_steps=config.steps_of(phase),
         )
         for phase in config.phases
-    ]
+    }
+    sft = recipe.sft
+    jobs["sft"] = first._replace(
+        batch_size=sft.batch_size,
+        sequence_length=sft.sequence_length,
+        num_steps=sft.schedule.num_steps,
+        precision=sft.optim.precision,
+        newton_schulz_steps=sft.optim.newton_schulz_steps,
+    )
+    return jobs
 
 
 def refuse_unfit(recipe: Recipe) -> None:
     """Stop before any pool is asked for where the recipe's placement cannot run it.
 
     Raises:
-        UnfitError: gives every reason.
+        UnfitError: names the stage or phase and gives every reason.
     """
-    try:
-        for job in jobs_of(recipe, recipe.placement.gpu):
-            fp8_storage = recipe.pretrain.optim.fp8_storage
-            check_placement(job, recipe.placement, fp8_storage=fp8_storage)
-    except LayoutError as error:
-        raise UnfitError(f"{error}. `k2 plan` ranks what would run") from None
+    for name, job in jobs_of(recipe).items():
+        optim = recipe.sft.optim if name == "sft" else recipe.pretrain.optim
+        try:
+            check_placement(job, recipe.placement, fp8_storage=optim.fp8_storage)
+        except LayoutError as error:
+            raise UnfitError(f"{name}: {error}. `k2 plan` ranks what would run") from None
 
 
 class Wish(NamedTuple):
@@ -67,12 +78,14 @@ class Wish(NamedTuple):
     tp: int | None = None
     pp: int | None = None
     ep: int | None = None
+    cp: int | None = None
     virtual_stages: int | None = None
     micro_batch: int | None = None
 
     def sizes(self) -> dict[str, int]:
         """The parallel sizes that are wanted."""
-        named = {"tp": self.tp, "pp": self.pp, "ep": self.ep, "virtual_stages": self.virtual_stages}
+        names = ("tp", "cp", "pp", "ep", "virtual_stages")
+        named = {name: getattr(self, name) for name in names}
         return {name: size for name, size in named.items() if size is not None}
 
 
@@ -104,8 +117,8 @@ def find_plans(
     Args:
         job: what is to be trained.
         frame: devices, nodes, micro-batch.
-        sizes: of `tp`, `pp`, `ep` and `virtual_stages` those that are wanted; the others are 1,
-            and activations are saved only as far as it takes to fit.
+        sizes: of `tp`, `cp`, `pp`, `ep` and `virtual_stages` those that are wanted; of the others
+            tp, pp and ep are 1, and activations are saved only as far as it takes to fit.
         assumptions: as for `make_plan`.
 
     Raises:
@@ -126,16 +139,40 @@ def find_plans(
     return found
 
 
+class Later(NamedTuple):
+    """What follows the schedule: a phase or finetuning, on the same stages and experts."""
+
+    name: str
+    job: Job
+    found: Plan | LayoutError
+    """Why it cannot run there, if it cannot."""
+
+
+def plan_later(recipe: Recipe, layout: Layout, wish: Wish, assumptions: Assumptions) -> list[Later]:
+    """Plans of the phases and of finetuning: tp, pp and ep kept, for their states lie so.
+
+    Context-parallel ranks, virtual stages and what saves activations are chosen for each, but
+    for those wished.
+    """
+    frame = replace(layout, cp=wish.cp or 1, virtual_stages=wish.virtual_stages or 1)
+    later = []
+    for name, job in list(jobs_of(recipe).items())[1:]:
+        found: Plan | LayoutError
+        try:
+            found = fit_layout(job, frame, assumptions)
+        except LayoutError as error:
+            found = error
+        later.append(Later(name, job, found))
+    return later
+
+
 def memory_by_savings(job: Job, layout: Layout) -> list[tuple[str, Memory]]:
     """The fullest stage's memory under each way to save activations."""
     rows = []
     for savings in SAVINGS:
-        stages = memory_in(job, replace(layout, **{**_NOTHING_SAVED, **savings}))
+        stages = memory_in(job, replace(layout, **{**NOTHING_SAVED, **savings}))
         rows.append((name_savings(savings), max(stages, key=lambda memory: memory.device)))
     return rows
-
-
-_NOTHING_SAVED: dict[str, Any] = {"recompute": "none", "fp8_storage": False, "offload": False}
 
 
 def name_savings(savings: dict[str, Any]) -> str:
@@ -148,10 +185,12 @@ def name_savings(savings: dict[str, Any]) -> str:
 
 def savings_of(layout: Layout) -> str:
     """The same, of a layout."""
-    return name_savings({name: getattr(layout, name) for name in _NOTHING_SAVED})
+    return name_savings({name: getattr(layout, name) for name in NOTHING_SAVED})
 
 
-def plans_json(job: Job, plans: list[Plan], assumptions: Assumptions) -> dict[str, Any]:
+def plans_json(
+    job: Job, plans: list[Plan], later: list[Later], assumptions: Assumptions
+) -> dict[str, Any]:
     """Everything that the tables show, in base units: bytes, seconds, FLOP/s."""
     total, active = sum_parameters(job.shape)
     return {
@@ -164,6 +203,15 @@ def plans_json(job: Job, plans: list[Plan], assumptions: Assumptions) -> dict[st
         "assumptions": assumptions._asdict(),
         "device": DEVICES[plans[0].layout.gpu]._asdict(),
         "plans": [_plan_json(plan) for plan in plans],
+        "later": [
+            {
+                "name": name,
+                "job": {**job._asdict(), "shape": None, "num_tokens": job.num_tokens},
+                "plan": _plan_json(found) if isinstance(found, Plan) else None,
+                "refused": str(found) if isinstance(found, LayoutError) else None,
+            }
+            for name, job, found in later
+        ],
     }
 
 

@@ -10,19 +10,22 @@ from k2core.parallel import traffic
 from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import Layout, num_micro_batches
 from k2core.parallel.memory import held_by_stages
-from k2core.parallel.plan import Assumptions, Job, Plan
+from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan
 from schemas.recipe import Recipe
 from workflows.plan import (
+    Later,
     Wish,
     find_plans,
     frame_of,
     job_of,
     memory_by_savings,
+    plan_later,
     plans_json,
     savings_of,
 )
 
 _SHOWN_LAYOUTS = 12
+_WORDS = ("what", "layout", "saved by", "")
 
 
 def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_json: bool) -> None:
@@ -32,15 +35,18 @@ def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_j
         UnfitError: it cannot run; says why.
     """
     frame = frame_of(recipe, wish)
-    job, assumptions = job_of(recipe, frame.gpu), Assumptions(efficiency, fp8)
+    job, assumptions = job_of(recipe), Assumptions(efficiency, fp8)
     plans = find_plans(job, frame, wish.sizes(), assumptions)
+    later = plan_later(recipe, plans[0].layout, wish, assumptions)
     if as_json:
-        print(json.dumps(plans_json(job, plans, assumptions), indent=2))
+        print(json.dumps(plans_json(job, plans, later, assumptions), indent=2))
     else:
-        print_plans(Console(), job, plans, assumptions)
+        print_plans(Console(), job, plans, later, assumptions)
 
 
-def print_plans(console: Console, job: Job, plans: list[Plan], assumptions: Assumptions) -> None:
+def print_plans(
+    console: Console, job: Job, plans: list[Plan], later: list[Later], assumptions: Assumptions
+) -> None:
     """The fastest plan in full, after the ranking where there are several."""
     console.print(parameters_table(job))
     if len(plans) > 1:
@@ -48,6 +54,7 @@ def print_plans(console: Console, job: Job, plans: list[Plan], assumptions: Assu
     best = plans[0]
     console.print(memory_table(job, best.layout))
     console.print(time_table(job, best))
+    console.print(later_table(best, later))
     console.print(_assumed(job, best.layout, assumptions), highlight=False)
 
 
@@ -108,17 +115,11 @@ def time_table(job: Job, plan: Plan) -> Table:
     layout, step = plan.layout, plan.step
     count = num_micro_batches(layout, job.batch_size)
     tokens = layout.micro_batch * job.sequence_length
-    a2a = traffic.all_to_all(job.shape, layout, tokens)
     reduced = max(sum(traffic.gradients(h, layout, 2)) for h in held_by_stages(job.shape, layout))
     table = _table("a step", "seconds", "share", "what", title="time")
     rows = [
         ("compute", step.compute, f"{count} micro-batches of {tokens:,} tokens a replica"),
-        (
-            "exposed traffic",
-            step.exposed,
-            f"of {step.all_to_all:.2f} s all-to-all: {a2a.inside / 1e6:,.0f} MB by the fast link, "
-            f"{a2a.outside / 1e6:,.0f} MB by the network, a layer and way",
-        ),
+        ("exposed traffic", step.exposed, _exposed(job, plan)),
         ("bubble", step.bubble, f"{step.bubble_frac:.1%} of the pipeline"),
         ("gradients", step.gradients, f"{reduced / 1e9:.1f} GB a device, reduced and gathered"),
         ("Newton-Schulz", step.optimizer, "dealt over replicas"),
@@ -138,6 +139,56 @@ def time_table(job: Job, plan: Plan) -> Table:
     return table
 
 
+def _exposed(job: Job, plan: Plan) -> str:
+    """What there is of traffic that may have to be waited for."""
+    layout, step = plan.layout, plan.step
+    tokens = layout.micro_batch * job.sequence_length // layout.cp
+    a2a = traffic.all_to_all(job.shape, layout, tokens)
+    lines = [
+        f"of {step.all_to_all:.2f} s all-to-all: {a2a.inside / 1e6:,.0f} MB by the fast link, "
+        f"{a2a.outside / 1e6:,.0f} MB by the network, a layer and way"
+    ]
+    if layout.cp > 1:
+        shared = traffic.context_parallel(job.shape, layout, tokens)
+        lines.append(
+            f"{step.context:.2f} s of keys and values to context-parallel ranks, none hidden: "
+            f"{sum(shared) / 1e6:,.0f} MB a layer and micro-batch"
+        )
+    if layout.offload:
+        lines.append(
+            f"of {step.offload:.2f} s of copies to the host and back, behind the passes' compute"
+        )
+    return "; ".join(lines)
+
+
+def later_table(first: Plan, later: list[Later]) -> Table:
+    """The phases and finetuning, each with what its longer sequences ask for; days in all."""
+    columns = ("tokens", "rows", "layout", "saved by", "GB", "tokens/s", "days")
+    table = _table(
+        "then",
+        *columns,
+        title="phases and finetuning",
+        caption="tokens a row, rows a step; RL's rows are as long as its dialogues become",
+    )
+    for name, job, found in later:
+        row = [name, f"{job.sequence_length:,}", f"{job.batch_size:,}"]
+        if isinstance(found, LayoutError):
+            table.add_row(*row, f"cannot run: {found}")
+            continue
+        table.add_row(
+            *row,
+            str(found.layout),
+            savings_of(found.layout),
+            f"{found.fullest.device / 1e9:.1f}",
+            f"{found.tokens_per_second:,.0f}",
+            f"{found.days:,.1f}",
+        )
+    days = first.days + sum(x.found.days for x in later if isinstance(x.found, Plan))
+    table.add_section()
+    table.add_row("all, the schedule too", *[""] * 6, f"{days:,.1f}")
+    return table
+
+
 def _assumed(job: Job, layout: Layout, assumptions: Assumptions) -> str:
     device = DEVICES[layout.gpu]
     compute = "FP8" if assumptions.fp8_compute else "bf16"
@@ -146,7 +197,8 @@ def _assumed(job: Job, layout: Layout, assumptions: Assumptions) -> str:
     return (
         f"Assumed: {layout.num_ranks} {layout.gpu} of {device.memory / 1e9:.0f} GB and "
         f"{peak / 1e12:,.0f} {compute} TFLOP/s, {layout.ranks_per_node} a node joined at "
-        f"{device.fast_link / 1e9:.0f} GB/s, {device.network / 1e9:.0f} GB/s to others; kernels at "
+        f"{device.fast_link / 1e9:.0f} GB/s, {device.network / 1e9:.0f} GB/s to others and "
+        f"{device.host_link / 1e9:.0f} GB/s to the host's memory; kernels at "
         f"{assumptions.efficiency:.0%} of the peak; weights in {job.precision}, gradients and "
         f"optimizer fp32; {1 - USABLE_FRAC:.0%} of the memory for the driver and fragments; even "
         f"routing; all-to-all {hidden} compute; no failures, checkpoints or evaluation."
@@ -155,6 +207,7 @@ def _assumed(job: Job, layout: Layout, assumptions: Assumptions) -> str:
 
 def _table(first: str, *columns: str, title: str, caption: str = "") -> Table:
     right = (
-        Column(name, justify="right" if name not in ("what", "") else "left") for name in columns
+        Column(name, justify="left" if name in _WORDS else "right", overflow="fold")
+        for name in columns
     )
     return Table(first, *right, title=title, caption=caption or None)

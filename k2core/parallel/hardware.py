@@ -18,23 +18,28 @@ class Device(NamedTuple):
     """Bytes/s one way to the devices of the same node (NVLink)."""
     network: float
     """Bytes/s one way to other nodes, a device's share of the node's adapters."""
+    host_link: float
+    """Bytes/s one way to the host's memory."""
 
 
-def _device(gigabytes: float, tflops: float, fp8: float, fast: float, network: float) -> Device:
-    return Device(gigabytes * 1e9, tflops * 1e12, fp8 * 1e12, fast * 1e9, network * 1e9)
+def _device(
+    gigabytes: float, tflops: float, fp8: float, fast: float, network: float, host: float
+) -> Device:
+    return Device(gigabytes * 1e9, tflops * 1e12, fp8 * 1e12, fast * 1e9, network * 1e9, host * 1e9)
 
 
 DEVICES: dict[GpuName, Device] = {
-    "cpu": _device(8, 0.1, 0.1, 5, 1),
-    "a100": _device(80, 312, 312, 300, 25),
-    "h20": _device(96, 148, 296, 450, 50),
-    "h100": _device(80, 989, 1979, 450, 50),
-    "h800": _device(80, 989, 1979, 200, 50),
-    "h200": _device(141, 989, 1979, 450, 50),
-    "b200": _device(180, 2250, 4500, 900, 50),
-    "gb300": _device(279, 2500, 5000, 900, 100),
+    "cpu": _device(8, 0.1, 0.1, 5, 1, 5),
+    "a100": _device(80, 312, 312, 300, 25, 25),
+    "h20": _device(96, 148, 296, 450, 50, 50),
+    "h100": _device(80, 989, 1979, 450, 50, 50),
+    "h800": _device(80, 989, 1979, 200, 50, 50),
+    "h200": _device(141, 989, 1979, 450, 50, 50),
+    "b200": _device(180, 2250, 4500, 900, 50, 50),
+    "gb300": _device(279, 2500, 5000, 900, 100, 360),
 }
-"""Data sheets of the SXM or NVL parts, one 200 to 800 Gbit/s adapter a device. `cpu` is one core
+"""Data sheets of the SXM or NVL parts, one 200 to 800 Gbit/s adapter a device; the host
+by what PCIe 4 or 5 carries of 32 or 64 GB/s, of gb300 by NVLink-C2C (450 GB/s). `cpu` is one core
 of a server with 8 GB: an order of magnitude, there to refuse what is hopeless."""
 
 USABLE_FRAC = 0.92

@@ -57,7 +57,7 @@ class Layout:
 
 
 def layout_of(placement: Placement) -> Layout:
-    """A placement's layout, as the engine runs it: what is kept stays on the device."""
+    """A placement's layout, as the engine runs it: without virtual stages."""
     p = placement
     return Layout(
         num_ranks=p.num_ranks,
@@ -67,6 +67,7 @@ def layout_of(placement: Placement) -> Layout:
         ep=p.ep,
         micro_batch=p.micro_batch,
         recompute=p.recompute,
+        offload=p.offload,
         gpu=p.gpu,
         ranks_per_node=p.ranks_per_node,
     )

@@ -8,6 +8,8 @@ from k2core.parallel.layout import Layout, layers_of_stages
 from schemas.model import ModelShape
 
 Precision = Literal["fp32", "bf16"]
+LAYERS_ON_DEVICE = 2
+"""Under offload: a layer at work, one on its way out (forward) or in (backward)."""
 
 
 class Held(NamedTuple):
@@ -109,6 +111,7 @@ def memory_of_stages(
     """
     width = 2 if precision == "bf16" else 4
     tokens = layout.micro_batch * sequence_length / layout.cp
+    gathered = gathered_bytes(shape, layout, layout.micro_batch * sequence_length, width)
     found = []
     layers = layers_of_stages(shape.num_layers, layout)
     bytes_of = {sparse: layer_bytes(shape, layout, sparse, width) for sparse in (False, True)}
@@ -118,9 +121,9 @@ def memory_of_stages(
         mean = sum(bytes_of[sparse] for sparse in kinds) / len(kinds) * tokens
         in_flight = layers_in_flight(stage, len(kinds), layout, micro_batches)
         kept = in_flight
-        if layout.offload:  # a chunk at work, one on its way
-            kept = min(in_flight, 2 * len(kinds) / layout.virtual_stages)
-        activations = kept * mean + max(again_of[sparse] for sparse in kinds) * tokens
+        if layout.offload:
+            kept = min(in_flight, LAYERS_ON_DEVICE)
+        activations = kept * mean + max(again_of[sparse] for sparse in kinds) * tokens + gathered
         last = stage == layout.pp - 1
         found.append(
             Memory(
@@ -134,6 +137,17 @@ def memory_of_stages(
             )
         )
     return found
+
+
+def gathered_bytes(shape: ModelShape, layout: Layout, tokens: float, width: int) -> float:
+    """Whole rows' keys, values and their gradients, while a layer's attention goes backward.
+
+    Context-parallel ranks gather them; they do not last from the forward to the backward pass.
+    """
+    if layout.cp == 1:
+        return 0.0
+    widths = shape.qk_nope_head_dim + shape.qk_rope_head_dim + shape.v_head_dim
+    return 2 * tokens * shape.num_heads * widths * width / layout.tp
 
 
 def _recomputed_bytes(shape: ModelShape, layout: Layout, sparse: bool, width: int) -> float:

@@ -86,7 +86,7 @@ def _overflow(layout: Layout, stages: list[Memory]) -> list[str]:
                 f"pipeline stage {index} needs {memory.device / 1e9:.1f} GB on each {layout.gpu}, "
                 f"which can fill {limit / 1e9:.1f} GB: {memory.states / 1e9:.1f} GB of parameters, "
                 f"gradients and optimizer, {memory.activations / 1e9:.1f} GB of activations, "
-                f"{memory.logits / 1e9:.1f} GB of logits. Raise pp, ep or the number of ranks, "
+                f"{memory.logits / 1e9:.1f} GB of logits. Raise pp, ep, cp or the number of ranks, "
                 "lower micro_batch, or save activations (recompute, FP8 storage, offload)"
             ]
     return []
@@ -131,12 +131,16 @@ def check_placement(job: Job, placement: Placement, **savings: object) -> None:
 
     Args:
         job: what is to be trained.
-        placement: where.
-        savings: fields of `Layout` that the training will use: recompute, fp8_storage, offload.
+        placement: where; `tokens_a_rank` decides how many ranks share a sequence.
+        savings: fields of `Layout` that no placement says: fp8_storage.
 
     Raises:
         LayoutError: it cannot run.
     """
-    layout = replace(layout_of(placement), **savings)  # type: ignore[arg-type]
+    try:
+        layout = layout_of(placement.for_length(job.sequence_length))
+    except ValueError as error:
+        raise LayoutError(f"placement: {error}") from None
+    layout = replace(layout, **savings)  # type: ignore[arg-type]
     if reasons := reasons_against(job, layout):
         raise LayoutError(f"placement {layout}: " + "; ".join(reasons))

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
-from k2core.parallel.layout import Layout, misfits
+from k2core.parallel.layout import Layout, size_misfits
 from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, make_plan
 
 SAVINGS: list[dict[str, Any]] = [
@@ -13,18 +14,24 @@ SAVINGS: list[dict[str, Any]] = [
     {"recompute": "selective", "fp8_storage": True},
     {"recompute": "selective", "fp8_storage": True, "offload": True},
     {"recompute": "full"},
+    {"recompute": "full", "offload": True},
 ]
 """Ways to save activations, the cheapest in time first; K2 uses the fourth."""
 
+NOTHING_SAVED: dict[str, Any] = {"recompute": "none", "fp8_storage": False, "offload": False}
+
 _MOST_VIRTUAL_STAGES = 4
+_LEAST_TOKENS = 4096
+"""Of a sequence a rank, before more ranks are tried: with fewer, gathers outweigh compute."""
 
 
 def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
-    """The plan of a layout with the virtual stages and the savings that make it fastest.
+    """The plan of a layout with the cp, virtual stages and savings that make it fastest.
 
     Args:
         job: what is to be trained.
-        layout: sizes to keep; its savings, and a single virtual stage, are replaced.
+        layout: sizes to keep; its savings are replaced, and a cp or virtual stages of 1 by
+            whatever helps: cp is tried on sequences of 8,192 tokens and more.
         assumptions: as for `make_plan`.
 
     Raises:
@@ -32,15 +39,15 @@ def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     """
     found: list[Plan] = []
     refusal = LayoutError("nothing was tried")
-    wanted = layout.virtual_stages
-    for virtual in [wanted] if wanted > 1 else _virtual_stages(job, layout):
+    for cp, virtual in product(_context_sizes(job, layout), _virtual_stages(job, layout)):
         for savings in SAVINGS:
-            candidate = replace(layout, virtual_stages=virtual, **savings)
+            saved = {**NOTHING_SAVED, **savings}
+            candidate = replace(layout, cp=cp, virtual_stages=virtual, **saved)
             try:
                 found.append(make_plan(job, candidate, assumptions))
                 break
             except LayoutError as error:
-                if virtual in (1, wanted):
+                if virtual in (1, layout.virtual_stages):
                     refusal = error
     if not found:
         raise refusal
@@ -70,12 +77,23 @@ def _candidates(job: Job, frame: Layout) -> Iterator[Layout]:
             for ep in _divisors(job.shape.num_experts):
                 if pp > job.shape.num_layers or tp * pp > frame.num_ranks:
                     continue
-                layout = replace(frame, tp=tp, pp=pp, ep=ep, virtual_stages=1)
-                if not any(misfits(job.shape, layout, job.batch_size)):
+                layout = replace(frame, tp=tp, cp=1, pp=pp, ep=ep, virtual_stages=1)
+                if not any(size_misfits(job.shape, layout)):
                     yield layout
 
 
+def _context_sizes(job: Job, layout: Layout) -> list[int]:
+    """Within a node, as far as sequences are long enough; the wanted one alone, if above 1."""
+    if layout.cp > 1:
+        return [layout.cp]
+    most = min(layout.ranks_per_node // layout.tp, job.sequence_length // _LEAST_TOKENS)
+    replicas = layout.num_ranks // (layout.tp * layout.pp)
+    return [size for size in _divisors(replicas) if size <= max(most, 1)]
+
+
 def _virtual_stages(job: Job, layout: Layout) -> range:
+    if layout.virtual_stages > 1:
+        return range(layout.virtual_stages, layout.virtual_stages + 1)
     most = min(_MOST_VIRTUAL_STAGES, job.shape.num_layers // layout.pp) if layout.pp > 1 else 1
     return range(1, max(most, 1) + 1)
 

@@ -24,7 +24,12 @@ class StepTime(NamedTuple):
     all_to_all: float
     """Dispatch and combine, before anything hides them."""
     exposed: float
-    """Of that, and of tensor-, context- and pipeline-parallel traffic, what is waited for."""
+    """Of that, of tensor-, context- and pipeline-parallel traffic, and of copies to the host and
+    back, what is waited for."""
+    context: float
+    """Of that: context-parallel gathers."""
+    offload: float
+    """Copies to the host and back, before anything hides them."""
     bubble: float
     """The pipeline's ramp-up and drain."""
     gradients: float
@@ -86,10 +91,14 @@ def time_step(
     # interleaved 1F1B hides traffic behind another micro-batch's compute (arXiv:2507.20534, 2.4.2)
     hidden = compute if layout.virtual_stages > 1 else 0.0
     cp = num_layers * traffic.context_parallel(shape, layout, tokens).seconds(device)
-    exposed = tp + cp + max(0.0, a2a + hand_over - hidden)
+    width = 2 if precision == "bf16" else 4
+    moved = max(traffic.offloaded(shape, layout, layers, tokens, width) for layers in stages)
+    # out behind the forward pass, a third of the work at most, and in behind the backward pass
+    copies = moved / device.host_link
+    waits = max(0.0, copies - compute / 3) + max(0.0, copies - compute * 2 / 3)
+    exposed = tp + cp + max(0.0, a2a + hand_over - hidden) + waits
     busy = compute + exposed
     bubble = (layout.pp - 1) / layout.virtual_stages * busy
-    width = 2 if precision == "bf16" else 4
     held = held_by_stages(shape, layout)
     sync = max(traffic.gradients(h, layout, width).seconds(device) for h in held)
     optimizer = orthogonalization_flops(shape, layout, newton_schulz_steps) / (
@@ -99,6 +108,8 @@ def time_step(
         compute=compute * count,
         all_to_all=a2a * count,
         exposed=exposed * count,
+        context=cp * count,
+        offload=2 * copies * count,
         bubble=bubble,
         gradients=sync,
         optimizer=optimizer,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from k2core.parallel.activations import layer_bytes
 from k2core.parallel.hardware import Device
 from k2core.parallel.layout import Layout
 from k2core.parallel.memory import Held
@@ -43,12 +44,27 @@ def tensor_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
 
 
 def context_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
-    """One layer's gather of keys and values, forward, and the sum of their gradients, backward."""
+    """One layer's gathers of keys and values, and the sum of their gradients.
+
+    Forward and backward gather each for itself: whole rows of them are not kept. Full
+    recomputation gathers once more.
+    """
     widths = shape.qk_nope_head_dim + shape.qk_rope_head_dim + shape.v_head_dim
     part = tokens * shape.num_heads * widths * 2 / layout.tp
-    sent = 3 * part * (layout.cp - 1)  # an all-reduce passes everything on twice
+    times = 5 if layout.recompute == "full" else 4  # an all-reduce passes everything on twice
+    sent = times * part * (layout.cp - 1)
     inside = layout.tp * layout.cp <= layout.ranks_per_node
     return Sent(sent, 0.0) if inside else Sent(0.0, sent)
+
+
+def offloaded(
+    shape: ModelShape, layout: Layout, layers: list[int], tokens: int, width: int
+) -> float:
+    """Bytes to the host in one micro-batch's forward pass of a stage's layers, and back again."""
+    if not layout.offload:
+        return 0.0
+    sparse = [layer >= shape.num_dense_layers for layer in layers]
+    return tokens * sum(layer_bytes(shape, layout, kind, width) for kind in sparse)
 
 
 def pipeline(shape: ModelShape, layout: Layout, tokens: int) -> Sent:

@@ -36,16 +36,15 @@ def pretrain_model(
     streams = [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
     _check_fit(shape, stretches, streams)
     for stretch in stretches:
-        fp8_storage = config.optim.fp8_storage
-        check_placement(_job(stretch, placement), placement, fp8_storage=fp8_storage)
+        job = _job(stretch, config)
+        check_placement(job, placement, fp8_storage=config.optim.fp8_storage)
     for stretch, stream in zip(stretches, streams, strict=True):
         if stretch is not stretches[-1] and count_saved_steps(workspace) >= stretch.last:
             continue
         plan = _plan(config, stretch, stream, stretches[-1].last)
         # rotary scaling is built into a model: each stretch takes up the state of the one before
-        with TrainerGroup(
-            stretch.shape, config.optim, seed=config.seed, placement=placement
-        ) as trainer:
+        at = placement.for_length(stretch.sequence_length)
+        with TrainerGroup(stretch.shape, config.optim, seed=config.seed, placement=at) as trainer:
             history = train(trainer, plan, workspace)
             if stretch is stretches[-1]:
                 trainer.export_checkpoint(workspace.out)
@@ -85,13 +84,13 @@ def _plan(config: PretrainConfig, stretch: Stretch, stream: TokenStream, total: 
     )
 
 
-def _job(stretch: Stretch, placement: Placement) -> Job:
+def _job(stretch: Stretch, config: PretrainConfig) -> Job:
     return Job(
         stretch.shape,
         stretch.batch_size,
         stretch.sequence_length,
         stretch.num_steps,
-        "fp32" if placement.gpu == "cpu" else "bf16",
+        config.optim.precision,
     )
 
 

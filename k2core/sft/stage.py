@@ -51,8 +51,9 @@ def finetune(
         ),
         documents=list_documents,
     )
+    at = placement.for_length(config.sequence_length)
     with TrainerGroup(
-        shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
+        shape, config.optim, seed=config.seed, checkpoint=start, placement=at
     ) as trainer:
         history = train(trainer, plan, workspace)
         trainer.export_checkpoint(workspace.out)

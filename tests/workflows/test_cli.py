@@ -64,7 +64,14 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
     ("arguments", "words"),
     [
         (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
-        (["run", "--recipe", "k2_1t"], ["placement TP1 PP16 EP16 DP32", "GB on each h800"]),
+        (
+            ["run", "--recipe", "k2_1t", "--set", "placement.tokens_a_rank=32768"],
+            ["pretrain, long: placement TP1 PP16 EP16 DP32", "GB on each h800"],
+        ),
+        (
+            ["run", "--recipe", "k2_1t", "--set", "placement.tokens_a_rank=256"],
+            ["sequences of 32768 need 128 ranks at tokens_a_rank=256, and tp * pp leaves 32"],
+        ),
         (["plan", "--gpu", "tpu"], ["no gpu 'tpu'; there are cpu, a100"]),
         (["plan", "--pp", "64", "--nodes", "64"], ["placement.pp=64 exceeds model.num_layers=61"]),
         (["plan", "--nodes", "1"], ["no layout of 8 h800 (8 a node) can hold 1,026.4 B"]),
@@ -94,6 +101,12 @@ def test_k2s_own_layout_is_planned() -> None:
     assert plain["parameters"]["total"] == 1_026_408_209_408
     assert found["layout"]["pp"] == found["layout"]["ep"] == 16
     assert found["days"] > 0
+    later = {phase["name"]: phase["plan"]["layout"] for phase in plain["later"]}
+    assert list(later) == ["pretrain, anneal", "pretrain, long", "sft"]
+    assert later["pretrain, anneal"]["cp"] == 1 < later["pretrain, long"]["cp"]
+    wished = json.loads(CliRunner().invoke(app, ["plan", *wish, "--cp", "2", "--json"]).stdout)
+    assert wished["plans"][0]["layout"]["cp"] == 2
+    assert "need" in wished["later"][1]["refused"]  # two ranks are too few for 32,768 tokens
 
 
 def test_runs_of_nothing_is_an_empty_table() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from k2core.optim.schedule import learning_rate
+from workflows.large_recipes import k2_1t
+from workflows.plan import UnfitError, jobs_of, refuse_unfit
 from workflows.recipes import RECIPES
 
 
@@ -15,6 +17,34 @@ def test_a_published_recipe_says_what_it_said(name: str) -> None:
     path = Path(__file__).parent / "golden" / f"{name}.json"
     found = RECIPES[name]().model_dump(mode="json", exclude_defaults=True)
     assert found == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("name", ["moonlight_16b", "k2_1t"])
+def test_every_training_of_a_large_recipe_is_in_bf16_and_fits_its_placement(name: str) -> None:
+    recipe = RECIPES[name]()
+    stages = {stage: getattr(getattr(recipe, stage), "optim", None) for stage in vars(recipe)}
+    trained = {stage: optim for stage, optim in stages.items() if optim is not None}
+    assert {"pretrain", "sft", "rl"} <= set(trained)
+    for optim in trained.values():
+        assert optim.precision == optim.newton_schulz_precision == "bf16"
+    refuse_unfit(recipe)  # the schedule, its phases and finetuning
+    assert {job.precision for job in jobs_of(recipe).values()} == {"bf16"}
+
+
+def test_k2_needs_what_its_placement_saves() -> None:
+    assert [job.sequence_length for job in jobs_of(k2_1t()).values()] == [
+        4096,
+        4096,
+        32_768,
+        32_768,
+    ]
+    for change, stage in (
+        ({"offload": False}, "pretrain"),
+        ({"tokens_a_rank": None}, "pretrain, long"),
+    ):
+        placement = k2_1t().placement.model_copy(update=change)
+        with pytest.raises(UnfitError, match=rf"^{stage}: placement .* stage \d+ needs \S+ GB"):
+            refuse_unfit(k2_1t().model_copy(update={"placement": placement}))
 
 
 def test_k2s_schedule_is_the_reports() -> None:

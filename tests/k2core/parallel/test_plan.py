@@ -1,6 +1,7 @@
 """The plan against what is published, what is measured, and hand-computed sizes."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_node_counts_are_multiples_of_32() -> None:
     ],
 )
 def test_what_does_not_divide_is_said(change: dict[str, int], words: str) -> None:
-    layout = replace(K2_LAYOUT, **change)
+    layout = replace(K2_LAYOUT, **cast(Any, change))
     reasons = "; ".join(misfits(K2_SHAPE, layout, 16_384))
     assert words in reasons
 
@@ -82,14 +83,51 @@ def test_context_parallel_ranks_share_tokens_and_states() -> None:
     alone, shared = K2_LAYOUT, replace(K2_LAYOUT, cp=2)
     assert (shared.dp, shared.dense_dp) == (alone.dp // 2, alone.dense_dp)
     assert str(shared) == "TP1 CP2 PP16 EP16 DP16"
+    row = 64 * (128 + 64 + 128) * 2  # a token's keys and values
+    gathered = 2 * 4096 * row  # and their gradients, of whole rows
     for one, other in zip(memory_in(K2, alone), memory_in(K2, shared), strict=True):
         assert other.states == one.states
-        assert other.activations == pytest.approx(one.activations / 2)
+        assert other.activations == pytest.approx(one.activations / 2 + gathered)
     sent = context_parallel(K2_SHAPE, shared, tokens=2048)
-    assert sent.inside == 3 * 2048 * 64 * (128 + 64 + 128) * 2  # one other rank, three times
+    assert sent.inside == 4 * 2048 * row  # one other rank: gathered twice, summed by passing twice
+    again = context_parallel(K2_SHAPE, replace(shared, recompute="full"), tokens=2048)
+    assert again.inside == 5 * 2048 * row
     assert context_parallel(K2_SHAPE, alone, tokens=4096).inside == 0
     (reason,) = misfits(K2_SHAPE, replace(K2_LAYOUT, cp=3), 16_384)
     assert reason == "placement.num_ranks=512 is not a multiple of tp * cp * pp=48"
+
+
+def test_long_sequences_are_shared_by_as_many_ranks_as_pays() -> None:
+    long = K2._replace(batch_size=2048, sequence_length=32_768)
+    found = fit_layout(long, K2_LAYOUT, Assumptions())
+    assert found.layout.cp > 1
+    assert found.fullest.device < 80e9 * 0.92
+    with pytest.raises(LayoutError, match=r"stage \d+ needs"):
+        make_plan(long, replace(found.layout, cp=1), Assumptions())
+    assert fit_layout(long, replace(K2_LAYOUT, cp=8), Assumptions()).layout.cp == 8
+    assert fit_layout(K2, K2_LAYOUT, Assumptions()).layout.cp == 1
+
+
+def test_a_placement_shares_long_sequences_between_more_ranks() -> None:
+    place = Placement(num_ranks=12, tp=2, tokens_a_rank=4096)
+    assert [place.for_length(n).cp for n in (512, 4096, 4097, 12_288, 16_385)] == [1, 1, 2, 3, 6]
+    assert place.for_length(16_385).dp == 1
+    assert Placement(num_ranks=4, cp=2, tokens_a_rank=64).for_length(128).cp == 2
+    assert Placement().for_length(10**6).cp == 1
+    with pytest.raises(ValueError, match=r"30000 need 8 ranks at tokens_a_rank=4096.*leaves 6"):
+        place.for_length(30_000)
+
+
+def test_copies_to_the_host_hide_behind_compute_until_they_are_longer() -> None:
+    kept = replace(K2_LAYOUT, recompute="selective", fp8_storage=True, num_ranks=1024, cp=2)
+    sent = replace(kept, offload=True)
+    keeps, sends = (make_plan(K2, x, Assumptions()) for x in (kept, sent))
+    assert keeps.step.offload == 0 < sends.step.offload
+    assert sends.step.exposed == keeps.step.exposed  # 45 % of the peak leaves the time
+    fast = make_plan(K2, sent, Assumptions(efficiency=1.0))
+    assert fast.step.exposed > make_plan(K2, kept, Assumptions(efficiency=1.0)).step.exposed
+    for one, other in zip(keeps.stages, sends.stages, strict=True):
+        assert other.device + other.host == pytest.approx(one.device)
 
 
 def test_layers_are_dealt_once() -> None:
