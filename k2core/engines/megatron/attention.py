@@ -9,7 +9,7 @@ from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
 
 from k2core.engines.megatron.batch import PADDING
-from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
+from k2core.engines.megatron.context import Chunk, gather_whole, own_chunks, sum_own
 
 _QUERY_BLOCK = 128
 
@@ -85,20 +85,24 @@ class PackedAttention(torch.autograd.Function):
 
     torch's fused attention on CPU refuses MLA's unequal head widths (keys 48, values 32), falls
     back to this same arithmetic with a mask over whole rows, and does not report logits.
+
+    Context-parallel ranks hold parts of each row: keys and values are gathered in either pass, so
+    that between the two only a rank's own are kept, or are left to selective recomputation.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[Block], scale: float
     ) -> tuple[Tensor, Tensor]:
-        """Attend queries [q, b, h, d] to keys [s, b, h, d] with values [s, b, h, dv].
+        """Attend queries [q, b, h, d] to keys [q, b, h, d] with values [q, b, h, dv].
 
         Returns:
             [q, b, h, dv], 0 outside of the blocks; and [h], -inf without any block.
         """
         out = value.new_zeros(query.shape[:3] + value.shape[3:])
         largest = query.new_full(query.shape[2:3], -math.inf)
-        queries, keys, values, outs = (_by_row(x) for x in (query, key, value, out))
+        queries, outs = _by_row(query), _by_row(out)
+        keys, values = (_by_row(gather_whole(x, 0)) for x in (key, value))
         kept, later = [], _LaterKeys(query.device)
         for row, first, start, stop, place in blocks:
             size, seen = stop - start, stop - first
@@ -121,6 +125,7 @@ class PackedAttention(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Softmax's gradient W * (dW - sum(dW * W)), from the saved weights W."""
         query, key, value, *kept = ctx.saved_tensors
+        key, value = gather_whole(key, 0), gather_whole(value, 0)
         dq, dk, dv = (
             torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)
         )
@@ -136,7 +141,7 @@ class PackedAttention(torch.autograd.Function):
             dqs[row].narrow(1, place, size).copy_(torch.bmm(grad_logits, k))
             own_k.add_(torch.bmm(grad_logits.mT, q))
             own_v.add_(torch.bmm(weights.mT, g))
-        return dq, dk, dv, None, None
+        return dq, sum_own(dk, 0), sum_own(dv, 0), None, None
 
 
 class CoreAttention(MegatronModule):
@@ -162,14 +167,13 @@ class CoreAttention(MegatronModule):
         In the place of a mask Megatron hands through what the trainer gave: segments [b, s] of
         whole rows. Where ranks share sequences, queries stay and keys and values are gathered.
         """
-        key, value = gather_rows(key, 0, summed=True), gather_rows(value, 0, summed=True)
         out, largest = self.attend(query, key, value, attention_mask)
         if self.training:
             self._record(largest)
         return torch.flatten(out, 2)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Tensor) -> Attended:
-        """Attend this rank's queries [q, b, h, d] to whole rows of keys and values [s, b, h, d]."""
+        """Attend this rank's queries [q, b, h, d] to all ranks' keys and values [q, b, h, d]."""
         blocks = blocks_of(segments, own_chunks(segments.size(1)))
         out, largest = PackedAttention.apply(  # type: ignore[no-untyped-call]
             query, key, value, blocks, self.softmax_scale

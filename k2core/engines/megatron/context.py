@@ -41,28 +41,40 @@ def take_own(whole: Tensor, axis: int) -> Tensor:
     return torch.cat(parts, axis)
 
 
-class _Gather(torch.autograd.Function):
-    """All ranks' chunks as whole rows; the gradient's own chunks, summed over ranks or not."""
+def gather_whole(part: Tensor, axis: int) -> Tensor:
+    """Whole rows from every rank's chunks along an axis, as plain values."""
+    if _size() == 1:
+        return part
+    part = part.contiguous()
+    parts = [torch.empty_like(part) for _ in range(_size())]
+    dist.all_gather(parts, part, group=parallel_state.get_context_parallel_group())
+    halves = [p.chunk(2, axis) for p in parts]
+    ordered = [first for first, _ in halves] + [last for _, last in reversed(halves)]
+    return torch.cat(ordered, axis)
 
+
+def sum_own(whole: Tensor, axis: int) -> Tensor:
+    """This rank's chunks of what all ranks' whole rows add up to: the gradient of a gather."""
+    if _size() == 1:
+        return whole
+    dist.all_reduce(whole, group=parallel_state.get_context_parallel_group())
+    return take_own(whole, axis)
+
+
+class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, axis: int, summed: bool) -> Tensor:
         ctx.axis, ctx.summed = axis, summed
-        part = part.contiguous()
-        parts = [torch.empty_like(part) for _ in range(_size())]
-        dist.all_gather(parts, part, group=parallel_state.get_context_parallel_group())
-        halves = [p.chunk(2, axis) for p in parts]
-        ordered = [first for first, _ in halves] + [last for _, last in reversed(halves)]
-        return torch.cat(ordered, axis)
+        return gather_whole(part, axis)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         if ctx.summed:
-            grad = grad.clone(memory_format=torch.contiguous_format)
-            dist.all_reduce(grad, group=parallel_state.get_context_parallel_group())
+            return sum_own(grad.clone(memory_format=torch.contiguous_format), ctx.axis), None, None
         return take_own(grad, ctx.axis), None, None
 
 
-def gather_rows(part: Tensor, axis: int, *, summed: bool) -> Tensor:
+def gather_rows(part: Tensor, axis: int, *, summed: bool = False) -> Tensor:
     """Whole rows from every rank's chunks.
 
     Args:

@@ -4,10 +4,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from k2core.engines.megatron.attention import Attended, CoreAttention, runs_of
 from k2core.engines.megatron.batch import PADDING
-from k2core.engines.megatron.context import Chunk, own_chunks
+from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
 
 
 class Packed(NamedTuple):
@@ -112,8 +113,18 @@ class FusedAttention(CoreAttention):
         self.kernel = fused_kernel(heads, widths, self.softmax_scale, layer_number)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Tensor) -> Attended:
-        """See `CoreAttention.attend`."""
-        keys, values = (x.transpose(0, 1).flatten(0, 1) for x in (key, value))  # b*s h d
+        """See `CoreAttention.attend`; where ranks share rows, the kernel runs anew backwards.
+
+        Otherwise each layer would keep the keys and values of whole rows for it.
+        """
+        if key.size(0) == segments.size(1):
+            return self._attend_rows(query, key, value, segments)
+        found = checkpoint(self._attend_rows, query, key, value, segments, use_reentrant=False)
+        return Attended(*found)
+
+    def _attend_rows(self, query: Tensor, key: Tensor, value: Tensor, segments: Tensor) -> Attended:
+        whole = (gather_rows(x, 0, summed=True) for x in (key, value))
+        keys, values = (x.transpose(0, 1).flatten(0, 1) for x in whole)  # b*s h d
         chunks = own_chunks(segments.size(1))
         found = [self._attend_chunk(query, keys, values, segments, chunk) for chunk in chunks]
         outs, largest = zip(*found, strict=True)

@@ -300,7 +300,7 @@ class Trainer:
         rows, width = real.tokens.shape
         if rows == 0:
             return losses.sum() * 0.0, torch.tensor(0, dtype=torch.int), {}
-        logprobs = -gather_rows(losses, 1, summed=False)[:rows, :width].float()
+        logprobs = -gather_rows(losses, 1)[:rows, :width].float()
         value = objective(logprobs, real)
         if self.seat.tensor or self.seat.context:  # all have the loss: one counts it
             return value.loss, torch.tensor(0, dtype=torch.int), {}
@@ -352,7 +352,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def _take_losses(real: Batch, losses: Tensor, **_kwargs: bool) -> Tensor:
     rows, width = real.tokens.shape
-    return gather_rows(losses, 1, summed=False)[:rows, :width].float()
+    return gather_rows(losses, 1)[:rows, :width].float()
 
 
 def _take_logits(real: Batch, logits: Tensor, **_kwargs: bool) -> Tensor:
@@ -362,4 +362,4 @@ def _take_logits(real: Batch, logits: Tensor, **_kwargs: bool) -> Tensor:
         dist.all_gather(parts, logits.contiguous(), group=group)
         logits = torch.cat(parts, -1)
     rows, width = real.tokens.shape
-    return gather_rows(logits, 1, summed=False)[:rows, :width]
+    return gather_rows(logits, 1)[:rows, :width]

@@ -55,12 +55,24 @@ class DocumentedKernel:
 
 @pytest.fixture(params=[WHOLE, SHARED], ids=["whole rows", "two chunks of shared rows"])
 def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Chunk]:
+    """A rank's chunks; other ranks' keys and values are what `others` draws."""
     found: list[Chunk] = request.param
+    places = torch.cat([torch.arange(chunk.start, chunk.stop) for chunk in found])
+
+    def gather(part: Tensor, axis: int, **_summed: bool) -> Tensor:
+        return others(part.size(1), part.size(3)).index_copy(axis, places, part)
+
     for module in (attention, fused):
         monkeypatch.setattr(module, "own_chunks", lambda _width: found)
-        monkeypatch.setattr(module, "gather_rows", lambda x, *_a, **_k: x, raising=False)
+    monkeypatch.setattr(attention, "gather_whole", gather)
+    monkeypatch.setattr(attention, "sum_own", lambda whole, axis: whole.index_select(axis, places))
+    monkeypatch.setattr(fused, "gather_rows", gather)
     monkeypatch.setattr(fused, "fused_kernel", DocumentedKernel)
     return found
+
+
+def others(rows: int, width: int) -> Tensor:
+    return torch.randn(WIDTH, rows, HEADS, width, generator=torch.Generator().manual_seed(1))
 
 
 def test_equals_our_own_in_values_logits_and_gradients(chunks: list[Chunk]) -> None:
@@ -68,10 +80,10 @@ def test_equals_our_own_in_values_logits_and_gradients(chunks: list[Chunk]) -> N
     ours = CoreAttention(config, 1, softmax_scale=0.3)
     theirs = FusedAttention(config, 1, softmax_scale=0.3, k_channels=KEY, v_channels=VALUE)
     generator = torch.Generator().manual_seed(0)
-    num_queries = sum(chunk.stop - chunk.start for chunk in chunks)
+    size = sum(chunk.stop - chunk.start for chunk in chunks)
     inputs = [
         torch.randn(size, 3, HEADS, width, generator=generator, requires_grad=True)
-        for size, width in ((num_queries, KEY), (WIDTH, KEY), (WIDTH, VALUE))
+        for width in (KEY, KEY, VALUE)
     ]
     found = []
     for core in (ours, theirs):
@@ -119,9 +131,9 @@ def test_the_spec_takes_it_where_it_can_run(
 def test_padding_alone_is_not_given_to_the_kernel(chunks: list[Chunk]) -> None:
     config = TransformerConfig(num_layers=1, hidden_size=12, num_attention_heads=HEADS)
     core = FusedAttention(config, 1, softmax_scale=0.3, k_channels=KEY, v_channels=VALUE)
-    inputs = torch.ones(8, 1, HEADS, KEY), torch.ones(16, 1, HEADS, KEY)
-    query = inputs[0] if len(chunks) > 1 else inputs[1]
-    out, largest = core.attend(query, inputs[1], torch.ones(16, 1, HEADS, VALUE), SEGMENTS[2:])
-    assert out.shape == (len(query), 1, HEADS, VALUE)
+    size = sum(chunk.stop - chunk.start for chunk in chunks)
+    query, value = torch.ones(size, 1, HEADS, KEY), torch.ones(size, 1, HEADS, VALUE)
+    out, largest = core.attend(query, query, value, SEGMENTS[2:])
+    assert out.shape == (size, 1, HEADS, VALUE)
     assert not out.any()
     assert largest.tolist() == [-torch.inf] * HEADS
