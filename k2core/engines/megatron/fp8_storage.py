@@ -5,11 +5,13 @@ fp32 scales (arXiv:2507.20534, section 2.4.3).
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+from k2core.engines.megatron.offload import Offloader
 
 TILE = 128
 _LARGEST = 448.0
@@ -49,6 +51,22 @@ def unpack(packed: Packed) -> Tensor:
     return whole.to(packed.dtype)
 
 
-def packing(on: bool) -> AbstractContextManager[object]:
-    """What autograd saves inside is kept packed; all of it must be activations, no weights."""
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack) if on else nullcontext()
+def packing(on: bool, offloader: Offloader | None = None) -> AbstractContextManager[object]:
+    """What autograd saves inside is kept packed; all of it must be activations, no weights.
+
+    Of nested hooks autograd calls the innermost alone: these hand on to the offloader's.
+    """
+    if not on:
+        return nullcontext()
+    if offloader is None:
+        return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+    put, take = offloader.pack, offloader.unpack
+
+    def pack_away(x: Tensor) -> tuple[Any, Any, torch.dtype]:
+        small = pack(x)
+        return put(small.values), put(small.scales), small.dtype
+
+    def take_back(kept: tuple[Any, Any, torch.dtype]) -> Tensor:
+        return unpack(Packed(take(kept[0]), take(kept[1]), kept[2]))
+
+    return torch.autograd.graph.saved_tensors_hooks(pack_away, take_back)

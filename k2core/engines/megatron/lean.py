@@ -102,7 +102,8 @@ def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
     if not (block.config.lean and torch.is_grad_enabled()):
         return block.linear_fc2(swiglu(both))[0], None
     kept = CheckpointWithoutOutput()
-    with packing(block.config.fp8_storage and isinstance(block, SharedExpertMLP)):
+    fp8 = block.config.fp8_storage and isinstance(block, SharedExpertMLP)
+    with packing(fp8, block.config.offloader):
         inner = kept.checkpoint(swiglu, both)
     out, _ = block.linear_fc2(inner)
     kept.discard_output_and_register_recompute(out)

@@ -70,6 +70,7 @@ def build_model(
     config = megatron_config(shape, placement, dtype)
     config.fp8_storage = fp8_storage
     config.lean = fp8_storage or placement.recompute == "selective"
+    config.offloader = None  # the trainer's, once weights are where they stay
     config.num_sequences = 1  # the trainer sets the global batch's; see `BalancedRouter`
     model = SparseLossModel(
         config=config,

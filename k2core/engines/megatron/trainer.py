@@ -35,6 +35,7 @@ from k2core.engines.megatron.clipping import plan_clips
 from k2core.engines.megatron.context import gather_rows, take_own
 from k2core.engines.megatron.layout import check_layout, find_seat
 from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
+from k2core.engines.megatron.offload import offload_layers
 from k2core.engines.megatron.optimizer import Groups, MuonClipOptimizer
 from k2core.engines.megatron.process_group import join_ranks
 from k2core.engines.megatron.shards import iterate_whole, list_shards
@@ -86,6 +87,8 @@ class Trainer:
         if torch.cuda.is_available():
             self.model.cuda()
         self.device = next(self.model.parameters()).device
+        if self.placement.offload:
+            offload_layers(self.model)
         if checkpoint is not None:
             self.import_checkpoint(checkpoint)
         self.optimizer = self._build_optimizer(optim)
