@@ -25,6 +25,7 @@ DEFAULT = (
     "dp2 tp2 ep2 flat",
     "dp2 cp2 flat",
     "cp2 pp2 matrix",
+    "cp2 pp2 matrix recompute-selective offload",
 )
 
 
