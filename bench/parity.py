@@ -244,9 +244,6 @@ def _run(case: Case, num_steps: int, references: dict[OptimConfig, NaiveK2], res
         ours[:3] == theirs[:3] and max(abs(ours[3] - theirs[3]), abs(ours[4] - theirs[4])) < 1e-5
         for ours, theirs in zip(clips, naive.clips, strict=True)
     )
-    matrices = max(
-        float((end[n].double() - t).abs().max()) for n, t in wanted.items() if t.ndim > 1
-    )
     result = Result(
         name=case.name,
         max_difference=apart[where],
