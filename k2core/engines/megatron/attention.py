@@ -126,22 +126,21 @@ class PackedAttention(torch.autograd.Function):
         """Softmax's gradient W * (dW - sum(dW * W)), from the saved weights W."""
         query, key, value, *kept = ctx.saved_tensors
         key, value = gather_whole(key, 0), gather_whole(value, 0)
-        dq, dk, dv = (
-            torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (query, key, value)
-        )
+        # b h s d, each row's products added where they belong
+        dq, dk, dv = (x.new_zeros(*x.shape[1:3], len(x), x.size(3)) for x in (query, key, value))
         grads, queries, keys, values = (_by_row(x) for x in (grad, query, key, value))
-        dqs, dks, dvs = (_by_row(x) for x in (dq, dk, dv))
         for (row, first, start, stop, place), weights in zip(ctx.blocks, kept, strict=True):
             size, seen = stop - start, stop - first
-            g, q = (x[row].narrow(1, place, size) for x in (grads, queries))  # h q d
-            k, v, own_k, own_v = (x[row].narrow(1, first, seen) for x in (keys, values, dks, dvs))
+            g, q, own_q = (x[row].narrow(1, place, size) for x in (grads, queries, dq))  # h q d
+            k, v, own_k, own_v = (x[row].narrow(1, first, seen) for x in (keys, values, dk, dv))
             grad_weights = torch.bmm(g, v.mT)
             grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            grad_logits.mul_(ctx.scale)
-            dqs[row].narrow(1, place, size).copy_(torch.bmm(grad_logits, k))
-            own_k.add_(torch.bmm(grad_logits.mT, q))
-            own_v.add_(torch.bmm(weights.mT, g))
-        return dq, sum_own(dk, 0), sum_own(dv, 0), None, None
+            own_q.baddbmm_(grad_logits, k, alpha=ctx.scale)
+            own_k.baddbmm_(grad_logits.mT, q, alpha=ctx.scale)
+            own_v.baddbmm_(weights.mT, g)
+        dk, dv = sum_own(dk, 2), sum_own(dv, 2)
+        dq, dk, dv = (x.permute(2, 0, 1, 3) for x in (dq, dk, dv))
+        return dq, dk, dv, None, None
 
 
 class CoreAttention(MegatronModule):
