@@ -48,9 +48,9 @@ class Placement(Config):
     """Ray actors that play synthesize's sessions, a core each, on the cluster of `RAY_ADDRESS` or
     on this machine; 0 plays them in threads of the stage's own process."""
     data_workers: int = Field(0, ge=0, le=4096)
-    """Ray tasks at a time that judge clean's shards, a core each, on the cluster of `RAY_ADDRESS`
-    or on this machine; 0 judges them in the stage's own process. All text passes through the
-    stage's node, which keeps some hundred busy."""
+    """Shards at a time that Ray Data judges for clean, a core each, on the cluster of `RAY_ADDRESS`
+    or on this machine; 0 judges them in the stage's own process. Workers read and write where they
+    see the store, else what they need passes through the stage's node."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

@@ -13,7 +13,8 @@ from k2core.clean.judge import Judged, judge
 from k2core.clean.passages import sign_passages
 from k2core.clean.signatures import sign_shard
 from k2core.store import Workspace
-from k2core.tables import read_shard, write_shard
+from k2core.tables import list_shards, read_shard, write_shard
+from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
 from schemas.corpus import Document
 
@@ -41,7 +42,7 @@ def judge_shards(
     config: CleanConfig,
     held_out: HeldOut,
     scorer: Scorer | None,
-    shards: Sequence[Path],
+    raw: RawCorpus,
     workspace: Workspace,
     num_workers: int,
 ) -> list[Path]:
@@ -51,15 +52,15 @@ def judge_shards(
         config: the stage's.
         held_out: what no document may hold.
         scorer: the quality classifier, if there is one.
-        shards: of the raw corpus.
+        raw: whose shards they are.
         workspace: whose scratch keeps `judged/NAME` and what is made from it.
-        num_workers: Ray tasks at a time; 0 works in this process.
+        num_workers: shards at a time that Ray Data judges; 0 works in this process.
     """
     work = functools.partial(judge_shard, config, held_out, scorer)
     scratch = workspace.scratch
-    missing = [shard for shard in shards if not (scratch / "judged" / shard.name).exists()]
-    if num_workers and missing:
-        _spread(work, missing, workspace, num_workers)
+    shards = list_shards(workspace.open(raw) / "documents")
+    if num_workers:
+        _spread(work, raw, shards, workspace, num_workers)
     for number, shard in enumerate(shards, 1):  # what is there already is left as it is
         work(shard, scratch)
         workspace.report.progress(number, len(shards), f"shard {number}")
@@ -81,22 +82,26 @@ def judge_shard(
 
 
 def _spread(
-    work: functools.partial[None], shards: Sequence[Path], workspace: Workspace, num_workers: int
+    work: functools.partial[None],
+    raw: RawCorpus,
+    shards: Sequence[Path],
+    workspace: Workspace,
+    num_workers: int,
 ) -> None:
     from k2core.engines.ray.spread import spread_files
 
-    for number, files in enumerate(spread_files(work, shards, num_workers), 1):
+    scratch, files = workspace.scratch, {f.path: f for f in workspace.store.list_files(raw)}
+    missing = [files[path] for path in shards if not (scratch / "judged" / path.name).exists()]
+    if not missing:
+        return
+    for number, made in enumerate(spread_files(work, missing, scratch / "spread", num_workers), 1):
+        found = sorted(path for path in made.rglob("*") if path.is_file())
         # The judged shard comes last: where it is, the files made from it are whole.
-        for name in sorted(files, key=lambda name: name.startswith("judged/")):
-            _keep(workspace.scratch / name, files[name])
-        workspace.report.progress(number, len(shards), f"shard {number}, by {num_workers} workers")
-
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".aside")
-    aside.write_bytes(content)
-    aside.rename(path)
+        for path in sorted(found, key=lambda path: path.parent.name == "judged"):
+            target = scratch / path.relative_to(made)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+        workspace.report.progress(number, len(missing), f"shard {number}, by {num_workers} workers")
 
 
 def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def clean_documents(
         questions: what the models are evaluated on.
         raw: documents in any number of shards.
         workspace: whose scratch keeps what was said of each shard.
-        num_workers: Ray tasks at a time that judge shards; 0 judges them in this process.
+        num_workers: shards at a time that Ray Data judges; 0 judges them in this process.
 
     Raises:
         TableError: a shard is corrupt; the message names it.
@@ -50,7 +50,7 @@ def clean_documents(
     held_out = HeldOut(questions, config.decontamination)
     shards = list_shards(folder / "documents")
     scorer = fit_scorer(config, held_out, shards, workspace)
-    judged = judge_shards(config, held_out, scorer, shards, workspace, num_workers)
+    judged = judge_shards(config, held_out, scorer, raw, workspace, num_workers)
     cutter = _open_cutter(config, judged, workspace.scratch)
     duplicates = find_duplicates(config.deduplication, judged, workspace.scratch)
     funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import fsspec
 
@@ -25,6 +25,16 @@ class ArtifactMissingError(LookupError):
 
 class ArtifactCorruptError(ValueError):
     """Bytes that no longer match their digest."""
+
+
+class StoredFile(NamedTuple):
+    """A file of an artifact that was opened."""
+
+    path: Path
+    """On this machine."""
+    address: str
+    """Below the store's root: where every machine that reaches the store finds it."""
+    sha256: str
 
 
 class Store:
@@ -72,6 +82,18 @@ class Store:
             self._verified.add(artifact.digest)
         return folder
 
+    def list_files(self, artifact: Artifact) -> list[StoredFile]:
+        """The artifact's files, sorted by path; opens it.
+
+        Raises:
+            ArtifactMissingError: the store does not hold the digest.
+            ArtifactCorruptError: a file was changed, lost or added; the message names it.
+        """
+        folder = self.open(artifact)
+        base = f"{self.root}/objects/{folder.name}" if self._remote else str(folder)
+        entries = self._read_manifest(folder.name)
+        return [StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256) for e in entries]
+
     def publish(self, kind: type[A], draft: Draft) -> A:
         """Digest a draft and move it into the store in one rename; equal bytes are kept once."""
         manifest = manifest_of(draft.folder)
@@ -112,8 +134,7 @@ class Store:
         shutil.rmtree(self.local / "work" / key, ignore_errors=True)
 
     def _verify(self, artifact: Artifact, folder: Path) -> None:
-        text = (self.local / "manifests" / f"{folder.name}.json").read_text()
-        wanted = {e.path: e for e in (ManifestEntry(*row) for row in json.loads(text))}
+        wanted = {e.path: e for e in self._read_manifest(folder.name)}
         found = {e.path: e for e in manifest_of(folder)} if folder.is_dir() else {}
         wrong = sorted(p for p in wanted.keys() | found.keys() if wanted.get(p) != found.get(p))
         if wrong or digest_of(list(wanted.values())) != artifact.digest:
@@ -122,6 +143,10 @@ class Store:
                 f"{', '.join(wrong[:5]) or 'manifest'} changed, lost or added; delete "
                 f"{folder} with its manifest and rerun the stage that makes it"
             )
+
+    def _read_manifest(self, name: str) -> list[ManifestEntry]:
+        text = (self.local / "manifests" / f"{name}.json").read_text()
+        return [ManifestEntry(*row) for row in json.loads(text)]
 
     def _write_manifest(self, name: str, manifest: list[ManifestEntry]) -> None:
         path = self.local / "manifests" / f"{name}.json"

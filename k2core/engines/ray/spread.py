@@ -1,68 +1,191 @@
-"""Files made from files, one apart from another, by the processes of a Ray cluster."""
+"""Files made from files, one apart from another, by Ray Data over the nodes of a cluster."""
 
+import hashlib
+import io
+import logging
+import shutil
+import tarfile
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import fsspec
 import ray
+import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.store import StoredFile
 
 Work = Callable[[Path, Path], None]
 """Reads a file and writes others below a folder; picklable, and the same wherever it runs."""
 
 _RETRIES = 3
+_MARK = ".mark"
 
 
 class WorkLostError(RuntimeError):
     """Nodes were lost again and again; nothing is known of their files."""
 
 
-def spread_files(
-    work: Work, sources: Sequence[Path], num_workers: int
-) -> Iterator[Mapping[str, bytes]]:
-    """Do work in Ray tasks of one core each; yields what each source became, in their order.
+class _Errand(NamedTuple):
+    """What every task is told, once for all of them."""
 
-    Files travel as bytes through the object store, so the nodes share no disk. `num_workers` are
-    under way together and no more are held: memory is bounded by that many files. The work of a
-    node that is lost is done again on another.
+    work: Work
+    folder: Path
+    """Where results are written by those that see it."""
+    mark: str
+    """What stands in it: the same path on another machine is another folder."""
+    home: str
+    """The driver's node."""
+
+
+def spread_files(
+    work: Work, sources: Sequence[StoredFile], folder: Path, num_workers: int
+) -> Iterator[Path]:
+    """Do work over a Ray dataset of files, a row a task of one core; their results in order.
+
+    A worker reads a source by its address, and writes below `folder`, where it sees them (a shared
+    disk, a bucket); what it does not see travels through the object store, the source from the
+    driver's node when its task begins. Ray Data begins no task whose result has no room in its
+    half of the object store: that many bytes and one file a worker are all that is held. The work
+    of a node that is lost is done again on another.
 
     Args:
         work: what is done with a file.
-        sources: files on this machine.
+        sources: files on this machine, with the addresses at which others find them.
+        folder: emptied first; on the disk where results belong, so that they can be renamed.
         num_workers: tasks at a time.
 
     Yields:
-        Name below the folder -> content.
+        A folder below `folder` with what the next source became; deleted when the next is asked
+        for.
+
+    Raises:
+        Exception: what work raised for the first source, in order, that it failed for; a note
+            names the source.
+        WorkLostError: a task's process died at each attempt.
     """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     hold_cluster(num_workers)
     try:
-        threads = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        remote = ray.remote(_work_apart).options(
-            num_cpus=1,
-            runtime_env={"env_vars": {"PYTHONPATH": python_path(), **threads}},
-            max_retries=_RETRIES,
-        )
-        shared, waiting, under_way = ray.put(work), deque(sources), deque[Any]()
-        while waiting or under_way:
-            while waiting and len(under_way) < num_workers:
-                source = waiting.popleft()
-                under_way.append(remote.remote(shared, source.name, source.read_bytes()))
-            files: Mapping[str, bytes] = fetch(under_way.popleft(), WorkLostError)
-            yield files
+        home = ray.get_runtime_context().get_node_id()
+        rows = _open_rows(_Errand(work, folder, _leave_mark(folder), home), sources, num_workers)
+        for number, source in enumerate(sources):
+            made = _receive(_next_row(rows, source), folder / f"{number:06d}")
+            yield made
+            shutil.rmtree(made)
     finally:
         release_cluster()
 
 
-def _work_apart(work: Work, name: str, content: bytes) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory(prefix="k2-spread-") as folder:
-        source, out = Path(folder) / "in" / name, Path(folder) / "out"
-        source.parent.mkdir()
-        out.mkdir()
-        source.write_bytes(content)
-        work(source, out)
-        files = (path for path in sorted(out.rglob("*")) if path.is_file())
-        return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+def _leave_mark(folder: Path) -> str:
+    mark = uuid.uuid4().hex
+    (folder / _MARK).write_text(mark)
+    return mark
+
+
+def _open_rows(
+    errand: _Errand, sources: Sequence[StoredFile], num_workers: int
+) -> Iterator[dict[str, Any]]:
+    """A row of results for each source, in their order, made while they are taken."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current().copy()
+    context.execution_options.preserve_order = True
+    context.execution_no_progress_timeout_s = -1  # a shard may take long, and so may the driver
+    context.enable_progress_bars = context.print_on_execution_start = False
+    items = [{**source._asdict(), "path": str(source.path)} for source in sources]
+    threads = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with ray.data.DataContext.current(context), warnings.catch_warnings():
+        # Ray Data retries for ever by itself, and has no other word for it than this one.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args", category=DeprecationWarning)
+        dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
+            _work_apart,
+            fn_args=[errand],
+            compute=ray.data.TaskPoolStrategy(size=min(num_workers, len(items))),
+            num_cpus=1,
+            runtime_env={"env_vars": {"PYTHONPATH": python_path(), **threads}},
+            max_retries=_RETRIES,
+        )
+        return iter(dataset.iter_rows())
+
+
+def _next_row(rows: Iterator[dict[str, Any]], source: StoredFile) -> dict[str, Any]:
+    try:
+        row = next(rows)
+    except ray.exceptions.RayError as error:
+        raise WorkLostError(f"{source.path} or one after it: {error}") from error
+    if row["error"]:
+        raise ray.cloudpickle.loads(row["error"])
+    return row
+
+
+def _receive(row: dict[str, Any], target: Path) -> Path:
+    if not row["files"]:
+        return Path(row["folder"])
+    with tarfile.open(fileobj=io.BytesIO(row["files"])) as archive:
+        archive.extractall(target, filter="data")
+    return target
+
+
+def _work_apart(row: dict[str, Any], errand: _Errand) -> dict[str, Any]:
+    """In a worker. An error is a result too, so that the first in order is the one raised."""
+    try:
+        return {**_make(row, errand), "error": b""}
+    except Exception as error:
+        error.add_note(f"of {row['path']}, in a Ray worker")
+        return {"folder": "", "files": b"", "error": _pickle(error)}
+
+
+def _make(row: dict[str, Any], errand: _Errand) -> dict[str, Any]:
+    mark = errand.folder / _MARK
+    shared = mark.is_file() and mark.read_text() == errand.mark
+    with tempfile.TemporaryDirectory(prefix="k2-spread-") as aside:
+        made = Path(tempfile.mkdtemp(dir=errand.folder if shared else aside))
+        errand.work(_find_source(row, Path(aside), errand.home), made)
+        return {"folder": str(made), "files": b"" if shared else _pack(made)}
+
+
+def _find_source(row: dict[str, Any], aside: Path, home: str) -> Path:
+    """The source itself where it is seen, else a copy of it."""
+    content = _read_address(row["address"])
+    if content is not None and hashlib.sha256(content).hexdigest() == row["sha256"]:
+        if "://" not in row["address"]:
+            return Path(row["address"])
+    else:
+        strategy = NodeAffinitySchedulingStrategy(home, soft=False)
+        remote = ray.remote(Path.read_bytes).options(num_cpus=0, scheduling_strategy=strategy)
+        content = fetch(remote.remote(Path(row["path"])), WorkLostError)
+    copy = aside / Path(row["path"]).name
+    copy.write_bytes(content)
+    return copy
+
+
+def _read_address(address: str) -> bytes | None:
+    try:
+        with fsspec.open(address) as stream:
+            content: bytes = stream.read()
+    except Exception:  # no such file here, no credentials, no way: the driver's node has it
+        return None
+    return content
+
+
+def _pack(folder: Path) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return stream.getvalue()
+
+
+def _pickle(error: Exception) -> bytes:
+    try:
+        content: bytes = ray.cloudpickle.dumps(error)
+        ray.cloudpickle.loads(content)
+    except Exception:  # some errors cannot be made anew from their arguments
+        content = ray.cloudpickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return content

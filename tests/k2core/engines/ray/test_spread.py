@@ -1,15 +1,26 @@
-"""Work on files by Ray's processes: in order, errors as they are, deaths survived."""
+"""Work on files by Ray Data: in order, errors as they are, deaths survived, no disk needed."""
 
 import functools
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from k2core.engines.ray.spread import spread_files
+from k2core.engines.ray import spread
+from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.ray.spread import WorkLostError, spread_files
+from k2core.store import StoredFile
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cluster() -> Iterator[None]:
+    hold_cluster(2)
+    yield
+    release_cluster()
 
 
 def double(died: Path, source: Path, folder: Path) -> None:
@@ -22,29 +33,75 @@ def double(died: Path, source: Path, folder: Path) -> None:
         raise ValueError(f"{source.name} is bad")
     (folder / "deep").mkdir()
     (folder / "deep" / source.name).write_text(2 * text)
-    (folder / "length").write_text(str(len(text)))
+    (folder / "read").write_text(str(source))
 
 
-def write_files(folder: Path, texts: Sequence[str]) -> list[Path]:
-    paths = [folder / f"{number}.txt" for number in range(len(texts))]
-    for path, text in zip(paths, texts, strict=True):
+def die(tries: Path, source: Path, _folder: Path) -> None:
+    """Never come back."""
+    with tries.open("a") as stream:
+        stream.write(source.read_text())
+    os._exit(1)
+
+
+def write_files(folder: Path, texts: Sequence[str]) -> list[StoredFile]:
+    files = []
+    for number, text in enumerate(texts):
+        path = folder / f"{number}.txt"
         path.write_text(text)
-    return paths
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files.append(StoredFile(path, str(path), digest))
+    return files
+
+
+def read_results(
+    work: spread.Work, sources: Sequence[StoredFile], folder: Path
+) -> list[dict[str, str]]:
+    return [
+        {path.name: path.read_text() for path in made.rglob("*") if path.is_file()}
+        for made in spread_files(work, sources, folder, 2)
+    ]
 
 
 def test_results_come_in_order_whatever_dies(tmp_path: Path) -> None:
-    paths = write_files(tmp_path, ["0", "1", "2", "33", "4"])
-    found = list(spread_files(functools.partial(double, tmp_path / "died"), paths, 2))
+    files = write_files(tmp_path, ["0", "1", "2", "33", "4"])
+    work = functools.partial(double, tmp_path / "died")
+    found = read_results(work, files, tmp_path / "out")
     assert (tmp_path / "died").exists()
-    assert [files[f"deep/{n}.txt"] for n, files in enumerate(found)] == [
-        b"00", b"11", b"22", b"3333", b"44",
-    ]  # fmt: skip
-    assert [files["length"] for files in found] == [b"1", b"1", b"1", b"2", b"1"]
+    assert [made[f"{n}.txt"] for n, made in enumerate(found)] == ["00", "11", "22", "3333", "44"]
+    assert [made["read"] for made in found] == [str(file.path) for file in files]  # where they lie
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_file()] == [".mark"]
 
 
-def test_an_error_arrives_as_it_was_raised(tmp_path: Path) -> None:
-    paths = write_files(tmp_path, ["0", "bad"])
-    spread = spread_files(functools.partial(double, tmp_path / "died"), paths, 2)
-    assert next(spread)["length"] == b"1"
-    with pytest.raises(ValueError, match=r"1\.txt is bad"):
-        next(spread)
+def test_what_workers_do_not_see_is_brought_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_files(tmp_path, ["0", "1", "5"])
+    (tmp_path / "other").write_text("of another machine")
+    away = [
+        files[0]._replace(address="s3://no-such-bucket-of-ours/0.txt"),
+        files[1]._replace(address=str(tmp_path / "other")),
+        files[2]._replace(address=f"file://{files[2].path}", path=tmp_path / "gone" / "2.txt"),
+    ]
+    monkeypatch.setattr(spread, "_leave_mark", lambda _: "of another machine")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    found = read_results(functools.partial(double, tmp_path / "died"), away, tmp_path / "out")
+    assert [made[f"{n}.txt"] for n, made in enumerate(found)] == ["00", "11", "55"]
+    assert not {made["read"] for made in found} & {str(file.path) for file in files}
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_first_error_in_order_arrives_as_it_was_raised(tmp_path: Path) -> None:
+    files = write_files(tmp_path, ["0", "bad", "bad"])
+    work = functools.partial(double, tmp_path / "died")
+    results = spread_files(work, files, tmp_path / "out", 2)
+    assert (next(results) / "deep" / "0.txt").read_text() == "00"
+    with pytest.raises(ValueError, match=r"1\.txt is bad") as caught:
+        next(results)
+    assert caught.value.__notes__ == [f"of {files[1].path}, in a Ray worker"]
+
+
+def test_work_that_always_dies_is_given_up(tmp_path: Path) -> None:
+    work = functools.partial(die, tmp_path / "tries")
+    with pytest.raises(WorkLostError, match=r"0\.txt or one after it"):
+        list(spread_files(work, write_files(tmp_path, ["x"]), tmp_path / "out", 2))
+    assert (tmp_path / "tries").read_text() == "xxxx"
