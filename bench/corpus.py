@@ -18,7 +18,9 @@ def make_documents(count: int) -> list[str]:
     config = IngestConfig()
     articles = [item.read() for item in list_articles(config)]
     pages = [extract_text(item.read()) for item in rng.sample(list_pages(config), 150)]
-    documented = [text for name in sorted(sys.stdlib_module_names) if (text := _document(name))]
+    documented = [
+        text for name in sorted(sys.stdlib_module_names) if (text := read_docstrings(name))
+    ]
     texts = []
     for _ in range(count):
         kind = rng.random()
@@ -38,7 +40,8 @@ def make_documents(count: int) -> list[str]:
     return texts
 
 
-def _document(module: str) -> str:
+def read_docstrings(module: str) -> str:
+    """A module of the standard library in its own words; empty if it has none."""
     if module in {"antigravity", "this", "idlelib"} or module.startswith("_"):
         return ""
     folder = Path(sysconfig.get_path("stdlib"))

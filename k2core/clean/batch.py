@@ -17,8 +17,7 @@ Bytes = NDArray[np.uint8]
 # Beyond ASCII, what Python calls space.
 _WIDE_SPACE = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _WIDE_LINE = "[\u0085\u2028\u2029]"
-_IS_SPACE = np.zeros(256, bool)
-_IS_SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
+_SPACES = bytes([9, 10, 11, 12, 13, 28, 29, 30, 31, 32])
 _LINE_END = 10
 
 
@@ -93,7 +92,9 @@ class Batch:
 
     @functools.cached_property
     def _piece_bounds(self) -> tuple[Ints, Ints]:
-        space = _IS_SPACE[self.bytes_B]
+        bytes_B = self.bytes_B
+        # _SPACES, by comparisons: several times as quick as a look-up in a table.
+        space = (bytes_B <= 32) & (bytes_B >= 9) & ((bytes_B <= 13) | (bytes_B >= 28))
         change = np.flatnonzero(np.diff(space, prepend=True))
         return change[0::2], change[1::2]
 
@@ -122,9 +123,7 @@ class Batch:
         marks[starts] += 1
         marks[ends] -= 1
         data = self.bytes_B[np.cumsum(marks[:-1], dtype=np.int8).view(bool)]
-        offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-        return pa.Array.from_buffers(pa.large_string(), len(starts), buffers)
+        return _cut(data, ends - starts)
 
     def repeated(self, document_X: Ints, starts_X: Ints, ends_X: Ints) -> NDArray[np.bool_]:
         """Which spans stood before in their document."""
@@ -137,7 +136,8 @@ class Batch:
     @functools.cached_property
     def pieces(self) -> pa.DictionaryArray:
         """The pieces of text between spaces, each distinct one a single time."""
-        return self.spans(*self._piece_bounds).dictionary_encode()
+        data = self._raw.translate(None, _SPACES)  # what is left of all bytes is the pieces'
+        return _cut(data, self.piece_ends_P - self.piece_starts_P).dictionary_encode()
 
     @functools.cached_property
     def document_P(self) -> Ints:
@@ -213,3 +213,10 @@ class Batch:
     def words_N(self) -> Ints:
         """Words of each document."""
         return self.count_N(self.document_T)
+
+
+def _cut(data: Bytes | bytes, lengths_X: Ints) -> pa.LargeStringArray:
+    """Strings of these lengths, one after another."""
+    offsets = np.concatenate([[0], np.cumsum(lengths_X)]).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_string(), len(lengths_X), buffers)

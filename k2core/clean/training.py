@@ -48,6 +48,14 @@ class Sample(NamedTuple):
     features: Features
 
 
+class Weights(NamedTuple):
+    """What training finds."""
+
+    weights_F: NDArray[np.float32]
+    """One for each bucket."""
+    bias: float
+
+
 def fit_scorer(
     config: CleanConfig, held_out: HeldOut, shards: Sequence[Path], workspace: Workspace
 ) -> Scorer | None:
@@ -147,8 +155,6 @@ def _join(parts: Sequence[Sample]) -> Sample:
 
 
 def _train(rules: Classifier, sample: Sample, folder: Path) -> None:
-    from sklearn.linear_model import SGDClassifier
-
     train_N = (sample.label_N >= 0) & (sample.draw_N >= rules.heldout_frac)
     test_N = (sample.label_N >= 0) & ~train_N
     for name, rows_N in (("train", train_N), ("measure", test_N)):
@@ -158,14 +164,9 @@ def _train(rules: Classifier, sample: Sample, folder: Path) -> None:
                     f"classifier: no document of its {what} to {name} on: name other domains or "
                     "sources, raise max_documents, or collect more"
                 )
-    matrix = _as_matrix(sample.features, len(sample.doc_ids), rules.num_buckets)
-    model = SGDClassifier(
-        loss="log_loss", alpha=rules.l2, max_iter=rules.epochs, tol=None,
-        random_state=rules.seed, class_weight="balanced",
-    )  # fmt: skip
-    model.fit(matrix[np.flatnonzero(train_N)], sample.label_N[train_N])
-    weights_F = (model.coef_[0] * _SCALE).astype(np.float32)
-    scorer = Scorer(weights_F, float(model.intercept_[0]), 0.0, frozenset(rules.domains))
+    label_N = np.where(train_N, sample.label_N, -1)
+    weights = fit_weights(rules, sample.features, label_N)
+    scorer = Scorer(*weights, 0.0, frozenset(rules.domains))
     score_N = scorer.score_features(sample.features, len(sample.doc_ids))
     scorer._replace(threshold=_find_threshold(score_N[sample.scored_N], rules)).save(folder)
     places = np.flatnonzero(test_N)
@@ -176,6 +177,26 @@ def _train(rules: Classifier, sample: Sample, folder: Path) -> None:
             "score": score_N[places],
         }
     ).sort("doc_id").write_parquet(folder / "heldout.parquet")
+
+
+def fit_weights(rules: Classifier, features: Features, label_N: NDArray[np.int64]) -> Weights:
+    """Logistic regression by stochastic gradient descent, both classes weighing the same.
+
+    Args:
+        rules: buckets, epochs, regularisation and the seed of the order.
+        features: of N documents.
+        label_N: 1 reference, 0 raw, -1 left out.
+    """
+    from sklearn.linear_model import SGDClassifier
+
+    matrix = _as_matrix(features, len(label_N), rules.num_buckets)
+    model = SGDClassifier(
+        loss="log_loss", alpha=rules.l2, max_iter=rules.epochs, tol=None,
+        random_state=rules.seed, class_weight="balanced",
+    )  # fmt: skip
+    taken = np.flatnonzero(label_N >= 0)
+    model.fit(matrix[taken], label_N[taken])
+    return Weights((model.coef_[0] * _SCALE).astype(np.float32), float(model.intercept_[0]))
 
 
 def _as_matrix(features: Features, num: int, num_buckets: int) -> "csr_matrix":
