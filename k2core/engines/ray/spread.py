@@ -1,5 +1,6 @@
 """Files made from files, one apart from another, by Ray Data over the nodes of a cluster."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -8,7 +9,7 @@ import tarfile
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,10 +77,11 @@ def spread_files(
     try:
         home = ray.get_runtime_context().get_node_id()
         rows = _open_rows(_Errand(work, folder, _leave_mark(folder), home), sources, num_workers)
-        for number, source in enumerate(sources):
-            made = _receive(_next_row(rows, source), folder / f"{number:06d}")
-            yield made
-            shutil.rmtree(made)
+        with contextlib.closing(rows):  # what is under way ends with it
+            for number, source in enumerate(sources):
+                made = _receive(_next_row(rows, source), folder / f"{number:06d}")
+                yield made
+                shutil.rmtree(made)
     finally:
         release_cluster()
 
@@ -92,7 +94,7 @@ def _leave_mark(folder: Path) -> str:
 
 def _open_rows(
     errand: _Errand, sources: Sequence[StoredFile], num_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     """A row of results for each source, in their order, made while they are taken."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current().copy()
@@ -112,7 +114,8 @@ def _open_rows(
             runtime_env={"env_vars": {"PYTHONPATH": python_path(), **threads}},
             max_retries=_RETRIES,
         )
-        return iter(dataset.iter_rows())
+        rows: Generator[dict[str, Any]] = iter(dataset.iter_rows())
+        return rows
 
 
 def _next_row(rows: Iterator[dict[str, Any]], source: StoredFile) -> dict[str, Any]:

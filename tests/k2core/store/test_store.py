@@ -1,9 +1,11 @@
 """Artifacts are named by content, published whole or not at all, and verified."""
 
+import hashlib
 import json
 import multiprocessing
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from k2core.store import (
@@ -104,6 +106,20 @@ def test_a_remote_root_gives_the_same_artifact_elsewhere(tmp_path: Path) -> None
     elsewhere = Store(root, local=tmp_path / "there")
     assert elsewhere.has(artifact)
     assert (elsewhere.open(artifact) / "sub" / "a.txt").read_text() == "text"
+
+
+def test_files_are_listed_with_where_any_machine_finds_them(tmp_path: Path) -> None:
+    root = f"memory://{tmp_path.name}"
+    artifact = _publish(Store(root, local=tmp_path / "here"), "text")
+    (file,) = Store(root, local=tmp_path / "there").list_files(artifact)
+    assert file.path.read_text() == "text"
+    assert file.path.is_relative_to(tmp_path / "there")
+    assert file.sha256 == hashlib.sha256(b"text").hexdigest()
+    with fsspec.open(file.address) as stream:
+        assert stream.read() == b"text"
+    local = Store(tmp_path / "local")
+    (file,) = local.list_files(_publish(local, "text"))
+    assert file.address == str(file.path)
 
 
 def _hold(root: str, log: str) -> None:
