@@ -94,7 +94,7 @@ def _measure(size: Size, peaks: Mapping[str, float]) -> Measured:
     return Measured(
         size.name,
         seconds,
-        {n: _error(orthogonalize_each(grads, dtype=d), grads) for n, d in _DTYPES.items()},
+        {n: _error(_directions(grads, d), grads) for n, d in _DTYPES.items()},
         _error(_torch_directions(grads), grads),
         {name: operations / seconds[f"ours {name}"] / peak for name, peak in peaks.items()},
     )
@@ -133,13 +133,21 @@ def _ours(grads: Sequence[Tensor], dtype: torch.dtype) -> Callable[[], None]:
 
     def step() -> None:
         fed = [advance_momentum(grad, moment, _CONFIG) for grad, moment in states]
-        weights.mul_(1 - _LR * _CONFIG.weight_decay)
-        found = orthogonalize_each(fed, dtype=dtype)
-        for target, direction in zip(targets, found, strict=True):
-            rows, columns = direction.shape
-            target.add_(direction, alpha=-_LR * update_scale(rows, columns, _CONFIG))
+        for places, stack in orthogonalize_each(fed, dtype=dtype):
+            scale = update_scale(stack.size(-2), stack.size(-1), _CONFIG)
+            for place, direction in zip(places, stack, strict=True):
+                targets[place].mul_(1 - _LR * _CONFIG.weight_decay)
+                targets[place].add_(direction, alpha=-_LR * scale)
 
     return step
+
+
+def _directions(grads: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    found = list(grads)
+    for places, stack in orthogonalize_each(grads, dtype=dtype):
+        for place, direction in zip(places, stack, strict=True):
+            found[place] = direction
+    return found
 
 
 def _parameters(grads: Sequence[Tensor]) -> list[Tensor]:

@@ -11,10 +11,10 @@ def advance_momentum(grad: Tensor, momentum: Tensor, config: OptimConfig) -> Ten
     """M = mu M + G in place; returns what Newton-Schulz is fed (of any shape, element by element).
 
     That is M itself (arXiv:2507.20534, algorithm 1, lines 4 and 5), or with `nesterov` G + mu M
-    (arXiv:2502.16982, section 2.1).
+    (arXiv:2502.16982, section 2.1), which then takes the gradient's place: no third buffer.
     """
     momentum.mul_(config.momentum).add_(grad)
-    return grad.add(momentum, alpha=config.momentum) if config.nesterov else momentum
+    return grad.add_(momentum, alpha=config.momentum) if config.nesterov else momentum
 
 
 def update_scale(rows: int, columns: int, config: OptimConfig) -> float:

@@ -1,6 +1,6 @@
 """MuonClip on sharded parameters: ZeRO-1 by matrix or flat, under TP, PP and EP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -121,13 +121,11 @@ class MuonClipOptimizer:
 
     def _update(self, bucket: Bucket, first: Tensor, second: dict[str, Tensor], lr: float) -> None:
         grad = bucket.own_gradient
-        fed = torch.empty_like(grad) if self.config.nesterov else first
+        fed = grad if self.config.nesterov else first
         names, weights, directions = [], [], []
         for span in bucket.spans:
             if self._is_muon(span):
-                given = advance_momentum(span.of(grad), span.of(first), self.config)
-                if self.config.nesterov:
-                    span.of(fed).copy_(given)
+                advance_momentum(span.of(grad), span.of(first), self.config)
             else:
                 names.append(span.parameter)
                 weights.append(span.of(bucket.master))
@@ -135,8 +133,8 @@ class MuonClipOptimizer:
                 directions.append(
                     adamw_direction(span.of(grad), *moments, self.num_steps, self.config)
                 )
-        bucket.master.mul_(1 - lr * self.config.weight_decay)  # W = W - lr (O + wd W)
         if weights:
+            torch._foreach_mul_(weights, 1 - lr * self.config.weight_decay)
             torch._foreach_add_(weights, directions, alpha=-lr)
             self.norms.add_updates(names, directions, [1.0] * len(names))
         self._orthogonal_updates(bucket, bucket.assemble(fed), lr)
@@ -144,27 +142,33 @@ class MuonClipOptimizer:
     def _orthogonal_updates(
         self, bucket: Bucket, held: list[tuple[Matrix, Tensor]], lr: float
     ) -> None:
-        """Subtract lr * 0.2 sqrt(max(n, m)) * NewtonSchulz(M), this rank's slice of each matrix."""
+        """W = W - lr (O + wd W), O = 0.2 sqrt(max(n, m)) NewtonSchulz(M), on this rank's slices."""
         whole = self._gather_tensor_parallel(held)
-        rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
         dtype = torch.bfloat16 if self.config.newton_schulz_precision == "bf16" else None
-        found = orthogonalize_each(whole, self.config.newton_schulz_steps, dtype)
-        pieces, scales = [], []
-        for (matrix, _), direction in zip(held, found, strict=True):
-            scale = update_scale(direction.size(0), direction.size(1), self.config)
+        for places, found in orthogonalize_each(whole, self.config.newton_schulz_steps, dtype):
+            self._subtract(bucket, [held[place][0] for place in places], found, lr)
+
+    def _subtract(
+        self, bucket: Bucket, matrices: Sequence[Matrix], found: Tensor, lr: float
+    ) -> None:
+        rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
+        scale = update_scale(found.size(-2), found.size(-1), self.config)
+        pieces = []
+        for matrix, direction in zip(matrices, found, strict=True):
             mine = direction
             if matrix.split is not None and copies > 1:
                 mine = direction.chunk(copies, matrix.split)[rank]
             first, last = max(matrix.start, bucket.start), min(matrix.stop, bucket.stop)
             target = bucket.master[first - bucket.start : last - bucket.start]
+            target.mul_(1 - lr * self.config.weight_decay)  # here, while it is in the cache
             if last - first == matrix.stop - matrix.start:
                 target.view(matrix.rows, matrix.columns).add_(mine, alpha=-lr * scale)
                 pieces.append(mine)
             else:
                 pieces.append(mine.flatten()[first - matrix.start : last - matrix.start])
                 target.add_(pieces[-1], alpha=-lr * scale)
-            scales.append(scale)
-        self.norms.add_updates([matrix.parameter for matrix, _ in held], pieces, scales)
+        names = [matrix.parameter for matrix in matrices]
+        self.norms.add_updates(names, pieces, [scale] * len(names))
 
     def _gather_tensor_parallel(self, held: list[tuple[Matrix, Tensor]]) -> list[Tensor]:
         """Whole matrices from the tensor-parallel ranks' parts, in one all-gather."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from k2core.optim.muon import adamw_direction, advance_momentum, update_scale
 from k2core.optim.newton_schulz import orthogonalize, orthogonalize_each
@@ -23,6 +24,17 @@ def naive_newton_schulz(matrix: Matrix, steps: int) -> Matrix:
     return x if matrix.shape[0] <= matrix.shape[1] else x.T
 
 
+def in_order(matrices: list[Tensor], dtype: torch.dtype | None = None) -> list[Tensor]:
+    """All results of `orthogonalize_each`, checked to come once each."""
+    before = [matrix.clone() for matrix in matrices]
+    found: dict[int, Tensor] = {}
+    for places, stack in orthogonalize_each(matrices, dtype=dtype):
+        assert not found.keys() & set(places)
+        found.update(zip(places, stack, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(matrices, before, strict=True))
+    return [found[index] for index in range(len(matrices))]
+
+
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16), (16, 20), (1, 5)])
 def test_newton_schulz_equals_the_naive_one(shape: tuple[int, int]) -> None:
     matrices = np.random.default_rng(0).standard_normal((3, *shape))
@@ -36,7 +48,7 @@ def test_shapes_of_all_kinds_in_one_call() -> None:
     rng = np.random.default_rng(1)
     shapes = [(8, 24), (120, 130), (24, 8), (8, 24), (16, 16), (120, 130), (8, 8), (100, 300)]
     matrices = [rng.standard_normal(shape) for shape in shapes]
-    found = orthogonalize_each([torch.from_numpy(matrix) for matrix in matrices], 5)
+    found = in_order([torch.from_numpy(matrix) for matrix in matrices])
     for ours, matrix in zip(found, matrices, strict=True):
         np.testing.assert_allclose(ours.numpy(), naive_newton_schulz(matrix, 5), atol=1e-9)
 
@@ -63,7 +75,7 @@ def test_bf16_is_as_exact_as_torchs(decades: int) -> None:
         drawn = torch.randn(rows, columns, generator=generator)
         u, values, vh = torch.linalg.svd(drawn, full_matrices=False)
         matrices.append(u * values * torch.logspace(0, -decades, len(values)) @ vh)
-    ours = orthogonalize_each(matrices, dtype=torch.bfloat16)
+    ours = in_order(matrices, torch.bfloat16)
     for found, matrix in zip(ours, matrices, strict=True):
         assert found.dtype == torch.bfloat16
         theirs = _zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
