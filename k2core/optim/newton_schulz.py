@@ -12,7 +12,7 @@ _GRAM_RATIO = 1.75
 """Large over small side from which the Gram form is no slower (measured: docs/log.md)."""
 _STACK_SIDE = 128
 """Small side up to which an fp32 batched product beats a loop (measured: docs/log.md)."""
-_BF16_NUMEL = 2**17
+_BF16_NUMEL = 2**18
 """Elements of a matrix below which a bf16 batched product beats a loop (measured: docs/log.md)."""
 _STACK_NUMEL, _BF16_STACK_NUMEL = 2**17, 2**19
 """Elements of a stack at most: larger ones leave the cache (measured: docs/log.md)."""
