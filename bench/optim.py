@@ -47,7 +47,7 @@ SIZES = (
     Size("tiny recipe, all matrices", []),
     Size("1:4 shapes, 48 of 128 x 512", [(128, 512)] * 48),
     Size("hidden 64: 2 layers, 8 experts", _layers(2, 64, 48, 8), 9),
-    Size("hidden 512: 1 layer, 4 experts", _layers(1, 512, 384, 4), 3),
+    Size("hidden 512: 1 layer, 4 experts", _layers(1, 512, 384, 4), 9),
 )
 
 

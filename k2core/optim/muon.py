@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from schemas.optim import OptimConfig
@@ -13,7 +14,7 @@ def advance_momentum(grad: Tensor, momentum: Tensor, config: OptimConfig) -> Ten
     That is M itself (arXiv:2507.20534, algorithm 1, lines 4 and 5), or with `nesterov` G + mu M
     (arXiv:2502.16982, section 2.1), which then takes the gradient's place: no third buffer.
     """
-    momentum.mul_(config.momentum).add_(grad)
+    torch.add(grad, momentum, alpha=config.momentum, out=momentum)
     return grad.add_(momentum, alpha=config.momentum) if config.nesterov else momentum
 
 
