@@ -7,6 +7,11 @@ from pydantic import Field
 from schemas.base import Config
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
+from schemas.rephrase import RephraseConfig
+
+_KNOWLEDGE_STYLES = (
+    "bullet_list child dialogue encyclopedia formal lecture newspaper plain summary_first teacher"
+)
 
 
 class RephrasingAblation(Config):
@@ -18,6 +23,8 @@ class RephrasingAblation(Config):
     """People from whom the model learns the language, questions included."""
     num_asked: int = Field(60, ge=1)
     """People whom it reads about in an arm's way and is asked about."""
+    taught_rewrites: int = Field(2, ge=1, le=10)
+    """Rewrites of each of the former by the rewriter, so that the model knows its words."""
     base_tokens: int = Field(500_000, ge=1)
     """Tokens of the first stage, the same in all arms."""
     replay_frac: float = Field(0.5, ge=0)
@@ -44,6 +51,14 @@ class RephrasingAblation(Config):
         num_experts=4,
     )
     """The model; its vocabulary is the world's words."""
+    rewriter: RephraseConfig = RephraseConfig(
+        styles=tuple(_KNOWLEDGE_STYLES.split()),
+        rewrites_per_document=10,
+        max_rewrites_per_document=10,
+        documents_together=60,
+    )
+    """The model that rewrites, and its prompts: ten, without the one that asks questions, since
+    questions are what nobody may have read about the people asked about."""
 
 
 class TextConfig(Config):

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ from infra.home import ROOT, home
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from k2core.rephrase.rewrite import Writer
     from schemas.ablations import TrainingArm
 
 app = typer.Typer(
@@ -25,32 +28,47 @@ _MUONCLIP = ROOT / "docs" / "muonclip.md"
 
 @app.command()
 def rephrase(
-    seeds: Annotated[int, typer.Option(min=1, help="Worlds, each with its own weights.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Worlds, each with its own weights.")] = 3,
     runs: Runs = 99,
 ) -> None:
-    """Repeat a text ten times, or rewrite it? Table and plot go to docs/ (a minute a seed).
+    """Repeat a text ten times, or rewrite it? Table and plot go to docs/ (MINUTES).
 
-    Finished arms are kept in K2_HOME: a killed call goes on where it was.
+    Rewrites are by templates and by SmolLM2; finished rewrites and arms are kept in K2_HOME: a
+    killed call goes on where it was.
     """
     from k2core.ablations.kept import keep_result, read_result
-    from k2core.ablations.rephrasing import ARMS, draw_arms, run_arm, tabulate_arms
+    from k2core.ablations.rephrasing import draw_arms, run_arm, tabulate_arms
+    from k2core.ablations.rewrites import tabulate_rewrites
+    from k2core.ablations.worlds import ARMS, make_world, name_result
+    from k2core.rephrase.progress import start_writer
     from schemas.ablations import RephrasingAblation
 
-    config, kept = RephrasingAblation(), home() / "ablations" / "rephrase"
+    config, kept = RephrasingAblation(seeds=seeds), home() / "ablations" / "rephrase"
+    models = home() / "store" / "models"
+    with ExitStack() as stack:
+
+        @cache
+        def start() -> "Writer":
+            return stack.enter_context(closing(start_writer(config.rewriter, models)))
+
+        worlds = [make_world(config, s, kept / "rewrites", start) for s in range(seeds)]
     names = {
-        (seed, arm): kept / f"{seed}-{number}.json"
-        for seed in range(seeds)
-        for number, arm in enumerate(ARMS)
+        (world.seed, arm): kept / f"{name_result(config, world, arm)}.json"
+        for world in worlds
+        for arm in ARMS
     }
     missing = [key for key, path in names.items() if not path.exists()]
     for seed, arm in missing[:runs]:
-        result = run_arm(config, arm, seed, kept / "scratch")
+        result = run_arm(config, worlds[seed], arm, kept / "scratch")
         keep_result(names[seed, arm], result)
         typer.echo(json.dumps(result))
     if len(missing) > runs:
         raise typer.Exit
     results = [read_result(path) for path in names.values()]
     page = ROOT / "docs" / "rephrasing.md"
+    rewrites = [rewrite for world in worlds for some in world.rewrites for rewrite in some]
+    faults = [fault for world in worlds for some in world.faults for fault in some]
+    _put_table(page, "rewrites", tabulate_rewrites(rewrites, faults))
     _publish(page, "table", tabulate_arms(results), draw_arms(results), "rephrasing")
 
 

@@ -1,13 +1,15 @@
-"""A small world of facts, told in many wordings: rephrasing without a rephraser's own errors.
+"""A small world of facts, told in many wordings: by templates, or by a model that rewrites them.
 
 A person has four facts. A document tells them all: as it came (style 0), or as one of ten rewrites,
-each with its own words and order of the facts. A template
-cannot invent, so whatever differs between the arms comes from the method (after Allen-Zhu and Li,
-arXiv:2309.14316, section 3: what is told in one wording is stored but not found when asked).
+each with its own words and order of the facts. A template cannot invent, so whatever differs
+between arms that read templates comes from the method (after Allen-Zhu and Li, arXiv:2309.14316,
+section 3: what is told in one wording is stored but not found when asked). A model's rewrites are
+free text: they may lose a fact or invent one, which `find_stated` counts.
 """
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 NUM_STYLES = 10
@@ -19,9 +21,9 @@ VALUES = {
     "trade": "baker cooper dyer fletcher glazier hatter joiner mason miller nailer potter printer "
     "roper saddler slater smith tanner thatcher turner weaver",
     "instrument": "bassoon cello clarinet cornet dulcimer fiddle flute guitar harp horn lute lyre "
-    "oboe organ piano shawm trumpet viol viola zither",
-    "animal": "badger bear crane crow deer dove falcon fox goat hare heron horse ibex lynx marten "
-    "otter owl raven swan wolf",
+    "banjo sitar piano shawm trumpet viol viola zither",
+    "animal": "badger bear crane crow deer dove falcon fox goat hare heron horse lamb lynx marten "
+    "mole rook raven swan wolf",
 }
 """What a fact may be; guessing is right once in twenty."""
 
@@ -65,6 +67,27 @@ QUESTIONS = {
 """The held-out wording: of the people asked about it occurs in no training text."""
 
 
+NAMES = (
+    "adam adrian agnes alan albert alfred alice amanda amy andrew angela anna anthony arthur "
+    "barbara beatrice benjamin bernard betty brenda brian bruce carl carol catherine charles "
+    "charlotte christine clara claire daniel david deborah dennis diana donald dorothy douglas "
+    "edith edward eleanor elizabeth ellen emily emma eric ernest esther ethan eugene eva evelyn "
+    "florence frances francis frank frederick gabriel george gerald gloria gordon grace gregory "
+    "hannah harold harry heather helen henry herbert howard hugh ian irene isaac isabel jack "
+    "jacob james jane janet jason jennifer jeremy jessica joan john jonathan joseph joshua "
+    "joyce judith julia karen keith kenneth kevin laura lawrence leonard lewis linda louis "
+    "louise lucy margaret maria martha martin mary matthew michael monica nancy nathan nicholas "
+    "nicole nora norman oliver olivia oscar pamela patricia patrick paul peter philip rachel "
+    "ralph raymond rebecca richard robert roger ronald rose ruth samuel sandra sarah simon "
+    "sophia stanley stephen susan sylvia teresa thomas timothy victor victoria vincent virginia "
+    "walter wendy william "
+)
+"""Common ones: a small rewriter misspells a name that it never saw."""
+
+_WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
+_END = "<s>"
+
+
 class Person(NamedTuple):
     """Somebody and what is true of them."""
 
@@ -72,53 +95,88 @@ class Person(NamedTuple):
     facts: dict[str, str]
 
 
+class Text(NamedTuple):
+    """English about a person."""
+
+    person: Person
+    text: str
+
+
 class Document(NamedTuple):
-    """Token ids, and where in them the facts' values are."""
+    """Token ids, and where in them the facts' values are first said."""
 
     tokens: list[int]
     answers: list[int]
 
 
 def make_people(count: int, seed: int) -> list[Person]:
-    """People with a name of their own (a word no other has) and drawn facts."""
+    """People with a name of their own (a word no other has) and drawn facts.
+
+    Raises:
+        ValueError: there are not so many names.
+    """
+    names = NAMES.split()
+    if count > len(names):
+        raise ValueError(f"num_taught + num_asked = {count}: there are only {len(names)} names")
     rng = random.Random(f"people {seed}")
     values = {kind: words.split() for kind, words in VALUES.items()}
     return [
-        Person(f"person{number}", {kind: rng.choice(values[kind]) for kind in values})
-        for number in range(count)
+        Person(name.capitalize(), {kind: rng.choice(values[kind]) for kind in values})
+        for name in rng.sample(names, count)
     ]
 
 
-class Language:
-    """Words as tokens: one id a word, the same for all seeds and arms."""
+def tell(person: Person, style: int) -> Text:
+    """All facts of a person in a style's words and order, a sentence each."""
+    kinds = list(WORDINGS)
+    if style:
+        random.Random(f"order {style}").shuffle(kinds)
+    said = (_say(WORDINGS[kind][style], person, kind) for kind in kinds)
+    return Text(person, " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in said))
 
-    def __init__(self, num_people: int) -> None:
-        texts = [text for some in WORDINGS.values() for text in some] + list(QUESTIONS.values())
-        words = {w for text in (*texts, *VALUES.values()) for w in text.split()} - {"{s}", "{v}"}
-        names = [f"person{number}" for number in range(num_people)]
-        self._ids = {w: i for i, w in enumerate(["<s>", ".", *sorted(words), *names])}
+
+def ask(person: Person, kind: str) -> Text:
+    """A question and its answer; the answer is the last word."""
+    return Text(person, _say(QUESTIONS[kind], person, kind))
+
+
+def _say(wording: str, person: Person, kind: str) -> str:
+    value = person.facts[kind]
+    return wording.format(s=person.name, v=value.capitalize() if kind == "town" else value)
+
+
+def find_stated(person: Person, text: str) -> set[str]:
+    """The kinds of facts whose value is a word of the text, whatever is said of it."""
+    words = set(split_words(text))
+    return {kind for kind, value in person.facts.items() if value in words}
+
+
+def split_words(text: str) -> list[str]:
+    """Words in lower case and punctuation marks."""
+    return _WORD.findall(text.lower())
+
+
+class Language:
+    """Words as tokens: one id a word of the texts of a world, the same for all its arms."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        known = {word for words in VALUES.values() for word in words.split()}
+        words = known.union(*map(split_words, texts))
+        self._ids = {word: number for number, word in enumerate([_END, *sorted(words)])}
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def tell(self, person: Person, style: int) -> Document:
-        """All facts of a person in a style's words and order."""
-        kinds = list(WORDINGS)
-        if style:
-            random.Random(f"order {style}").shuffle(kinds)
-        said = [(WORDINGS[kind][style], person.facts[kind]) for kind in kinds]
-        return self._encode(said, person.name)
+    def encode(self, told: Text) -> Document:
+        """Its words after a mark that a document begins.
 
-    def ask(self, person: Person, kind: str) -> Document:
-        """A question and its answer; the answer is the last token."""
-        return self._encode([(QUESTIONS[kind], person.facts[kind])], person.name, end=False)
-
-    def _encode(self, said: Sequence[tuple[str, str]], name: str, end: bool = True) -> Document:
-        words, answers = ["<s>"], []
-        for wording, value in said:
-            for word in wording.split():
-                if word == "{v}":
-                    answers.append(len(words))
-                words.append({"{s}": name, "{v}": value}.get(word, word))
-            words += ["."] if end else []
-        return Document([self._ids[word] for word in words], answers)
+        Raises:
+            ValueError: a word is none of the language's texts.
+        """
+        words = [_END, *split_words(told.text)]
+        if strange := [word for word in words if word not in self._ids]:
+            raise ValueError(f"{strange[0]!r} of {told.text!r} is no word of this language")
+        values = [value for value in told.person.facts.values() if value in words]
+        return Document(
+            [self._ids[word] for word in words], sorted(words.index(value) for value in values)
+        )
