@@ -56,6 +56,8 @@ class RephrasingAblation(Config):
         rewrites_per_document=10,
         max_rewrites_per_document=10,
         documents_together=60,
+        num_engines=1,
+        dtype="bfloat16",
     )
     """The model that rewrites, and its prompts: ten, without the one that asks questions, since
     questions are what nobody may have read about the people asked about."""

@@ -1,0 +1,3 @@
+from tests.k2core.rephrase.conftest import rephraser
+
+__all__ = ["rephraser"]
