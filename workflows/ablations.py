@@ -31,10 +31,10 @@ def rephrase(
     seeds: Annotated[int, typer.Option(min=1, help="Worlds, each with its own weights.")] = 3,
     runs: Runs = 99,
 ) -> None:
-    """Repeat a text ten times, or rewrite it? Table and plot go to docs/ (MINUTES).
+    """Repeat a text ten times, or rewrite it? Into docs/ (five minutes a seed; resumes).
 
-    Rewrites are by templates and by SmolLM2; finished rewrites and arms are kept in K2_HOME: a
-    killed call goes on where it was.
+    Rewrites are by templates and by SmolLM2 (vLLM: two of the minutes). Both they and finished
+    arms are kept in K2_HOME: a killed call goes on where it was.
     """
     from k2core.ablations.kept import keep_result, read_result
     from k2core.ablations.rephrasing import draw_arms, run_arm, tabulate_arms

@@ -220,10 +220,10 @@ def draw_arms(results: Sequence[dict[str, Any]]) -> "Figure":
             )  # fmt: skip
             axes.plot([at] * len(values), values, "k.", markersize=4)
     axes.axhline(5, color="grey", linestyle=":", label="chance")
-    names = [arm.replace(" x", "\nx").replace(",", ",\n") for arm in ARMS]
+    names = [arm.replace(" x", "\nx").replace(", ", ",\n") for arm in ARMS]
     axes.set_xticks([n + 0.28 for n in range(len(ARMS))], names)
     axes.set_ylabel("facts, %")
-    axes.legend()
+    figure.legend(loc="outside upper center", ncols=4)
     return figure
 
 
@@ -238,5 +238,6 @@ _MEASURES = {
 
 
 def _mean_and_spread(shares: Sequence[float]) -> str:
-    spread = stdev(shares) if len(shares) > 1 else 0.0
-    return f"{100 * mean(shares):.1f} ± {100 * spread:.1f}"
+    """One seed has no spread."""
+    spread = f" ± {100 * stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * mean(shares):.1f}{spread}"
