@@ -152,7 +152,7 @@ def k2_1t() -> Recipe:
             micro_batch=1,
             pp=16,
             ep=16,
-            tokens_a_rank=4096,
+            tokens_a_rank=8192,
             recompute="selective",
             offload=True,
             gpu="h800",

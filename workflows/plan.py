@@ -5,9 +5,17 @@ from typing import Any, NamedTuple, cast
 
 from k2core.model.counts import count_parameters, sum_parameters
 from k2core.parallel.hardware import DEVICES
-from k2core.parallel.layout import Layout
+from k2core.parallel.layout import Layout, layout_of
 from k2core.parallel.memory import Memory
-from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, check_placement, memory_in
+from k2core.parallel.plan import (
+    Assumptions,
+    Job,
+    LayoutError,
+    Plan,
+    check_placement,
+    make_plan,
+    memory_in,
+)
 from k2core.parallel.search import NOTHING_SAVED, SAVINGS, fit_layout, search_layouts
 from schemas.recipe import Recipe
 from workflows.errors import MendableError
@@ -139,8 +147,8 @@ def find_plans(
     return found
 
 
-class Later(NamedTuple):
-    """What follows the schedule: a phase or finetuning, on the same stages and experts."""
+class Training(NamedTuple):
+    """The schedule, a phase or finetuning in a layout."""
 
     name: str
     job: Job
@@ -148,7 +156,9 @@ class Later(NamedTuple):
     """Why it cannot run there, if it cannot."""
 
 
-def plan_later(recipe: Recipe, layout: Layout, wish: Wish, assumptions: Assumptions) -> list[Later]:
+def plan_later(
+    recipe: Recipe, layout: Layout, wish: Wish, assumptions: Assumptions
+) -> list[Training]:
     """Plans of the phases and of finetuning: tp, pp and ep kept, for their states lie so.
 
     Context-parallel ranks, virtual stages and what saves activations are chosen for each, but
@@ -162,8 +172,24 @@ def plan_later(recipe: Recipe, layout: Layout, wish: Wish, assumptions: Assumpti
             found = fit_layout(job, frame, assumptions)
         except LayoutError as error:
             found = error
-        later.append(Later(name, job, found))
+        later.append(Training(name, job, found))
     return later
+
+
+def plan_own(recipe: Recipe, assumptions: Assumptions) -> list[Training]:
+    """Plans of all trainings in the recipe's own placement, as the engine runs them."""
+    own = []
+    for name, job in jobs_of(recipe).items():
+        optim = recipe.sft.optim if name == "sft" else recipe.pretrain.optim
+        found: Plan | LayoutError
+        try:
+            layout = layout_of(recipe.placement.for_length(job.sequence_length))
+            layout = replace(layout, fp8_storage=optim.fp8_storage)
+            found = make_plan(job, layout, assumptions)
+        except ValueError as error:
+            found = LayoutError(str(error))
+        own.append(Training(name, job, found))
+    return own
 
 
 def memory_by_savings(job: Job, layout: Layout) -> list[tuple[str, Memory]]:
@@ -189,7 +215,11 @@ def savings_of(layout: Layout) -> str:
 
 
 def plans_json(
-    job: Job, plans: list[Plan], later: list[Later], assumptions: Assumptions
+    job: Job,
+    plans: list[Plan],
+    later: list[Training],
+    own: list[Training],
+    assumptions: Assumptions,
 ) -> dict[str, Any]:
     """Everything that the tables show, in base units: bytes, seconds, FLOP/s."""
     total, active = sum_parameters(job.shape)
@@ -203,15 +233,19 @@ def plans_json(
         "assumptions": assumptions._asdict(),
         "device": DEVICES[plans[0].layout.gpu]._asdict(),
         "plans": [_plan_json(plan) for plan in plans],
-        "later": [
-            {
-                "name": name,
-                "job": {**job._asdict(), "shape": None, "num_tokens": job.num_tokens},
-                "plan": _plan_json(found) if isinstance(found, Plan) else None,
-                "refused": str(found) if isinstance(found, LayoutError) else None,
-            }
-            for name, job, found in later
-        ],
+        "later": [_training_json(training) for training in later],
+        "own_placement": [_training_json(training) for training in own],
+    }
+
+
+def _training_json(training: Training) -> dict[str, Any]:
+    name, job, found = training
+    sizes = {key: value for key, value in job._asdict().items() if key != "shape"}
+    return {
+        "name": name,
+        "job": {**sizes, "num_tokens": job.num_tokens},
+        "plan": _plan_json(found) if isinstance(found, Plan) else None,
+        "refused": str(found) if isinstance(found, LayoutError) else None,
     }
 
 

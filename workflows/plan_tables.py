@@ -13,13 +13,14 @@ from k2core.parallel.memory import held_by_stages
 from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan
 from schemas.recipe import Recipe
 from workflows.plan import (
-    Later,
+    Training,
     Wish,
     find_plans,
     frame_of,
     job_of,
     memory_by_savings,
     plan_later,
+    plan_own,
     plans_json,
     savings_of,
 )
@@ -38,23 +39,33 @@ def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_j
     job, assumptions = job_of(recipe), Assumptions(efficiency, fp8)
     plans = find_plans(job, frame, wish.sizes(), assumptions)
     later = plan_later(recipe, plans[0].layout, wish, assumptions)
+    own = plan_own(recipe, assumptions)
     if as_json:
-        print(json.dumps(plans_json(job, plans, later, assumptions), indent=2))
+        print(json.dumps(plans_json(job, plans, later, own, assumptions), indent=2))
     else:
-        print_plans(Console(), job, plans, later, assumptions)
+        print_plans(Console(), recipe, plans, later, own, assumptions)
 
 
 def print_plans(
-    console: Console, job: Job, plans: list[Plan], later: list[Later], assumptions: Assumptions
+    console: Console,
+    recipe: Recipe,
+    plans: list[Plan],
+    later: list[Training],
+    own: list[Training],
+    assumptions: Assumptions,
 ) -> None:
     """The fastest plan in full, after the ranking where there are several."""
+    job = job_of(recipe)
     console.print(parameters_table(job))
     if len(plans) > 1:
         console.print(layouts_table(plans))
     best = plans[0]
     console.print(memory_table(job, best.layout))
     console.print(time_table(job, best))
-    console.print(later_table(best, later))
+    every = [Training("pretrain", job, best), *later]
+    console.print(trainings_table("its phases and finetuning, on the same stages", every))
+    title = f"the recipe's own placement: {recipe.placement.num_ranks} {recipe.placement.gpu}"
+    console.print(trainings_table(title, own))
     console.print(_assumed(job, best.layout, assumptions), highlight=False)
 
 
@@ -161,16 +172,16 @@ def _exposed(job: Job, plan: Plan) -> str:
     return "; ".join(lines)
 
 
-def later_table(first: Plan, later: list[Later]) -> Table:
-    """The phases and finetuning, each with what its longer sequences ask for; days in all."""
+def trainings_table(title: str, trainings: list[Training]) -> Table:
+    """Schedule, phases and finetuning, each in its layout; days in all."""
     columns = ("tokens", "rows", "layout", "saved by", "GB", "tokens/s", "days")
     table = _table(
-        "then",
+        "training",
         *columns,
-        title="phases and finetuning",
+        title=title,
         caption="tokens a row, rows a step; RL's rows are as long as its dialogues become",
     )
-    for name, job, found in later:
+    for name, job, found in trainings:
         row = [name, f"{job.sequence_length:,}", f"{job.batch_size:,}"]
         if isinstance(found, LayoutError):
             table.add_row(*row, f"cannot run: {found}")
@@ -183,9 +194,9 @@ def later_table(first: Plan, later: list[Later]) -> Table:
             f"{found.tokens_per_second:,.0f}",
             f"{found.days:,.1f}",
         )
-    days = first.days + sum(x.found.days for x in later if isinstance(x.found, Plan))
     table.add_section()
-    table.add_row("all, the schedule too", *[""] * 6, f"{days:,.1f}")
+    days = sum(training.found.days for training in trainings if isinstance(training.found, Plan))
+    table.add_row("all", *[""] * 6, f"{days:,.1f}")
     return table
 
 

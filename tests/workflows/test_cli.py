@@ -104,6 +104,9 @@ def test_k2s_own_layout_is_planned() -> None:
     later = {phase["name"]: phase["plan"]["layout"] for phase in plain["later"]}
     assert list(later) == ["pretrain, anneal", "pretrain, long", "sft"]
     assert later["pretrain, anneal"]["cp"] == 1 < later["pretrain, long"]["cp"]
+    own = plain["own_placement"]
+    assert [phase["refused"] for phase in own] == [None] * 4
+    assert [phase["plan"]["layout"]["cp"] for phase in own] == [1, 1, 4, 4]
     wished = json.loads(CliRunner().invoke(app, ["plan", *wish, "--cp", "2", "--json"]).stdout)
     assert wished["plans"][0]["layout"]["cp"] == 2
     assert "need" in wished["later"][1]["refused"]  # two ranks are too few for 32,768 tokens
