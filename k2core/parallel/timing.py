@@ -76,34 +76,25 @@ def time_step(
         newton_schulz_steps: Muon's iterations.
     """
     device, count = DEVICES[layout.gpu], num_micro_batches(layout, batch_size)
+    width = 2 if precision == "bf16" else 4
     speed = efficiency * (device.fp8_peak if fp8_compute else device.peak)
     rows = batch_size / layout.dp / count  # sequences of a micro-batch, on average
     tokens = round(rows * sequence_length / layout.cp)
     stages = layers_of_stages(shape.num_layers, layout)
     flops = _heaviest_stage_flops(shape, layout, sequence_length)
     compute = flops * tokens / layout.tp / speed
-    num_layers = max(map(len, stages))
     num_sparse = max(sum(x >= shape.num_dense_layers for x in layers) for layers in stages)
     # dispatch and combine, forward and backward
     a2a = 4 * num_sparse * traffic.all_to_all(shape, layout, tokens).seconds(device)
-    tp = num_layers * traffic.tensor_parallel(shape, layout, tokens).seconds(device)
+    tp = max(map(len, stages)) * traffic.tensor_parallel(shape, layout, tokens).seconds(device)
     hand_over = traffic.pipeline(shape, layout, tokens).seconds(device)
     # interleaved 1F1B hides traffic behind another micro-batch's compute (arXiv:2507.20534, 2.4.2)
     hidden = compute if layout.virtual_stages > 1 else 0.0
-    cp = num_layers * traffic.context_parallel(shape, layout, tokens).seconds(device)
-    width = 2 if precision == "bf16" else 4
-    moved = max(traffic.offloaded(shape, layout, layers, tokens, width) for layers in stages)
-    # out behind the forward pass, a third of the work at most, and in behind the backward pass
-    copies = moved / device.host_link
-    waits = max(0.0, copies - compute / 3) + max(0.0, copies - compute * 2 / 3)
-    exposed = tp + cp + max(0.0, a2a + hand_over - hidden) + waits
-    busy = compute + exposed
-    bubble = (layout.pp - 1) / layout.virtual_stages * busy
-    held = held_by_stages(shape, layout)
-    sync = max(traffic.gradients(h, layout, width).seconds(device) for h in held)
-    optimizer = orthogonalization_flops(shape, layout, newton_schulz_steps) / (
-        efficiency * device.peak
-    )
+    cp = max(map(len, stages)) * traffic.context_parallel(shape, layout, tokens).seconds(device)
+    copies = traffic.offloaded(shape, layout, tokens, width) / device.host_link
+    exposed = tp + cp + max(0.0, a2a + hand_over - hidden) + _copies_waited_for(copies, compute)
+    bubble = (layout.pp - 1) / layout.virtual_stages * (compute + exposed)
+    orthogonal = orthogonalization_flops(shape, layout, newton_schulz_steps)
     step = StepTime(
         compute=compute * count,
         all_to_all=a2a * count,
@@ -111,13 +102,21 @@ def time_step(
         context=cp * count,
         offload=2 * copies * count,
         bubble=bubble,
-        gradients=sync,
-        optimizer=optimizer,
+        gradients=max(
+            traffic.gradients(held, layout, width).seconds(device)
+            for held in held_by_stages(shape, layout)
+        ),
+        optimizer=orthogonal / (efficiency * device.peak),
         tokens=batch_size * sequence_length,
         utilization=0.0,
     )
     useful = training_flops(shape, sequence_length) * step.tokens
     return step._replace(utilization=useful / (step.seconds * layout.num_ranks * device.peak))
+
+
+def _copies_waited_for(copies: float, compute: float) -> float:
+    """Out behind the forward pass, a third of the work, and in behind the backward pass."""
+    return max(0.0, copies - compute / 3) + max(0.0, copies - compute * 2 / 3)
 
 
 def _heaviest_stage_flops(shape: ModelShape, layout: Layout, sequence_length: int) -> float:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from k2core.parallel.activations import layer_bytes
 from k2core.parallel.hardware import Device
-from k2core.parallel.layout import Layout
+from k2core.parallel.layout import Layout, layers_of_stages
 from k2core.parallel.memory import Held
 from schemas.model import ModelShape
 
@@ -57,14 +57,15 @@ def context_parallel(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
     return Sent(sent, 0.0) if inside else Sent(0.0, sent)
 
 
-def offloaded(
-    shape: ModelShape, layout: Layout, layers: list[int], tokens: int, width: int
-) -> float:
-    """Bytes to the host in one micro-batch's forward pass of a stage's layers, and back again."""
+def offloaded(shape: ModelShape, layout: Layout, tokens: int, width: int) -> float:
+    """Bytes of a micro-batch's forward pass to the host, of the stage with most; and back again."""
     if not layout.offload:
         return 0.0
-    sparse = [layer >= shape.num_dense_layers for layer in layers]
-    return tokens * sum(layer_bytes(shape, layout, kind, width) for kind in sparse)
+    sizes = {sparse: layer_bytes(shape, layout, sparse, width) for sparse in (False, True)}
+    stages = layers_of_stages(shape.num_layers, layout)
+    return tokens * max(
+        sum(sizes[layer >= shape.num_dense_layers] for layer in layers) for layers in stages
+    )
 
 
 def pipeline(shape: ModelShape, layout: Layout, tokens: int) -> Sent:

@@ -57,13 +57,9 @@ def finetune(
     ) as trainer:
         history = train(trainer, plan, workspace)
         trainer.export_checkpoint(workspace.out)
-    training = {
-        "stage": "sft",
-        "config": config.model_dump(mode="json"),
-        "base": base.digest,
-        "trajectories": trajectories.digest,
-        "history": history.summarize(),
-    }
+    training: dict[str, object] = {"stage": "sft", "config": config.model_dump(mode="json")}
+    training |= {"base": base.digest, "trajectories": trajectories.digest}
+    training["history"] = history.summarize()
     describe_checkpoint(workspace.out, shape, start, training)
     write_clips(history, "sft", workspace.out)
     counts = {
