@@ -41,9 +41,10 @@ def run(
     """
     with _plain_errors():
         changed = _recipe(recipe, settings)
-        from workflows.plan import refuse_unfit
+        from workflows.plan import refuse_absent, refuse_unfit
 
         refuse_unfit(changed)  # before the slow imports
+        refuse_absent(changed)
 
         from workflows.launch import run_pipeline
         from workflows.show import show_result

@@ -77,6 +77,26 @@ def refuse_unfit(recipe: Recipe) -> None:
             raise UnfitError(f"{name}: {error}. `k2 plan` ranks what would run") from None
 
 
+def refuse_absent(recipe: Recipe) -> None:
+    """Stop a run on this machine if it has not the accelerators of the recipe's placement.
+
+    Raises:
+        UnfitError: says how many it has, and what runs elsewhere.
+    """
+    place = recipe.placement
+    if place.gpu == "cpu":
+        return
+    import torch
+
+    here = torch.cuda.device_count()
+    if here < place.num_ranks:
+        raise UnfitError(
+            f"recipe {recipe.name!r} is placed on {place.num_ranks} {place.gpu} and this machine "
+            f"has {here}: `k2 plan --recipe {recipe.name}` says what it needs, `make deploy` "
+            "registers it with a Flyte cluster that has them; `--recipe tiny` runs here"
+        )
+
+
 class Wish(NamedTuple):
     """What the command line asks for; None is the recipe's, or free."""
 

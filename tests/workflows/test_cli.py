@@ -65,6 +65,10 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
     [
         (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
         (
+            ["run", "--recipe", "k2_1t"],
+            ["'k2_1t' is placed on 512 h800 and this machine has", "`make deploy`"],
+        ),
+        (
             ["run", "--recipe", "k2_1t", "--set", "placement.tokens_a_rank=32768"],
             ["pretrain, long: placement TP1 PP16 EP16 DP32", "GB on each h800"],
         ),
