@@ -1,6 +1,6 @@
 """What any text generator promises: tokens in, tokens and their log-probabilities out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class Completion(NamedTuple):
     """`stop` or `length`."""
 
 
+class Arrival(NamedTuple):
+    """A prompt's continuation that has just been finished."""
+
+    index: int
+    """Of the prompt among those that were given."""
+    completion: Completion
+
+
 class Engine(Protocol):
     """A model being served. `weights` is the digest of what it serves right now."""
 
@@ -50,3 +58,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop serving and free the memory."""
+
+
+class StreamingEngine(Engine, Protocol):
+    """An engine that hands over each continuation when it is finished, not all at the end."""
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> Iterator[Arrival]:
+        """Continue all prompts in one batch, as `generate` does; yields them as they finish."""

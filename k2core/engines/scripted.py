@@ -1,10 +1,10 @@
 """An engine that says what it is told: for unit tests only, never on the main path."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.protocol import Arrival, Completion, Sampling
 from k2core.model.digest import tensors_digest
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ Reply = Callable[[list[int], Sampling], Sequence[int]]
 
 
 class ScriptedEngine:
-    """Implements `Engine` by a function; every token has probability 1/2.
+    """Implements `StreamingEngine` by a function; every token has probability 1/2.
 
     Args:
         reply: the continuation of a prompt; cut to the sampling's `max_tokens`.
@@ -36,14 +36,18 @@ class ScriptedEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
     ) -> list[Completion]:
         """Ask the function for each prompt."""
-        completions = []
-        for prompt, how in zip(prompts, sampling, strict=True):
+        return [arrival.completion for arrival in self.stream(prompts, sampling)]
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> Iterator[Arrival]:
+        """Ask the function for one prompt after another."""
+        for index, (prompt, how) in enumerate(zip(prompts, sampling, strict=True)):
             self.prompts.append(list(prompt))
             tokens = list(self._reply(list(prompt), how))[: how.max_tokens]
             stopped = bool(tokens) and tokens[-1] in how.stop_token_ids
             reason = "stop" if stopped else "length"
-            completions.append(Completion(tokens, [-math.log(2)] * len(tokens), reason))
-        return completions
+            yield Arrival(index, Completion(tokens, [-math.log(2)] * len(tokens), reason))
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Every token but the first has probability 1/2."""

@@ -1,9 +1,10 @@
 """REPHRASE: faithful rewrites instead of repetition (arXiv:2507.20534, section 2.2)."""
 
 from k2core.rephrase.outcome import judge_rewrites, write_artifact
-from k2core.rephrase.progress import rewrite_all, start_writer
+from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.sample import sample_documents
 from k2core.rephrase.show import show_rewrites
+from k2core.rephrase.start import start_rephraser
 from k2core.rephrase.styles import assign_styles, load_styles
 from k2core.store import Draft, Workspace
 from schemas.artifacts import CleanCorpus
@@ -17,7 +18,7 @@ def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Works
     documents = sample_documents(config, corpus / "kept")
     jobs = assign_styles(documents, styles, config.rewrites_per_document, config.seed)
     models = workspace.store.local / "models"
-    rewritten = rewrite_all(config, jobs, workspace, lambda: start_writer(config, models))
+    rewritten = rewrite_all(config, jobs, workspace, lambda: start_rephraser(config, models))
     judged = judge_rewrites(config, rewritten)
     write_artifact(workspace.out, config, judged, rewritten.writer, corpus)
     show_rewrites(judged, workspace.report)

@@ -1,7 +1,7 @@
 """Rewriting by a model behind an OpenAI-compatible endpoint."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from k2core.agents.endpoint import ChatModel
 from k2core.rephrase.rewrite import Answer, Request, make_turns, room_for, seed_of
@@ -44,19 +44,24 @@ class EndpointWriter:
         """Tokens, estimated by characters."""
         return count_characters(text)
 
-    def write(self, requests: Sequence[Request]) -> list[Answer]:
-        """Ask for all together.
+    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Ask for all together; yields each answer when it is there.
 
         Raises:
             EndpointError: no answer after all retries; says what the server said.
         """
         with ThreadPoolExecutor(self._model.endpoint.max_concurrent) as threads:
-            return list(threads.map(self._ask, requests))
+            asked = [threads.submit(self._ask, *numbered) for numbered in enumerate(requests)]
+            try:
+                for answer in as_completed(asked):
+                    yield answer.result()
+            finally:  # after an error nothing more is asked
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, index: int, request: Request) -> Answer:
         limit = self._config.context_tokens * _CHARACTERS
         shown = request.context[-limit:] if limit else ""
         turns = make_turns(request.job.style.instruction, shown, request.chunk)
@@ -64,4 +69,4 @@ class EndpointWriter:
         room = room_for(self._config, self.count(request.chunk))
         seed = seed_of(self._config, request.job, request.number)
         said = self._model.say(chat, (), room, seed)
-        return Answer(said.message.content.strip(), said.num_tokens, not said.finished)
+        return Answer(index, said.message.content.strip(), said.num_tokens, not said.finished)

@@ -1,11 +1,11 @@
 """Chunk-wise autoregressive rewriting (arXiv:2507.20534, figure 4): in order, context kept."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from k2core.engines.protocol import Engine, Sampling
+from k2core.engines.protocol import Sampling, StreamingEngine
 from k2core.rephrase.chunks import split_chunks, split_sections
 from k2core.rephrase.styles import Job
 from schemas.rephrase import RephraseConfig
@@ -57,6 +57,8 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """A rewritten chunk."""
 
+    index: int
+    """Of its request among those that were made together."""
     text: str
     num_tokens: int
     cut: bool
@@ -73,8 +75,8 @@ class Writer(Protocol):
     def count(self, text: str) -> int:
         """Tokens of a text."""
 
-    def write(self, requests: Sequence[Request]) -> list[Answer]:
-        """Rewrite chunks of different documents; order is kept."""
+    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Rewrite chunks of different documents together; yields each when it is finished."""
 
     def close(self) -> None:
         """Free what was held."""
@@ -145,7 +147,7 @@ class EngineWriter:
         prompter: its prompts.
     """
 
-    def __init__(self, engine: Engine, prompter: Prompter) -> None:
+    def __init__(self, engine: StreamingEngine, prompter: Prompter) -> None:
         self._engine, self._prompter = engine, prompter
         self.count = prompter.count
 
@@ -154,15 +156,14 @@ class EngineWriter:
         """Digest of the weights."""
         return self._engine.weights
 
-    def write(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer all in one batch."""
+    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Answer all in one batch; yields each when it is finished."""
         prompter = self._prompter
         prompts = [prompter.prompt(r.job.style.instruction, r.context, r.chunk) for r in requests]
         sampling = [prompter.sampling(r.job, r.number, r.chunk) for r in requests]
-        return [
-            Answer(prompter.text(c.token_ids), len(c.token_ids), c.finish_reason == "length")
-            for c in self._engine.generate(prompts, sampling)
-        ]
+        for index, said in self._engine.stream(prompts, sampling):
+            cut = said.finish_reason == "length"
+            yield Answer(index, prompter.text(said.token_ids), len(said.token_ids), cut)
 
     def close(self) -> None:
         """Stop serving."""
@@ -190,21 +191,36 @@ def cut_text(text: str, chunk_tokens: int, count: Callable[[str], int]) -> list[
     ]
 
 
-def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> list[Rewriting]:
-    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on."""
+class Finished(NamedTuple):
+    """A document whose last chunk has just been written."""
+
+    index: int
+    """Of the document among those that are rewritten side by side."""
+    rewriting: Rewriting
+
+
+def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> Iterator[Finished]:
+    """Rewrite documents side by side: the first chunks of all, then the second ones, and so on.
+
+    Yields:
+        Each document as soon as its last chunk is there, while others are still being written.
+    """
     chunks = [cut_text(job.document.text, chunk_tokens, writer.count) for job in jobs]
-    written = [""] * len(jobs)
-    tokens = [0] * len(jobs)
-    cut = [False] * len(jobs)
+    written = [Rewriting("", len(parts), 0, cut=False) for parts in chunks]
     for number in range(max(map(len, chunks), default=0)):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
-        requests = [Request(jobs[i], number, written[i], chunks[i][number].text) for i in turn]
-        for index, answer in zip(turn, writer.write(requests), strict=True):
-            between = chunks[index][number].between if written[index] else ""
-            written[index] += between + answer.text
-            tokens[index] += answer.num_tokens
-            cut[index] |= answer.cut
-    return [
-        Rewriting(text, len(parts), count, was_cut)
-        for text, parts, count, was_cut in zip(written, chunks, tokens, cut, strict=True)
-    ]
+        requests = [Request(jobs[i], number, written[i].text, chunks[i][number].text) for i in turn]
+        for answer in writer.write(requests):
+            index = turn[answer.index]
+            written[index] = _append(written[index], chunks[index][number], answer)
+            if number + 1 == len(chunks[index]):
+                yield Finished(index, written[index])
+
+
+def _append(begun: Rewriting, chunk: Chunk, answer: Answer) -> Rewriting:
+    between = chunk.between if begun.text else ""
+    return begun._replace(
+        text=begun.text + between + answer.text,
+        num_tokens=begun.num_tokens + answer.num_tokens,
+        cut=begun.cut or answer.cut,
+    )

@@ -1,13 +1,13 @@
 """Several vLLM engines behind one `Engine`: prompts are split over them, weights sent once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 
-from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.protocol import Arrival, Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
 from k2core.engines.ray.actors import ActorGroup, python_path
 from k2core.engines.vllm.engine import Serving
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ServedEngines(ActorGroup):
-    """Engines in Ray actors, one a core or GPU; implements `k2core.engines.protocol.Engine`.
+    """Engines in Ray actors, one a core or GPU; a `k2core.engines.protocol.StreamingEngine`.
 
     Args:
         folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
@@ -52,6 +52,25 @@ class ServedEngines(ActorGroup):
         parts = self._deal(len(prompts))
         answers = [a.generate.remote(prompts[p], sampling[p]) for a, p in parts]
         return [completion for part in ray.get(answers) for completion in part]
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> Iterator[Arrival]:
+        """Continue all prompts, dealt out as by `generate`; yields each when it is finished."""
+        firsts = {
+            actor.stream.options(num_returns="streaming").remote(prompts[part], sampling[part]): (
+                part.start
+            )
+            for actor, part in self._deal(len(prompts))
+        }
+        while firsts:
+            (waiting, *_), _ = ray.wait(list(firsts), num_returns=1, fetch_local=False)
+            try:
+                arrival: Arrival = ray.get(next(waiting))
+            except StopIteration:
+                del firsts[waiting]
+            else:
+                yield Arrival(firsts[waiting] + arrival.index, arrival.completion)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""

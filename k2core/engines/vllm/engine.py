@@ -1,11 +1,11 @@
 """One vLLM engine in the current process: exact on the CPU, and updated while it serves."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.protocol import Arrival, Completion, Sampling
 from k2core.engines.vllm.environment import prepare_environment
 from k2core.model.digest import tensors_digest
 from k2core.model.hf import load_weights
@@ -38,7 +38,7 @@ class Serving(NamedTuple):
 
 
 class VllmEngine:
-    """A folder in the Hugging Face layout, served; implements `k2core.engines.protocol.Engine`.
+    """A folder in the Hugging Face layout, served; a `k2core.engines.protocol.StreamingEngine`.
 
     Args:
         folder: weights, config.json and tokenizer files.
@@ -74,6 +74,13 @@ class VllmEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
     ) -> list[Completion]:
         """Continue each prompt; log p is the model's own, before temperature and top_p."""
+        arrivals = sorted(self.stream(prompts, sampling))
+        return [arrival.completion for arrival in arrivals]
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+    ) -> Iterator[Arrival]:
+        """Continue all prompts in one batch; yields each when it is finished."""
         from vllm import SamplingParams
 
         wanted = [
@@ -88,8 +95,20 @@ class VllmEngine:
             )
             for s in sampling
         ]
-        outputs = self._run(prompts, wanted)
-        return [_completion(output.outputs[0]) for output in outputs]
+        # A batch of its own numbers: requests are numbered on from this one.
+        first = next(self._llm.request_counter) + 1
+        tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        names = self._llm.enqueue(tokens, wanted, use_tqdm=False) if tokens else []
+        engine = self._llm.llm_engine
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        yield Arrival(
+                            int(output.request_id) - first, _completion(output.outputs[0])
+                        )
+        finally:  # the rest, where nobody waits for it any more
+            engine.abort_request(names, internal=True)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.protocol import Sampling
 from k2core.engines.scripted import ScriptedEngine
 from k2core.store import Draft, Store
 from k2core.tables import write_shard
@@ -86,18 +85,18 @@ class Writer(ScriptedEngine):
     Args:
         folder: the tokenizer.
         answers: original -> rewrite; by default all of them, faithful.
-        max_calls: fails at the call after these.
+        max_answers: goes down when it is asked for one more.
     """
 
     def __init__(
-        self, folder: Path, answers: dict[str, str] | None = None, max_calls: int = 99
+        self, folder: Path, answers: dict[str, str] | None = None, max_answers: int = 999
     ) -> None:
         from transformers import AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.sampling: list[Sampling] = []
         self._answers = answers or {original(n): faithful(n) for n in range(len(PLACES))}
-        self._calls_left = max_calls
+        self._answers_left = max_answers
         super().__init__(self._write)
 
     @property
@@ -105,15 +104,14 @@ class Writer(ScriptedEngine):
         """The prompts so far, as text."""
         return [self.tokenizer.decode(prompt) for prompt in self.prompts]
 
-    def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
-    ) -> list[Completion]:
-        if not self._calls_left:
-            raise ConnectionError("the engine is gone")
-        self._calls_left -= 1
-        return super().generate(prompts, sampling)
+    def go_down(self) -> None:
+        """What happens at the end of the answers."""
+        raise ConnectionError("the engine is gone")
 
     def _write(self, prompt: list[int], how: Sampling) -> list[int]:
+        if not self._answers_left:
+            self.go_down()
+        self._answers_left -= 1
         self.sampling.append(how)
         shown = self.tokenizer.decode(prompt).rpartition("\n\n")[2]
         answer = next(said for text, said in self._answers.items() if text in shown)

@@ -37,7 +37,7 @@ def rephrase(store: Store, rephraser: Path, monkeypatch: pytest.MonkeyPatch) -> 
         engine: Writer | None, key: str = "rephrase", shards: int = 3, **changes: object
     ) -> Draft:
         started = iter([engine] if engine else [])
-        monkeypatch.setattr("k2core.rephrase.progress.start_engine", lambda *_: next(started))
+        monkeypatch.setattr("k2core.rephrase.start.start_engine", lambda *_: next(started))
         config = config_for(rephraser, **changes)
         return rephrase_corpus(config, publish_clean(store, 8, shards), store.workspace(key))
 
@@ -116,19 +116,18 @@ def test_equal_inputs_give_equal_bytes_however_they_are_sharded(
     assert digest(other) != digest(drafts[0])
 
 
-def test_a_killed_run_goes_on_after_the_last_whole_group(
+def test_a_failed_run_goes_on_after_the_last_whole_document(
     rephrase: Rephrase, rephraser: Path
 ) -> None:
     whole = Writer(rephraser)
     wanted = digest(rephrase(whole, "whole"))
-    killed = Writer(rephraser, max_calls=2)
+    failed = Writer(rephraser, max_answers=3)  # in the midst of the second group
     with pytest.raises(ConnectionError):
-        rephrase(killed, "killed")
-    assert killed.prompts == whole.prompts[:4]
+        rephrase(failed, "failed")
     rest = Writer(rephraser)
-    assert digest(rephrase(rest, "killed")) == wanted
-    assert rest.prompts == whole.prompts[4:]
-    assert digest(rephrase(None, "killed")) == wanted  # no engine is started for nothing
+    assert digest(rephrase(rest, "failed")) == wanted
+    assert rest.prompts == whole.prompts[3:]
+    assert digest(rephrase(None, "failed")) == wanted  # no engine is started for nothing
 
 
 def test_the_cap_is_never_passed_and_what_was_begun_is_whole(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from k2core.rephrase import load_styles
-from k2core.rephrase.rewrite import EngineWriter, Prompter, rewrite_together
+from k2core.rephrase.rewrite import EngineWriter, Prompter, Rewriting, rewrite_together
 from k2core.rephrase.sample import Source
 from k2core.rephrase.styles import Job
 from tests.k2core.rephrase.lighthouses import Writer, config_for
@@ -21,14 +21,23 @@ def job(name: str, text: str) -> Job:
     return Job(Source(name, "s", name, "knowledge", "MIT", text), style)
 
 
+def write(jobs: list[Job], writer: EngineWriter, chunk_tokens: int) -> list[Rewriting]:
+    finished = sorted(rewrite_together(jobs, writer, chunk_tokens))
+    assert [index for index, _ in finished] == list(range(len(jobs)))
+    return [rewriting for _, rewriting in finished]
+
+
 def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
     engine = Writer(rephraser, REPLIES)
     config = config_for(rephraser, chunk_tokens=8)
     jobs = [job("a", LONG), job("b", SHORT)]
-    long, short = rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
+    finished = rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
+    assert next(finished) == (1, ("Alone.", 1, 7, False))
+    assert len(engine.prompts) == 2  # the short one is there before the long one goes on
+    ((index, long),) = finished
+    assert index == 0
     assert long.text == "First.\nSecond.\nThird."
     assert (long.num_chunks, long.num_tokens, long.cut) == (3, 3 + 19, False)
-    assert short == ("Alone.", 1, 7, False)
     first, alone, second, third = engine.asked
     assert all(jobs[0].style.instruction in prompt for prompt in engine.asked)
     for prompt, chunk in ((first, "One one."), (alone, "Solo.")):
@@ -44,7 +53,7 @@ def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
 def test_only_the_end_of_it_is_shown(rephraser: Path, limit: int, shown: str) -> None:
     engine = Writer(rephraser, REPLIES)
     config = config_for(rephraser, chunk_tokens=8, context_tokens=limit)
-    rewrite_together([job("a", LONG)], EngineWriter(engine, Prompter(rephraser, config)), 8)
+    write([job("a", LONG)], EngineWriter(engine, Prompter(rephraser, config)), 8)
     third = engine.asked[-1]
     assert (f"<|im_start|>assistant\n{shown}<|im_end|>" in third) == bool(shown)
     assert "First" not in third
@@ -53,7 +62,7 @@ def test_only_the_end_of_it_is_shown(rephraser: Path, limit: int, shown: str) ->
 def test_a_chunks_room_grows_with_it_and_a_full_one_is_cut(rephraser: Path) -> None:
     engine = Writer(rephraser, {"One one.": "ends. ", "Two two.": "goes on" * 9})
     config = config_for(rephraser, chunk_tokens=8, max_growth=1.5)
-    (found,) = rewrite_together(
+    (found,) = write(
         [job("a", "One one. Two two.")], EngineWriter(engine, Prompter(rephraser, config)), 8
     )
     assert [how.max_tokens for how in engine.sampling] == [16 + 12] * 2
@@ -66,7 +75,7 @@ def test_each_chunk_has_a_seed_of_its_own(rephraser: Path) -> None:
         engine = Writer(rephraser, REPLIES)
         config = config_for(rephraser, chunk_tokens=8, seed=seed, temperature=0.7)
         jobs = [job("a", LONG), job("b", LONG)]
-        rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
+        write(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
         assert {how.temperature for how in engine.sampling} == {0.7}
         return [how.seed for how in engine.sampling]
 
@@ -92,7 +101,7 @@ def test_a_document_of_any_length_is_rewritten_whole_and_keeps_its_sections(
     engine = Writer(rephraser, {said: said.replace("burns", "shines") for said in numbers}, 999)
     config = config_for(rephraser, chunk_tokens=40)
     writer = EngineWriter(engine, Prompter(rephraser, config))
-    (found,) = rewrite_together([job("long", text)], writer, 40)
+    (found,) = write([job("long", text)], writer, 40)
     assert found.num_chunks == 300
     assert [int(n) for n in re.findall(r"Lamp (\d+) shines", found.text)] == list(range(300))
     assert [len(part.split("\n")) for part in found.text.split("\n\n")] == [200, 100]

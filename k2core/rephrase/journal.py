@@ -1,0 +1,125 @@
+"""A file that entries are appended to as they come, and that a kill cannot spoil."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from k2core.rephrase.rewrite import Rewriting
+from k2core.rephrase.styles import Job
+
+
+class Journal:
+    """JSON objects, a line each; an entry is kept once `add` has returned.
+
+    A kill can tear the last line only, and what is torn is cut off when the file is opened again.
+    A lost machine may lose more from the end, as nothing waits for the disk: that is done again.
+
+    Args:
+        path: the file, made where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        """All that was kept before, in the order in which it was added."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        whole = 0
+        with path.open("rb") as lines:
+            for line in lines:
+                entry = _read_entry(line)
+                if entry is None:
+                    break
+                self.entries.append(entry)
+                whole += len(line)
+        self._file.truncate(whole)
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append an entry in one write."""
+        line = json.dumps(entry).encode() + b"\n"
+        if self._file.write(line) != len(line):
+            raise OSError(f"{self.path}: an entry of {len(line)} bytes was not written whole")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _read_entry(line: bytes) -> dict[str, Any] | None:
+    """None for what a kill left of an entry."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if line.endswith(b"\n") and isinstance(entry, dict) else None
+
+
+class Kept:
+    """What a run has begun and what it has finished, in a journal that outlives it.
+
+    Args:
+        path: the journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path)
+        self.close = self._journal.close
+        self.writer = ""
+        """Who wrote it; empty before anybody began."""
+        self.num_tokens = 0
+        """Tokens written."""
+        self.begun: dict[int, int] = {}
+        """Number of a group's first job -> how many of the group were begun."""
+        self._rewritings: dict[tuple[str, str], Rewriting] = {}
+        for entry in self._journal.entries:
+            if "writer" in entry:
+                self.writer = entry["writer"]
+            elif "begun" in entry:
+                self.begun[entry["first"]] = entry["begun"]
+            else:
+                self._add(entry["doc_id"], entry["prompt_id"], Rewriting(*entry["rewriting"]))
+
+    def sign(self, writer: str) -> None:
+        """Note who writes.
+
+        Raises:
+            ValueError: it is another than before the run was killed.
+        """
+        if self.writer and writer != self.writer:
+            raise ValueError(
+                f"{self._journal.path} has documents that {self.writer} wrote, and now it is "
+                f"{writer}: serve the former again, or remove the file to write all anew"
+            )
+        if not self.writer:
+            self._journal.add({"writer": writer})
+            self.writer = writer
+
+    def begin(self, first: int, count: int) -> None:
+        """Note that `count` documents from the `first` on are begun, as their room is reserved."""
+        self._journal.add({"first": first, "begun": count})
+        self.begun[first] = count
+
+    def finish(self, job: Job, rewriting: Rewriting) -> None:
+        """Keep a document."""
+        doc_id, prompt_id = _key_of(job)
+        entry = {"doc_id": doc_id, "prompt_id": prompt_id, "rewriting": rewriting}
+        self._journal.add(entry)
+        self._add(doc_id, prompt_id, rewriting)
+
+    def __contains__(self, job: Job) -> bool:
+        return _key_of(job) in self._rewritings
+
+    def __getitem__(self, job: Job) -> Rewriting:
+        return self._rewritings[_key_of(job)]
+
+    def __len__(self) -> int:
+        return len(self._rewritings)
+
+    def _add(self, doc_id: str, prompt_id: str, rewriting: Rewriting) -> None:
+        self._rewritings[doc_id, prompt_id] = rewriting
+        self.num_tokens += rewriting.num_tokens
+
+
+def _key_of(job: Job) -> tuple[str, str]:
+    return job.document.doc_id, job.style.prompt_id

@@ -1,0 +1,75 @@
+"""Who rewrites: engines served here, replicas over a cluster, or an endpoint."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from k2core.engines.protocol import StreamingEngine
+from k2core.rephrase.rephraser import find_rephraser
+from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Writer, rewrite_together
+from k2core.rephrase.styles import Job
+from schemas.rephrase import RephraseConfig
+
+
+class Rephraser(Protocol):
+    """Rewrites whole documents."""
+
+    @property
+    def name(self) -> str:
+        """Digest of the weights, or where the endpoint is."""
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+
+    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Rewrite all; yields each document when it is finished."""
+
+    def close(self) -> None:
+        """Free what was held."""
+
+
+class GroupRephraser:
+    """Rewrites the documents of a group side by side; implements `Rephraser`.
+
+    Args:
+        writer: who writes their chunks.
+        chunk_tokens: size of a chunk.
+    """
+
+    def __init__(self, writer: Writer, chunk_tokens: int) -> None:
+        self._writer, self._chunk_tokens = writer, chunk_tokens
+        self.count, self.close = writer.count, writer.close
+
+    @property
+    def name(self) -> str:
+        """The writer's."""
+        return self._writer.name
+
+    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Rewrite the group."""
+        return rewrite_together(jobs, self._writer, self._chunk_tokens)
+
+
+def start_rephraser(config: RephraseConfig, models: Path) -> Rephraser:
+    """The endpoint, or engines that serve `config.model`, which is kept below `models`."""
+    if config.endpoint is not None:
+        from k2core.rephrase.endpoint import EndpointWriter
+
+        return GroupRephraser(EndpointWriter(config, config.endpoint), config.chunk_tokens)
+    folder = find_rephraser(config.model, models)
+    writer = EngineWriter(start_engine(config, folder), Prompter(folder, config))
+    return GroupRephraser(writer, config.chunk_tokens)
+
+
+def start_engine(config: RephraseConfig, folder: Path) -> StreamingEngine:
+    """VLLM engines that serve the model; each document's result depends on its own group alone."""
+    from k2core.engines.ray import serve
+
+    return serve(
+        folder,
+        num_engines=config.num_engines,
+        max_model_len=config.max_model_len,
+        max_num_seqs=max(1, -(-config.documents_together // config.num_engines)),
+        dtype=config.dtype,
+        prefix_caching=False,
+    )

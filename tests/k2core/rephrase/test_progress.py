@@ -1,0 +1,102 @@
+"""What a run has finished outlives it, whenever it is killed."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from k2core.rephrase import rephrase_corpus
+from k2core.rephrase.journal import Journal
+from k2core.reporting import Silent
+from k2core.store import Store, digest_of, manifest_of
+from tests.k2core.rephrase.killed import TOGETHER
+from tests.k2core.rephrase.lighthouses import Writer, config_for, publish_clean
+
+SCRATCH = "rewritings.jsonl"
+
+
+class Listener(Silent):
+    """Remembers the progress and the points of the curve."""
+
+    def __init__(self) -> None:
+        self.done: list[float] = []
+        self.steps: list[int] = []
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        assert total == 6
+        assert note.startswith("starting") or note.endswith(" tokens/s")
+        self.done.append(done)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        if "tokens_per_second" in values:
+            assert values["tokens_per_second"] > 0
+            self.steps.append(step)
+
+
+def run_stage(
+    store: Store, rephraser: Path, engine: Writer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, Listener]:
+    """Digest of what comes out, and what was said meanwhile."""
+    monkeypatch.setattr("k2core.rephrase.start.start_engine", lambda *_: engine)
+    config, listener = config_for(rephraser, documents_together=TOGETHER), Listener()
+    draft = rephrase_corpus(config, publish_clean(store), store.workspace(key, listener))
+    return digest_of(manifest_of(draft.folder)), listener
+
+
+def test_a_document_finished_before_a_kill_is_never_asked_for_again(
+    tmp_path: Path, rephraser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    whole = Writer(rephraser)
+    wanted, said = run_stage(store, rephraser, whole, "whole", monkeypatch)
+    assert (said.done, said.steps) == ([0, 1, 2, 3, 4, 5, 6], [0, 1])
+    journal = store.workspace("killed").scratch / SCRATCH
+    done = 0
+    # Killed in the first group, at its end and in the second group.
+    for answers in (1, 3, 1):
+        command = [sys.executable, "-m", "tests.k2core.rephrase.killed"]
+        child = subprocess.run([*command, tmp_path, rephraser, str(answers)], check=False)
+        assert child.returncode == -signal.SIGKILL
+        done += answers
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        assert sum("rewriting" in line for line in lines) == done
+    rest = Writer(rephraser)
+    found, said = run_stage(store, rephraser, rest, "killed", monkeypatch)
+    assert rest.prompts == whole.prompts[done:]
+    assert found == wanted
+    assert (said.done, said.steps) == ([5, 6], [1])
+
+
+def test_another_model_does_not_go_on_with_the_work(
+    tmp_path: Path, rephraser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ConnectionError):
+        run_stage(store, rephraser, Writer(rephraser, max_answers=2), "r", monkeypatch)
+    other = Writer(rephraser)
+    monkeypatch.setattr(Writer, "weights", "sha256:other")
+    with pytest.raises(ValueError, match=r"rewritings.jsonl has documents that sha256:\w+ wrote"):
+        run_stage(store, rephraser, other, "r", monkeypatch)
+    assert not other.prompts
+
+
+@pytest.mark.parametrize("torn", [1, 7, 40])
+def test_a_torn_entry_is_cut_off_and_what_comes_next_is_whole(tmp_path: Path, torn: int) -> None:
+    entries = [{"text": f"Ærø {n}\n", "n": n} for n in range(3)]
+    journal = Journal(tmp_path / "deep" / "j")
+    for entry in entries:
+        journal.add(entry)
+    journal.close()
+    content = journal.path.read_bytes()
+    journal.path.write_bytes(content[:-torn])
+    again = Journal(journal.path)
+    left = 2 if torn < 33 else 1
+    assert again.entries == entries[:left]
+    for entry in entries[left:]:
+        again.add(entry)
+    again.close()
+    assert journal.path.read_bytes() == content
