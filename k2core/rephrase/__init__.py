@@ -3,7 +3,7 @@
 from k2core.rephrase.outcome import judge_rewrites, write_artifact
 from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.sample import sample_documents
-from k2core.rephrase.show import show_rewrites
+from k2core.rephrase.show import show_alignment, show_rewrites
 from k2core.rephrase.start import start_rephraser
 from k2core.rephrase.styles import assign_styles, load_styles
 from k2core.store import Draft, Workspace
@@ -22,6 +22,7 @@ def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Works
     judged = judge_rewrites(config, rewritten)
     write_artifact(workspace.out, config, judged, rewritten.writer, corpus)
     show_rewrites(judged, workspace.report)
+    show_alignment(config.fidelity, judged, workspace.report)
     kept = [entry for entry in judged if not entry.reason]
     counts = {
         "rewrites": len(kept),

@@ -30,6 +30,10 @@ class Alignment(NamedTuple):
     misplaced_numbers: int = 0
     """Numbers that both texts have, but not in sentences that are each other's counterparts."""
 
+    def cosines(self) -> dict[str, float]:
+        """By the names of the gate's measures."""
+        return {"aligned": self.whole, "covered": self.covered, "grounded": self.grounded}
+
 
 def align(source: str, rewrite: str) -> Alignment:
     """Compare sentence by sentence; a sentence may have become two, or two have become one."""

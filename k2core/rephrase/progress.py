@@ -50,7 +50,7 @@ def rewrite_all(
     Raises:
         ValueError: another model would go on than was killed.
     """
-    first = 0
+    first, size = 0, len(jobs) if config.by_dataset else config.documents_together
     with ExitStack() as stack:
         kept = stack.enter_context(closing(Kept(workspace.scratch / "rewritings.jsonl")))
 
@@ -63,32 +63,37 @@ def rewrite_all(
             return rephraser
 
         while first < len(jobs):
-            group = jobs[first : first + config.documents_together]
+            group = jobs[first : first + size]
             if first not in kept.begun:
                 left = config.max_tokens_spent - kept.num_tokens
                 kept.begin(first, count_fitting(config, group, started().count, left))
             begun = group[: kept.begun[first]]
             if missing := [job for job in begun if job not in kept]:
-                rate = _rewrite_missing(missing, started(), kept, workspace.report, len(jobs))
-                step = first // config.documents_together
-                workspace.report.metrics(step, {"tokens_per_second": rate})
+                _rewrite_missing(config, missing, started(), kept, workspace.report, len(jobs))
             first += len(begun)
-            if len(begun) < len(group):
+            if len(begun) < min(len(group), config.documents_together):
                 break
         done = jobs[:first]
         return Rewritten(list(done), [kept[job] for job in done], kept.writer)
 
 
 def _rewrite_missing(
-    jobs: Sequence[Job], rephraser: Rephraser, kept: Kept, report: Reporter, num_jobs: int
-) -> float:
-    """Rewrite and keep documents; tokens per second."""
-    began, before, rate = time.monotonic(), kept.num_tokens, 0.0
+    config: RephraseConfig,
+    jobs: Sequence[Job],
+    rephraser: Rephraser,
+    kept: Kept,
+    report: Reporter,
+    num_jobs: int,
+) -> None:
+    """Rewrite and keep documents; tells of each, and of the rate at the end of each group."""
+    began, before, last = time.monotonic(), kept.num_tokens, len(kept) + len(jobs)
     for index, rewriting in rephraser.rewrite(jobs):
         kept.finish(jobs[index], rewriting)
         rate = (kept.num_tokens - before) / (time.monotonic() - began)
         report.progress(len(kept), num_jobs, f"{rate:.0f} tokens/s")
-    return rate
+        if len(kept) == last or len(kept) % config.documents_together == 0:
+            step = (len(kept) - 1) // config.documents_together
+            report.metrics(step, {"tokens_per_second": rate})
 
 
 def count_fitting(

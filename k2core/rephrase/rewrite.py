@@ -57,7 +57,7 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """A rewritten chunk."""
 
-    index: int
+    place: int
     """Of its request among those that were made together."""
     text: str
     num_tokens: int
@@ -194,7 +194,7 @@ def cut_text(text: str, chunk_tokens: int, count: Callable[[str], int]) -> list[
 class Finished(NamedTuple):
     """A document whose last chunk has just been written."""
 
-    index: int
+    place: int
     """Of the document among those that are rewritten side by side."""
     rewriting: Rewriting
 
@@ -211,7 +211,7 @@ def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> 
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
         requests = [Request(jobs[i], number, written[i].text, chunks[i][number].text) for i in turn]
         for answer in writer.write(requests):
-            index = turn[answer.index]
+            index = turn[answer.place]
             written[index] = _append(written[index], chunks[index][number], answer)
             if number + 1 == len(chunks[index]):
                 yield Finished(index, written[index])

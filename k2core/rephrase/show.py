@@ -1,14 +1,20 @@
-"""What the report shows of a rephrasing: reasons, and texts side by side."""
+"""What the report shows of a rephrasing: reasons, texts side by side, and how sure the gate is."""
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.figure import Figure
 
+from k2core.rephrase.alignment import align
+from k2core.rephrase.calibration import Roc, plot_rocs, read_scores, trace_rocs
 from k2core.rephrase.outcome import Judged
 from k2core.reporting import Reporter
+from schemas.rephrase import FidelityConfig
 
 _SHOWN = 8
+_MISMATCHED = 24
+"""Sources held against another's rewrite; their sentences' vectors are there already."""
 
 
 def show_rewrites(judged: Sequence[Judged], report: Reporter) -> None:
@@ -40,3 +46,39 @@ def plot_reasons(judged: Sequence[Judged]) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("rewrites")
     return figure
+
+
+def show_alignment(limits: FidelityConfig, judged: Sequence[Judged], report: Reporter) -> None:
+    """Add the ROC of the gate's cosines on labelled pairs, with the limits that are set.
+
+    Whether the limits hold for this corpus too is seen by what is certainly wrong in it: this
+    run's sources beside rewrites of others.
+    """
+    rocs = trace_rocs(read_scores(), limits)
+    report.plot("ROC of the alignment", plot_rocs(rocs))
+    report.metrics(0, {f"auc_{roc.measure}": roc.area for roc in rocs})
+    wrong = mismatch(judged)
+    rows = [_describe(roc, [scores[roc.measure] for scores in wrong]) for roc in rocs]
+    report.table("Limits of the alignment", rows)
+
+
+def mismatch(judged: Sequence[Judged]) -> list[dict[str, float]]:
+    """Cosines of sources with the rewrite of the next other document."""
+    pairs = [
+        (first.source, second.row["text"])
+        for first, second in pairwise(judged[: _MISMATCHED + 1])
+        if first.source != second.source
+    ]
+    return [align(source, rewrite).cosines() for source, rewrite in pairs]
+
+
+def _describe(roc: Roc, wrong: Sequence[float]) -> dict[str, object]:
+    passed = sum(value >= roc.limit for value in wrong)
+    return {
+        "cosine": roc.measure,
+        "at least": roc.limit,
+        "area under the ROC": round(roc.area, 4),
+        "faithful kept": f"{roc.kept:.1%} of {roc.num_faithful}",
+        "errors passed": f"{roc.passed:.1%} of {roc.num_errors} ({roc.against})",
+        "another's rewrite passed": f"{passed} of {len(wrong)} of this run",
+    }

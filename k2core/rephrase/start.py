@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from k2core.engines.protocol import StreamingEngine
+from k2core.rephrase.dataset import DatasetRephraser
 from k2core.rephrase.rephraser import find_rephraser
 from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Writer, rewrite_together
 from k2core.rephrase.styles import Job
@@ -57,6 +58,8 @@ def start_rephraser(config: RephraseConfig, models: Path) -> Rephraser:
 
         return GroupRephraser(EndpointWriter(config, config.endpoint), config.chunk_tokens)
     folder = find_rephraser(config.model, models)
+    if config.by_dataset:
+        return DatasetRephraser(config, folder)
     writer = EngineWriter(start_engine(config, folder), Prompter(folder, config))
     return GroupRephraser(writer, config.chunk_tokens)
 

@@ -70,7 +70,7 @@ class ServedEngines(ActorGroup):
             except StopIteration:
                 del firsts[waiting]
             else:
-                yield Arrival(firsts[waiting] + arrival.index, arrival.completion)
+                yield Arrival(firsts[waiting] + arrival.place, arrival.completion)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""
@@ -92,12 +92,15 @@ class ServedEngines(ActorGroup):
         return [(actor, part) for actor, part in pairs if part.start < part.stop]
 
 
-def _start_actors(folder: Path, serving: Serving, num_engines: int) -> list[Any]:
+def engine_options(num_engines: int) -> dict[str, Any]:
+    """What Ray gives each engine's process: a core, and a GPU if there are enough for all."""
     gpu = ray.cluster_resources().get("GPU", 0) >= num_engines
     variables = environment(gpu) | {"PYTHONPATH": python_path()}
-    actor = ray.remote(EngineActor).options(
-        num_cpus=1, num_gpus=int(gpu), runtime_env={"env_vars": variables}
-    )
+    return {"num_cpus": 1, "num_gpus": int(gpu), "runtime_env": {"env_vars": variables}}
+
+
+def _start_actors(folder: Path, serving: Serving, num_engines: int) -> list[Any]:
+    actor = ray.remote(EngineActor).options(**engine_options(num_engines))
     return [actor.remote(folder, serving) for _ in range(num_engines)]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from k2core.rephrase import load_styles, rephrase_corpus
+from k2core.rephrase import rephrase_corpus
 from k2core.rephrase.rephraser import find_rephraser
+from k2core.rephrase.styles import load_styles
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Rewrite, RewriteReject

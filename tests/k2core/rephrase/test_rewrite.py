@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from k2core.rephrase import load_styles
 from k2core.rephrase.rewrite import EngineWriter, Prompter, Rewriting, rewrite_together
 from k2core.rephrase.sample import Source
-from k2core.rephrase.styles import Job
+from k2core.rephrase.styles import Job, load_styles
 from tests.k2core.rephrase.lighthouses import Writer, config_for
 
 ANSWERS = {"One one. ": "First.", "Two two. ": "Second.", "Three. ": "Third.", "Solo. ": "Alone."}

@@ -1,0 +1,91 @@
+"""Rewriting by replicas over a cluster: Ray Data streams documents to whoever is free."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Rewriting, rewrite_together
+from k2core.rephrase.sample import Source
+from k2core.rephrase.styles import Job, Style
+from schemas.rephrase import RephraseConfig
+
+if TYPE_CHECKING:
+    from k2core.engines.ray.dataset import Row, Work
+
+
+class DatasetRephraser:
+    """A vLLM engine a replica, with batches of `documents_together`; implements `Rephraser`.
+
+    Args:
+        config: the stage's.
+        folder: the model, on a disk that all nodes see.
+    """
+
+    def __init__(self, config: RephraseConfig, folder: Path) -> None:
+        from k2core.model.digest import tensors_digest
+        from k2core.model.hf import load_weights
+
+        self._config, self._folder = config, folder
+        self.count = Prompter(folder, config).count
+        self._weights = tensors_digest(load_weights(folder))
+
+    @property
+    def name(self) -> str:
+        """Digest of the weights, which every replica's are held against."""
+        return self._weights
+
+    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        """Rewrite all; yields each document once, in the order in which they are finished.
+
+        Raises:
+            RuntimeError: documents did not come back, or a replica serves other weights.
+        """
+        from k2core.engines.ray.dataset import stream_rows
+
+        styles = {job.style.prompt_id: job.style for job in jobs}
+        rows = [
+            {"index": index, "prompt_id": job.style.prompt_id, **job.document._asdict()}
+            for index, job in enumerate(jobs)
+        ]
+        size = self._config.documents_together
+        batches = [rows[first : first + size] for first in range(0, len(rows), size)]
+        open_work = partial(_open_work, self._config, self._folder, self._weights, styles)
+        missing = set(range(len(jobs)))
+        for row in stream_rows(batches, open_work, self._config.num_engines):
+            index = row["index"]
+            if index in missing:  # a batch that was done again brings some twice
+                missing.remove(index)
+                yield Finished(index, Rewriting(*(row[name] for name in Rewriting._fields)))
+        if missing:
+            raise RuntimeError(
+                f"{len(missing)} of {len(jobs)} documents did not come back from the replicas, "
+                f"the first is {jobs[min(missing)].document.path}"
+            )
+
+    def close(self) -> None:
+        """Nothing is held between waves."""
+
+
+def _open_work(
+    config: RephraseConfig, folder: Path, weights: str, styles: dict[str, Style]
+) -> "Work":
+    """What a replica does with a batch, by an engine of its own."""
+    from k2core.engines.vllm.engine import Serving, VllmEngine
+
+    together = config.documents_together
+    serving = Serving(config.max_model_len, together, config.dtype, prefix_caching=False)
+    engine = VllmEngine(folder, serving)
+    if engine.weights != weights:
+        raise RuntimeError(f"{folder}: a replica serves {engine.weights}, expected {weights}")
+    writer = EngineWriter(engine, Prompter(folder, config))
+
+    def work(rows: Sequence["Row"]) -> Iterator["Row"]:
+        jobs = [
+            Job(Source(*(row[name] for name in Source._fields)), styles[row["prompt_id"]])
+            for row in rows
+        ]
+        for index, rewriting in rewrite_together(jobs, writer, config.chunk_tokens):
+            yield {"index": rows[index]["index"], **rewriting._asdict()}
+
+    return work
