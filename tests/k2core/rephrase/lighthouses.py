@@ -102,7 +102,7 @@ class Writer(ScriptedEngine):
     @property
     def asked(self) -> list[str]:
         """The prompts so far, as text."""
-        return [self.tokenizer.decode(prompt) for prompt in self.prompts]
+        return [str(self.tokenizer.decode(prompt)) for prompt in self.prompts]
 
     def go_down(self) -> None:
         """What happens at the end of the answers."""
@@ -113,7 +113,7 @@ class Writer(ScriptedEngine):
             self.go_down()
         self._answers_left -= 1
         self.sampling.append(how)
-        shown = self.tokenizer.decode(prompt).rpartition("\n\n")[2]
+        shown = str(self.tokenizer.decode(prompt)).rpartition("\n\n")[2]
         answer = next(said for text, said in self._answers.items() if text in shown)
         return [*self.tokenizer.encode(answer), *how.stop_token_ids]
 

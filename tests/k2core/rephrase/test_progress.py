@@ -4,16 +4,21 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from k2core.rephrase import rephrase_corpus
 from k2core.rephrase.journal import Journal
+from k2core.rephrase.progress import rewrite_all
+from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter
+from k2core.rephrase.start import GroupRephraser
+from k2core.rephrase.styles import Job
 from k2core.reporting import Silent
 from k2core.store import Store, digest_of, manifest_of
-from tests.k2core.rephrase.killed import TOGETHER
+from tests.k2core.rephrase.killed import TOGETHER, draw_jobs
 from tests.k2core.rephrase.lighthouses import Writer, config_for, publish_clean
 
 SCRATCH = "rewritings.jsonl"
@@ -100,3 +105,26 @@ def test_a_torn_entry_is_cut_off_and_what_comes_next_is_whole(tmp_path: Path, to
         again.add(entry)
     again.close()
     assert journal.path.read_bytes() == content
+
+
+def test_a_dataset_goes_on_in_waves_for_as_long_as_documents_fit(
+    tmp_path: Path, rephraser: Path
+) -> None:
+    """All documents are one group; room comes back when rewrites are shorter than they might be."""
+    store = Store(tmp_path)
+    found, waves = {}, []
+
+    class Noting(GroupRephraser):
+        def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+            waves.append(len(jobs))
+            return super().rewrite(jobs)
+
+    for spread in ("group", "dataset"):
+        config = config_for(rephraser, spread=spread, documents_together=1, max_tokens_spent=1000)
+        jobs = draw_jobs(config, store)
+        writer = EngineWriter(Writer(rephraser), Prompter(rephraser, config))
+        start = partial(Noting, writer, config.chunk_tokens)
+        found[spread] = rewrite_all(config, jobs, store.workspace(spread), start)
+    assert waves == [1, 1, 1, 2, 1]
+    assert found["group"] == found["dataset"]
+    assert sum(r.num_tokens for r in found["dataset"].rewritings) <= 1000
