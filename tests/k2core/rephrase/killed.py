@@ -1,8 +1,13 @@
-"""A rephrasing whose process kills itself: `python -m ... STORE REPHRASER MAX_ANSWERS`."""
+"""Runs of one rephrasing that end by SIGKILL: `python -m ... STORE REPHRASER ANSWERS...`.
+
+Each is a process of its own that goes on where the last was killed, after so many answers. For each
+a line: what ended it, and how many documents are kept.
+"""
 
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from k2core.rephrase.progress import rewrite_all
@@ -27,12 +32,20 @@ def draw_jobs(config: RephraseConfig, store: Store) -> list[Job]:
     return assign_styles(documents, load_styles(), 1, config.seed)
 
 
+def count_kept(journal: Path) -> int:
+    return sum('"rewriting"' in line for line in journal.read_text().splitlines())
+
+
 if __name__ == "__main__":
     store, rephraser = Store(Path(sys.argv[1])), Path(sys.argv[2])
     config = config_for(rephraser, documents_together=TOGETHER)
-    jobs = draw_jobs(config, store)
-    engine = Dying(rephraser, max_answers=int(sys.argv[3]))
-    writer = EngineWriter(engine, Prompter(rephraser, config))
-    rewrite_all(
-        config, jobs, store.workspace("killed"), lambda: GroupRephraser(writer, config.chunk_tokens)
-    )
+    jobs, prompter = draw_jobs(config, store), Prompter(rephraser, config)
+    workspace = store.workspace("killed")
+    for answers in map(int, sys.argv[3:]):
+        if not (process := os.fork()):
+            writer = EngineWriter(Dying(rephraser, max_answers=answers), prompter)
+            start = partial(GroupRephraser, writer, config.chunk_tokens)
+            rewrite_all(config, jobs, workspace, start)
+            os._exit(0)
+        status = os.waitpid(process, 0)[1]
+        print(os.WTERMSIG(status), count_kept(workspace.scratch / "rewritings.jsonl"))
