@@ -77,7 +77,7 @@ def stream_rows(
             for table in found:
                 yield from table.to_pylist()
     except ray.exceptions.RayTaskError as error:
-        cause = error.__cause__ or error.cause
+        cause = error.cause  # its `__cause__` is Ray Data's own
         raise (cause if isinstance(cause, Exception) else error) from error
     except ray.exceptions.RayError as error:
         raise ReplicaLostError(f"a replica died {_RETRIES + 1} times: {error}") from error
