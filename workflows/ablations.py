@@ -14,7 +14,7 @@ from infra.home import ROOT, home
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from k2core.rephrase.rewrite import Writer
+    from k2core.rephrase.start import Rephraser
     from schemas.ablations import TrainingArm
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def rephrase(
     from k2core.ablations.rephrasing import draw_arms, run_arm, tabulate_arms
     from k2core.ablations.rewrites import tabulate_rewrites
     from k2core.ablations.worlds import ARMS, make_world, name_result
-    from k2core.rephrase.progress import start_writer
+    from k2core.rephrase.start import start_rephraser
     from schemas.ablations import RephrasingAblation
 
     config, kept = RephrasingAblation(seeds=seeds), home() / "ablations" / "rephrase"
@@ -48,8 +48,8 @@ def rephrase(
     with ExitStack() as stack:
 
         @cache
-        def start() -> "Writer":
-            return stack.enter_context(closing(start_writer(config.rewriter, models)))
+        def start() -> "Rephraser":
+            return stack.enter_context(closing(start_rephraser(config.rewriter, models)))
 
         worlds = [make_world(config, s, kept / "rewrites", start) for s in range(seeds)]
     names = {

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from k2core.ablations.facts import Person, Text, find_stated, tell
 from k2core.ablations.kept import keep_result, read_result
 from k2core.rephrase.fidelity import find_fault, score_rewrite
-from k2core.rephrase.rewrite import Writer, rewrite_together
 from k2core.rephrase.sample import Source
+from k2core.rephrase.start import Rephraser
 from k2core.rephrase.styles import Job, assign_styles, load_styles
 from schemas.rephrase import FidelityConfig, RephraseConfig
 
@@ -31,7 +31,7 @@ class Rewrite(NamedTuple):
 
 
 def rewrite_people(
-    config: RephraseConfig, people: Sequence[Person], kept: Path, start: Callable[[], Writer]
+    config: RephraseConfig, people: Sequence[Person], kept: Path, start: Callable[[], Rephraser]
 ) -> list[list[Rewrite]]:
     """Each person's raw document in `config.rewrites_per_document` styles, drawn by hash.
 
@@ -42,7 +42,7 @@ def rewrite_people(
         config: the rewriter, its prompts and sampling.
         people: who is written about.
         kept: folder of finished groups, whatever their config.
-        start: gives the writer; called only where a group is missing.
+        start: gives the rephraser; called only where a group is missing.
     """
     styles, count = load_styles(config.styles), config.rewrites_per_document
     documents = [_document(person) for person in people]
@@ -52,10 +52,10 @@ def rewrite_people(
         group = jobs[first : first + config.documents_together]
         path = kept / f"{_name(config, group)}.json"
         if not path.exists():
-            writer = start()
-            written = rewrite_together(group, writer, config.chunk_tokens)
-            told = [{"text": found.text, "cut": found.cut} for found in written]
-            keep_result(path, {"writer": writer.name, "rewrites": told})
+            rephraser = start()
+            written = sorted(rephraser.rewrite(group))
+            told = [{"text": found.text, "cut": found.cut} for _, found in written]
+            keep_result(path, {"writer": rephraser.name, "rewrites": told})
         rows += read_result(path)["rewrites"]
     written_by = zip(jobs, rows, strict=True)
     return [

@@ -10,7 +10,7 @@ from k2core.ablations.rewrites import Rewrite, judge_rewrites, rewrite_people
 from schemas.ablations import RephrasingAblation
 
 if TYPE_CHECKING:
-    from k2core.rephrase.rewrite import Writer
+    from k2core.rephrase.start import Rephraser
 
 
 class World(NamedTuple):
@@ -40,7 +40,7 @@ class World(NamedTuple):
 
 
 def make_world(
-    config: RephrasingAblation, seed: int, kept: Path, start: "Callable[[], Writer]"
+    config: RephrasingAblation, seed: int, kept: Path, start: "Callable[[], Rephraser]"
 ) -> World:
     """Draw people and have their documents rewritten.
 

@@ -143,7 +143,8 @@ def _iterate_gram(x: Tensor, steps: int) -> Tensor:
 
 
 def _norm(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=x.dim() > 2) + _EPSILON
+    found: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=x.dim() > 2)
+    return found + _EPSILON
 
 
 def _is_tall(x: Tensor) -> bool:

@@ -11,8 +11,8 @@ from k2core.ablations.facts import Person, find_stated, make_people, tell
 from k2core.ablations.rephrasing import run_arm
 from k2core.ablations.rewrites import rewrite_people, tabulate_rewrites
 from k2core.ablations.worlds import ARMS, World, make_world, name_result
-from k2core.rephrase.progress import start_writer
 from k2core.rephrase.rewrite import EngineWriter, Prompter
+from k2core.rephrase.start import GroupRephraser, start_rephraser
 from schemas.ablations import RephrasingAblation
 from tests.k2core.rephrase.lighthouses import Writer
 
@@ -36,10 +36,11 @@ def rewrite(person: Person, how: str = PERFECT) -> str:
     return text.format(name=person.name, **facts)
 
 
-def script(folder: Path, config: RephrasingAblation, max_calls: int = 99) -> EngineWriter:
+def script(folder: Path, config: RephrasingAblation, max_answers: int = 99) -> GroupRephraser:
     """Rewrites everybody perfectly, but forgets the first person's animal."""
     said = {tell(p, 0).text: rewrite(p, FORGETFUL if p == PEOPLE[2] else PERFECT) for p in PEOPLE}
-    return EngineWriter(Writer(folder, said, max_calls), Prompter(folder, config.rewriter))
+    writer = EngineWriter(Writer(folder, said, max_answers), Prompter(folder, config.rewriter))
+    return GroupRephraser(writer, config.rewriter.chunk_tokens)
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +71,13 @@ def test_the_gate_refuses_what_lost_a_fact_and_the_raw_text_takes_its_place(worl
 
 def test_a_killed_call_goes_on_after_the_last_group(rephraser: Path, tmp_path: Path) -> None:
     config = config_with()
-    dying = script(rephraser, config, max_calls=2)
+    dying = script(rephraser, config, max_answers=25)
     with pytest.raises(ConnectionError):
         rewrite_people(config.rewriter, PEOPLE, tmp_path, lambda: dying)
-    rest = script(rephraser, config, max_calls=3)
+    rest = script(rephraser, config, max_answers=30)
     found = rewrite_people(config.rewriter, PEOPLE, tmp_path, lambda: rest)
 
-    def start() -> EngineWriter:
+    def start() -> GroupRephraser:
         raise AssertionError("nothing was missing")
 
     assert rewrite_people(config.rewriter, PEOPLE, tmp_path, start) == found
@@ -123,10 +124,10 @@ def test_arms_read_equal_tokens_and_share_the_first_stage(world: World, tmp_path
 def test_smollm2_rewrites_a_person(tmp_path: Path) -> None:
     config = config_with(chunk_tokens=64, max_model_len=512, styles=("formal", "plain"))
     few = config.rewriter.model_copy(update={"rewrites_per_document": 2})
-    writer = start_writer(few, home() / "models")
+    rephraser = start_rephraser(few, home() / "models")
     try:
-        ((one, other),) = rewrite_people(few, PEOPLE[:1], tmp_path, lambda: writer)
+        ((one, other),) = rewrite_people(few, PEOPLE[:1], tmp_path, lambda: rephraser)
     finally:
-        writer.close()
+        rephraser.close()
     assert {one.style, other.style} == {"formal@2", "plain@2"}
     assert find_stated(*one.told) | find_stated(*other.told)
