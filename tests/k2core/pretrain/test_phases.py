@@ -141,3 +141,54 @@ def test_more_ranks_share_the_rows_of_a_long_phase(
     # AdamW makes a step of a gradient that is nothing but rounding: one rare token's, here.
     assert (torch.cat(apart) < 1e-5).double().mean() > 0.9995
     assert float(torch.cat(apart).max()) < phased.optim.lr / 10
+
+
+def test_rotary_scaling_changes_what_a_model_says(
+    store: Store, corpus: TokenCorpus, extended: ModelShape, phased: PretrainConfig
+) -> None:
+    stretches = lay_out(phased, extended.model_copy(update={"init_std": 0.2}))
+    batch = read_batch(TokenStream(store.open(corpus), 0, 64), range(1))
+    plain, scaled = (
+        Trainer(stretches[i].shape, phased.optim, seed=0).logprobs(batch) for i in (0, 2)
+    )
+    assert (plain - scaled).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_steps": 3}, "either num_steps or num_tokens"),
+        ({"sequence_length": 24}, "no whole number of sequences of 24"),
+        ({"num_tokens": 63}, "num_tokens=63 is less than one step of 1 x 64"),
+    ],
+)
+def test_a_phase_that_cannot_be_is_refused(
+    config: PretrainConfig, change: dict[str, object], message: str
+) -> None:
+    phase = {**LONG.model_dump(), **change}
+    with pytest.raises(ValueError, match=message):
+        PretrainConfig.model_validate({**config.model_dump(), "phases": [phase]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sequence_length": 2048, "num_steps": 1, "batch_size": 1}, "phase 'long': sequence_len"),
+        (
+            {"num_steps": 400},
+            r"its phases need 26,368 tokens; the corpus's budget holds \d,",
+        ),
+    ],
+)
+def test_a_phase_that_does_not_fit_is_refused_before_work(
+    store: Store,
+    corpus: TokenCorpus,
+    extended: ModelShape,
+    config: PretrainConfig,
+    change: dict[str, object],
+    message: str,
+) -> None:
+    phase = {**LONG.model_dump(), "num_tokens": None, **change}
+    given = PretrainConfig.model_validate({**config.model_dump(), "phases": [phase]})
+    with pytest.raises(ValueError, match=message):
+        pretrain_model(given, extended, corpus, store.workspace("unfit"), ALONE)
