@@ -121,7 +121,10 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest_of(manifest_of(draft.folder))
 
 
-@pytest.mark.parametrize(("size", "num_workers"), [(1, 0), (100, 0), (20, 1), (7, 4)])
+@pytest.mark.parametrize(
+    ("size", "num_workers"),
+    [(1, 0), (100, 0), pytest.param(20, 1, marks=pytest.mark.slow), (7, 4)],
+)
 def test_bytes_depend_neither_on_shards_nor_on_workers(
     tmp_path: Path, one_by_one: str, size: int, num_workers: int
 ) -> None:
@@ -132,6 +135,7 @@ def test_bytes_depend_neither_on_shards_nor_on_workers(
     assert digest_of(manifest_of(draft.folder)) == one_by_one
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_worker_is_named_as_in_the_stage(tmp_path: Path) -> None:
     store = Store(tmp_path)
     workspace = store.workspace("raw")
