@@ -67,6 +67,9 @@ def tabulate(judged: Sequence[Judged]) -> list[str]:
     lines = [f"{FAITHFUL:18} n={len(good):4} passed {1 - refused:6.1%}  refused for {dict(why)}"]
     for kind in PLANT:
         bad = [j for j in judged if j.kind == kind]
+        if not bad:  # none of so few extracts can bear this error
+            lines.append(f"{kind:18} n=   0")
+            continue
         recall = sum(bool(j.fault) for j in bad) / len(bad)
         precision = recall / (recall + refused) if recall else 0.0
         names = dict(Counter(j.fault for j in bad if j.fault).most_common(3))
