@@ -192,6 +192,6 @@ def _left_out(orders: dict[str, Order], row: dict[str, Any]) -> str:
         return f"the mixture has no share for {domain}"
     if row.get("parent_id") in orders[f"heldout/{domain}"].doc_ids:
         return "its original is held out"
-    return (
+    return f"rewrites, and documents drawn by the hash of their id, fill the share of {domain}"
         f"rewrites and documents drawn by the hash of their id fill the mixture's share of {domain}"
     )
