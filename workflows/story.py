@@ -193,5 +193,3 @@ def _left_out(orders: dict[str, Order], row: dict[str, Any]) -> str:
     if row.get("parent_id") in orders[f"heldout/{domain}"].doc_ids:
         return "its original is held out"
     return f"rewrites, and documents drawn by the hash of their id, fill the share of {domain}"
-        f"rewrites and documents drawn by the hash of their id fill the mixture's share of {domain}"
-    )
