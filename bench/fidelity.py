@@ -1,6 +1,6 @@
 """The fidelity gate on planted errors in Wikipedia extracts: precision and recall a kind.
 
-    python -m bench.fidelity [--extracts 60] [--roc docs/plots/fidelity_roc.png]
+    python -m bench.fidelity [--extracts 60] [--roc FILE.png]
     python -m bench.fidelity --extracts 80 --seed 7 --calibrate k2core/rephrase/calibration.json
 
 Every extract is paraphrased by rules (sentences reordered, clauses turned round, synonyms), which
