@@ -1,7 +1,7 @@
 """The fidelity gate on planted errors in Wikipedia extracts: precision and recall a kind.
 
     python -m bench.fidelity [--extracts 60] [--roc FILE.png]
-    python -m bench.fidelity --extracts 80 --seed 7 --calibrate k2core/rephrase/calibration.json
+    python -m bench.fidelity --extracts 40 --seed 7 --calibrate k2core/rephrase/calibration.json
 
 Every extract is paraphrased by rules (sentences reordered, clauses turned round, synonyms), which
 must pass, and one error of each kind is planted into the paraphrase, which must not. How much was
