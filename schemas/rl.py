@@ -31,7 +31,7 @@ class RlConfig(Config):
     """Sampling temperature of the first iteration."""
     final_temperature: float = Field(0.8, gt=0, le=2)
     """Of the last; linear between (K2: high early, decayed later)."""
-    token_budgets: dict[str, int] = Field(default_factory=dict)
+    token_budgets: dict[str, int] = Field({})
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)
     """Reward of a dialogue that its budget cut off (K2 section 3.2.3)."""
