@@ -17,19 +17,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from infra.home import ROOT
+from infra.stages import name_faults
+from schemas.recipe import STAGES
 
-STAGES = (
-    "ingest",
-    "clean",
-    "rephrase",
-    "tokenize",
-    "pretrain",
-    "synthesize",
-    "sft",
-    "rl",
-    "evaluate",
-    "release",
-)
 _RECORD = Path("tasks") / "versions.json"
 
 
@@ -113,6 +103,8 @@ def main() -> int:
     parser.add_argument("stages", nargs="*", help="by default all")
     parser.add_argument("--acknowledge", action="store_true", help="record them as they are now")
     arguments = parser.parse_args()
+    if faults := name_faults():
+        parser.error("; ".join(faults))
     stages = tuple(arguments.stages) or STAGES
     if unknown := sorted(set(stages) - set(STAGES)):
         parser.error(f"no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")

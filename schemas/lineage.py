@@ -9,7 +9,7 @@ class LineageRecord(Config):
     """One stage that was done: code version, configs, inputs, outputs. No times, no places."""
 
     stage: str
-    """One of the ten stages."""
+    """Its name, e.g. `clean`."""
     version: str
     """The stage's VERSION when it ran."""
     configs: dict[str, JsonValue] = Field(default_factory=dict)

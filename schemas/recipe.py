@@ -1,4 +1,8 @@
-"""A recipe: one config a stage, and what they share, stated once."""
+"""A recipe: one config a stage, and what they share, stated once.
+
+The sections of `Recipe` are the house's one list of stages: `STAGES`. By its name a stage has
+`schemas/NAME.py`, `k2core/NAME/`, `tasks/NAME.py` and `tests/k2core/NAME/`.
+"""
 
 from typing import Self
 
@@ -20,8 +24,8 @@ from schemas.synthesize import SynthesizeConfig
 from schemas.tokenize import TokenizeConfig
 
 
-class Recipe(Config):
-    """All of a pipeline: what the console's launch form asks for."""
+class Shared(Config):
+    """What stages share: a task asks for a field of these by its type."""
 
     name: str = Field("tiny", pattern=r"^[a-z0-9_\-]+$")
     """Name of the recipe, for people."""
@@ -29,6 +33,13 @@ class Recipe(Config):
     """The model's shape, shared by every stage that builds or serves it."""
     problems: ProblemsConfig = ProblemsConfig()
     """What is asked of agents: training and held-out splits, shared by five stages."""
+    placement: Placement = Placement()
+    """Where it runs; changes no result and no cache key."""
+
+
+class Recipe(Shared):
+    """All of a pipeline, the stages in the order in which they first can run."""
+
     ingest: IngestConfig = IngestConfig()
     """Which sources, how much of each."""
     clean: CleanConfig = CleanConfig()
@@ -49,8 +60,6 @@ class Recipe(Config):
     """Held-out problems and text."""
     release: ReleaseConfig = ReleaseConfig()
     """What is published."""
-    placement: Placement = Placement()
-    """Where it runs; changes no result and no cache key."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -74,3 +83,7 @@ class Recipe(Config):
                     f"exceeds model.max_position_embeddings={longest}"
                 )
         return self
+
+
+STAGES = tuple(name for name in Recipe.model_fields if name not in Shared.model_fields)
+"""Every stage; all that goes through the stages goes through these."""

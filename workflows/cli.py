@@ -35,7 +35,7 @@ def run(
     recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "tiny",
     settings: Settings = None,
 ) -> None:
-    """Run the ten stages here. What was done before is cached; what was killed resumes.
+    """Run every stage here. What was done before is cached; what was killed resumes.
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
@@ -103,12 +103,14 @@ def rerun(
 
     Example: `k2 rerun sft --set sft.optim.lr=1e-3 --downstream`
     """
-    from workflows.launch import STAGES, rerun_downstream, rerun_stage
-    from workflows.show import show_outputs, show_result
+    from schemas.recipe import STAGES
 
     if stage not in STAGES:
         raise _fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
     with _plain_errors():
+        from workflows.launch import rerun_downstream, rerun_stage
+        from workflows.show import show_outputs, show_result
+
         name, recipe, result = rerun_stage(stage, source, settings or [])
         show_outputs(name, result)
         if downstream:

@@ -35,7 +35,7 @@ async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Rel
 
 
 async def make_model(r: Recipe, chain: Chain) -> Release:
-    """The ten stages and what flows between them."""
+    """The stages and what flows between them."""
     place = r.placement
 
     # Text: collect, clean, rewrite instead of repeating, tokenize.

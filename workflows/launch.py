@@ -1,5 +1,6 @@
 """Starts local runs through Flyte: cached, recorded, listed by `flyte start tui`."""
 
+import importlib
 import os
 import time
 from collections.abc import Sequence
@@ -15,44 +16,31 @@ from infra.lineage import find_runs, read_json, read_record
 from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from schemas.recipe import Recipe
-from tasks import (
-    clean,
-    evaluate,
-    ingest,
-    pretrain,
-    release,
-    rephrase,
-    rl,
-    sft,
-    synthesize,
-    tokenize,
-)
+from schemas.recipe import STAGES, Recipe
 from workflows.chain import Stage, version_of
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST
 from workflows.k2 import k2
 from workflows.overrides import change, validated
 
-STAGES: dict[str, Stage[Any]] = {
-    "ingest": ingest.ingest,
-    "clean": clean.clean,
-    "rephrase": rephrase.rephrase,
-    "tokenize": tokenize.tokenize,
-    "pretrain": pretrain.pretrain,
-    "synthesize": synthesize.synthesize,
-    "sft": sft.sft,
-    "rl": rl.rl,
-    "evaluate": evaluate.evaluate,
-    "release": release.release,
-}
-"""The ten stages, in the order in which they first can run."""
-
-_SHARED = {"shape": "model", "problems": "problems", "placement": "placement"}
-"""Task arguments that a recipe states under a name that is not the stage's."""
-
-
 _LINEAGE = TypeAdapter(list[LineageRecord])
+
+
+def task_of(stage: str) -> Stage[Any]:
+    """The stage's task: `tasks.NAME:NAME`."""
+    task: Stage[Any] = getattr(importlib.import_module(f"tasks.{stage}"), stage)
+    return task
+
+
+def recipe_inputs(task: Stage[Any], recipe: Recipe) -> dict[str, BaseModel]:
+    """What the recipe says of a task's arguments: those of the type of one of its fields."""
+    fields = {field.annotation: name for name, field in Recipe.model_fields.items()}
+    kinds = task.native_interface.inputs
+    return {
+        argument: getattr(recipe, fields[kind])
+        for argument, (kind, _) in kinds.items()
+        if kind in fields
+    }
 
 
 def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tuple[str, Release]:
@@ -63,13 +51,9 @@ def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tupl
 
 def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:
     """Run one stage that needs no other's artifacts; returns the run's name and the result."""
-    task = STAGES[stage]
-    inputs = {
-        argument: getattr(recipe, stage if argument == "config" else _SHARED[argument])
-        for argument in task.native_interface.inputs
-    }
+    task = task_of(stage)
     name = run_name(f"{recipe.name}-{stage}")
-    return name, _run(name, task, **inputs)
+    return name, _run(name, task, **recipe_inputs(task, recipe))
 
 
 def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
@@ -86,18 +70,13 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
             f"run {pipeline.info.run_name} recorded no finished {stage}; it has "
             f"{', '.join(records_of(pipeline)) or 'none'}"
         )
-    task = STAGES[stage]
-    inputs: dict[str, Any] = dict(record.inputs)
-    kinds = task.native_interface.inputs
-    for argument in kinds:
-        if argument == "config":
-            inputs[argument] = getattr(recipe, stage)
-        elif argument in _SHARED:
-            inputs[argument] = getattr(recipe, _SHARED[argument])
-        elif argument == "lineage":
+    task = task_of(stage)
+    inputs: dict[str, object] = {**recipe_inputs(task, recipe)}
+    for argument, (kind, _) in task.native_interface.inputs.items():
+        if argument in record.inputs:
+            inputs[argument] = _typed(kind, record.inputs[argument])
+        elif argument not in inputs:
             inputs[argument] = _LINEAGE.validate_python(record.configs[argument])
-        else:
-            inputs[argument] = _typed(kinds[argument][0], record.inputs[argument])
     again = task.override(cache=refreshed(version_of(task)))
     name = run_name(f"{recipe.name}-{stage}")
     return name, recipe, _run(name, again, **inputs)

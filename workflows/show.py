@@ -16,6 +16,7 @@ from schemas.artifacts import Evaluation, RlResult
 from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
+from schemas.recipe import STAGES
 from tasks.adapter import open_store
 from workflows.find import Recorded, all_records, find_artifact, makers_of
 
@@ -36,7 +37,7 @@ def show_runs() -> None:
             str(run.info.status),
             _clock(run.info.start_time),
             _took(run),
-            f"{len(done)}/10",
+            f"{len(done)}/{len(STAGES)}",
             str(len(cached)),
             run.data.tags["k2.code"][:10],
         )

@@ -14,13 +14,12 @@ from google.protobuf.json_format import MessageToDict
 
 from infra.cache import at
 from infra.home import ROOT
-from infra.versions import STAGES
 from schemas.base import Config
 from schemas.lineage import LineageRecord
-from schemas.recipe import Recipe
+from schemas.recipe import STAGES, Recipe
 from workflows.chain import Stage, version_of
 from workflows.k2 import k2
-from workflows.launch import STAGES as TASKS
+from workflows.launch import task_of
 
 
 def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def fields_of(config: type[Config]) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_launch_form_shows_every_help_text(stage: str) -> None:
-    task = TASKS[stage]
+    task = task_of(stage)
     schemas = inputs_of(task)
     kinds = {name: kind for name, (kind, _) in task.native_interface.inputs.items()}
     assert schemas.keys() == kinds.keys()
@@ -103,7 +102,7 @@ def test_the_pipelines_form_is_the_whole_recipe() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_task_is_cached_by_its_version_and_reports(stage: str) -> None:
-    task = TASKS[stage]
+    task = task_of(stage)
     metadata = spec_of(task)["metadata"]
     assert metadata["discoverable"]
     assert metadata["cacheIgnoreInputVars"] == ["placement"]

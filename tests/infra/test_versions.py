@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.versions import STAGES, acknowledge, check_stage, sources_of
+from infra.versions import acknowledge, check_stage, sources_of
 
 
 @pytest.fixture
@@ -97,7 +97,3 @@ def test_an_unrecorded_stage_is_named(tree: Path) -> None:
     problem = check_stage("rl", tree)
     assert problem is not None
     assert "rl is not in tasks/versions.json" in problem
-
-
-def test_the_stages_are_the_rooms_tasks() -> None:
-    assert len(STAGES) == len(set(STAGES)) == 10

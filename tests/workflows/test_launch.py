@@ -82,7 +82,7 @@ def test_only_equal_work_is_answered_from_a_record(monkeypatch) -> None:
     record = launch.records_of(launch.find_pipeline("toy"))["clean"]
     monkeypatch.setattr("k2core.store.Store.has", lambda store, artifact: True)
     chain = Chain([record])
-    task = launch.STAGES["clean"]
+    task = launch.task_of("clean")
     same = {"config": RECIPE.clean, "problems": RECIPE.problems, "raw": RAW}
     assert chain._recall(record_of("clean", "1", same), task) == CLEAN
     assert chain._recall(record_of("clean", "2", same), task) is None
