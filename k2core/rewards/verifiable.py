@@ -91,7 +91,7 @@ def check_function(problem: Problem, outcome: Outcome, sandbox: CodeRunner | Non
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
     verdict = sandbox.judge_calls(extract_code(outcome.answer), tests, tuple(entry_points))
-    return _RIGHT if verdict.reward == 1.0 else Verdict(0.0, f"tests: {verdict.reason}")
+    return _all_or_nothing(verdict, "tests")
 
 
 def check_program(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
@@ -104,7 +104,7 @@ def check_program(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None
         return Verdict(0.0, "no_answer")
     language = str(problem.expected.get("language", "python"))
     verdict = sandbox.judge_io(extract_code(outcome.answer), cases, language=language)
-    return _RIGHT if verdict.reward == 1.0 else Verdict(0.0, f"cases: {verdict.reason}")
+    return _all_or_nothing(verdict, "cases")
 
 
 def check_instruction(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
@@ -132,6 +132,13 @@ def extract_code(text: str) -> str:
     """The last fenced block, or all of a text that has none."""
     blocks = _FENCE.findall(text)
     return str(blocks[-1]) if blocks else text
+
+
+def _all_or_nothing(verdict: Verdict, of: str) -> Verdict:
+    """A share of what was asked earns nothing; a faulty environment's verdict is passed on."""
+    if verdict.is_faulty or verdict.reward == 1.0:
+        return verdict
+    return Verdict(0.0, f"{of}: {verdict.reason}")
 
 
 def _contains(whole: Any, part: Any) -> bool:

@@ -11,7 +11,8 @@ from k2core.sandbox.zygote import DEFAULT_LIMITS, Limits
 class CodeRunner(Protocol):
     """A sandbox of this process, or a pool of them on a cluster. Safe to use from threads.
 
-    Every method raises `SandboxError` where the sandbox fails, again and again.
+    Where the sandbox fails, again and again, `run` and `run_prepared` raise `SandboxError`, and
+    the judging methods return `Verdict.faulty`.
     """
 
     def run(

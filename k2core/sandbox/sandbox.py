@@ -119,7 +119,10 @@ class Sandbox:
         if not tests:
             raise ValueError("tests is empty: there is nothing to judge the solution by")
         request = json.dumps({"tests": list(tests), "entry_points": entry_points})
-        failures = self._retry(lambda z: check_solution(z, solution, request, limits))
+        try:
+            failures = self._retry(lambda z: check_solution(z, solution, request, limits))
+        except SandboxError as error:
+            return Verdict.faulty(error)
         if len(failures) != len(tests):  # the tester was stopped before its verdict
             return Verdict(0.0, failures[0])
         passed = failures.count("")
@@ -141,7 +144,10 @@ class Sandbox:
             return Verdict(0.0, f"does not compile: {said or describe(built.end, _COMPILE)}"[:200])
         failures = []
         for case in cases:
-            result = _heard(self._run_built(built, case.stdin, limits))
+            try:
+                result = _heard(self._run_built(built, case.stdin, limits))
+            except SandboxError as error:
+                return Verdict.faulty(error)
             if result.end.exit_code:
                 failures.append(describe(result.end, limits))
             elif result.stdout.split() != case.stdout.split():

@@ -1,15 +1,31 @@
 """What judging says, and how it fails."""
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Self
 
 
 class Verdict(NamedTuple):
-    """A reward and why it is not higher."""
+    """Passed, failed for a reason, or nothing said since the environment is faulty.
+
+    Whoever asks for verdicts looks at `is_faulty` first: a faulty one was tried several times, is
+    to be counted, and is neither a reward nor a wrong answer. Its reward is no number, so that a
+    sum that takes it in by mistake is none either.
+    """
 
     reward: float
-    """Share of what was asked that holds, 0 to 1."""
+    """Share of what was asked that holds, 0 to 1; NaN of a faulty environment."""
     reason: str = ""
     """Empty if the reward is 1; else the first thing that went wrong."""
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the environment failed, again and again; what was judged has no part in it."""
+        return math.isnan(self.reward)
+
+    @classmethod
+    def faulty(cls, reason: object) -> Self:
+        """The verdict of an environment that failed for this reason."""
+        return cls(math.nan, f"faulty environment: {reason}"[:300])
 
 
 class IoCase(NamedTuple):
@@ -21,7 +37,7 @@ class IoCase(NamedTuple):
 
 
 class SandboxError(RuntimeError):
-    """The sandbox itself failed; says nothing about the program, which must not be scored."""
+    """The sandbox itself failed; says nothing about the program: a verdict is then `faulty`."""
 
 
 class SandboxUnavailableError(SandboxError):

@@ -131,7 +131,7 @@ def test_a_failure_of_the_sandbox_is_retried_and_not_scored(sandbox: Sandbox) ->
         assert [w.result() for w in waiting] == [(1.0, "")] * 4
 
 
-def test_a_sandbox_that_goes_on_failing_is_an_error(
+def test_a_sandbox_that_goes_on_failing_is_faulty_and_no_reward(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = []
@@ -141,8 +141,10 @@ def test_a_sandbox_that_goes_on_failing_is_an_error(
         raise SandboxError("no memory for a jail")
 
     monkeypatch.setattr("k2core.sandbox.sandbox.check_solution", fail)
-    with pytest.raises(SandboxError, match="no memory for a jail"):
-        sandbox.judge_calls(HONEST, TESTS, ("add",))
+    verdict = sandbox.judge_calls(HONEST, TESTS, ("add",))
+    assert verdict.is_faulty
+    assert not verdict.reward >= 0.0
+    assert verdict.reason == "faulty environment: no memory for a jail"
     assert len(attempts) == 3
 
 
