@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from k2core.ablations.facts import NUM_STYLES, QUESTIONS, Person, Text, ask, make_people, tell
-from k2core.ablations.rewrites import Rewrite, judge_rewrites, rewrite_people
-from schemas.ablations import RephrasingAblation
+from workflows.ablations.configs import RephrasingAblation
+from workflows.ablations.facts import NUM_STYLES, QUESTIONS, Person, Text, ask, make_people, tell
+from workflows.ablations.rewrites import Rewrite, judge_rewrites, rewrite_people
 
 if TYPE_CHECKING:
     from k2core.rephrase.start import Rephraser

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 import torch
 
-from k2core.ablations.arms import list_missing, name_arm, train_arm
-from k2core.ablations.clipping import heads_arms, stability_arms
-from k2core.ablations.kept import keep_result, read_result
-from k2core.ablations.paired import mean_difference
-from k2core.ablations.text import END, ByteText, collect_text, draw_batch, open_text
-from schemas.ablations import (
+from schemas.optim import OptimConfig, Schedule
+from workflows.ablations.arms import list_missing, name_arm, train_arm
+from workflows.ablations.clipping import heads_arms, stability_arms
+from workflows.ablations.configs import (
     NEVER,
     HeadsAblation,
     StabilityAblation,
     TextConfig,
     TrainingArm,
 )
-from schemas.optim import OptimConfig, Schedule
+from workflows.ablations.kept import keep_result, read_result
+from workflows.ablations.paired import mean_difference
+from workflows.ablations.text import END, ByteText, collect_text, draw_batch, open_text
 
 FEW = TextConfig(num_knowledge=60, num_code=2, heldout_frac=0.2)
 SHORT = TrainingArm(

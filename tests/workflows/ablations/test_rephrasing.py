@@ -1,6 +1,6 @@
 import pytest
 
-from k2core.ablations.facts import (
+from workflows.ablations.facts import (
     NAMES,
     NUM_STYLES,
     QUESTIONS,
@@ -15,8 +15,8 @@ from k2core.ablations.facts import (
     split_words,
     tell,
 )
-from k2core.ablations.rephrasing import _mixed, _pack, _rounds, draw_arms, tabulate_arms
-from k2core.ablations.worlds import ARMS, list_questions, list_told
+from workflows.ablations.rephrasing import _mixed, _pack, _rounds, draw_arms, tabulate_arms
+from workflows.ablations.worlds import ARMS, list_questions, list_told
 
 PEOPLE = make_people(30, seed=0)
 LANGUAGE = Language(text.text for text in list_told(PEOPLE) + list_questions(PEOPLE))

@@ -4,15 +4,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from k2core.ablations.arms import Result
-from k2core.ablations.paired import mean_and_spread, mean_difference
-from schemas.ablations import (
+from workflows.ablations.arms import Result
+from workflows.ablations.configs import (
     NEVER,
     HarmlessnessAblation,
     HeadsAblation,
     StabilityAblation,
     TrainingArm,
 )
+from workflows.ablations.paired import mean_and_spread, mean_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from k2core.ablations.facts import Person, Text, find_stated, tell
-from k2core.ablations.kept import keep_result, read_result
 from k2core.rephrase.fidelity import find_fault, score_rewrite
 from k2core.rephrase.sample import Source
 from k2core.rephrase.start import Rephraser
 from k2core.rephrase.styles import Job, assign_styles, load_styles
 from schemas.rephrase import FidelityConfig, RephraseConfig
+from workflows.ablations.facts import Person, Text, find_stated, tell
+from workflows.ablations.kept import keep_result, read_result
 
 
 class Rewrite(NamedTuple):

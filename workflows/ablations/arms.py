@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from k2core.ablations.text import ByteText, draw_batch
 from k2core.optim.schedule import learning_rate
-from schemas.ablations import TrainingArm
+from workflows.ablations.configs import TrainingArm
+from workflows.ablations.text import ByteText, draw_batch
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.trainer import Trainer

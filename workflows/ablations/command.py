@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from k2core.rephrase.start import Rephraser
-    from schemas.ablations import TrainingArm
+    from workflows.ablations.configs import TrainingArm
 
 app = typer.Typer(
     help="Experiments in miniature: a choice of the recipe against its alternatives, with seeds.",
@@ -36,12 +36,12 @@ def rephrase(
     Rewrites are by templates and by SmolLM2 (vLLM: two of the minutes). Both they and finished
     arms are kept in K2_HOME: a killed call goes on where it was.
     """
-    from k2core.ablations.kept import keep_result, read_result
-    from k2core.ablations.rephrasing import draw_arms, run_arm, tabulate_arms
-    from k2core.ablations.rewrites import tabulate_rewrites
-    from k2core.ablations.worlds import ARMS, make_world, name_result
     from k2core.rephrase.start import start_rephraser
-    from schemas.ablations import RephrasingAblation
+    from workflows.ablations.configs import RephrasingAblation
+    from workflows.ablations.kept import keep_result, read_result
+    from workflows.ablations.rephrasing import draw_arms, run_arm, tabulate_arms
+    from workflows.ablations.rewrites import tabulate_rewrites
+    from workflows.ablations.worlds import ARMS, make_world, name_result
 
     config, kept = RephrasingAblation(seeds=seeds), home() / "ablations" / "rephrase"
     models = home() / "store" / "models"
@@ -75,8 +75,8 @@ def rephrase(
 @app.command()
 def stability(seeds: Seeds = 3, runs: Runs = 99) -> None:
     """Plain Muon's attention logits run away, MuonClip's do not (two minutes; resumes)."""
-    from k2core.ablations.clipping import draw_stability, stability_arms, tabulate_stability
-    from schemas.ablations import StabilityAblation
+    from workflows.ablations.clipping import draw_stability, stability_arms, tabulate_stability
+    from workflows.ablations.configs import StabilityAblation
 
     config = StabilityAblation(seeds=seeds)
     results = _train_named(stability_arms(config), runs)
@@ -87,8 +87,8 @@ def stability(seeds: Seeds = 3, runs: Runs = 99) -> None:
 @app.command()
 def harmlessness(seeds: Seeds = 5, runs: Runs = 99) -> None:
     """What very low thresholds cost against no clip (five minutes; resumes)."""
-    from k2core.ablations.clipping import draw_losses, harmlessness_arms, tabulate_losses
-    from schemas.ablations import HarmlessnessAblation
+    from workflows.ablations.clipping import draw_losses, harmlessness_arms, tabulate_losses
+    from workflows.ablations.configs import HarmlessnessAblation
 
     config = HarmlessnessAblation(seeds=seeds)
     results = _train_named(harmlessness_arms(config), runs)
@@ -100,8 +100,8 @@ def harmlessness(seeds: Seeds = 5, runs: Runs = 99) -> None:
 @app.command("per-head")
 def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
     """Rescale the heads over the threshold, or their whole layers (six minutes; resumes)."""
-    from k2core.ablations.clipping import draw_losses, heads_arms, tabulate_losses
-    from schemas.ablations import HeadsAblation
+    from workflows.ablations.clipping import draw_losses, heads_arms, tabulate_losses
+    from workflows.ablations.configs import HeadsAblation
 
     config = HeadsAblation(seeds=seeds)
     results = _train_named(heads_arms(config), runs)
@@ -113,8 +113,8 @@ def per_head(seeds: Seeds = 5, runs: Runs = 99) -> None:
 @app.command()
 def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
     """Tokens to equal loss: MuonClip, tuned AdamW, torch.optim.Muon (15 minutes; resumes)."""
-    from k2core.ablations import learning
-    from schemas.ablations import LearningAblation
+    from workflows.ablations import learning
+    from workflows.ablations.configs import LearningAblation
 
     config, results = LearningAblation(seeds=seeds), dict[learning.Final, Any]()
     tried, left = dict[learning.Tuning, Any](), Left(runs)
@@ -151,9 +151,9 @@ def _train(arms: "Sequence[TrainingArm]", left: Left) -> list[dict[str, Any]]:
     Raises:
         typer.Exit: as many arms were trained as may be, and some are still missing.
     """
-    from k2core.ablations.arms import list_missing, name_arm, train_arm
-    from k2core.ablations.kept import keep_result, read_result
-    from k2core.ablations.text import open_text
+    from workflows.ablations.arms import list_missing, name_arm, train_arm
+    from workflows.ablations.kept import keep_result, read_result
+    from workflows.ablations.text import open_text
 
     kept = home() / "ablations" / "arms"
     missing = list_missing(kept, arms)
@@ -184,7 +184,3 @@ def _put_table(page: Path, mark: str, table: str) -> None:
     _, after = rest.split("<!-- end -->\n", 1)
     page.write_text(f"{before}<!-- {mark} -->\n{table}\n<!-- end -->\n{after}")
     typer.echo(table)
-
-
-if __name__ == "__main__":
-    app(prog_name="python -m workflows.ablations")

@@ -2,8 +2,10 @@ import math
 
 import pytest
 
-from k2core.ablations.arms import Result
-from k2core.ablations.learning import (
+from schemas.optim import Schedule
+from workflows.ablations.arms import Result
+from workflows.ablations.configs import NEVER, LearningAblation, TrainingArm
+from workflows.ablations.learning import (
     Final,
     best_rates,
     draw_learning,
@@ -13,8 +15,6 @@ from k2core.ablations.learning import (
     tabulate_tuning,
     tuning_arms,
 )
-from schemas.ablations import NEVER, LearningAblation, TrainingArm
-from schemas.optim import Schedule
 
 CONFIG = LearningAblation(
     sizes={"only": TrainingArm(schedule=Schedule(num_steps=100))},

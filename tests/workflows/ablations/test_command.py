@@ -4,9 +4,9 @@ import pytest
 import typer
 
 from infra.home import home
-from schemas.ablations import TextConfig, TrainingArm
 from schemas.optim import Schedule
-from workflows.ablations import Left, _put_table, _train
+from workflows.ablations.command import Left, _put_table, _train
+from workflows.ablations.configs import TextConfig, TrainingArm
 
 ARMS = [
     TrainingArm(

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from k2core.ablations.arms import Result
-from k2core.ablations.clipping import final_loss
-from k2core.ablations.paired import mean_and_spread, mean_difference
-from schemas.ablations import NEVER, LearningAblation, TrainingArm
+from workflows.ablations.arms import Result
+from workflows.ablations.clipping import final_loss
+from workflows.ablations.configs import NEVER, LearningAblation, TrainingArm
+from workflows.ablations.paired import mean_and_spread, mean_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

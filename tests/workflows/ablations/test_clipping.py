@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from k2core.ablations.arms import Result
-from k2core.ablations.clipping import (
+from workflows.ablations.arms import Result
+from workflows.ablations.clipping import (
     PLAIN,
     draw_losses,
     draw_stability,
@@ -13,7 +13,7 @@ from k2core.ablations.clipping import (
     tabulate_losses,
     tabulate_stability,
 )
-from schemas.ablations import NEVER, HarmlessnessAblation, StabilityAblation
+from workflows.ablations.configs import NEVER, HarmlessnessAblation, StabilityAblation
 
 
 def stored(loss: float, logits: list[float], clipped: list[list[int]]) -> Result:

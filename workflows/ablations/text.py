@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from k2core.ingest.collect import choose_items
 from k2core.ingest.sources import list_sources
-from schemas.ablations import TextConfig
 from schemas.ingest import IngestConfig
+from workflows.ablations.configs import TextConfig
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from infra.home import home
-from k2core.ablations.facts import Person, find_stated, make_people, tell
-from k2core.ablations.rephrasing import run_arm
-from k2core.ablations.rewrites import rewrite_people, tabulate_rewrites
-from k2core.ablations.worlds import ARMS, World, make_world, name_result
 from k2core.rephrase.rewrite import EngineWriter, Prompter
 from k2core.rephrase.start import GroupRephraser, start_rephraser
-from schemas.ablations import RephrasingAblation
 from tests.k2core.rephrase.lighthouses import Writer
+from workflows.ablations.configs import RephrasingAblation
+from workflows.ablations.facts import Person, find_stated, make_people, tell
+from workflows.ablations.rephrasing import run_arm
+from workflows.ablations.rewrites import rewrite_people, tabulate_rewrites
+from workflows.ablations.worlds import ARMS, World, make_world, name_result
 
 PEOPLE = make_people(5, seed=7)
 PERFECT, FORGETFUL = "perfect", "forgetful"

@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from k2core.ablations.facts import NUM_STYLES, Document, Language, Text, find_stated, tell
-from k2core.ablations.worlds import ARMS, World, list_questions, name_result
 from k2core.optim.schedule import learning_rate
-from schemas.ablations import RephrasingAblation
+from workflows.ablations.configs import RephrasingAblation
+from workflows.ablations.facts import NUM_STYLES, Document, Language, Text, find_stated, tell
+from workflows.ablations.worlds import ARMS, World, list_questions, name_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
