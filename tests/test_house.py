@@ -129,6 +129,47 @@ def test_no_test_is_skipped_for_good() -> None:
     ] == []
 
 
+def asserts(test: ast.AST, helpers: dict[str, ast.FunctionDef], seen: frozenset[str]) -> bool:
+    """Whether it, or a function of its file that it calls, can fail by its own judgement."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.Assert):
+            return True
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called.startswith(("pytest.raises", "pytest.fail")) or ".assert_" in called:
+            return True
+        helper = helpers.get(called)
+        if called not in seen and helper and asserts(helper, helpers, seen | {called}):
+            return True
+    return False
+
+
+def test_every_test_asserts_something() -> None:
+    silent = []
+    for path in TESTS:
+        functions = {f.name: f for f in functions_of(path) if isinstance(f, ast.FunctionDef)}
+        silent += [
+            f"{name_of(path)}: {name}"
+            for name, function in functions.items()
+            if name.startswith("test_") and not asserts(function, functions, frozenset())
+        ]
+    assert silent == []
+
+
+def test_every_random_number_has_a_seed() -> None:
+    """No generator by the clock, and none of the modules' own, whose state anybody may move."""
+    unseeded = re.compile(
+        r"(?<![.\w])random\.(Random\(\)|(random|randint|randrange|choices?|shuffle|sample|uniform)\()"
+        r"|default_rng\(\)|np\.random\.(rand|randn|randint|random|shuffle|choice|permutation)\("
+    )
+    assert [
+        f"{name_of(path)}: {found[0]}"
+        for path in SOURCES + TESTS
+        for found in unseeded.finditer(path.read_text())
+    ] == []
+
+
 def test_direct_dependencies_are_the_locked_ones() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     stated = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flyte import TaskTemplate
 from flyte._internal.runtime.task_serde import translate_task_to_wire
 from flyte.models import SerializationContext
 from google.protobuf.json_format import MessageToDict
@@ -40,9 +41,10 @@ def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> Non
     assert int(bundled[1]) >= len(sources)
 
 
-def spec_of(task: Stage[Any]) -> dict[str, Any]:
+def spec_of(task: TaskTemplate[..., Any, Any]) -> dict[str, Any]:
     context = SerializationContext(version="v", root_dir=ROOT)
-    return MessageToDict(translate_task_to_wire(task, context))["taskTemplate"]
+    wire: dict[str, dict[str, Any]] = MessageToDict(translate_task_to_wire(task, context))
+    return wire["taskTemplate"]
 
 
 def inputs_of(task: Stage[Any]) -> dict[str, Any]:

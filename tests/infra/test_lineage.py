@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run, RunInputs, RunOutputs
 
 from infra import lineage
 from schemas.artifacts import Checkpoint, RawCorpus
@@ -28,6 +29,12 @@ def _record() -> LineageRecord:
     )
 
 
+def edges_of(run: Run) -> tuple[RunInputs, RunOutputs]:
+    assert run.inputs is not None
+    assert run.outputs is not None
+    return run.inputs, run.outputs
+
+
 def test_flatten_names_nested_fields() -> None:
     assert lineage.flatten({"a": {"b": 1, "c": [2]}, "d": "x"}) == {
         "a.b": "1",
@@ -45,10 +52,11 @@ def test_a_stage_run_carries_edges_parameters_and_curves() -> None:
     assert stored.data.tags["mlflow.parentRunId"] == parent
     assert stored.data.params["config.optim.lr"] == "0.5"
     assert stored.data.metrics == {"loss": 2.5}
-    dataset = stored.inputs.dataset_inputs[0].dataset
+    inputs, outputs = edges_of(stored)
+    dataset = inputs.dataset_inputs[0].dataset
     assert dataset.name == "raw_corpus"
     assert json.loads(dataset.source)["digest"] == RAW.digest
-    model = lineage.client().get_logged_model(stored.outputs.model_outputs[0].model_id)
+    model = lineage.client().get_logged_model(outputs.model_outputs[0].model_id)
     assert model.tags["digest"] == BASE.digest
     assert lineage.read_record(stored).outputs["checkpoint"].digest == BASE.digest
 
@@ -60,9 +68,9 @@ def test_a_checkpoint_consumed_is_the_model_that_was_produced() -> None:
         LineageRecord(stage="sft", version="1", inputs={"base": BASE}), "key2", "flyte-1", "a2"
     )
     user.finish({})
-    made = lineage.client().get_run(maker.run_id).outputs.model_outputs[0].model_id
-    used = lineage.client().get_run(user.run_id).inputs.model_inputs[0].model_id
-    assert made == used
+    _, made = edges_of(lineage.client().get_run(maker.run_id))
+    used, _ = edges_of(lineage.client().get_run(user.run_id))
+    assert made.model_outputs[0].model_id == used.model_inputs[0].model_id
 
 
 def test_reuse_names_the_run_that_made_it() -> None:

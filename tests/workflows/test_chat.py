@@ -16,8 +16,10 @@ from k2core.chat.tokens import (
     MIDDLE,
 )
 from k2core.engines.scripted import ScriptedEngine
+from k2core.problems import held_out_problems
 from schemas.artifacts import Release
 from schemas.problems import ProblemsConfig
+from tests.workflows.conftest import Record
 from workflows import chat
 from workflows.chat import Partner
 from workflows.errors import MendableError
@@ -32,7 +34,7 @@ def call(name: str, arguments: str, index: int) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _released(record) -> None:
+def _released(record: Record) -> None:
     problems = ProblemsConfig().model_dump(mode="json")
     record("one-1", "release", {}, {"release": RELEASE}, problems=problems)
 
@@ -57,6 +59,11 @@ def play(codec: ChatCodec, monkeypatch: pytest.MonkeyPatch) -> Script:
     return start
 
 
+def last_prompt(partner: Partner) -> str:
+    assert isinstance(partner.engine, ScriptedEngine)
+    return partner.codec.decode(partner.engine.prompts[-1])
+
+
 def encode(codec: ChatCodec, text: str) -> list[int]:
     """As a model would write it: special tokens are special."""
     tokenizer = codec._tokenizer
@@ -66,7 +73,9 @@ def encode(codec: ChatCodec, text: str) -> list[int]:
     return ids
 
 
-def test_calls_are_executed_and_counted_over_the_whole_dialogue(play, capsys) -> None:
+def test_calls_are_executed_and_counted_over_the_whole_dialogue(
+    play: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second = call("multiply", '{"a":12,"b":34}', 0), call("add", '{"a":408,"b":1}', 1)
     partner = play([first, f"408{END}", second, f"409{END}"])
     chat.talk("latest", ["What is 12 * 34?", "And 1 more?"], 0.0)
@@ -79,7 +88,7 @@ def test_calls_are_executed_and_counted_over_the_whole_dialogue(play, capsys) ->
         '  = {"result":409}',
         "409",
     ]
-    prompt = partner.codec.decode(partner.engine.prompts[-1])
+    prompt = last_prompt(partner)
     assert prompt.count(MIDDLE) == 9
     assert '"name":"add"' in prompt
     assert '"name":"multiply"' in prompt
@@ -93,31 +102,39 @@ def test_calls_are_executed_and_counted_over_the_whole_dialogue(play, capsys) ->
         (call("add", "{}", 0).replace(CALLS_END, ""), "malformed"),
     ],
 )
-def test_a_broken_dialogue_starts_anew(play, capsys, said: str, reason: str) -> None:
+def test_a_broken_dialogue_starts_anew(
+    play: Script, capsys: pytest.CaptureFixture[str], said: str, reason: str
+) -> None:
     partner = play([said, f"hello{END}"])
     chat.talk("latest", ["one", "two"], 0.0)
     captured = capsys.readouterr()
     assert f"({reason}: a new dialogue starts)" in captured.err
     assert captured.out.endswith("hello\n")
-    assert "one" not in partner.codec.decode(partner.engine.prompts[-1])
+    assert "one" not in last_prompt(partner)
 
 
-def test_a_model_that_never_stops_calling_ends_with_its_context(play, capsys) -> None:
+def test_a_model_that_never_stops_calling_ends_with_its_context(
+    play: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
     play([call("add", '{"a":1,"b":1}', index) for index in range(99)])
     chat.talk("latest", ["What is 1 + 1?"], 0.0)
     assert "(context: a new dialogue starts)" in capsys.readouterr().err
 
 
-def test_what_a_model_writes_is_neither_markup_nor_control(play, capsys) -> None:
+def test_what_a_model_writes_is_neither_markup_nor_control(
+    play: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
     play([f"[red]x[/blue] \x1b[2J{END}"])
     chat.talk("latest", ["hi"], 0.0)
     assert capsys.readouterr().out == "[red]x[/blue] �[2J\n"
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0, "passed"), (1, "failed: wrong_answer")])
-def test_a_problem_is_judged_by_its_verifier(play, capsys, shift: int, verdict: str) -> None:
+def test_a_problem_is_judged_by_its_verifier(
+    play: Script, capsys: pytest.CaptureFixture[str], shift: int, verdict: str
+) -> None:
     config = ProblemsConfig(families={"sum_mental": 1.0})
-    problem = chat.held_out_problems(config)[3]
+    problem = held_out_problems(config)[3]
     answer = int(str(problem.expected["answer"]))
     play([f"{answer + shift}{END}"])
     chat.solve("latest", "sum_mental", 3, 0.0)
@@ -126,7 +143,7 @@ def test_a_problem_is_judged_by_its_verifier(play, capsys, shift: int, verdict: 
     assert f"{problem.problem_id} {verdict} (expected: {answer})" in out
 
 
-def test_a_number_beyond_the_split_is_named(play) -> None:
+def test_a_number_beyond_the_split_is_named(play: Script) -> None:
     play([])
     with pytest.raises(MendableError, match="--number 100: compare has problems 0 to 99"):
         chat.solve("latest", "compare", 100, 0.0)

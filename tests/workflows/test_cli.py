@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from workflows import launch
 from workflows.cli import app
 
-COMMANDS = get_command(app).commands
+GROUP = get_command(app)
+assert isinstance(GROUP, TyperGroup)
+COMMANDS = GROUP.commands
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import pytest
 from infra.lineage import record_reuse
 from schemas.artifacts import Checkpoint, Evaluation, Release
 from schemas.problems import ProblemsConfig
+from tests.workflows.conftest import Record
 from workflows.errors import NotRecordedError
 from workflows.find import SERVABLE, all_records, config_behind, find_artifact, makers_of
 
@@ -16,7 +17,7 @@ PROBLEMS = ProblemsConfig(seed=7).model_dump(mode="json")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _two_runs(record) -> None:
+def _two_runs(record: Record) -> None:
     """`one` is whole; `two`, newer, has come as far as its policy and reuses the base."""
     made = record("one-1", "pretrain", {}, {"checkpoint": BASE})
     record("one-1", "evaluate", {"base": BASE}, {"evaluation": SCORES}, problems=PROBLEMS)

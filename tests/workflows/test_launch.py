@@ -16,19 +16,22 @@ from schemas.artifacts import (
 )
 from schemas.recipe import Recipe
 from tasks.adapter import record_of
+from tests.workflows.conftest import Record
 from workflows import launch, show
 from workflows.chain import Chain
 from workflows.errors import NotRecordedError
+from workflows.k2 import k2
 
 RAW = RawCorpus(digest="sha256:" + "a" * 64, counts={"documents": 3})
 CLEAN = CleanCorpus(digest="sha256:" + "b" * 64)
 TOKENS = TokenCorpus(digest="sha256:" + "c" * 64)
 BASE = Checkpoint(digest="sha256:" + "d" * 64)
 RECIPE = Recipe(name="toy")
+Started = list[tuple[str, Any, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _toy_run(record) -> None:
+def _toy_run(record: Record) -> None:
     """A run that got as far as its base model."""
     recipe = RECIPE.model_dump(mode="json")
     base = {"config": recipe["pretrain"], "shape": recipe["model"]}
@@ -41,9 +44,9 @@ def _toy_run(record) -> None:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, dict[str, Any]]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """What would have been run."""
-    calls: list[tuple[str, Any, dict[str, Any]]] = []
+    calls: Started = []
     monkeypatch.setattr(
         launch, "_run", lambda name, task, **inputs: calls.append((name, task, inputs))
     )
@@ -56,7 +59,7 @@ def test_records_come_in_the_order_of_the_chain_and_the_recipe_comes_back() -> N
     assert launch.recipe_of(pipeline) == RECIPE
 
 
-def test_a_rerun_takes_recorded_inputs_and_changed_settings(started) -> None:
+def test_a_rerun_takes_recorded_inputs_and_changed_settings(started: Started) -> None:
     name, recipe, _ = launch.rerun_stage("pretrain", "toy", ["pretrain.optim.lr=1e-3"])
     ((started_name, task, inputs),) = started
     assert started_name == name
@@ -71,14 +74,14 @@ def test_a_rerun_takes_recorded_inputs_and_changed_settings(started) -> None:
     assert recipe.pretrain.optim.lr == 1e-3
 
 
-def test_downstream_keeps_every_record_but_the_stage_that_was_rerun(started) -> None:
+def test_downstream_keeps_every_record_but_the_stage_that_was_rerun(started: Started) -> None:
     launch.rerun_downstream("clean", "toy", RECIPE)
     ((_, task, inputs),) = started
-    assert task is launch.k2
+    assert task is k2
     assert [record.stage for record in inputs["recorded"]] == ["ingest", "pretrain"]
 
 
-def test_only_equal_work_is_answered_from_a_record(monkeypatch) -> None:
+def test_only_equal_work_is_answered_from_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     record = launch.records_of(launch.find_pipeline("toy"))["clean"]
     monkeypatch.setattr("k2core.store.Store.has", lambda store, artifact: True)
     chain = Chain([record])
@@ -96,7 +99,9 @@ def test_an_unfinished_stage_and_an_unknown_run_are_named() -> None:
         launch.rerun_stage("sft", "x", [])
 
 
-def test_what_a_stage_made_is_shown_where_it_is_two_artifacts_too(capsys) -> None:
+def test_what_a_stage_made_is_shown_where_it_is_two_artifacts_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     show.show_outputs("toy-clean", CLEAN)
     log = RolloutLog(digest="sha256:" + "e" * 64, counts={"rollouts": 3})
     show.show_outputs("toy-rl", RlResult(policy=BASE, rollouts=log))
@@ -104,7 +109,9 @@ def test_what_a_stage_made_is_shown_where_it_is_two_artifacts_too(capsys) -> Non
     assert all(artifact.digest[:40] in printed for artifact in (CLEAN, BASE, log))
 
 
-def test_the_tree_names_makers_configs_and_what_nobody_recorded(capsys) -> None:
+def test_the_tree_names_makers_configs_and_what_nobody_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     show.show_lineage(CLEAN.digest[:20])
     tree = " ".join(capsys.readouterr().out.split())
     for text in ("made by clean version 1", RAW.digest[:40], "made by ingest", "3 documents"):

@@ -6,9 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
+import torch
 
 from infra.home import ROOT
 from schemas.recipe import STAGES
@@ -43,7 +46,8 @@ class Place:
         for path in reversed(records):
             for output in json.loads(path.read_text())["outputs"].values():
                 if output["kind"] == kind:
-                    return self.home / "store" / "objects" / output["digest"].split(":")[1]
+                    digest = str(output["digest"]).removeprefix("sha256:")
+                    return self.home / "store" / "objects" / digest
         raise LookupError(kind)
 
 
@@ -63,7 +67,8 @@ def test_a_second_run_is_answered_from_the_cache(place: Place) -> None:
 
 
 def test_the_release_is_whole_and_loads(place: Place) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer, DeepseekV3ForCausalLM
+    from transformers.tokenization_utils_base import BatchEncoding
 
     folder = place.artifact("release")
     for line in (folder / "SHA256SUMS").read_text().splitlines():
@@ -72,13 +77,16 @@ def test_the_release_is_whole_and_loads(place: Place) -> None:
     parity = json.loads((folder / "parity.json").read_text())
     assert all(p["max_logit_difference"] <= 1e-4 for p in parity.values())
     for name in ("base", "policy"):
-        model = AutoModelForCausalLM.from_pretrained(folder / name)
+        model = DeepseekV3ForCausalLM.from_pretrained(folder / name)
         chat = [{"role": "user", "content": "What is 1 + 2?"}]
         tokenizer = AutoTokenizer.from_pretrained(folder / name)
         ids = tokenizer.apply_chat_template(
             chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
-        assert model.generate(**ids, max_new_tokens=2).shape[1] == ids["input_ids"].shape[1] + 2
+        assert isinstance(ids, BatchEncoding)
+        generate = cast("Callable[..., torch.Tensor]", type(model).generate)
+        answer = generate(model, **ids, max_new_tokens=2)
+        assert answer.shape[1] == len(ids["input_ids"][0]) + 2
 
 
 def test_lineage_reaches_every_source(place: Place) -> None:

@@ -25,6 +25,7 @@ from schemas.rephrase import RephraseConfig
 from schemas.tokenize import TokenizeConfig
 from tasks.adapter import open_store
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
+from tests.workflows.conftest import Record
 from workflows.cli import app
 from workflows.find import all_records
 from workflows.provenance import list_corpora
@@ -82,7 +83,7 @@ def publish_rewrites(store: Store) -> RephrasedCorpus:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def folder(home: Path, record) -> Iterator[Path]:
+def folder(home: Path, record: Record) -> Iterator[Path]:
     """The token corpus of a run `old-1`, and `new-1`, which has come as far as the cleaning."""
     open_store.cache_clear()
     store = open_store()
@@ -215,7 +216,9 @@ def test_what_is_wrong_is_said() -> None:
     assert "run new-1 has no tokens" in fails("--token", "math:1", "--from", "new")
 
 
-def test_tokens_that_no_text_makes_are_found_out(folder: Path, monkeypatch) -> None:
+def test_tokens_that_no_text_makes_are_found_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (old,) = list_corpora(all_records(), "old")
     wrong = TOKENIZE.model_copy(update={"heldout_frac": 0.3}).model_dump(mode="json")
     made = old.maker_of("token_corpus")

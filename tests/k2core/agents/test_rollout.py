@@ -21,6 +21,13 @@ def pose(family: str, index: int = 0, two_turn_frac: float = 0.0) -> Posed:
     return pose_training(config, index)
 
 
+def required(problem: Problem, tool: int = 0) -> list[str]:
+    """The arguments that a call of this tool must have."""
+    named = problem.tools[tool].parameters["required"]
+    assert isinstance(named, list)
+    return [str(name) for name in named]
+
+
 def call(name: str, arguments: str, index: int) -> Message:
     made = ToolCall(id=f"functions.{name}:{index}", name=name, arguments=arguments)
     return Message(role="assistant", tool_calls=(made,))
@@ -32,12 +39,11 @@ def say(text: str) -> Message:
 
 def engine_of(codec: ChatCodec, turns: Callable[[int, int], Message | str]) -> ScriptedEngine:
     """Says `turns(dialogue, turn)`; dialogues are told apart by their order in each round."""
-    state = {"prompts": [], "said": 0}  # type: ignore[var-annotated]
+    prompts: list[list[int]] = []
 
     def reply(prompt: list[int], _: Sampling) -> list[int]:
-        known = [p for p in state["prompts"] if prompt[: len(p)] == p]
-        turn = len(known)
-        state["prompts"].append(list(prompt))
+        turn = sum(prompt[: len(p)] == p for p in prompts)
+        prompts.append(list(prompt))
         message = turns(0, turn)
         if isinstance(message, str):
             return codec.encode(message)
@@ -46,14 +52,14 @@ def engine_of(codec: ChatCodec, turns: Callable[[int, int], Message | str]) -> S
     return ScriptedEngine(reply)
 
 
-def play(problem: Problem, codec: ChatCodec, turns: Turns, **options: int) -> Dialogue:
+def play(problem: Problem, codec: ChatCodec, turns: Turns, max_context: int = 1024) -> Dialogue:
     engine = engine_of(codec, lambda _, turn: turns[turn])
-    return rollout([problem], engine, codec, seeds=[0], **options)[0]
+    return rollout([problem], engine, codec, seeds=[0], max_context=max_context)[0]
 
 
 def test_a_call_is_executed_and_its_result_goes_on(codec: ChatCodec) -> None:
     problem, content = pose("sum_with_tool")
-    a, b = problem.tools[0].parameters["required"]
+    a, b = required(problem)
     name, total = problem.tools[0].name, content["a"] + content["b"]
     arguments = f'{{"{a}":{content["a"]},"{b}":{content["b"]}}}'
     dialogue = play(problem, codec, [call(name, arguments, 0), say(str(total))])
@@ -67,7 +73,7 @@ def test_a_call_is_executed_and_its_result_goes_on(codec: ChatCodec) -> None:
 
 def test_tokens_are_those_that_were_sampled(codec: ChatCodec) -> None:
     problem, content = pose("sum_with_tool")
-    a, b = problem.tools[0].parameters["required"]
+    a, b = required(problem)
     # Spaces that no expert writes: a second tokenization of parsed arguments would lose them.
     arguments = f'{{ "{a}" :{content["a"]},  "{b}":{content["b"]}}}'
     turns: Turns = [call(problem.tools[0].name, arguments, 0), say(" x 7 ")]
@@ -96,7 +102,7 @@ def test_several_calls_in_one_turn_are_all_answered(codec: ChatCodec) -> None:
     calls = tuple(
         ToolCall(id=f"functions.{tool.name}:{i}", name=tool.name, arguments=f'{{"{arg}":"x"}}')
         for i, tool in enumerate(problem.tools)
-        for arg in tool.parameters["required"]  # type: ignore[union-attr]
+        for arg in required(problem, i)
     )
     both = Message(role="assistant", tool_calls=calls)
     dialogue = play(problem, codec, [both, say("I do not know.")])

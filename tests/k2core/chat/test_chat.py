@@ -1,6 +1,7 @@
 """The chat format: K2's text, the jinja twin, parsing, masks and injection."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,8 @@ def test_the_jinja_template_gives_the_same_text(
             Message(role="tool", content=result, tool_call_id=call.id, name="add"),
         ]
     jinja = PreTrainedTokenizerFast(tokenizer_object=_bare(), chat_template=CHAT_TEMPLATE)
-    assert jinja.apply_chat_template(
+    fill: Callable[..., object] = jinja.apply_chat_template
+    assert fill(
         [_as_openai(m) for m in messages],
         tools=[ADD.declaration()],
         add_generation_prompt=prompt,

@@ -214,7 +214,8 @@ def test_a_document_is_judged_alike_in_any_company() -> None:
         batch = Batch(pl.Series(texts, dtype=pl.String))
         checks = check_quality(batch, Quality()) + check_repetition(batch, Repetition())
         checks += check_prose(batch, C4(), FineWeb()).checks
-        return np.array([check.measured_N for check in checks]).T.tolist()
+        rows = zip(*(check.measured_N for check in checks), strict=True)
+        return [[float(value) for value in row] for row in rows]
 
     assert measure(texts) == [measure([text])[0] for text in texts]
     assert measure(texts[::-1]) == measure(texts)[::-1]

@@ -107,9 +107,10 @@ def test_tool_specs_are_valid_declarations(config: IngestConfig) -> None:
     for item in items[::10]:
         declaration = json.loads(item.read())
         spec = ToolSpec.model_validate(declaration["function"])
-        properties = spec.parameters["properties"]
+        properties, required = spec.parameters["properties"], spec.parameters["required"]
         assert isinstance(properties, dict)
-        assert set(spec.parameters["required"]) <= set(properties)
+        assert isinstance(required, list)
+        assert set(map(str, required)) <= set(properties)
         assert json.loads(json.dumps(spec.declaration())) == declaration
 
 

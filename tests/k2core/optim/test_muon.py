@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 
 def naive_newton_schulz(matrix: Matrix, steps: int) -> Matrix:
     """arXiv:2502.16982, equation 2, written down once more, one matrix, float64."""
-    x = matrix / (np.sqrt((matrix**2).sum()) + 1e-7)
+    x: Matrix = matrix / (np.sqrt((matrix**2).sum()) + 1e-7)
     if x.shape[0] > x.shape[1]:
         x = x.T
     for _ in range(steps):

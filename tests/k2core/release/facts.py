@@ -2,7 +2,7 @@
 
 from schemas.evaluate import CHECKPOINTS, Perplexity, Rate, Scores
 
-SOURCES = {
+SOURCES: dict[str, dict[str, dict[str, str | int]]] = {
     "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
     "tokens": {
         "wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"},

@@ -19,8 +19,9 @@ LEDGER = {
         "balance": {"operation": "read_balance", "arguments": ["owner"]},
     },
 }
-MOVE = {"name": "move", "arguments": {"giver": "Ann", "taker": "Bob", "amount": 3}}
-ASK = {"name": "balance", "arguments": {"owner": "Bob"}}
+SMALL: dict[str, str | int] = {"giver": "Ann", "taker": "Bob", "amount": 3}
+MOVE: dict[str, object] = {"name": "move", "arguments": SMALL}
+ASK: dict[str, object] = {"name": "balance", "arguments": {"owner": "Bob"}}
 SCENARIO = {"state": {"x": 1}, "answers": ["3"], "must_call": [], "must_not_call": []}
 PUZZLES = """
     basic_arithmetic binary_matrix countdown knights_knaves leg_counting mini_sudoku n_queens
@@ -125,7 +126,7 @@ CASES: dict[str, list[Case]] = {
                 played(ASK),
                 played(MOVE, MOVE, ASK),
                 played(ASK, MOVE),
-                played({**MOVE, "arguments": {**MOVE["arguments"], "amount": 4}}, ASK),
+                played({**MOVE, "arguments": {**SMALL, "amount": 4}}, ASK),
             ),
         )
     ],
@@ -195,6 +196,6 @@ def test_an_expected_answer_that_is_no_mathematics_is_refused(sandbox: Sandbox) 
 
 
 def test_a_gold_call_that_fails_is_refused() -> None:
-    wrong = {**MOVE, "arguments": {**MOVE["arguments"], "amount": 99}}
+    wrong = {**MOVE, "arguments": {**SMALL, "amount": 99}}
     with pytest.raises(ValueError, match=r"gold call move fails: .*Ann has only 9"):
         verify(posed("tool_calls", {"calls": [wrong]}), ended("Done."))

@@ -89,7 +89,7 @@ def test_the_seed_sets_the_order(folder: Path) -> None:
 
 def test_every_token_knows_the_samples_that_read_it(folder: Path) -> None:
     stream = TokenStream(folder, seed=3, sequence_length=16)
-    traced = {
+    traced: dict[tuple[str, int, int], set[tuple[int, int, int]]] = {
         (name, row, token): set() for name in LENGTHS for row in range(30) for token in (0, 6)
     }
     for index in range(stream.num_samples):

@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from k2core.tools import harvest, install
+from k2core.tools import harvest
 from k2core.tools.catalogue import PERMISSIVE, ServerEntry, read_catalogue
 from k2core.tools.domains import DOMAINS, classify_tool
 from k2core.tools.harvest import (
@@ -24,7 +25,7 @@ from k2core.tools.install import InstallError, check_license, install_server
 from k2core.tools.listed import read_listed_tools
 from k2core.tools.servers import ServersMissingError, StatedTool, find_venv
 
-OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}}
+OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
 CLOCK = ServerEntry(
     name="clock",
     ecosystem="pypi",
@@ -38,8 +39,10 @@ CLOCK = ServerEntry(
 NOTHING = Path("/dev/null")
 
 
-def tool(name: str, **changes: object) -> StatedTool:
-    return StatedTool(name, "Sends a message.", OBJECT)._replace(**changes)
+def tool(
+    name: str, description: str = "Sends a message.", parameters: dict[str, Any] = OBJECT
+) -> StatedTool:
+    return StatedTool(name, description, parameters)
 
 
 def test_the_catalogue_is_pinned_and_permissive() -> None:
@@ -192,7 +195,7 @@ def test_a_package_under_another_licence_is_refused(
 def test_without_node_an_npm_server_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(install.shutil, "which", lambda _: None)
+    monkeypatch.setattr("k2core.tools.install.shutil.which", lambda _: None)
     entry = CLOCK.model_copy(update={"ecosystem": "npm"})
     with pytest.raises(InstallError, match="node and npm are not installed"):
         install_server(entry, tmp_path, NOTHING)
@@ -203,7 +206,7 @@ def test_a_failed_installation_leaves_nothing_that_looks_whole(
 ) -> None:
     false = subprocess.run([sys.executable, "-c", "exit(3)"], check=False)
     assert false.returncode == 3
-    monkeypatch.setattr(install.sys, "executable", "/bin/false")
+    monkeypatch.setattr("k2core.tools.install.sys.executable", "/bin/false")
     with pytest.raises(InstallError, match="false failed"):
         install_server(CLOCK, tmp_path, NOTHING)
     assert not list(tmp_path.glob("clock-*"))

@@ -35,7 +35,7 @@ SHAPE = ModelShape(
     yarn_factor=4.0,
     init_std=0.1,
 )
-LAYOUTS = (
+LAYOUTS: tuple[dict[str, int], ...] = (
     {},
     {"tp": 2},
     {"ep": 2},

@@ -175,10 +175,13 @@ def test_fixes_leave_what_is_right() -> None:
     assert with_te.te_general_gemm is gemm
     assert with_te.HAVE_TE is True
 
-    calls = []
-    dispatcher = types.SimpleNamespace(
-        maybe_move_tensor_to_cpu=lambda *args: calls.append(args) or np.zeros(1)
-    )
+    calls: list[tuple[object, ...]] = []
+
+    def move(*arguments: object) -> np.ndarray:
+        calls.append(arguments)
+        return np.zeros(1)
+
+    dispatcher = types.SimpleNamespace(maybe_move_tensor_to_cpu=move)
     upstream.list_splits(dispatcher)
     dispatcher.maybe_move_tensor_to_cpu(None, as_numpy=True)
     assert calls == [(None, True, False)]

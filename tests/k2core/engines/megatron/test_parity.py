@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from k2core.model.digest import tensors_digest
 from k2core.model.hf import describe_checkpoint, load_shape, load_weights
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
+
+LoadWithInfo = Callable[..., tuple[torch.nn.Module, dict[str, object]]]
 
 
 def shake(trainer: Trainer) -> None:
@@ -44,9 +48,8 @@ def test_logits_equal_transformers(
     trainer = Trainer(shape, OptimConfig(), seed=1)
     shake(trainer)
     folder = save(trainer, tmp_path / "checkpoint")
-    theirs, info = DeepseekV3ForCausalLM.from_pretrained(
-        folder, output_loading_info=True, dtype=torch.float32
-    )
+    load = cast("LoadWithInfo", DeepseekV3ForCausalLM.from_pretrained)
+    theirs, info = load(folder, output_loading_info=True, dtype=torch.float32)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
 

@@ -154,7 +154,8 @@ def test_recorded_logits_equal_a_plain_product() -> None:
     logits = logits.masked_fill(~same.tril(), -torch.inf)
     padding = (segments == PADDING).T[:, :, None, None]
     expected = torch.einsum("bhqk,kbhd->qbhd", logits.softmax(-1), v).masked_fill(padding, 0.0)
-    out, largest = PackedAttention.apply(q, k, v, blocks_of(segments, [Chunk(0, width, 0)]), 0.5)
+    attend: Callable[..., tuple[torch.Tensor, torch.Tensor]] = PackedAttention.apply
+    out, largest = attend(q, k, v, blocks_of(segments, [Chunk(0, width, 0)]), 0.5)
     torch.testing.assert_close(out, expected)
     seen = logits.detach().masked_fill((segments == PADDING)[:, None, :, None], -torch.inf)
     torch.testing.assert_close(largest, seen.amax((0, 2, 3)))
@@ -247,7 +248,7 @@ def test_a_refused_step_leaves_no_trace(
 ) -> None:
     """Weights, moments, router biases and logits: as if the batch had never been."""
     config = OptimConfig(qk_clip_tau=0.05)
-    placement = Placement(**{"num_ranks": 1, **layout})  # type: ignore[arg-type]
+    placement = Placement.model_validate({"num_ranks": 1, **layout})
     kind = TrainerGroup if layout else Trainer
     found = []
     for bad in ((), (poisoned, None)):

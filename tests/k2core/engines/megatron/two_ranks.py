@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 
+import pytest
 import torch
 
 from k2core.engines.megatron import spec
@@ -44,9 +45,9 @@ def main() -> None:
         "replicated down-projections": gradient_norm(tp=2),
         "splits as numbers": gradient_norm(ep=2),
     }
-    replicated, spec.Linear = spec.Linear, ColumnParallelLinear
-    found["column-parallel down-projections"] = gradient_norm(tp=2)
-    spec.Linear = replicated
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spec, "Linear", ColumnParallelLinear)
+        found["column-parallel down-projections"] = gradient_norm(tp=2)
     ours = token_dispatcher.maybe_move_tensor_to_cpu
     token_dispatcher.maybe_move_tensor_to_cpu = inspect.getclosurevars(ours).nonlocals["upstream"]
     try:
