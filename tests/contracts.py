@@ -24,5 +24,6 @@ class StagesContract(IndependenceContract):
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """As for any independent modules; a stage without its module is an error."""
-        self.modules = {ModuleExpression(f"{self.room}.{stage}") for stage in STAGES}
+        modules = {ModuleExpression(f"{self.room}.{stage}") for stage in STAGES}
+        setattr(self, "modules", modules)  # noqa: B010, a field that instances fill
         return super().check(graph, verbose)
