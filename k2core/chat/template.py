@@ -8,19 +8,36 @@ from k2core.chat import tokens as t
 from schemas.chat import Message, ToolSpec
 
 CHAT_TEMPLATE = """\
+{%- macro text(content) -%}
+{%- if content is string -%}
+{{ content }}
+{%- elif content -%}
+{%- for part in content if part['type'] == 'text' -%}
+{{ part['text'] }}
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro -%}
+{%- set said = namespace(calls=0, ids={}, names={}) -%}
 {%- if tools -%}
 <|im_system|>tool_declare<|im_middle|>{{ tools | tojson(separators=(',', ':')) }}<|im_end|>
 {%- endif -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'user' -%}
-<|im_user|>user<|im_middle|>{{ message['content'] }}
+<|im_user|>user<|im_middle|>{{ text(message['content']) }}
 {%- elif message['role'] == 'assistant' -%}
-<|im_assistant|>assistant<|im_middle|>{{ message['content'] or '' }}
+<|im_assistant|>assistant<|im_middle|>{{ text(message.get('content')) }}
 {%- if message.get('tool_calls') -%}
 <|tool_calls_section_begin|>
 {%- for call in message['tool_calls'] -%}
-<|tool_call_begin|>{{ call['id'] }}<|tool_call_argument_begin|>
-{%- if call['function']['arguments'] is string -%}
+{%- set name = call['function']['name'] -%}
+{%- set id = 'functions.' ~ name ~ ':' ~ said.calls -%}
+{%- set said.calls = said.calls + 1 -%}
+{%- set said.ids = dict(said.ids, **{call['id']: id}) -%}
+{%- set said.names = dict(said.names, **{call['id']: name}) -%}
+<|tool_call_begin|>{{ id }}<|tool_call_argument_begin|>
+{%- if not call['function']['arguments'] -%}
+{}
+{%- elif call['function']['arguments'] is string -%}
 {{ call['function']['arguments'] }}
 {%- else -%}
 {{ call['function']['arguments'] | tojson(separators=(',', ':')) }}
@@ -30,10 +47,11 @@ CHAT_TEMPLATE = """\
 <|tool_calls_section_end|>
 {%- endif -%}
 {%- elif message['role'] == 'tool' -%}
-<|im_system|>{{ message['name'] }}<|im_middle|>
-{{- '## Return of ' + message['tool_call_id'] + '\\n' + message['content'] }}
+{%- set answered = message['tool_call_id'] -%}
+<|im_system|>{{ message.get('name') or said.names.get(answered, 'tool') }}<|im_middle|>
+{{- '## Return of ' ~ said.ids.get(answered, answered) ~ '\\n' ~ text(message['content']) }}
 {%- else -%}
-<|im_system|>{{ message['role'] }}<|im_middle|>{{ message['content'] }}
+<|im_system|>{{ message['role'] }}<|im_middle|>{{ text(message['content']) }}
 {%- endif -%}
 <|im_end|>
 {%- endfor -%}
@@ -41,7 +59,11 @@ CHAT_TEMPLATE = """\
 <|im_assistant|>assistant<|im_middle|>
 {%- endif -%}
 """
-"""The same format for `apply_chat_template` of transformers and vLLM."""
+"""The same format for `apply_chat_template` of transformers and vLLM.
+
+It takes what OpenAI's clients send: content as parts or absent, tool messages without a name, and
+ids of any form, which become K2's, counted over the dialogue.
+"""
 
 
 class Piece(NamedTuple):

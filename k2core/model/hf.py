@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from k2core.chat.hub import state_max_length
 from k2core.model.scaling import derive_scaling_factor, routed_scaling_factor
 from k2core.model.shards import INDEX, CheckpointReader
 from schemas.model import ModelShape
@@ -39,6 +40,7 @@ _CONSTANTS = {
     "architectures": ["DeepseekV3ForCausalLM"],
     "model_type": "deepseek_v3",
     "dtype": "float32",
+    "torch_dtype": "float32",  # the same for readers before transformers 4.56
     "hidden_act": "silu",
     "attention_bias": False,
     "attention_dropout": 0.0,
@@ -59,17 +61,27 @@ YARN_BETAS = {"beta_fast": 1.0, "beta_slow": 1.0}
 """YaRN's ramp in K2's released config.json, narrower than DeepSeek-V3's 32 to 1."""
 
 
-def _rope_parameters(shape: ModelShape) -> dict[str, Any]:
-    if shape.yarn_factor == 1:
-        return {"rope_type": "default", "rope_theta": shape.rope_theta}
-    return {
-        "rope_type": "yarn",
-        "rope_theta": shape.rope_theta,
+def _describe_rope(shape: ModelShape) -> dict[str, object]:
+    """The rotary embedding, as transformers 5 reads it and as everything before does.
+
+    A reader that finds neither of the places it knows takes a base of 10,000 without a word.
+    """
+    yarn = {
         "factor": shape.yarn_factor,
         "original_max_position_embeddings": shape.original_max_position_embeddings,
         "mscale": 1.0,
         "mscale_all_dim": 1.0,
         **YARN_BETAS,
+    }
+    kind, scaling = ("default", None) if shape.yarn_factor == 1 else ("yarn", yarn)
+    return {
+        "rope_parameters": {
+            "rope_type": kind,
+            "rope_theta": shape.rope_theta,
+            **(scaling or {}),
+        },
+        "rope_theta": shape.rope_theta,
+        "rope_scaling": scaling and {"type": kind, "rope_type": kind, **scaling},
     }
 
 
@@ -80,7 +92,7 @@ def describe_shape(shape: ModelShape) -> dict[str, Any]:
         **{theirs: getattr(shape, ours) for theirs, ours in _SAME_VALUE.items()},
         "num_key_value_heads": shape.num_heads,
         "routed_scaling_factor": routed_scaling_factor(shape),
-        "rope_parameters": _rope_parameters(shape),
+        **_describe_rope(shape),
         "original_max_position_embeddings": shape.original_max_position_embeddings,
     }
 
@@ -145,6 +157,7 @@ def describe_checkpoint(
     for path in sorted(tokenizer_folder.iterdir()):
         if path.is_file() and not path.name.endswith((".safetensors", INDEX)):
             shutil.copyfile(path, folder / path.name)
+    state_max_length(folder, shape.max_position_embeddings)
     special = _special_ids(tokenizer_folder)
     write_json(folder / "config.json", {**describe_shape(shape), **special})
     write_json(folder / "generation_config.json", {"do_sample": True, **special})

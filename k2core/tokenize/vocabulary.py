@@ -89,19 +89,9 @@ def _untrained() -> Tokenizer:
 
 
 def _save(tokenizer: Tokenizer, folder: Path) -> None:
-    from transformers import PreTrainedTokenizerFast
+    from k2core.chat.hub import write_chat_files
 
-    from k2core.chat import CHAT_TEMPLATE, SPECIAL_TOKENS
-    from k2core.chat.tokens import BOS, END, PAD
-
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=BOS,
-        eos_token=END,  # Where generation stops: the end of a turn, as in K2.
-        pad_token=PAD,
-        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in (BOS, END, PAD)],
-        clean_up_tokenization_spaces=False,
-        chat_template=CHAT_TEMPLATE,
-    )
     shutil.rmtree(folder, ignore_errors=True)
-    wrapped.save_pretrained(folder)
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_chat_files(folder)

@@ -152,3 +152,18 @@ def test_digest_sees_names_types_shapes_and_bytes() -> None:
     assert len(digests) == 5
     assert tensors_digest(dict(reversed(base.items()))) == tensors_digest(base)
     assert tensors_digest({"a": torch.zeros(3, 2).t(), "b": torch.ones(1)}) in digests
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+def test_the_rotary_base_stands_where_every_reader_looks(factor: float) -> None:
+    """transformers 5 reads `rope_parameters`; before, two keys, with 10,000 where they lack."""
+    shape = ModelShape(rope_theta=12_345.0, yarn_factor=factor)
+    config = describe_shape(shape)
+    old, new = config["rope_scaling"], config["rope_parameters"]
+    assert config["rope_theta"] == new["rope_theta"] == 12_345.0
+    assert (old is None) == (factor == 1) == (new["rope_type"] == "default")
+    if old:
+        assert {k: v for k, v in old.items() if k != "type"} == {
+            k: v for k, v in new.items() if k != "rope_theta"
+        }
+        assert old["factor"] == factor
