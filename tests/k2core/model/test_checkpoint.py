@@ -7,7 +7,7 @@ import torch
 
 from k2core.model.counts import sum_parameters
 from k2core.model.digest import tensors_digest
-from k2core.model.hf import describe_checkpoint, load_shape, load_weights
+from k2core.model.hf import describe_checkpoint, describe_shape, load_shape, load_weights
 from k2core.model.names import pair_names, split_tensor
 from k2core.model.shards import INDEX, CheckpointWriter
 from k2core.model.tensors import check_tensors, tensor_shapes
