@@ -32,7 +32,10 @@ def render_sent(messages: list[Sent]) -> str:
         tokenizer_object=Tokenizer(models.BPE()), chat_template=CHAT_TEMPLATE
     )
     return cast(
-        "str", jinja.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        "str",
+        jinja.apply_chat_template(
+            cast("list[dict[str, str]]", messages), tokenize=False, add_generation_prompt=True
+        ),
     )
 
 
