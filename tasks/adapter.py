@@ -33,8 +33,7 @@ T = TypeVar("T")
 @lru_cache(maxsize=1)
 def open_store() -> Store:
     """The artifact store of this process, from `K2_STORE`."""
-    root = store_root()
-    return Store(root, local=home() / "store-cache" if "://" in root else None)
+    return Store(store_root(), cache=home() / "store-cache")
 
 
 def record_of(stage: str, version: str, inputs: Mapping[str, object]) -> LineageRecord:
@@ -81,7 +80,7 @@ class RunningStage:
 
     def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
         """Make the draft an artifact of the store and an output edge of the run."""
-        artifact = self.workspace.store.publish(kind, draft)
+        artifact = open_store().publish(kind, draft)
         self._outputs[name or artifact.kind] = artifact
         return artifact
 

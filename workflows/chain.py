@@ -1,7 +1,8 @@
 """Calls tasks one after another and keeps the record of each."""
 
+import sys
 import typing
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import flyte
@@ -22,7 +23,7 @@ class Chain:
     """`await chain(stage, ...)` is `await stage(...)`, recorded.
 
     Work that equals a given record (same stage, version, configs and inputs) is answered from
-    the record. A cached answer whose bytes have left the store counts as a miss.
+    the record. A cached answer whose bytes are lost or damaged is told, and made again.
     """
 
     def __init__(self, recorded: Sequence[LineageRecord] = ()) -> None:
@@ -37,7 +38,8 @@ class Chain:
         result = self._recall(record, stage)
         if result is None:
             result = await stage(**inputs)
-            if not all(open_store().has(a) for a in outputs_of(result).values()):
+            if fault := _find_fault(outputs_of(result)):
+                print(f"  {name} is run again: {fault}", file=sys.stderr, flush=True)
                 again = stage.override(cache=refreshed(version))
                 result = typing.cast("T", await again(**inputs))
         record = record.model_copy(update={"outputs": outputs_of(result)})
@@ -48,11 +50,14 @@ class Chain:
 
     def _recall(self, record: LineageRecord, stage: Stage[T]) -> T | None:
         for known in self._recorded:
-            if work_key(known) == work_key(record) and all(
-                open_store().has(a) for a in known.outputs.values()
-            ):
+            if work_key(known) == work_key(record) and not _find_fault(known.outputs):
                 return typing.cast("T", restore(known, result_type(stage)))
         return None
+
+
+def _find_fault(outputs: Mapping[str, Artifact]) -> str:
+    """What is wrong with the first artifact that is not whole, as far as a cheap look tells."""
+    return next(filter(None, map(open_store().find_fault, outputs.values())), "")
 
 
 def flyte_run_name() -> str:

@@ -158,7 +158,7 @@ def _rephrased(
         kept = corpora.folder("clean_corpus") / "kept"
         doc_id, domain, text = (document[key] for key in ("doc_id", "domain", "text"))
         return [f"not rewritten: {explain_absence(config, kept, doc_id, domain, text)}"]
-    chunks = replay_chunks(config, open_store().local / "models", document["text"])
+    chunks = replay_chunks(config, open_store().disk / "models", document["text"])
     num = "its chunks (whose number its tokenizer knows, which is not here)"
     if chunks is not None:
         num = "one chunk" if len(chunks) == 1 else f"{len(chunks)} chunks"

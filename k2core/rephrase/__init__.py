@@ -17,7 +17,7 @@ def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Works
     styles = load_styles(config.styles)
     documents = sample_documents(config, corpus / "kept")
     jobs = assign_styles(documents, styles, config.rewrites_per_document, config.seed)
-    models = workspace.store.local / "models"
+    models = workspace.store.disk / "models"
     rewritten = rewrite_all(config, jobs, workspace, lambda: start_rephraser(config, models))
     judged = judge_rewrites(config, rewritten)
     write_artifact(workspace.out, config, judged, rewritten.writer, corpus)

@@ -1,12 +1,15 @@
 """Artifacts by content: publish atomically, verify on opening, resume where a run was killed."""
 
+from k2core.store.bucket import read_address
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
-from k2core.store.store import ArtifactCorruptError, ArtifactMissingError, Store, StoredFile
-from k2core.store.workspace import Draft, Workspace
+from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
+from k2core.store.store import Store
+from k2core.store.workspace import Artifacts, Draft, StoredFile, Workspace
 
 __all__ = [
     "ArtifactCorruptError",
     "ArtifactMissingError",
+    "Artifacts",
     "Draft",
     "ManifestEntry",
     "Store",
@@ -14,4 +17,5 @@ __all__ = [
     "Workspace",
     "digest_of",
     "manifest_of",
+    "read_address",
 ]

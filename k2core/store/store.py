@@ -1,173 +1,197 @@
-"""A store resolves digests to folders; its root is a folder, `s3://` or `gs://` (fsspec)."""
+"""A store resolves digests to folders; its root is a folder or a bucket (`s3://`, `gs://`)."""
 
-import fcntl
-import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import fsspec
+from typing import TypeVar
 
 from k2core.reporting import Reporter, Silent
+from k2core.store.bucket import Bucket
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
-from k2core.store.workspace import Draft, Workspace
+from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
+from k2core.store.fetch import Place
+from k2core.store.objects import Objects
+from k2core.store.remote import Remote
+from k2core.store.works import Works
+from k2core.store.workspace import Draft, StoredFile, Workspace
 from schemas.base import Artifact
 
 A = TypeVar("A", bound=Artifact)
 
 
-class ArtifactMissingError(LookupError):
-    """A digest that this store does not hold."""
-
-
-class ArtifactCorruptError(ValueError):
-    """Bytes that no longer match their digest."""
-
-
-class StoredFile(NamedTuple):
-    """A file of an artifact that was opened."""
-
-    path: Path
-    """On this machine."""
-    address: str
-    """Below the store's root: where every machine that reaches the store finds it."""
-    sha256: str
-
-
 class Store:
-    """Artifacts under `root/objects/<hex>`, manifests beside them, workspaces under `local/work`.
+    """Artifacts under `root/objects/HEX`, manifests beside them, workspaces under `disk/work`.
 
-    A remote root is mirrored: objects are fetched into `local` on opening and uploaded on
-    publishing, manifest last, so that a manifest's presence means that the object is whole.
+    A bucket is mirrored file by file: what is opened is fetched to `disk`, what is published is
+    uploaded, manifest last, so that a manifest's presence means that the object is whole.
+
+    Args:
+        root: a folder, or the address of a bucket.
+        cache: for a bucket: the folder of this machine for copies and unfinished work.
     """
 
-    def __init__(self, root: str | Path, local: Path | None = None) -> None:
-        self.root = str(root)
-        self._remote = "://" in self.root and not self.root.startswith("file://")
-        if self._remote and local is None:
-            raise ValueError(f"a remote store ({self.root}) needs a local folder for its copies")
-        self.local = Path(local) if local else Path(self.root.removeprefix("file://")).absolute()
-        for name in ("objects", "manifests", "work"):
-            (self.local / name).mkdir(parents=True, exist_ok=True)
-        self._verified: set[str] = set()
+    def __init__(self, root: str | Path, cache: Path | None = None) -> None:
+        self.root = str(root).removeprefix("file://")
+        bucket = Bucket(self.root) if "://" in self.root else None
+        if bucket and cache is None:
+            raise ValueError(f"a remote store ({self.root}) needs a folder for its copies")
+        self.disk = Path(cache if bucket and cache else self.root).absolute()
+        """Where this machine keeps objects and works: the root itself, or a bucket's copies."""
+        self._objects = Objects(self.disk)
+        self._remote = Remote(bucket, self._objects, self.disk / "fetching") if bucket else None
+        self._works = Works(self.disk / "work")
+        self._verified: set[tuple[str, str]] = set()
+        """Objects, with a file's path or "" for all of them, that this process looked at."""
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether the artifact is here, whole by its manifest (bytes are checked on opening)."""
-        name = f"{artifact.digest.removeprefix('sha256:')}.json"
-        if (self.local / "manifests" / name).exists():
-            return True
-        return self._remote and self._filesystem().exists(f"{self.root}/manifests/{name}")
+        """Whether the artifact is there and, as far as a cheap look tells, whole."""
+        return not self.find_fault(artifact)
+
+    def find_fault(self, artifact: Artifact, *, verify: bool = False) -> str:
+        """What is wrong with an artifact, in words; empty if nothing is.
+
+        Args:
+            artifact: any.
+            verify: hash every file, also a bucket's. Else those whose size, times or inode are not
+                what they were when they were hashed; of a bucket sizes alone.
+        """
+        try:
+            manifest, name = self.manifest(artifact), _name(artifact)
+        except (ArtifactMissingError, ArtifactCorruptError) as error:
+            return str(error)
+        wrong = (self._remote or self._objects).find_wrong(name, manifest, verify=verify)
+        if not self._remote:
+            wrong += self._objects.find_added(name, manifest)
+        return self._describe(artifact, wrong) if wrong else ""
+
+    def manifest(self, artifact: Artifact) -> list[ManifestEntry]:
+        """The artifact's files with sizes and SHA-256, sorted by path; none is fetched.
+
+        Raises:
+            ArtifactMissingError: the store does not hold the digest.
+            ArtifactCorruptError: the manifest is not the digest's.
+        """
+        try:
+            manifest = (self._remote or self._objects).manifest(_name(artifact))
+        except ValueError as error:
+            raise ArtifactCorruptError(self._describe(artifact, [f"manifest ({error})"])) from error
+        if manifest is None:
+            raise ArtifactMissingError(
+                f"{artifact.kind} {artifact.digest} is not in the store {self.root}; rerun the "
+                "stage that makes it, or point K2_STORE at the store that holds it"
+            )
+        if digest_of(manifest) != artifact.digest:
+            raise ArtifactCorruptError(self._describe(artifact, ["manifest"]))
+        return manifest
 
     def open(self, artifact: Artifact) -> Path:
-        """The artifact's folder; fetched if remote, verified against its digest once a process.
+        """The artifact's folder: what is not here is fetched, what was changed is noticed.
 
         Raises:
             ArtifactMissingError: the store does not hold the digest.
             ArtifactCorruptError: a file was changed, lost or added; the message names it.
         """
-        name = artifact.digest.removeprefix("sha256:")
-        folder = self.local / "objects" / name
-        if not (self.local / "manifests" / f"{name}.json").exists():
-            if not self.has(artifact):
-                raise ArtifactMissingError(
-                    f"{artifact.kind} {artifact.digest} is not in the store {self.root}; rerun the "
-                    "stage that makes it, or point K2_STORE at the store that holds it"
-                )
-            self._fetch(name)
-        if artifact.digest not in self._verified:
-            self._verify(artifact, folder)
-            self._verified.add(artifact.digest)
-        return folder
+        name = _name(artifact)
+        if (name, "") not in self._verified:
+            manifest = self._known_manifest(artifact)
+            self._have(artifact, manifest)
+            if added := self._objects.find_added(name, manifest):
+                raise ArtifactCorruptError(self._describe(artifact, added))
+            self._verified.add((name, ""))
+        return self._objects.folder(name)
+
+    def open_file(self, artifact: Artifact, path: str) -> Path:
+        """One file of an artifact, verified; no other is fetched.
+
+        Raises:
+            FileNotFoundError: the artifact has no such file.
+            ArtifactMissingError: the store does not hold the digest.
+            ArtifactCorruptError: the file was changed or lost.
+        """
+        name = _name(artifact)
+        if not {(name, ""), (name, path)} & self._verified:
+            found = [entry for entry in self._known_manifest(artifact) if entry.path == path]
+            if not found:
+                raise FileNotFoundError(f"{artifact.kind} {artifact.digest} has no file {path}")
+            self._have(artifact, found)
+            self._verified.add((name, path))
+        return self._objects.folder(name) / path
 
     def list_files(self, artifact: Artifact) -> list[StoredFile]:
-        """The artifact's files, sorted by path; opens it.
-
-        Raises:
-            ArtifactMissingError: the store does not hold the digest.
-            ArtifactCorruptError: a file was changed, lost or added; the message names it.
-        """
+        """The artifact's files, sorted by path; opens it, and raises what `open` raises."""
         folder = self.open(artifact)
         base = f"{self.root}/objects/{folder.name}" if self._remote else str(folder)
-        entries = self._read_manifest(folder.name)
+        entries = self._known_manifest(artifact)
         return [StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256) for e in entries]
 
     def publish(self, kind: type[A], draft: Draft) -> A:
-        """Digest a draft and move it into the store in one rename; equal bytes are kept once."""
-        manifest = manifest_of(draft.folder)
-        if not manifest:
-            raise ValueError(f"{draft.folder} holds no files: a stage must write what it publishes")
-        digest = digest_of(manifest)
-        name = digest.removeprefix("sha256:")
-        target = self.local / "objects" / name
-        if (self.local / "manifests" / f"{name}.json").exists():
-            shutil.rmtree(draft.folder)
-        else:
-            shutil.rmtree(target, ignore_errors=True)
-            draft.folder.rename(target)
-            self._write_manifest(name, manifest)
-        if self._remote:
-            self._upload(name)
-        self._verified.add(digest)
-        return kind.model_validate({"digest": digest, "counts": draft.counts})
+        """Digest a draft and make it an artifact, whole or not at all; equal bytes are kept once.
 
-    @contextmanager
-    def locked(self, key: str) -> Iterator[None]:
+        Raises:
+            ValueError: the draft is empty, or a file has a name that no bucket takes.
+        """
+        manifest = manifest_of(draft.folder)
+        _check_names(draft.folder, manifest)
+        artifact = kind.model_validate({"digest": digest_of(manifest), "counts": draft.counts})
+        name = _name(artifact)
+        if self._remote and not self.has(artifact):
+            self._remote.upload(name, draft.folder, manifest)
+        self._objects.take(name, draft.folder, manifest)
+        shutil.rmtree(draft.folder, ignore_errors=True)
+        self._objects.add_manifest(name, manifest)
+        self._verified.add((name, ""))
+        return artifact
+
+    def locked(self, key: str) -> AbstractContextManager[None]:
         """Hold the work named `key` alone; a second process waits. A killed one lets go."""
-        with (self.local / "work" / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return self._works.locked(key)
 
     def workspace(self, key: str, report: Reporter | None = None) -> Workspace:
         """The folders of the work named `key`: `out` emptied, `scratch` as it was left."""
-        folder = self.local / "work" / key
-        out, scratch = folder / "out", folder / "scratch"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        scratch.mkdir(parents=True, exist_ok=True)
-        return Workspace(self, out, scratch, report or Silent())
+        return Workspace(self, *self._works.folders(key), report or Silent())
 
     def clear(self, key: str) -> None:
         """Delete the folders of finished work."""
-        shutil.rmtree(self.local / "work" / key, ignore_errors=True)
+        self._works.clear(key)
 
-    def _verify(self, artifact: Artifact, folder: Path) -> None:
-        wanted = {e.path: e for e in self._read_manifest(folder.name)}
-        found = {e.path: e for e in manifest_of(folder)} if folder.is_dir() else {}
-        wrong = sorted(p for p in wanted.keys() | found.keys() if wanted.get(p) != found.get(p))
-        if wrong or digest_of(list(wanted.values())) != artifact.digest:
-            raise ArtifactCorruptError(
-                f"{artifact.kind} {artifact.digest} in {self.root} does not match its digest: "
-                f"{', '.join(wrong[:5]) or 'manifest'} changed, lost or added; delete "
-                f"{folder} with its manifest and rerun the stage that makes it"
-            )
+    def _known_manifest(self, artifact: Artifact) -> list[ManifestEntry]:
+        """From this machine if it is there: an artifact never changes."""
+        if not self._remote:
+            return self.manifest(artifact)
+        with suppress(ValueError):
+            known = self._objects.manifest(_name(artifact)) or []
+            if digest_of(known) == artifact.digest:
+                return known
+        manifest = self.manifest(artifact)
+        self._objects.add_manifest(_name(artifact), manifest)
+        return manifest
 
-    def _read_manifest(self, name: str) -> list[ManifestEntry]:
-        text = (self.local / "manifests" / f"{name}.json").read_text()
-        return [ManifestEntry(*row) for row in json.loads(text)]
+    def _have(self, artifact: Artifact, entries: Sequence[ManifestEntry]) -> None:
+        name = _name(artifact)
+        places = {e: Place.of(self._objects.folder(name) / e.path) for e in entries}
+        wrong = set(self._objects.find_wrong(name, entries))
+        if wrong and not self._remote:
+            raise ArtifactCorruptError(self._describe(artifact, sorted(wrong)))
+        if self._remote and wrong:
+            self._remote.fetch(name, {e: at for e, at in places.items() if e.path in wrong})
 
-    def _write_manifest(self, name: str, manifest: list[ManifestEntry]) -> None:
-        path = self.local / "manifests" / f"{name}.json"
-        aside = path.with_name(f".{name}.{os.getpid()}")
-        aside.write_text(json.dumps([list(entry) for entry in manifest]))
-        aside.rename(path)
+    def _describe(self, artifact: Artifact, wrong: Sequence[str]) -> str:
+        return (
+            f"{artifact.kind} {artifact.digest} in {self.root} does not match its digest: "
+            f"{', '.join(wrong[:5])} changed, lost or added; delete "
+            f"{self.root}/objects/{_name(artifact)} with its manifest and rerun the stage that "
+            "makes it"
+        )
 
-    def _filesystem(self) -> fsspec.AbstractFileSystem:
-        return fsspec.core.url_to_fs(self.root)[0]
 
-    def _fetch(self, name: str) -> None:
-        aside = self.local / "objects" / f".{name}.{os.getpid()}"
-        self._filesystem().get(f"{self.root}/objects/{name}/", f"{aside}/", recursive=True)
-        shutil.rmtree(self.local / "objects" / name, ignore_errors=True)
-        aside.rename(self.local / "objects" / name)
-        with self._filesystem().open(f"{self.root}/manifests/{name}.json") as stream:
-            self._write_manifest(name, [ManifestEntry(*row) for row in json.load(stream)])
+def _name(artifact: Artifact) -> str:
+    return artifact.digest.removeprefix("sha256:")
 
-    def _upload(self, name: str) -> None:
-        files = self._filesystem()
-        if files.exists(f"{self.root}/manifests/{name}.json"):
-            return
-        files.put(f"{self.local}/objects/{name}/", f"{self.root}/objects/{name}/", recursive=True)
-        files.put(f"{self.local}/manifests/{name}.json", f"{self.root}/manifests/{name}.json")
+
+def _check_names(folder: Path, manifest: Sequence[ManifestEntry]) -> None:
+    if not manifest:
+        raise ValueError(f"{folder} holds no files: a stage must write what it publishes")
+    for entry in manifest:
+        if not entry.path.isprintable():
+            raise ValueError(f"{entry.path!r} in {folder}: a file's name must be printable")

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from schemas.base import Artifact
 
 if TYPE_CHECKING:
     from k2core.reporting import Reporter
-    from k2core.store.store import Store
 
 
 class Draft(NamedTuple):
@@ -18,11 +17,37 @@ class Draft(NamedTuple):
     counts: dict[str, float]
 
 
+class StoredFile(NamedTuple):
+    """A file of an artifact that was opened."""
+
+    path: Path
+    """On this machine."""
+    address: str
+    """Below the store's root: where every machine that reaches the store finds it."""
+    sha256: str
+
+
+class Artifacts(Protocol):
+    """Where work finds what it reads: a `Store`."""
+
+    disk: Path
+    """Where this machine keeps what it makes and fetches."""
+
+    def open(self, artifact: Artifact) -> Path:
+        """The artifact's folder, whole."""
+
+    def open_file(self, artifact: Artifact, path: str) -> Path:
+        """One file of it, and no other is fetched."""
+
+    def list_files(self, artifact: Artifact) -> list[StoredFile]:
+        """Its files, opened."""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What a stage is given to work with; the same work finds the same workspace again."""
 
-    store: "Store"
+    store: Artifacts
     out: Path
     """Empty at the start; what is written here can be published."""
     scratch: Path
@@ -30,5 +55,5 @@ class Workspace:
     report: "Reporter"
 
     def open(self, artifact: Artifact) -> Path:
-        """The artifact's folder, read-only, its digest verified once a process."""
+        """The artifact's folder, read-only, verified once a process."""
         return self.store.open(artifact)

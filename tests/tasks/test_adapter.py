@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,14 +91,32 @@ def test_second_run_is_cached_and_still_has_its_lineage(place: Path) -> None:
     assert (place / "reports" / "one" / "ingest.html").read_text().count("&lt;b&gt;") == 1
 
 
-def test_a_lost_artifact_is_made_again(place: Path) -> None:
-    first, _ = _run(place, "one")
+def test_a_lost_or_damaged_artifact_is_made_again_and_said(place: Path) -> None:
+    first, _ = _run(place, "0")
     digest = str(first["digest"]).removeprefix("sha256:")
-    shutil.rmtree(place / "store" / "objects" / digest)
-    (place / "store" / "manifests" / f"{digest}.json").unlink()
-    second, _ = _run(place, "two")
-    assert second == first
-    assert [name for name, _ in _stage_runs(place)[3:]] == ["two", "ingest (cached)", "clean"]
+    object_, manifest = place / "store" / "objects" / digest, place / "store" / "manifests"
+
+    def flip() -> None:
+        content = bytearray((object_ / "text").read_bytes())
+        content[0] ^= 1
+        (object_ / "text").write_bytes(content)
+
+    damages: dict[str, Callable[[], object]] = {
+        "text changed, lost or added": flip,
+        "does not match": lambda: shutil.rmtree(object_),
+        "is not in the store": (manifest / f"{digest}.json").unlink,
+    }
+    for number, (said, damage) in enumerate(damages.items(), start=1):
+        damage()
+        process = _start(place, str(number), 3)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert f"clean is run again: clean_corpus sha256:{digest}" in err
+        assert said in err
+        assert json.loads(out.splitlines()[-1].removeprefix("RESULT ")) == first
+        started = [name for name, _ in _stage_runs(place)[3 * number :]]
+        assert started == [str(number), "ingest (cached)", "clean"]
+    _assert_all_published_is_whole(place)
 
 
 def test_a_new_store_does_not_believe_the_old_cache(place: Path) -> None:

@@ -13,14 +13,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
-from k2core.store import StoredFile
+from k2core.store import StoredFile, read_address
 
 Work = Callable[[Path, Path], None]
 """Reads a file and writes others below a folder; picklable, and the same wherever it runs."""
@@ -156,7 +155,7 @@ def _make(row: dict[str, Any], errand: _Errand) -> dict[str, Any]:
 
 def _find_source(row: dict[str, Any], aside: Path, home: str) -> Path:
     """The source itself where it is seen, else a copy of it."""
-    content = _read_address(row["address"])
+    content = _read_here(row["address"])
     if content is not None and hashlib.sha256(content).hexdigest() == row["sha256"]:
         if "://" not in row["address"]:
             return Path(row["address"])
@@ -169,13 +168,11 @@ def _find_source(row: dict[str, Any], aside: Path, home: str) -> Path:
     return copy
 
 
-def _read_address(address: str) -> bytes | None:
+def _read_here(address: str) -> bytes | None:
     try:
-        with fsspec.open(address) as stream:
-            content: bytes = stream.read()
+        return read_address(address)
     except Exception:  # no such file here, no credentials, no way: the driver's node has it
         return None
-    return content
 
 
 def _pack(folder: Path) -> bytes:

@@ -165,7 +165,7 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path) -> No
         store = Store(tmp_path / name)
         raw = publish_raw(store, rows(), 7)
         digests.add(digest_of(manifest_of(clean(store, raw).folder)))
-    judged = store.local / "work" / "clean" / "scratch" / "judged"
+    judged = store.disk / "work" / "clean" / "scratch" / "judged"
     kept = judged / "00000.parquet"
     before = kept.stat().st_mtime_ns
     for path in sorted(judged.iterdir())[3:]:

@@ -108,7 +108,7 @@ def test_a_long_phase_trains_on_longer_rows_with_its_rotary_scaling(
             batch = read_batch(stream, stretch.samples(step))
             trainer.step(batch, stretch.rate(step - stretch.first))
             lengths.append(batch.tokens.shape)
-        by_hand = store.local / f"by-hand-{stretch.last}"
+        by_hand = store.disk / f"by-hand-{stretch.last}"
         trainer.save(by_hand)
     assert lengths == [(4, 16)] * 14 + [(1, 64)] * 4
     expected = tensors_digest(trainer.export_weights())
@@ -127,7 +127,7 @@ def test_more_ranks_share_the_rows_of_a_long_phase(
     draft = pretrain_model(phased, extended, corpus, store.workspace("shared"), shared)
     found = load_weights(store.open(store.publish(Checkpoint, draft)))
 
-    state = store.local / "by-hand"
+    state = store.disk / "by-hand"
     for stretch in stretches:
         trainer = Trainer(stretch.shape, phased.optim, seed=0, placement=ALONE)
         if state.exists():

@@ -78,7 +78,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
         "First QK-Clip events",
     ]
 
-    states = store.local / "work" / "killed" / "scratch" / "states"
+    states = store.disk / "work" / "killed" / "scratch" / "states"
     arguments = [a.model_dump_json() for a in (config, shape, corpus, placement)]
     driver = subprocess.Popen(
         [sys.executable, __file__, str(store.root), *arguments],
@@ -91,7 +91,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
     saved = [path.name for path in states.glob("step-*")]
     assert saved
     assert saved[0] < "step-00000012"
-    assert not list((store.local / "work" / "killed" / "out").iterdir())
+    assert not list((store.disk / "work" / "killed" / "out").iterdir())
 
     notes = Notes()
     resumed = pretrain_model(config, shape, corpus, store.workspace("killed", notes), placement)

@@ -95,7 +95,7 @@ def test_a_step_that_blows_up_names_its_trajectories(
 ) -> None:
     with pytest.raises(FloatingPointError, match=r"step \d of 4: loss .*dialogue-\d"):
         finetune(_config(1e30), base, trajectories, store.workspace("wild"), ALONE)
-    listed = next((store.local / "work" / "wild" / "scratch" / "refused").glob("*.json"))
+    listed = next((store.disk / "work" / "wild" / "scratch" / "refused").glob("*.json"))
     names = {entry["name"] for entry in json.loads(listed.read_text())["documents"]}
     assert names
     assert "dialogue-3" not in names  # too long for a row: left out, and the others keep their ids

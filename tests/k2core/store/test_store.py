@@ -3,9 +3,11 @@
 import hashlib
 import json
 import multiprocessing
+import os
+import re
+import shutil
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from k2core.store import (
@@ -15,7 +17,9 @@ from k2core.store import (
     Store,
     digest_of,
     manifest_of,
+    read_address,
 )
+from k2core.store.digest import hash_file
 from schemas.artifacts import CleanCorpus, RawCorpus
 
 
@@ -102,21 +106,20 @@ def test_scratch_survives_and_out_does_not(tmp_path: Path) -> None:
 
 def test_a_remote_root_gives_the_same_artifact_elsewhere(tmp_path: Path) -> None:
     root = f"memory://{tmp_path.name}"
-    artifact = _publish(Store(root, local=tmp_path / "here"), "text")
-    elsewhere = Store(root, local=tmp_path / "there")
+    artifact = _publish(Store(root, cache=tmp_path / "here"), "text")
+    elsewhere = Store(root, cache=tmp_path / "there")
     assert elsewhere.has(artifact)
     assert (elsewhere.open(artifact) / "sub" / "a.txt").read_text() == "text"
 
 
 def test_files_are_listed_with_where_any_machine_finds_them(tmp_path: Path) -> None:
     root = f"memory://{tmp_path.name}"
-    artifact = _publish(Store(root, local=tmp_path / "here"), "text")
-    (file,) = Store(root, local=tmp_path / "there").list_files(artifact)
+    artifact = _publish(Store(root, cache=tmp_path / "here"), "text")
+    (file,) = Store(root, cache=tmp_path / "there").list_files(artifact)
     assert file.path.read_text() == "text"
     assert file.path.is_relative_to(tmp_path / "there")
     assert file.sha256 == hashlib.sha256(b"text").hexdigest()
-    with fsspec.open(file.address) as stream:
-        assert stream.read() == b"text"
+    assert read_address(file.address) == b"text"
     local = Store(tmp_path / "local")
     (file,) = local.list_files(_publish(local, "text"))
     assert file.address == str(file.path)
@@ -140,3 +143,80 @@ def test_the_same_work_is_done_by_one_process_at_a_time(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert log.read_text().split() == ["in", "out"] * 3
+
+
+def _spy_hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    hashed: list[str] = []
+
+    def hash_and_note(path: Path) -> str:
+        hashed.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr("k2core.store.objects.hash_file", hash_and_note)
+    return hashed
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> RawCorpus:
+    """An artifact whose files were not written just now."""
+    out = Store(tmp_path).workspace("work").out
+    for name in ("a", "b"):
+        (out / name).write_text(name)
+        os.utime(out / name, (1, 1))
+    return Store(tmp_path).publish(RawCorpus, Draft(out, {}))
+
+
+def test_what_was_verified_is_not_hashed_again(
+    settled: RawCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = _spy_hashes(monkeypatch)
+    store = Store(tmp_path)
+    store.open(settled)
+    assert store.has(settled)
+    assert hashed == []
+    assert store.find_fault(settled, verify=True) == ""
+    assert sorted(hashed) == ["a", "b"]
+
+
+def test_a_copied_store_is_hashed_once(
+    settled: RawCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
+    shutil.copytree(tmp_path, moved)
+    hashed = _spy_hashes(monkeypatch)
+    for _ in range(2):
+        assert Store(moved).has(settled)
+        assert sorted(hashed) == ["a", "b"]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "flipped, time put back", "cut", "lost", "all lost"])
+def test_what_was_damaged_is_noticed_without_opening_and_mended_by_making_it_again(
+    settled: RawCorpus, tmp_path: Path, damage: str
+) -> None:
+    path = Store(tmp_path).open(settled) / "b"
+    if "flipped" in damage:
+        path.write_text("c")
+    elif damage == "cut":
+        path.write_text("")
+    else:
+        shutil.rmtree(path.parent) if damage == "all lost" else path.unlink()
+    if "put back" in damage:
+        os.utime(path, (1, 1))
+    store = Store(tmp_path)
+    assert not store.has(settled)
+    assert re.search(r"\bb\b.* changed, lost or added", store.find_fault(settled))
+    out = store.workspace("again").out
+    for name in ("a", "b"):
+        (out / name).write_text(name)
+    assert store.publish(RawCorpus, Draft(out, {})) == settled
+    assert Store(tmp_path).find_fault(settled, verify=True) == ""
+
+
+def test_a_change_that_no_time_tells_of_is_found_on_demand(
+    settled: RawCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Store(tmp_path).open(settled) / "b").write_text("c")
+    monkeypatch.setattr("k2core.store.objects._stamp", lambda path: [1, 1, 1, 1])
+    (tmp_path / "manifests" / f"{settled.digest[7:]}.verified").write_text('{"b": [1, 1, 1, 1]}')
+    assert Store(tmp_path).has(settled)
+    assert "b changed" in Store(tmp_path).find_fault(settled, verify=True)

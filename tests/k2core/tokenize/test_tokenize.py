@@ -224,7 +224,7 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpu
     store = Store(tmp_path)
     wanted = digest_of(manifest_of(corpus))
     assert digest_of(manifest_of(run(store).folder)) == wanted
-    encoded = store.local / "work" / "tokenize" / "scratch" / "encoded"
+    encoded = store.disk / "work" / "tokenize" / "scratch" / "encoded"
     kept = encoded / "00000.parquet"
     before = kept.stat().st_mtime_ns
     (encoded / "00002.parquet").unlink()

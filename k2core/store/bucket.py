@@ -1,0 +1,190 @@
+"""The one way to what is not a folder: s3://, gs://, abfs:// and memory://, through obstore.
+
+Parts of bounded size go up and down, each a request of its own that is tried again: memory does not
+grow with a file, and what broke off goes on.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+from obstore.store import MemoryStore, from_url
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+    from obstore.store import ObjectStore
+
+SCHEMES = ("s3", "gs", "abfs", "memory")
+"""Roots that are no folders, and are supported."""
+_PART = 4 * 2**20
+_UPLOAD_PART = 8 * 2**20
+_MOST_PARTS = 9_000
+"""Of an upload: S3 and GCS take 10,000."""
+_AHEAD = 2
+"""Parts of a file that are under way at a time."""
+_TRIES = 5
+"""Of a part whose body broke off; what a server refuses is tried again by obstore."""
+
+
+class Tagged(NamedTuple):
+    """A small object's content, and the tag that names this state of it."""
+
+    content: bytes
+    tag: str
+
+
+class Bucket:
+    """What lies below an address such as `s3://bucket/folder`.
+
+    Credentials and endpoint come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) or from the
+    machine's role, as obstore reads them.
+
+    Raises:
+        ValueError: the scheme is none that is supported.
+    """
+
+    def __init__(self, root: str) -> None:
+        scheme, _, rest = root.partition("://")
+        host, _, prefix = rest.partition("/")
+        if scheme not in SCHEMES or not host:
+            known = ", ".join(f"{name}://" for name in SCHEMES)
+            raise ValueError(f"{root} is no place for a store: give a folder, or one of {known}")
+        self.root = root.rstrip("/")
+        self._prefix = prefix.strip("/")
+        self._store = _connect(scheme, host)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """An object, or its bytes from `start` to before `stop`.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        for attempt in range(_TRIES):
+            try:
+                if stop is None:
+                    return bytes(obstore.get(self._store, self._key(name)).bytes())
+                if start == stop:
+                    return b""
+                return bytes(obstore.get_range(self._store, self._key(name), start=start, end=stop))
+            except GenericError:
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError
+
+    def read_parts(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes from `start` to before `stop`, piece by piece, a few ahead."""
+        waiting: deque[Future[bytes]] = deque()
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            for begin in range(start, stop, _PART):
+                waiting.append(pool.submit(self.read, name, begin, min(stop, begin + _PART)))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def read_tagged(self, name: str) -> Tagged | None:
+        """A small object with its tag; None where there is none."""
+        try:
+            found = obstore.get(self._store, self._key(name))
+            return Tagged(bytes(found.bytes()), found.meta["e_tag"] or "")
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object, whole or not at all."""
+        obstore.put(self._store, self._key(name), content)
+
+    def put_if(self, name: str, content: bytes, tag: str | None) -> str | None:
+        """Write only over the state that has this tag, or, if None, only where nothing is.
+
+        Returns:
+            The new tag; None if the object is another than was thought.
+        """
+        mode: PutMode = "create" if tag is None else {"e_tag": tag}
+        try:
+            result = obstore.put(self._store, self._key(name), content, mode=mode)
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            return None
+        return result["e_tag"] or ""
+
+    def upload(self, path: Path, name: str) -> str:
+        """Write a file part by part; returns the SHA-256 of what was sent."""
+        sha, size = hashlib.sha256(), path.stat().st_size
+        part = max(_UPLOAD_PART, -(-size // _MOST_PARTS))
+
+        def pieces() -> Iterator[bytes]:
+            with path.open("rb") as stream:
+                while piece := stream.read(part):
+                    sha.update(piece)
+                    yield piece
+
+        if size <= part:
+            self.put(name, b"".join(pieces()))
+        else:
+            key = self._key(name)
+            obstore.put(self._store, key, pieces(), chunk_size=part, max_concurrency=_AHEAD)
+        return sha.hexdigest()
+
+    def hash(self, name: str, size: int) -> str:
+        """SHA-256 of an object, of which no copy is kept."""
+        sha = hashlib.sha256()
+        for piece in self.read_parts(name, 0, size):
+            sha.update(piece)
+        return sha.hexdigest()
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of this name."""
+        try:
+            obstore.head(self._store, self._key(name))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Objects below a folder, by their names in it, with their bytes."""
+        start = len(self._key(folder)) + 1
+        return {
+            found["path"][start:]: found["size"]
+            for page in obstore.list(self._store, self._key(folder), chunk_size=1000)
+            for found in page
+        }
+
+    def delete(self, name: str) -> None:
+        """Delete an object, if there is one."""
+        obstore.delete(self._store, self._key(name))
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+
+@cache
+def _memory(_host: str) -> MemoryStore:
+    return MemoryStore()  # one a name and process
+
+
+def _connect(scheme: str, host: str) -> "ObjectStore":
+    if scheme == "memory":
+        return _memory(host)
+    # An address of plain http was chosen by whoever stated it.
+    return from_url(f"{scheme}://{host}", client_options={"allow_http": True, "timeout": "120s"})
+
+
+def read_address(address: str) -> bytes:
+    """A file by the address that `Store.list_files` gave it.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if "://" not in address:
+        return Path(address).read_bytes()
+    scheme, _, rest = address.partition("://")
+    host, _, name = rest.partition("/")
+    return Bucket(f"{scheme}://{host}").read(name)

@@ -1,0 +1,103 @@
+"""A real S3 server, whose answers a test can spoil."""
+
+import logging
+import threading
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import flyte.storage  # noqa: F401 - it gives fsspec's `s3` to obstore, as in every task
+import pytest
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+class Request(NamedTuple):
+    """What reached the server."""
+
+    method: str
+    path: str
+    number: int
+    """Of its method, from 1 on since the rule was set."""
+
+
+Rule = Callable[[Request], str]
+"""What becomes of a request: a status for an answer, a way to spoil the body, or nothing ("")."""
+FLIP, CUT = "flip", "cut"
+
+
+class S3:
+    """The server, its address, and the rule that spoils its answers."""
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        self.requests: list[Request] = []
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
+        self.endpoint = f"http://127.0.0.1:{self._server.port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.spoil(None)
+
+    def spoil(self, rule: Rule | None) -> None:
+        """From now on answers go by this rule."""
+        with self._lock:
+            self._rule, self.requests = rule, []
+
+    def stop(self) -> None:
+        self._server.shutdown()
+
+    def count(self, method: str, part: str = "") -> int:
+        """Requests since the rule was set whose path holds a part."""
+        return sum(r.method == method and part in r.path for r in self.requests)
+
+    def _answer(self, environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
+        method, path = str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"])
+        with self._lock:
+            number = 1 + sum(r.method == method for r in self.requests)
+            request = Request(method, path, number)
+            self.requests.append(request)
+            what = self._rule(request) if self._rule else ""
+        if what.isdigit():
+            environ["wsgi.input"].read(int(str(environ.get("CONTENT_LENGTH") or 0)))  # type: ignore[attr-defined]
+            start(f"{what} Spoiled", [("Content-Length", "0")])
+            return [b""]
+        body = b"".join(self._app(environ, start))
+        if what == FLIP and body:
+            return [body[:-1] + bytes([body[-1] ^ 1])]
+        return [body[: len(body) // 2] if what == CUT else body]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """One server for all tests."""
+    server = S3()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.endpoint}.items():
+            patch.setenv(name, value)
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3) -> Iterator[S3]:
+    """The server, with nothing spoiled before or after."""
+    s3_server.spoil(None)
+    yield s3_server
+    s3_server.spoil(None)
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    """The address of an empty bucket of the test's own."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT"))
+    return f"s3://{name}/a store"
