@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import flyte.storage  # noqa: F401 - it gives fsspec's `s3` to obstore, as in every task
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 ENVIRONMENT = {
