@@ -122,7 +122,7 @@ def _clock() -> float:
 
 
 def _ours(grads: Sequence[Tensor], dtype: torch.dtype) -> Callable[[], None]:
-    """What `MuonClipOptimizer` does: flat buffers, momentum and decay, then the matrices."""
+    """What `ShardedOptimizer` and MuonClip do: flat buffers, momentum, decay, matrices."""
     sizes = [grad.numel() for grad in grads]
     gradient = torch.cat([grad.flatten() for grad in grads])
     weights, momentum = torch.zeros_like(gradient), torch.zeros_like(gradient)

@@ -55,6 +55,13 @@ class NaiveK2:
         self.second = {n: torch.zeros_like(t) for n, t in self.weights.items()}
         self.clips: list[Clip] = []
         self.num_steps = 0
+        self.torchs = torch.optim.AdamW(
+            self.weights.values(),
+            lr=0.0,
+            betas=config.adam_betas,
+            eps=config.adam_eps,
+            weight_decay=config.weight_decay,
+        )
         self.largest = torch.empty(shape.num_layers, shape.num_heads, dtype=torch.float64)
         self.loads: dict[str, Tensor] = {}
 
@@ -119,23 +126,38 @@ class NaiveK2:
         return out, s.seq_aux_loss * (f * p).sum() / len(h)
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], lr: float) -> None:
-        """One step of MuonClip on [b, s] tokens, labels, mask and segments."""
+        """One step of the optimizer on [b, s] tokens, labels, mask and segments.
+
+        AdamW is torch.optim's own; MuonClip, Muon and the bench's `HeavyBall` are written out.
+        """
         self.num_steps += 1
         names = list(self.weights)
         found = torch.autograd.grad(self.loss(*batch), [self.weights[n] for n in names])
         norm = math.sqrt(sum(float(g.square().sum()) for g in found))
         shrink = min(1.0, self.config.clip_grad / norm) if self.config.clip_grad else 1.0
         with torch.no_grad():
-            for name, grad in zip(names, found, strict=True):
-                update = self._update(name, grad * shrink)
-                weight = self.weights[name]
-                weight -= lr * (update + self.config.weight_decay * weight)
-            self._clip()
+            if self.config.kind == "AdamW":
+                self._step_torchs([grad * shrink for grad in found], lr)
+            else:
+                for name, grad in zip(names, found, strict=True):
+                    update = self._update(name, grad * shrink)
+                    weight = self.weights[name]
+                    weight -= lr * (update + self.config.weight_decay * weight)
+            if self.config.kind == "MuonClip":
+                self._clip()
             for name, load in self.loads.items():
                 self.biases[name] += self.shape.bias_update_rate * torch.sign(load.mean() - load)
 
+    def _step_torchs(self, grads: list[Tensor], lr: float) -> None:
+        for weight, grad in zip(self.weights.values(), grads, strict=True):
+            weight.grad = grad
+        self.torchs.param_groups[0]["lr"] = lr
+        self.torchs.step()
+
     def _update(self, name: str, grad: Tensor) -> Tensor:
         m, v, c = self.first[name], self.second[name], self.config
+        if c.kind.endswith(":HeavyBall"):
+            return m.mul_(c.options["mu"]).add_(grad)
         if grad.dim() < 2 or name.startswith(("model.embed", "lm_head")):
             beta1, beta2 = c.adam_betas
             m.mul_(beta1).add_(grad, alpha=1 - beta1)

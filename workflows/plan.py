@@ -34,7 +34,7 @@ def job_of(recipe: Recipe) -> Job:
         sequence_length=config.sequence_length,
         num_steps=config.schedule.num_steps,
         precision=config.optim.precision,
-        newton_schulz_steps=config.optim.newton_schulz_steps,
+        optim=config.optim,
     )
 
 
@@ -58,7 +58,7 @@ def jobs_of(recipe: Recipe) -> dict[str, Job]:
         sequence_length=sft.sequence_length,
         num_steps=sft.schedule.num_steps,
         precision=sft.optim.precision,
-        newton_schulz_steps=sft.optim.newton_schulz_steps,
+        optim=sft.optim,
     )
     return jobs
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from k2core.model.counts import count_parameters, sum_parameters
+from k2core.optim.registry import load_rule
 from k2core.parallel import traffic
 from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import Layout, num_micro_batches
@@ -126,7 +127,8 @@ def time_table(job: Job, plan: Plan) -> Table:
     layout, step = plan.layout, plan.step
     count = num_micro_batches(layout, job.batch_size)
     tokens = layout.micro_batch * job.sequence_length
-    reduced = max(sum(traffic.gradients(h, layout, 2)) for h in held_by_stages(job.shape, layout))
+    held, optimizer = held_by_stages(job.shape, layout), load_rule(job.optim)
+    reduced = max(sum(traffic.gradients(h, layout, 2, optimizer)) for h in held)
     table = _table("a step", "seconds", "share", "what", title="time")
     rows = [
         ("compute", step.compute, f"{count} micro-batches of {tokens:,} tokens a replica"),

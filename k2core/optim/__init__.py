@@ -1,1 +1,1 @@
-"""MuonClip's mathematics in plain torch: Newton-Schulz, Muon, AdamW, QK-Clip, the schedule."""
+"""Optimizers' mathematics in plain torch: Newton-Schulz, Muon, AdamW, QK-Clip, the schedule."""

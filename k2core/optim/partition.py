@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Atom(NamedTuple):
-    """A run of elements that is not cut: a matrix, or a parameter that AdamW has."""
+    """A run of elements that is not cut: a matrix, or a parameter that is none."""
 
     size: int
     cost: int

@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from k2core.model.counts import count_attention, count_expert, count_norms
+from k2core.optim.rule import UpdateRule
 from k2core.parallel.activations import layer_bytes
 from k2core.parallel.layout import Layout, layers_of_stages
 from schemas.model import ModelShape
@@ -13,14 +14,14 @@ LAYERS_ON_DEVICE = 2
 
 
 class Held(NamedTuple):
-    """Parameters of one rank, by how they are replicated and who updates them."""
+    """Parameters of one rank, by how they are replicated and what they are to an optimizer."""
 
     dense: int
-    """Matrices that every data-parallel replica holds; Muon's."""
+    """Matrices that every data-parallel replica holds."""
     experts: int
-    """Matrices of this rank's routed experts; Muon's."""
-    adam: int
-    """Norm gains, embedding and output layer."""
+    """Matrices of this rank's routed experts."""
+    others: int
+    """Norm gains, embedding and output layer: no matrix to an optimizer."""
 
     @property
     def total(self) -> int:
@@ -65,20 +66,23 @@ def held_by_stages(shape: ModelShape, layout: Layout) -> list[Held]:
         dense += (len(layers) - sparse) * 3 * s.hidden_size * s.ffn_hidden_size // tp
         dense += sparse * s.num_experts * s.hidden_size
         dense += sparse * s.num_shared_experts * count_expert(s) // tp
-        adam = len(layers) * count_norms(s)
+        others = len(layers) * count_norms(s)
         if stage == 0:
-            adam += s.vocab_size * s.hidden_size // tp
+            others += s.vocab_size * s.hidden_size // tp
         if stage == layout.pp - 1:
-            adam += s.vocab_size * s.hidden_size // tp + s.hidden_size
-        stages.append(Held(dense, sparse * s.num_experts // layout.ep * count_expert(s), adam))
+            others += s.vocab_size * s.hidden_size // tp + s.hidden_size
+        stages.append(Held(dense, sparse * s.num_experts // layout.ep * count_expert(s), others))
     return stages
 
 
-def optimizer_bytes(held: Held, layout: Layout, precision: Precision) -> float:
-    """Masters (under bf16), momentum or AdamW's moments, dealt over replicas (ZeRO-1)."""
+def optimizer_bytes(
+    held: Held, layout: Layout, precision: Precision, optimizer: UpdateRule
+) -> float:
+    """Masters (under bf16) and the optimizer's own buffers, dealt over replicas (ZeRO-1)."""
     master = 4 if precision == "bf16" else 0
-    dense = held.dense * (master + 4) + held.adam * (master + 8)
-    return dense / layout.dense_dp + held.experts * (master + 4) / layout.expert_dp
+    matrix, other = (master + 4 * len(optimizer.state_names(matrix=m)) for m in (True, False))
+    dense = held.dense * matrix + held.others * other
+    return dense / layout.dense_dp + held.experts * matrix / layout.expert_dp
 
 
 def layers_in_flight(stage: int, num_layers: int, layout: Layout, micro_batches: int) -> float:
@@ -99,6 +103,7 @@ def memory_of_stages(
     sequence_length: int,
     micro_batches: int,
     precision: Precision,
+    optimizer: UpdateRule,
 ) -> list[Memory]:
     """Bytes of a rank of each stage at its peak.
 
@@ -108,6 +113,7 @@ def memory_of_stages(
         sequence_length: tokens a sequence.
         micro_batches: forward passes of each replica in a step.
         precision: of weights and activations; gradients and optimizer are fp32.
+        optimizer: tells the buffers that it keeps.
     """
     width = 2 if precision == "bf16" else 4
     tokens = layout.micro_batch * sequence_length / layout.cp
@@ -129,7 +135,7 @@ def memory_of_stages(
             Memory(
                 parameters=held.total * width,
                 gradients=held.total * 4,
-                optimizer=optimizer_bytes(held, layout, precision),
+                optimizer=optimizer_bytes(held, layout, precision, optimizer),
                 activations=activations,
                 # logits, their softmax's gradient and the fp32 copy between
                 logits=tokens * shape.vocab_size / layout.tp * (width + 4 + 4) if last else 0.0,

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from k2core.optim.registry import load_rule
 from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import Layout, layout_of, misfits, num_micro_batches
 from k2core.parallel.memory import Memory, Precision, memory_of_stages
 from k2core.parallel.timing import StepTime, time_step
 from schemas.model import ModelShape
+from schemas.optim import OptimConfig
 from schemas.placement import Placement
 
 
@@ -25,7 +27,7 @@ class Job(NamedTuple):
     """Tokens a sequence."""
     num_steps: int
     precision: Precision
-    newton_schulz_steps: int = 5
+    optim: OptimConfig = OptimConfig()
 
     @property
     def num_tokens(self) -> int:
@@ -100,6 +102,7 @@ def memory_in(job: Job, layout: Layout) -> list[Memory]:
         sequence_length=job.sequence_length,
         micro_batches=num_micro_batches(layout, job.batch_size),
         precision=job.precision,
+        optimizer=load_rule(job.optim),
     )
 
 
@@ -121,7 +124,7 @@ def make_plan(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
         precision=job.precision,
         efficiency=assumptions.efficiency,
         fp8_compute=assumptions.fp8_compute,
-        newton_schulz_steps=job.newton_schulz_steps,
+        optimizer=load_rule(job.optim),
     )
     return Plan(layout, stages, step, job.num_tokens)
 

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
+from k2core.optim.rule import UpdateRule
 from k2core.parallel import traffic
 from k2core.parallel.hardware import DEVICES
 from k2core.parallel.layout import Layout, layers_of_stages, num_micro_batches
 from k2core.parallel.memory import Precision, held_by_stages
 from k2core.parallel.work import (
     layer_flops,
-    orthogonalization_flops,
+    matrix_update_flops,
     output_flops,
     recomputed_flops,
     training_flops,
@@ -35,7 +36,7 @@ class StepTime(NamedTuple):
     gradients: float
     """Reduction of gradients and gathering of weights, not overlapped."""
     optimizer: float
-    """Newton-Schulz."""
+    """Its products of whole matrices; what goes element by element is not counted."""
     tokens: int
     """Of the step."""
     utilization: float
@@ -61,7 +62,7 @@ def time_step(
     precision: Precision,
     efficiency: float,
     fp8_compute: bool = False,
-    newton_schulz_steps: int = 5,
+    optimizer: UpdateRule,
 ) -> StepTime:
     """Predict a step.
 
@@ -73,7 +74,7 @@ def time_step(
         precision: of weights and gathered parameters.
         efficiency: share of the device's peak that its kernels reach while they run.
         fp8_compute: matrix products in FP8 (DeepSeek-V3); K2 computes in bf16.
-        newton_schulz_steps: Muon's iterations.
+        optimizer: tells what it computes and gathers.
     """
     device, count = DEVICES[layout.gpu], num_micro_batches(layout, batch_size)
     width = 2 if precision == "bf16" else 4
@@ -94,7 +95,7 @@ def time_step(
     copies = traffic.offloaded(shape, layout, tokens, width) / device.host_link
     exposed = tp + cp + max(0.0, a2a + hand_over - hidden) + _copies_waited_for(copies, compute)
     bubble = (layout.pp - 1) / layout.virtual_stages * (compute + exposed)
-    orthogonal = orthogonalization_flops(shape, layout, newton_schulz_steps)
+    update = matrix_update_flops(shape, layout, optimizer)
     step = StepTime(
         compute=compute * count,
         all_to_all=a2a * count,
@@ -103,10 +104,10 @@ def time_step(
         offload=2 * copies * count,
         bubble=bubble,
         gradients=max(
-            traffic.gradients(held, layout, width).seconds(device)
+            traffic.gradients(held, layout, width, optimizer).seconds(device)
             for held in held_by_stages(shape, layout)
         ),
-        optimizer=orthogonal / (efficiency * device.peak),
+        optimizer=update / (efficiency * device.peak),
         tokens=batch_size * sequence_length,
         utilization=0.0,
     )

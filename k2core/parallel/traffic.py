@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from k2core.optim.rule import UpdateRule
 from k2core.parallel.activations import layer_bytes
 from k2core.parallel.hardware import Device
 from k2core.parallel.layout import Layout, layers_of_stages
@@ -77,12 +78,12 @@ def pipeline(shape: ModelShape, layout: Layout, tokens: int) -> Sent:
     return Sent(0.0, row) if crosses else Sent(row, 0.0)
 
 
-def gradients(held: Held, layout: Layout, width: int) -> Sent:
+def gradients(held: Held, layout: Layout, width: int, optimizer: UpdateRule) -> Sent:
     """A step's reduce-scatter of fp32 gradients and all-gather of the new weights (ZeRO-1).
 
-    Muon's gather of whole matrices adds at most a quarter (arXiv:2502.16982, section 2.3).
+    Gathering whole matrices, as for Muon, adds at most a quarter (arXiv:2502.16982, section 2.3).
     """
-    dense = (held.dense + held.adam) * (layout.dense_dp - 1) / layout.dense_dp
+    dense = (held.dense + held.others) * (layout.dense_dp - 1) / layout.dense_dp
     experts = held.experts * (layout.expert_dp - 1) / layout.expert_dp
-    sent = (dense + experts) * (4 + width) * 1.25
+    sent = (dense + experts) * (4 + width) * (1.25 if optimizer.whole_matrices else 1)
     return Sent(0.0, sent) if layout.num_ranks > layout.ranks_per_node else Sent(sent, 0.0)

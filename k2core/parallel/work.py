@@ -1,6 +1,7 @@
 """Floating-point operations: of a token through each layer, and of an optimizer step."""
 
 from k2core.model.counts import count_attention, count_expert
+from k2core.optim.rule import UpdateRule
 from k2core.parallel.layout import Layout
 from k2core.parallel.memory import held_by_stages
 from schemas.model import ModelShape
@@ -47,19 +48,13 @@ def training_flops(shape: ModelShape, sequence_length: int) -> float:
     return 3 * forward
 
 
-def newton_schulz_flops(rows: int, columns: int, iterations: int) -> float:
-    """X X^T, its square and the product with X (arXiv:2502.16982, section 2.2), a matrix."""
-    small, large = sorted((rows, columns))
-    return iterations * (4.0 * small * small * large + 2.0 * small**3)
-
-
-def orthogonalization_flops(shape: ModelShape, layout: Layout, iterations: int) -> float:
-    """Newton-Schulz of the heaviest stage's matrices, a rank's share when replicas divide them.
+def matrix_update_flops(shape: ModelShape, layout: Layout, optimizer: UpdateRule) -> float:
+    """Products that the optimizer makes of whole matrices on the heaviest stage, a rank's share.
 
     Experts dominate: gate, up and down of each; the other matrices count in proportion.
     """
     s = shape
-    expert = newton_schulz_flops(s.moe_ffn_hidden_size, s.hidden_size, iterations)
+    expert = 2.0 * optimizer.multiplications(s.moe_ffn_hidden_size, s.hidden_size)
     per_parameter = expert / (s.moe_ffn_hidden_size * s.hidden_size)
     held = held_by_stages(s, layout)
     shares = [h.dense / layout.dense_dp + h.experts / layout.expert_dp for h in held]

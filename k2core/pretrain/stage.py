@@ -91,6 +91,7 @@ def _job(stretch: Stretch, config: PretrainConfig) -> Job:
         stretch.sequence_length,
         stretch.num_steps,
         config.optim.precision,
+        config.optim,
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from k2core.optim.rule import HeadClip
 from k2core.training.clips import clipped_shares
 from k2core.training.history import History
 
@@ -29,8 +30,8 @@ def draw_loss(history: History) -> "Figure":
     return figure
 
 
-def draw_max_logits(history: History, tau: float) -> "Figure":
-    """The largest attention logit of each layer over steps, and QK-Clip's threshold."""
+def draw_max_logits(history: History, clip: HeadClip | None) -> "Figure":
+    """The largest attention logit of each layer over steps, and QK-Clip's threshold, if any."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
@@ -38,7 +39,8 @@ def draw_max_logits(history: History, tau: float) -> "Figure":
     steps = range(1, history.num_steps + 1)
     for layer, logits in enumerate(zip(*history.max_logits, strict=True)):
         axes.plot(steps, logits, lw=1.0, label=f"layer {layer}")
-    axes.axhline(tau, color="black", ls="--", lw=0.8, label=f"tau = {tau:g}")
+    if clip is not None:
+        axes.axhline(clip.tau, color="black", ls="--", lw=0.8, label=f"tau = {clip.tau:g}")
     axes.set(xlabel="step", ylabel="largest attention logit", yscale="symlog")
     axes.legend(ncols=2, fontsize="small")
     return figure

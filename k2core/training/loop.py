@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from k2core.optim.registry import load_rule
 from k2core.store import Workspace
 from k2core.training.curves import draw_clipped_shares, draw_loss, draw_max_logits
 from k2core.training.guard import (
@@ -117,7 +118,8 @@ def _refuse(plan: Plan, history: History, why: str, states: Path) -> None:
 def _draw(history: History, plan: Plan, workspace: Workspace) -> None:
     report = workspace.report
     report.plot("Loss", draw_loss(history))
-    report.plot("Largest attention logits", draw_max_logits(history, plan.optim.qk_clip_tau))
+    clip = load_rule(plan.optim).head_clip
+    report.plot("Largest attention logits", draw_max_logits(history, clip))
     if history.clips:
         report.plot("Heads that QK-Clip rescaled", draw_clipped_shares(history, plan.num_heads))
         report.table("First QK-Clip events", history.clips[:50])

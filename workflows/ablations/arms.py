@@ -71,13 +71,9 @@ def train_arm(arm: TrainingArm, text: ByteText) -> Result:
 
 
 def _build_trainer(arm: TrainingArm) -> "Trainer":
-    from k2core.engines.megatron.peer import PeerTrainer
     from k2core.engines.megatron.trainer import Trainer
 
-    if arm.optimizer == "MuonClip":
-        return Trainer(arm.shape, arm.optim, seed=arm.seed)
-    peer: Any = arm.optimizer.removeprefix("torch.optim.")
-    return PeerTrainer(arm.shape, arm.optim, seed=arm.seed, peer=peer)
+    return Trainer(arm.shape, arm.optim, seed=arm.seed)
 
 
 def list_missing(folder: Path, arms: Sequence[TrainingArm]) -> list[TrainingArm]:

@@ -165,7 +165,7 @@ def _train(arms: "Sequence[TrainingArm]", left: Left) -> list[dict[str, Any]]:
         keep_result(kept / f"{name_arm(arm)}.json", result)
         end = result["heldout"][-1][1] if result["heldout"] else float("nan")
         typer.echo(
-            f"{number} of {len(missing)} missing: {arm.optimizer}, lr {arm.optim.lr:g}, tau "
+            f"{number} of {len(missing)} missing: {arm.optim.kind}, lr {arm.optim.lr:g}, tau "
             f"{arm.optim.qk_clip_tau:g}, seed {arm.seed}: {end:.4f} in {result['seconds']} s"
         )
     return [read_result(kept / f"{name_arm(arm)}.json") for arm in arms]

@@ -1,7 +1,5 @@
 """Experiments beside the pipeline: what a choice of the recipe is worth."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from schemas.base import Config
@@ -79,8 +77,6 @@ class TextConfig(Config):
 class TrainingArm(Config):
     """One model trained once; all that its result depends on, so that results are kept by it."""
 
-    optimizer: Literal["MuonClip", "AdamW", "torch.optim.Muon"] = "MuonClip"
-    """Ours, or torch's own as shipped."""
     seed: int = Field(0, ge=0)
     """Of the initial weights and of the windows: arms of one seed start and read alike."""
     text: TextConfig = TextConfig()
@@ -101,7 +97,7 @@ class TrainingArm(Config):
     )
     """MLA and experts as in K2, narrow; bytes and the end of a document are its tokens."""
     optim: OptimConfig = OptimConfig(lr=1e-2)
-    """The optimizer's figures; torch's use those that they know."""
+    """The optimizer."""
     schedule: Schedule = Schedule(num_steps=200)
     """Steps, and the rate over them."""
     batch_size: int = Field(8, ge=1)

@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workflows.ablations.arms import Result
 from workflows.ablations.clipping import final_loss
-from workflows.ablations.configs import NEVER, LearningAblation, TrainingArm
+from workflows.ablations.configs import LearningAblation, TrainingArm
 from workflows.ablations.paired import mean_and_spread, mean_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OURS = "MuonClip"
+FORMS: dict[str, dict[str, object]] = {
+    OURS: {},
+    "AdamW": {"kind": "AdamW"},
+    "torch.optim.Muon": {
+        "kind": "Muon",
+        "nesterov": True,
+        "newton_schulz_precision": "bf16",
+    },
+}
+"""What tells the optimizers apart; the last is the form that torch ships."""
 
 
 class Tuning(NamedTuple):
@@ -77,11 +87,10 @@ def final_arms(config: LearningAblation, size: str, rates: Rates) -> dict[Final,
 
 
 def _arm(base: TrainingArm, optimizer: str, rate: float, share: float, seed: int) -> TrainingArm:
-    changed = {"lr": rate} if optimizer == OURS else {"lr": rate, "qk_clip_tau": NEVER}
-    optim = base.optim.model_copy(update=changed)
+    optim = base.optim.model_copy(update={"lr": rate, **FORMS[optimizer]})
     steps = round(base.schedule.num_steps * share)
     schedule = base.schedule.model_copy(update={"num_steps": steps})
-    update = {"optimizer": optimizer, "optim": optim, "schedule": schedule, "seed": seed}
+    update = {"optim": optim, "schedule": schedule, "seed": seed}
     return TrainingArm.model_validate(base.model_copy(update=update).model_dump())
 
 

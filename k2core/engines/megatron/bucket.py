@@ -9,12 +9,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from k2core.engines.megatron.matrices import Matrix, is_expert, list_matrices, tensor_split
-from k2core.optim.partition import Atom, cut_between, cut_flat, newton_schulz_cost
+from k2core.optim.partition import Atom, cut_between, cut_flat
+from k2core.optim.rule import UpdateRule
 from schemas.model import ModelShape
-from schemas.optim import OptimConfig
 
-_ADAM_COST = 64
-"""An AdamW element costs about as many multiplications of a Newton-Schulz iteration."""
+_ELEMENT_COST = 320
+"""AdamW's update of an element takes as long as about so many of Newton-Schulz' multiplications."""
 
 
 class Span(NamedTuple):
@@ -43,13 +43,14 @@ class Bucket:
         parameters: Mapping[str, torch.nn.Parameter],
         group: dist.ProcessGroup,
         *,
-        config: OptimConfig,
+        rule: UpdateRule,
         shape: ModelShape,
         flat: bool,
     ) -> None:
         self.parameters, self.group = dict(parameters), group
         self.rank, self.num_ranks = dist.get_rank(group), dist.get_world_size(group)
-        self.matrices = list_matrices(parameters, config, shape)
+        self._rule = rule
+        self.matrices = list_matrices(parameters, rule.config, shape) if rule.whole_matrices else []
         sizes = [p.numel() for p in parameters.values()]
         first = next(iter(parameters.values()))
         self.weights = torch.empty(sum(sizes), dtype=first.dtype, device=first.device)
@@ -66,6 +67,7 @@ class Bucket:
         own = self.weights[self.start : self.stop]
         self.master = own if own.dtype == torch.float32 else own.float()
         self.spans = list(self._spans())
+        self._begins = {span.parameter: self.start + span.place for span in self.spans}
 
     @staticmethod
     def _collect(parameter: torch.nn.Parameter, grad: Tensor) -> None:
@@ -101,18 +103,18 @@ class Bucket:
             if self.num_ranks > 1 and stop > start:
                 dist.broadcast(self.weights[start:stop], group_src=rank, group=self.group)
 
-    def assemble(self, own: Tensor) -> list[tuple[Matrix, Tensor]]:
-        """This rank's matrices, whole in the group, from each rank's part of a buffer.
+    def assemble(self, own: Mapping[str, Tensor]) -> list[tuple[Matrix, Tensor]]:
+        """This rank's matrices, whole in the group, from each rank's elements of them.
 
         Only matrices that a cut goes through travel; Moonlight's algorithm 1 gathers all.
 
         Args:
-            own: this rank's part.
+            own: by parameter, a figure for each of this rank's elements.
         """
         found = []
         for matrix in self.matrices:
             if self.start <= matrix.start and matrix.stop <= self.stop:
-                flat = own[matrix.start - self.start : matrix.stop - self.start]
+                flat = self._elements(own, matrix, matrix.start, matrix.stop)
             elif any(matrix.start < cut < matrix.stop for cut in self.cuts):
                 flat = self._gather(matrix, own)
                 if matrix.stop <= self.start or self.stop <= matrix.start:
@@ -122,19 +124,23 @@ class Bucket:
             found.append((matrix, flat.view(matrix.rows, matrix.columns)))
         return found
 
-    def _gather(self, matrix: Matrix, own: Tensor) -> Tensor:
-        whole = own.new_empty(matrix.stop - matrix.start)
+    def _elements(self, own: Mapping[str, Tensor], matrix: Matrix, first: int, last: int) -> Tensor:
+        begin = self._begins[matrix.parameter]
+        return own[matrix.parameter][first - begin : last - begin]
+
+    def _gather(self, matrix: Matrix, own: Mapping[str, Tensor]) -> Tensor:
+        whole = self.gradient.new_empty(matrix.stop - matrix.start)
         for rank, (start, stop) in enumerate(pairwise(self.cuts)):
             first, last = max(start, matrix.start), min(stop, matrix.stop)
             if first < last:
                 piece = whole[first - matrix.start : last - matrix.start]
                 if rank == self.rank:
-                    piece.copy_(own[first - self.start : last - self.start])
+                    piece.copy_(self._elements(own, matrix, first, last))
                 dist.broadcast(piece, group_src=rank, group=self.group)
         return whole
 
     def _cut(self, flat: bool) -> list[int]:
-        if flat:
+        if flat or not self.matrices:
             return cut_flat(self.weights.numel(), self.num_ranks)
         atoms, by_name = [], dict[str, list[Matrix]]()
         for matrix in self.matrices:
@@ -142,11 +148,11 @@ class Bucket:
         for name, parameter in self.parameters.items():
             if name in by_name:
                 atoms += [
-                    Atom(m.rows * m.columns, newton_schulz_cost(m.rows, m.columns))
+                    Atom(m.rows * m.columns, self._rule.multiplications(m.rows, m.columns))
                     for m in by_name[name]
                 ]
             else:
-                atoms.append(Atom(parameter.numel(), parameter.numel() * _ADAM_COST))
+                atoms.append(Atom(parameter.numel(), parameter.numel() * _ELEMENT_COST))
         return cut_between(atoms, self.num_ranks)
 
     def _spans(self) -> Iterator[Span]:

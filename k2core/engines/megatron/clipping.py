@@ -16,8 +16,8 @@ from k2core.optim.qk_clip import (
     row_scales,
     share_factors,
 )
+from k2core.optim.rule import HeadClip
 from schemas.model import ModelShape
-from schemas.optim import OptimConfig
 
 
 class Clips(NamedTuple):
@@ -49,7 +49,7 @@ def _local_heads(model: Any, shape: ModelShape) -> Iterator[_Heads]:
         yield _Heads(layer.layer_number - 1, first, first + count, core)
 
 
-def plan_clips(model: Any, shape: ModelShape, config: OptimConfig) -> Clips:
+def plan_clips(model: Any, shape: ModelShape, clip: HeadClip | None) -> Clips:
     """Factors for heads whose largest logit in this step, over the global batch, exceeded tau.
 
     Takes the logits that `CoreAttention` recorded over micro-batches, and leaves it ready for the
@@ -67,8 +67,8 @@ def plan_clips(model: Any, shape: ModelShape, config: OptimConfig) -> Clips:
         core.current_max_attn_logits = None
     if dist.get_world_size() > 1:
         dist.all_reduce(logits, op=dist.ReduceOp.MAX)
-    factors = clip_factors(logits, config.qk_clip_tau)
-    if not config.qk_clip_per_head:
+    factors = torch.ones_like(logits) if clip is None else clip_factors(logits, clip.tau)
+    if clip is not None and not clip.per_head:
         factors = share_factors(factors)
     events = [e for i in range(shape.num_layers) for e in list_events(i, logits[i], factors[i])]
     clipped, scales = {event.layer for event in events}, dict[str, Tensor]()

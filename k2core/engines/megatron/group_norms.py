@@ -18,7 +18,7 @@ GROUPS = (
     "shared_experts",
     "experts",
 )
-"""Muon has the matrices of the last five; AdamW the first three (arXiv:2502.16982, 2.2)."""
+"""The last five are matrices to an optimizer, the first three not (arXiv:2502.16982, 2.2)."""
 
 
 def group_of(name: str, parameter: Tensor) -> str:

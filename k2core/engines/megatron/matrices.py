@@ -1,4 +1,4 @@
-"""What in a parameter is a matrix of its own, to Muon."""
+"""What in a parameter is a matrix of its own to an optimizer."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -9,7 +9,7 @@ from torch import Tensor
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
-_ADAMW = ("embedding.word_embeddings.weight", "output_layer.weight")
+_TABLES = ("embedding.word_embeddings.weight", "output_layer.weight")
 _QUERIES = ("linear_q_up_proj.weight", "linear_q_proj.weight")
 _KEYS_VALUES = "linear_kv_up_proj.weight"
 EXPERTS = ("experts.weight1", "experts.weight2")
@@ -44,14 +44,19 @@ def tensor_split(parameter: Tensor) -> int | None:
     return None
 
 
+def is_matrix(name: str, parameter: Tensor) -> bool:
+    """A hidden weight matrix or a stack of them.
+
+    Norm gains, the embedding and the output layer are none (arXiv:2502.16982, section 2.2).
+    """
+    return parameter.dim() >= 2 and not name.endswith(_TABLES)
+
+
 def matrix_heights(
     name: str, parameter: Tensor, config: OptimConfig, shape: ModelShape
 ) -> tuple[int, ...] | None:
-    """Rows of the matrices that a parameter is made of, in turn; None if AdamW has it.
-
-    Norm gains, the embedding and the output layer go to AdamW (arXiv:2502.16982, section 2.2).
-    """
-    if parameter.dim() < 2 or name.endswith(_ADAMW):
+    """Rows of the matrices that a parameter is made of, in turn; None if it `is_matrix` not."""
+    if not is_matrix(name, parameter):
         return None
     rows = parameter.shape[-2]
     if parameter.dim() == 3 and not config.split_experts:

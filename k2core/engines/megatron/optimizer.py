@@ -1,4 +1,4 @@
-"""MuonClip on sharded parameters: ZeRO-1 by matrix or flat, under TP, PP and EP."""
+"""An optimizer on sharded parameters: ZeRO-1 by matrix or flat, under TP, CP, PP and EP."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,12 +9,10 @@ from torch import Tensor
 
 from k2core.engines.megatron.bucket import Bucket, Span, is_replicated, split_buckets
 from k2core.engines.megatron.group_norms import GroupNorms
-from k2core.engines.megatron.matrices import Matrix
-from k2core.optim.muon import adamw_direction, advance_momentum, update_scale
-from k2core.optim.newton_schulz import orthogonalize_each
+from k2core.engines.megatron.matrices import Matrix, is_matrix
 from k2core.optim.qk_clip import scale_rows
+from k2core.optim.rule import Directions, UpdateRule
 from schemas.model import ModelShape
-from schemas.optim import OptimConfig
 
 
 class Groups(NamedTuple):
@@ -27,16 +25,17 @@ class Groups(NamedTuple):
     tensor: dist.ProcessGroup
 
 
-class MuonClipOptimizer:
-    """Muon and AdamW with fp32 masters and one state buffer a matrix, each on its owner alone.
+class ShardedOptimizer:
+    """Fp32 masters and an update rule's buffers, each element on its owner alone.
 
     A step follows Moonlight's algorithm 1 (arXiv:2502.16982, section 2.3): gradients are summed to
-    owners, momentum advances there, cut matrices are gathered, Newton-Schulz sees whole matrices,
-    and each owner keeps its slice. `flat` decides whether parts are equal or end between matrices.
+    owners, the rule's buffers advance there, cut matrices are gathered if it wants them whole, and
+    each owner keeps its slice. `flat` decides whether parts are equal or end between matrices;
+    without whole matrices they are always equal.
 
     Args:
         parameters: by global name, in one order on all ranks of a group.
-        config: the optimizer.
+        rule: the optimizer.
         shape: the model's, for the heads.
         groups: process groups.
         flat: equal parts, wherever the cuts fall.
@@ -45,32 +44,32 @@ class MuonClipOptimizer:
     def __init__(
         self,
         parameters: Mapping[str, torch.nn.Parameter],
-        config: OptimConfig,
+        rule: UpdateRule,
         shape: ModelShape,
         groups: Groups,
         *,
         flat: bool = False,
     ) -> None:
-        self.config, self.groups = config, groups
+        self.rule, self.groups = rule, groups
         self.parameters = dict(parameters)
         self.num_steps = 0
         dense, experts = split_buckets(parameters)
         pairs = [(dense, groups.data), (experts, groups.expert_data)]
         self.buckets = [
-            Bucket(part, group, config=config, shape=shape, flat=flat)
-            for part, group in pairs
-            if part
+            Bucket(part, group, rule=rule, shape=shape, flat=flat) for part, group in pairs if part
         ]
-        self._muon = {m.parameter for bucket in self.buckets for m in bucket.matrices}
+        self._matrices = {name for name, p in parameters.items() if is_matrix(name, p)}
         copies = dist.get_world_size(groups.tensor)
         shares = {n: 1 / copies if is_replicated(n, p) else 1.0 for n, p in parameters.items()}
         self.norms = GroupNorms(parameters, shares)
-        # Muon's momentum and AdamW's first moment share a buffer; only AdamW has a second one.
-        self._first = [torch.zeros_like(bucket.master) for bucket in self.buckets]
-        self._second = [
-            {s.parameter: torch.zeros_like(s.of(b.master)) for s in b.spans if not self._is_muon(s)}
-            for b in self.buckets
+        self._states = [
+            {span.parameter: self._new_states(span, bucket) for span in bucket.spans}
+            for bucket in self.buckets
         ]
+
+    def _new_states(self, span: Span, bucket: Bucket) -> dict[str, Tensor]:
+        names = self.rule.state_names(matrix=span.parameter in self._matrices)
+        return {name: torch.zeros_like(span.of(bucket.master)) for name in names}
 
     def zero_gradients(self) -> None:
         """Before the first micro-batch."""
@@ -97,9 +96,10 @@ class MuonClipOptimizer:
         if dist.get_world_size() > 1:
             dist.all_reduce(total)
         norm = float(total.sqrt())
-        if self.config.clip_grad and norm > self.config.clip_grad:
+        largest = self.rule.config.clip_grad
+        if largest and norm > largest:
             for bucket in self.buckets:
-                bucket.own_gradient.mul_(self.config.clip_grad / norm)
+                bucket.own_gradient.mul_(largest / norm)
         return norm
 
     @torch.no_grad()
@@ -111,56 +111,51 @@ class MuonClipOptimizer:
             row_scales: factor of each row, by parameter: applied to the masters after the update.
         """
         self.num_steps += 1
-        for bucket, first, second in zip(self.buckets, self._first, self._second, strict=True):
-            self._update(bucket, first, second, lr)
+        for bucket, states in zip(self.buckets, self._states, strict=True):
+            self._update(bucket, states, lr)
             for span in bucket.spans:
                 if row_scales and (scales := row_scales.get(span.parameter)) is not None:
                     columns = self.parameters[span.parameter].shape[-1]
                     scale_rows(span.of(bucket.master), scales, columns, span.start)
             bucket.publish()
 
-    def _update(self, bucket: Bucket, first: Tensor, second: dict[str, Tensor], lr: float) -> None:
-        grad = bucket.own_gradient
-        fed = grad if self.config.nesterov else first
-        names, weights, directions = [], [], []
+    def _update(
+        self, bucket: Bucket, states: Mapping[str, Mapping[str, Tensor]], lr: float
+    ) -> None:
+        """W = W (1 - lr wd) - lr D on this rank's part."""
+        names, weights, directions, fed = [], [], [], dict[str, Tensor]()
         for span in bucket.spans:
-            if self._is_muon(span):
-                advance_momentum(span.of(grad), span.of(first), self.config)
+            name, grad = span.parameter, span.of(bucket.own_gradient)
+            matrix = name in self._matrices
+            found = self.rule.advance(grad, states[name], self.num_steps, matrix=matrix)
+            if matrix and self.rule.whole_matrices:
+                fed[name] = found
             else:
-                names.append(span.parameter)
+                names.append(name)
                 weights.append(span.of(bucket.master))
-                moments = span.of(first), second[span.parameter]
-                directions.append(
-                    adamw_direction(span.of(grad), *moments, self.num_steps, self.config)
-                )
+                directions.append(found)
         if weights:
-            torch._foreach_mul_(weights, 1 - lr * self.config.weight_decay)
+            torch._foreach_mul_(weights, 1 - lr * self.rule.config.weight_decay)
             torch._foreach_add_(weights, directions, alpha=-lr)
             self.norms.add_updates(names, directions, [1.0] * len(names))
-        self._orthogonal_updates(bucket, bucket.assemble(fed), lr)
-
-    def _orthogonal_updates(
-        self, bucket: Bucket, held: list[tuple[Matrix, Tensor]], lr: float
-    ) -> None:
-        """W = W - lr (O + wd W), O = 0.2 sqrt(max(n, m)) NewtonSchulz(M), on this rank's slices."""
-        whole = self._gather_tensor_parallel(held)
-        dtype = torch.bfloat16 if self.config.newton_schulz_precision == "bf16" else None
-        for places, found in orthogonalize_each(whole, self.config.newton_schulz_steps, dtype):
-            self._subtract(bucket, [held[place][0] for place in places], found, lr)
+        if bucket.matrices:
+            held = bucket.assemble(fed)
+            for some in self.rule.directions(self._gather_tensor_parallel(held)):
+                self._subtract(bucket, [held[place][0] for place in some.places], some, lr)
 
     def _subtract(
-        self, bucket: Bucket, matrices: Sequence[Matrix], found: Tensor, lr: float
+        self, bucket: Bucket, matrices: Sequence[Matrix], found: Directions, lr: float
     ) -> None:
         rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
-        scale = update_scale(found.size(-2), found.size(-1), self.config)
+        scale = found.scale
         pieces = []
-        for matrix, direction in zip(matrices, found, strict=True):
+        for matrix, direction in zip(matrices, found.stack, strict=True):
             mine = direction
             if matrix.split is not None and copies > 1:
                 mine = direction.chunk(copies, matrix.split)[rank]
             first, last = max(matrix.start, bucket.start), min(matrix.stop, bucket.stop)
             target = bucket.master[first - bucket.start : last - bucket.start]
-            target.mul_(1 - lr * self.config.weight_decay)  # here, while it is in the cache
+            target.mul_(1 - lr * self.rule.config.weight_decay)  # here, while it is in the cache
             if last - first == matrix.stop - matrix.start:
                 target.view(matrix.rows, matrix.columns).add_(mine, alpha=-lr * scale)
                 pieces.append(mine)
@@ -201,17 +196,13 @@ class MuonClipOptimizer:
         dist.all_reduce(total, group=self.groups.tensor)
         torch._foreach_copy_(grads, list(total.split([g.numel() for g in grads])))
 
-    def _is_muon(self, span: Span) -> bool:
-        return span.parameter in self._muon
-
     def named_states(self) -> dict[str, Tensor]:
-        """This rank's share of masters and moments, keyed `kind/parameter/first element`."""
+        """This rank's share of masters and buffers, keyed `kind/parameter/first element`."""
         found = {}
-        for bucket, first, second in zip(self.buckets, self._first, self._second, strict=True):
+        for bucket, states in zip(self.buckets, self._states, strict=True):
             for span in bucket.spans:
                 place = f"{span.parameter}/{span.start}"
                 found[f"weight/{place}"] = span.of(bucket.master)
-                found[f"first/{place}"] = span.of(first)
-                if span.parameter in second:
-                    found[f"second/{place}"] = second[span.parameter]
+                for name, tensor in states[span.parameter].items():
+                    found[f"{name}/{place}"] = tensor
         return found

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from k2core.engines.megatron.matrices import is_expert, tensor_split
-from k2core.engines.megatron.optimizer import MuonClipOptimizer
+from k2core.engines.megatron.optimizer import ShardedOptimizer
 from k2core.engines.megatron.shards import list_shards
 from schemas.placement import Placement
 
 
-def _place(name: str, optimizer: MuonClipOptimizer) -> str:
+def _place(name: str, optimizer: ShardedOptimizer) -> str:
     """Which part of a whole tensor a parameter is, where TP or EP splits it."""
     if is_expert(name):
         return f"{name}@{parallel_state.get_expert_model_parallel_rank()}"
@@ -26,13 +26,13 @@ def _place(name: str, optimizer: MuonClipOptimizer) -> str:
     return name
 
 
-def _buffers(model: Any, optimizer: MuonClipOptimizer) -> dict[str, Tensor]:
+def _buffers(model: Any, optimizer: ShardedOptimizer) -> dict[str, Tensor]:
     """The router's biases: equal on all ranks that hold the layer."""
     shards = list_shards(model)
     return {n: s.tensor for n, s in shards.items() if n not in optimizer.parameters}
 
 
-def save_rank(folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement) -> None:
+def save_rank(folder: Path, model: Any, optimizer: ShardedOptimizer, placement: Placement) -> None:
     """Write `rank-RANK.safetensors`, and on rank 0 `state.json`.
 
     Returns on all ranks when all have written; the caller renames the folder into place.
@@ -45,19 +45,28 @@ def save_rank(folder: Path, model: Any, optimizer: MuonClipOptimizer, placement:
     found |= {f"buffer/{n}": t.cpu().clone() for n, t in _buffers(model, optimizer).items()}
     save_file(found, folder / f"rank-{rank:05d}.safetensors")
     if rank == 0:
-        state = {"num_steps": optimizer.num_steps, "placement": placement.model_dump()}
+        state = {
+            "num_steps": optimizer.num_steps,
+            "placement": placement.model_dump(),
+            "optimizer": optimizer.rule.config.kind,
+        }
         (folder / "state.json").write_text(json.dumps(state))
     dist.barrier()
 
 
-def load_rank(folder: Path, model: Any, optimizer: MuonClipOptimizer, placement: Placement) -> None:
+def load_rank(folder: Path, model: Any, optimizer: ShardedOptimizer, placement: Placement) -> None:
     """Take up a saved state; other numbers of data-parallel ranks or stages are fine.
 
     Raises:
         FileNotFoundError: the folder is not a whole state.
-        ValueError: another tensor- or expert-parallel size wrote it.
+        ValueError: another optimizer, tensor- or expert-parallel size wrote it.
     """
     state = json.loads((folder / "state.json").read_text())
+    if state["optimizer"] != (kind := optimizer.rule.config.kind):
+        raise ValueError(
+            f"{folder} holds the state of optim.kind={state['optimizer']}, which optim.kind={kind} "
+            "cannot take up: keep the kind, or start from an exported checkpoint"
+        )
     for size in ("tp", "ep"):
         wrote, reads = state["placement"][size], getattr(placement, size)
         if wrote != reads:

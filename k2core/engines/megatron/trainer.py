@@ -1,4 +1,4 @@
-"""One rank of MuonClip training, in the current process.
+"""One rank of training, in the current process.
 
 Under torchrun every process builds a `Trainer` and passes its own rows to `step`; on one machine
 `k2core.engines.megatron.ranks.TrainerGroup` does the same with child processes. One code path.
@@ -36,11 +36,12 @@ from k2core.engines.megatron.context import gather_rows, take_own
 from k2core.engines.megatron.layout import check_layout, find_seat
 from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
 from k2core.engines.megatron.offload import offload_layers
-from k2core.engines.megatron.optimizer import Groups, MuonClipOptimizer
+from k2core.engines.megatron.optimizer import Groups, ShardedOptimizer
 from k2core.engines.megatron.process_group import join_ranks
 from k2core.engines.megatron.shards import iterate_whole, list_shards
 from k2core.engines.megatron.spec import build_model
 from k2core.model.names import split_tensor
+from k2core.optim.registry import load_rule
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
@@ -57,7 +58,7 @@ class Accumulated(NamedTuple):
 
 
 class Trainer:
-    """A K2-shaped Megatron GPTModel, or this rank's part of it, with MuonClip.
+    """A K2-shaped Megatron GPTModel, or this rank's part of it, with its optimizer.
 
     Args:
         shape: the model.
@@ -105,7 +106,7 @@ class Trainer:
         objective: Objective = language_model_loss,
         max_loss: float | None = None,
     ) -> StepStats:
-        """Forward, backward, MuonClip; the loss is the global batch's.
+        """Forward, backward, update; the loss is the global batch's.
 
         Args:
             batch: this rank's rows of the global batch; may be empty. Ranks that share a model
@@ -124,7 +125,7 @@ class Trainer:
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if not finite and max_loss is None:
             raise NonFiniteError(f"loss {loss}, gradient norm {grad_norm}")
-        clips = plan_clips(self.model, self.shape, self.optimizer.config)
+        clips = plan_clips(self.model, self.shape, self.optimizer.rule.head_clip)
         stats = StepStats(loss, grad_norm, clips.max_logits, clips.events, tokens, found)
         if not finite or (max_loss is not None and loss > max_loss):
             self._balance_experts(taken=False)
@@ -217,7 +218,7 @@ class Trainer:
         """Continue from `save`'s folder, bit for bit if the layout is the same."""
         resume.load_rank(folder, self.model, self.optimizer, self.placement)
 
-    def _build_optimizer(self, optim: OptimConfig) -> MuonClipOptimizer:
+    def _build_optimizer(self, optim: OptimConfig) -> ShardedOptimizer:
         groups = Groups(
             data=parallel_state.get_data_parallel_group(with_context_parallel=True),
             expert_data=parallel_state.get_expert_data_parallel_group(),
@@ -226,7 +227,7 @@ class Trainer:
         named = {n: s.tensor for n, s in list_shards(self.model).items()}
         parameters = {n: t for n, t in named.items() if isinstance(t, torch.nn.Parameter)}
         flat = self.placement.zero == "flat"
-        return MuonClipOptimizer(parameters, optim, self.shape, groups, flat=flat)
+        return ShardedOptimizer(parameters, load_rule(optim), self.shape, groups, flat=flat)
 
     def _cut(self, batch: Batch) -> list[MicroBatch]:
         cp, in_step = self.placement.cp, self.placement.pp > 1 or self.placement.ep > 1

@@ -30,7 +30,7 @@ DEEPSEEK_V3 = K2_SHAPE.model_copy(
 
 def test_k2s_weights_and_gradients_fill_6_tb_of_256_gpus_and_30_gb_of_each() -> None:
     stages = held_by_stages(K2_SHAPE, replace(K2_LAYOUT, num_ranks=256))
-    experts_and_rest = sum(h.experts * 16 + h.dense + h.adam for h in stages)
+    experts_and_rest = sum(h.experts * 16 + h.dense + h.others for h in stages)
     assert round(experts_and_rest * (2 + 4) / 1e12) == 6  # arXiv:2507.20534, section 2.4.1
     each = [held.total * (2 + 4) / 1e9 for held in stages]
     assert 20 < min(each) < max(each) < 33

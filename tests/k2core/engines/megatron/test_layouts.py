@@ -10,12 +10,13 @@ from schemas.placement import Placement
 
 
 def assert_equal_to_reference(cases: list[Case], num_steps: int) -> None:
+    """Weights of order 0.1 within 1e-5: fp32's rounding over the steps, whatever the optimizer."""
     results = compare(cases, num_steps)
     assert [result.name for result in results] == [case.name for case in cases]
-    for result in results:
+    for case, result in zip(cases, results, strict=True):
         assert result.max_difference < 1e-5, result
         assert result.equal_clips, result
-        assert result.num_clips > num_steps, result
+        assert (result.num_clips > num_steps) == (case.optim.kind == "MuonClip"), result
 
 
 DEFAULT = (
@@ -26,6 +27,9 @@ DEFAULT = (
     "dp2 cp2 flat",
     "cp2 pp2 matrix",
     "cp2 pp2 matrix recompute-selective offload",
+    "dp4 flat AdamW",
+    "dp2 cp2 ep2 flat AdamW",
+    "tp2 pp2 matrix HeavyBall",
 )
 
 
