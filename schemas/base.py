@@ -33,10 +33,17 @@ class Promise(BaseModel):
 
 
 class Config(Promise):
-    """What to compute. Frozen; an unknown field is an error; docstrings appear in the console."""
+    """What to compute. Frozen; an unknown field is an error; docstrings appear in the console.
+
+    Errors name the field and not the value, which may be what should not be in a log.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
 

@@ -1,11 +1,12 @@
 """Messages, tools and trajectories: the vocabulary of agents."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandera.polars as pa
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from schemas.base import Config
+from schemas.outside import OutsideText, make_plain
 
 
 class ToolSpec(Config):
@@ -13,9 +14,11 @@ class ToolSpec(Config):
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_\-]{0,63}$")
     """Name that calls use."""
-    description: str = ""
+    description: OutsideText = ""
     """What it does, for the model."""
-    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    parameters: Annotated[dict[str, JsonValue], AfterValidator(make_plain)] = Field(
+        default_factory=dict
+    )
     """JSON Schema of the arguments object."""
 
     def declaration(self) -> dict[str, Any]:
@@ -26,11 +29,11 @@ class ToolSpec(Config):
 class ToolCall(Config):
     """One call; `id` is `functions.NAME:IDX`, IDX counted over the dialogue from 0."""
 
-    id: str = Field(pattern=r"^functions\.[A-Za-z_][A-Za-z0-9_\-]*:\d+$")
+    id: str = Field(pattern=r"^functions\.[A-Za-z_][A-Za-z0-9_\-]*:[0-9]+$")
     """Identity of the call in its dialogue."""
-    name: str
+    name: OutsideText
     """The tool's name."""
-    arguments: str
+    arguments: OutsideText
     """The arguments exactly as the model wrote them: JSON text, valid or not."""
 
 
@@ -39,13 +42,13 @@ class Message(Config):
 
     role: Literal["system", "user", "assistant", "tool"]
     """Who speaks."""
-    content: str = ""
+    content: OutsideText = ""
     """The text; of a tool message, the tool's result."""
     tool_calls: tuple[ToolCall, ...] = ()
     """Calls of an assistant message."""
-    tool_call_id: str | None = None
+    tool_call_id: OutsideText | None = None
     """Of a tool message: the call that it answers."""
-    name: str | None = None
+    name: OutsideText | None = None
     """Of a tool message: the tool's name."""
 
 
@@ -129,8 +132,8 @@ class TrajectoryRow(pa.DataFrameModel):
     """The environment's final state, as JSON: what a verifier of states needs to judge again."""
     stop_reason: str
     """Why the dialogue ended."""
-    reward: float
-    """What the checker gave, 0 to 1."""
+    reward: float = pa.Field(nullable=True)
+    """What the checker gave, 0 to 1; NaN of a dialogue that nothing could be judged of."""
     judge: str
     """The judge that decided, by name and version."""
     fault: str = pa.Field(isin=["", "agent", "environment", "user", "judge"])

@@ -25,6 +25,8 @@ class EvaluateConfig(Config):
     """vLLM engines, one core or GPU each."""
     max_num_seqs: int = Field(128, ge=1)
     """Dialogues in flight together, an engine."""
+    max_faulty_frac: float = Field(0.01, ge=0, le=1)
+    """Share of dialogues that may break by no fault of the model's; they are no part of a rate."""
     unsafe_sandbox: bool = False
     """Run code without isolation where no sandbox works; never on a machine that matters."""
     seed: int = Field(0, ge=0)
@@ -103,6 +105,8 @@ class AnswerRow(pa.DataFrameModel):
     num_valid_calls: int = pa.Field(ge=0)
     """Calls that name a declared tool with arguments of its schema."""
     passed: bool
+    faulty: bool
+    """Whether environment or judge failed: it is no part of any rate."""
     reason: str
     """Why it failed; empty if it passed."""
 

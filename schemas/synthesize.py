@@ -73,6 +73,8 @@ class SynthesizeConfig(Config):
     """Below this pass rate a problem is hard, and sampled on until `max_attempts`."""
     max_attempts: int = Field(4, ge=1, le=1000)
     """Most dialogues a problem."""
+    max_faulty_frac: float = Field(0.05, ge=0, le=1)
+    """Share of dialogues that may break by no fault of the agent's; more of them end the stage."""
     shard_problems: int = Field(1000, ge=1)
     """Problems a parquet shard; a killed stage resumes after the last whole shard."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas.recipe import Recipe
 from workflows.errors import BadRecipeError
@@ -34,10 +35,14 @@ def validated(tree: dict[str, Any]) -> Recipe:
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in e['loc']) or 'recipe'}: {e['msg']}"
-            + (f" (got {e['input']!r})" if not isinstance(e["input"], dict) else "")
+            + (f" (got {e['input']!r})" if _may_be_shown(e) else "")
             for e in error.errors()
         ]
         raise BadRecipeError("the recipe is not valid:\n" + "\n".join(lines)) from None
+
+
+def _may_be_shown(error: ErrorDetails) -> bool:
+    return error["type"] != "credentials" and not isinstance(error["input"], dict)
 
 
 def _assign(tree: dict[str, Any], path: list[str], value: object, setting: str) -> None:

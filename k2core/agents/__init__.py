@@ -1,8 +1,9 @@
 """Agents: a dialogue's loop over tools and a simulated user, played by any engine or an expert."""
 
-from k2core.agents.dialogue import Dialogue, Segment, close_session
+from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.expert import Habits, play_expert
-from k2core.agents.rollout import rollout
+from k2core.agents.faults import TooManyFaultsError, check_faults
+from k2core.agents.rollout import PromptTooLongError, rollout
 from k2core.agents.session import Session
 from k2core.agents.user import ListeningUser, ScriptedUser, User, open_user
 
@@ -10,10 +11,14 @@ __all__ = [
     "Dialogue",
     "Habits",
     "ListeningUser",
+    "PromptTooLongError",
     "ScriptedUser",
     "Segment",
     "Session",
+    "TooManyFaultsError",
     "User",
+    "break_off",
+    "check_faults",
     "close_session",
     "open_user",
     "play_expert",

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from k2core.agents.session import Session, StopReason
 from schemas.chat import Message, Problem
+from schemas.outside import make_encodable, make_plain
 
 
 class Segment(NamedTuple):
@@ -31,6 +32,8 @@ class Dialogue(NamedTuple):
     """Tool calls that were executed."""
     weights: str
     """Digest of the weights that served it, or `expert`."""
+    fault: str = ""
+    """Of a faulty dialogue: what broke, in the environment or the endpoint."""
 
     @property
     def token_ids(self) -> list[int]:
@@ -57,6 +60,11 @@ class Dialogue(NamedTuple):
         """Whether turns, tokens or context ran out before the final answer."""
         return self.stop_reason in {"turn_limit", "token_budget", "context"}
 
+    @property
+    def is_faulty(self) -> bool:
+        """Whether it could not be played to an end: it is counted, and never rewarded."""
+        return self.stop_reason == "faulty"
+
 
 def close_session(session: Session, weights: str, segments: Sequence[Segment] = ()) -> Dialogue:
     """What came of a session that has ended.
@@ -71,12 +79,23 @@ def close_session(session: Session, weights: str, segments: Sequence[Segment] = 
     """
     if session.stop_reason is None:
         raise RuntimeError(f"{session.problem.problem_id} has not ended")
+    state = make_plain(dict(session.state))
+    assert isinstance(state, dict)
     return Dialogue(
         session.problem,
         tuple(session.messages),
         tuple(segments),
-        session.state,
+        state,
         session.stop_reason,
         session.num_calls,
         weights,
+    )
+
+
+def break_off(problem: Problem, weights: str, error: Exception) -> Dialogue:
+    """A faulty dialogue: something other than the agent failed, by an error that it states."""
+    fault = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    empty: dict[str, JsonValue] = {}
+    return Dialogue(
+        problem, problem.messages, (), empty, "faulty", 0, weights, make_encodable(fault)
     )

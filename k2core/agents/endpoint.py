@@ -1,27 +1,27 @@
 """An agent behind any OpenAI-compatible chat endpoint: vLLM's own server or another."""
 
+import json
 import os
+import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
-from k2core.agents.dialogue import Dialogue, close_session
+from k2core.agents.bodies import BrokenBodyError, Turn, collect, read_turn
+from k2core.agents.dialogue import Dialogue, break_off, close_session
 from k2core.agents.session import Session
 from k2core.chat.exchange import to_line
-from schemas.chat import Message, Problem, ToolCall, ToolSpec
+from schemas.chat import Message, Problem, ToolSpec
 from schemas.endpoint import Endpoint
+from schemas.outside import make_encodable
+
+_SHORTEST_KEY = 6
+"""Shorter ones are no secrets, and words of any text."""
+_LONGEST_PAUSE_S = 8.0
 
 
 class EndpointError(RuntimeError):
     """The endpoint cannot be used; says nothing about a dialogue."""
-
-
-class Turn(NamedTuple):
-    """What a model said, and the tokens that it took."""
-
-    message: Message
-    num_tokens: int
-    finished: bool
-    """Whether it ended by itself, not by the limit of tokens."""
 
 
 class ChatModel:
@@ -41,6 +41,7 @@ class ChatModel:
         if endpoint.api_key_variable and not key:
             raise EndpointError(f"set {endpoint.api_key_variable}: it holds the endpoint's key")
         self.endpoint = endpoint
+        self._key = key
         self._client = OpenAI(
             base_url=endpoint.url,
             api_key=key or "none",
@@ -61,52 +62,73 @@ class ChatModel:
         Raises:
             EndpointError: no answer after all retries; the message says what the server said.
         """
+        made = sum(len(message.tool_calls) for message in messages)
+        tries = 0
+        while True:
+            try:
+                return read_turn(self._ask(messages, tools, max_tokens, seed), made, max_tokens)
+            except BrokenBodyError as error:
+                if tries == self.endpoint.max_retries:
+                    raise EndpointError(f"{self.name}: {error}") from None
+            time.sleep(min(0.5 * 2**tries, _LONGEST_PAUSE_S))
+            tries += 1
+
+    def _ask(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], max_tokens: int, seed: int
+    ) -> str:
+        """The body of one answer, the key nowhere in it; the client asks a busy server again."""
         from openai import OpenAIError
 
         line = to_line(messages, tools)
         options: dict[str, Any] = {"tools": line["tools"]} if tools else {}
-        try:
-            answer = self._client.chat.completions.create(
-                model=self.endpoint.model,
-                messages=line["messages"],
-                max_tokens=max_tokens,
-                temperature=self.endpoint.temperature,
-                seed=seed,
-                **options,
-            )
-        except OpenAIError as error:
-            raise EndpointError(f"{self.name}: {error}") from error
-        choice = answer.choices[0]
-        num_tokens = answer.usage.completion_tokens if answer.usage else 0
-        made = sum(len(message.tool_calls) for message in messages)
-        calls = _read_calls(choice.message.tool_calls or (), made)
-        said = Message(role="assistant", content=choice.message.content or "", tool_calls=calls)
-        return Turn(said, num_tokens, choice.finish_reason != "length")
-
-
-def _read_calls(calls: Sequence[Any], made: int) -> tuple[ToolCall, ...]:
-    return tuple(
-        ToolCall(
-            id=f"functions.{call.function.name}:{made + index}",
-            name=call.function.name,
-            arguments=call.function.arguments,
+        asked = self._client.chat.completions.with_streaming_response.create(
+            model=self.endpoint.model,
+            messages=line["messages"],
+            max_tokens=max_tokens,
+            temperature=self.endpoint.temperature,
+            seed=seed,
+            **options,
         )
-        for index, call in enumerate(calls)
-    )
+        deadline = time.monotonic() + self.endpoint.timeout_s * (self.endpoint.max_retries + 1)
+        try:
+            with asked as response:
+                return self._hide(
+                    collect(response.iter_bytes(), self.endpoint.max_answer_bytes, deadline)
+                )
+        except OpenAIError as error:
+            # Not `from error`: a server's words may hold the key, and a traceback shows them.
+            raise EndpointError(f"{self.name}: {self._hide(str(error))[:1000]}") from None
+        except BrokenBodyError:
+            raise
+        except Exception as error:  # the transport's own, while the body is read
+            said = self._hide(f"{type(error).__name__}: {error}")
+            raise BrokenBodyError(f"its answer was cut off ({said[:200]})") from None
+
+    def _hide(self, text: str) -> str:
+        """The text without the key: servers and proxies echo it."""
+        if len(self._key) >= _SHORTEST_KEY:
+            for form in (self._key, json.dumps(self._key)[1:-1], quote(self._key, safe="")):
+                text = text.replace(form, "<key>")
+        return make_encodable(text)
 
 
 def play_model(problem: Problem, model: ChatModel, seed: int) -> Dialogue:
     """Put a model before a problem, to the end or to the problem's budgets.
 
-    Raises:
-        EndpointError: the endpoint failed, which says nothing about the dialogue.
+    Where endpoint or environment fail, the dialogue is `is_faulty` and says why; nothing raises.
     """
+    try:
+        return _play(problem, model, seed)
+    except Exception as error:
+        return break_off(problem, model.name, error)
+
+
+def _play(problem: Problem, model: ChatModel, seed: int) -> Dialogue:
     session, left = Session(problem), problem.max_tokens
     while session.stop_reason is None:
-        try:
-            turn = model.say(session.messages, problem.tools, left, seed + session.num_calls)
-        except ValueError:  # a call whose name no tool can have
-            session.cut_off(Message(role="assistant"), "malformed")
+        turn = model.say(session.messages, problem.tools, left, seed + session.num_calls)
+        if turn.malformed:
+            session.cut_off(turn.message, "malformed")
             break
         left -= turn.num_tokens
         if not turn.finished:

@@ -2,13 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
-from k2core.agents.dialogue import Dialogue, Segment, close_session
+from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.session import Session
 from k2core.chat import ToolCallSyntaxError, parse_assistant
 from k2core.engines.protocol import Completion, Engine, Sampling
 from schemas.chat import Message, Problem, ToolSpec
+
+
+class PromptTooLongError(ValueError):
+    """A problem whose words alone fill the context; says which, and by how much."""
 
 
 class Codec(Protocol):
@@ -36,12 +41,18 @@ def rollout(
     temperature: float = 1.0,
     top_p: float = 1.0,
     max_context: int = 1024,
+    max_retries: int = 2,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> list[Dialogue]:
     """Play each problem to its end; order is kept.
 
     A dialogue ends with an answer, at the problem's limit of turns, when its budget of tokens over
     all assistant messages is spent (K2 section 3.2.3), or where the model breaks the call format.
+    One whose environment fails is played again with a fresh seed; if it fails to the last, it is
+    `is_faulty` and says why: whoever called counts it and leaves it out.
+
+    Raises:
+        PromptTooLongError: a problem's prompt does not fit, whoever answers it.
 
     Args:
         problems: what is asked; one that is sampled K times stands K times in the list.
@@ -52,25 +63,79 @@ def rollout(
         temperature: of the sampling; 0 is greedy.
         top_p: of the sampling.
         max_context: most tokens that the engine can hold, prompt and answer together.
+        max_retries: times that a faulty dialogue is played again.
         on_turn: told after each round how many dialogues have ended, and how many there are.
     """
-    runs = [_Run(p, s, codec, max_context) for p, s in zip(problems, seeds, strict=True)]
     weights = engine.weights
-    while active := [run for run in runs if run.session.stop_reason is None]:
-        prompts = [run.token_ids for run in active]
-        sampling = [run.next_sampling(temperature, top_p) for run in active]
-        for run, completion in zip(active, engine.generate(prompts, sampling), strict=True):
-            run.take(completion)
+    play = partial(_Run, codec=codec, max_context=max_context)
+    players = [
+        _Player(p, s, play, weights, max_retries) for p, s in zip(problems, seeds, strict=True)
+    ]
+    while active := [(player, player.run) for player in players if player.run]:
+        prompts = [run.token_ids for _, run in active]
+        sampling = [run.next_sampling(temperature, top_p) for _, run in active]
+        completions = engine.generate(prompts, sampling)
+        for (player, _), completion in zip(active, completions, strict=True):
+            player.take(completion)
         if on_turn:
-            on_turn(sum(run.session.stop_reason is not None for run in runs), len(runs))
-    return [run.finish(weights) for run in runs]
+            on_turn(sum(player.run is None for player in players), len(players))
+    return [player.dialogue for player in players if player.dialogue]
+
+
+class _Player:
+    """Plays a problem until a dialogue ends, or its environment has failed too often."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        play: "Callable[[Problem, int], _Run]",
+        weights: str,
+        max_retries: int,
+    ) -> None:
+        self.run: _Run | None = None
+        """The dialogue while it is played."""
+        self.dialogue: Dialogue | None = None
+        """What came of it."""
+        self._problem, self._seed, self._play, self._weights = problem, seed, play, weights
+        self._tries = max_retries + 1
+        self._open()
+
+    def take(self, completion: Completion) -> None:
+        """Go on by a turn."""
+        assert self.run
+        try:
+            self.run.take(completion)
+            if self.run.session.stop_reason is None:
+                return
+            self.dialogue, self.run = self.run.finish(self._weights), None
+        except Exception as error:
+            self._fail(error)
+
+    def _open(self) -> None:
+        """Begin; an environment may fail here, too."""
+        try:
+            self.run = self._play(self._problem, self._seed)
+        except PromptTooLongError:
+            raise
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._tries -= 1
+        self.run = None
+        if self._tries:
+            fresh = hashlib.sha256(f"{self._seed}/again".encode()).digest()
+            self._seed = int.from_bytes(fresh[:4], "big")
+            self._open()
+        else:
+            self.dialogue = break_off(self._problem, self._weights, error)
 
 
 class _Run:
     """One dialogue while it is played."""
 
     def __init__(self, problem: Problem, seed: int, codec: Codec, max_context: int) -> None:
-        self.session = Session(problem)
         prompt = codec.encode_prompt(problem.messages, problem.tools)
         self.token_ids = prompt
         self._segments = [Segment(list(prompt), None)]
@@ -79,10 +144,11 @@ class _Run:
         self._max_context = max_context
         self._budget = problem.max_tokens
         if len(prompt) >= max_context:
-            raise ValueError(
+            raise PromptTooLongError(
                 f"{problem.problem_id}: its prompt has {len(prompt)} tokens, the context only "
                 f"{max_context}: shorten it or raise max_context"
             )
+        self.session = Session(problem)
 
     def next_sampling(self, temperature: float, top_p: float) -> Sampling:
         """How to sample the next turn, within the budget and the context."""

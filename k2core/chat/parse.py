@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from k2core.chat import tokens as t
 from schemas.chat import Message, ToolCall
 
-_CALL_ID = re.compile(r"functions\.([A-Za-z_][A-Za-z0-9_\-]*):(\d+)")
+_CALL_ID = re.compile(r"functions\.([A-Za-z_][A-Za-z0-9_\-]*):([0-9]+)")
 
 
 class ToolCallSyntaxError(ValueError):
@@ -79,9 +79,9 @@ def _parse_call(section: str, index: int) -> tuple[ToolCall, str]:
         raise ToolCallSyntaxError(f"a call has no {t.CALL_ARGUMENT}")
     match = _CALL_ID.fullmatch(identity)
     if match is None:
-        raise ToolCallSyntaxError(f"call id {identity!r} is not functions.NAME:INDEX")
-    if int(match[2]) != index:
-        raise ToolCallSyntaxError(f"call id {identity} should have index {index}")
+        raise ToolCallSyntaxError(f"call id {identity[:80]!r} is not functions.NAME:INDEX")
+    if match[2] != str(index):  # as text: a model may write more digits than Python converts
+        raise ToolCallSyntaxError(f"call id {identity[:80]} should have index {index}")
     stray = [token for token in t.SPECIAL_TOKENS if token in arguments]
     if stray:
         raise ToolCallSyntaxError(f"{stray[0]} inside a call's arguments")

@@ -2,6 +2,7 @@
 
 from k2core.environments.operations import find_closest
 from k2core.environments.registry import ENVIRONMENTS, open_environment
+from k2core.environments.results import read_fields, stated_error
 from k2core.environments.simulator import (
     Environment,
     Operation,
@@ -20,5 +21,7 @@ __all__ = [
     "execute_call",
     "find_closest",
     "open_environment",
+    "read_fields",
     "result_text",
+    "stated_error",
 ]

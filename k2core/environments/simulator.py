@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from pydantic import JsonValue
 
 from schemas.chat import Problem, ToolCall
+from schemas.outside import NotJsonError, read_json
 
 Operation = Callable[..., JsonValue]
 """Semantics of a tool: takes the session's data and the arguments in the binding's order."""
@@ -125,8 +126,8 @@ class Simulator:
 def execute_call(environment: Environment, call: ToolCall) -> str:
     """Execute a call as the model wrote it; bad JSON is the model's error, not the server's."""
     try:
-        arguments = json.loads(call.arguments)
-    except (ValueError, RecursionError):
+        arguments = read_json(call.arguments)
+    except NotJsonError:
         return result_text({"error": "arguments are not JSON"})
     if not isinstance(arguments, dict):
         return result_text({"error": "arguments are not an object"})

@@ -36,6 +36,7 @@ def answer_rows(
                 "num_calls": calls,
                 "num_valid_calls": valid,
                 "passed": passed,
+                "faulty": verdict.is_faulty,
                 "reason": "" if passed else verdict.reason or "wrong_answer",
             }
         )

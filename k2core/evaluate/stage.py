@@ -74,7 +74,8 @@ def evaluate_checkpoints(
     )
     write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
     _report(scores, workspace)
-    return Draft(workspace.out, _count(scores))
+    faulty = sum(int(rows["faulty"].sum()) for rows in answers.values())
+    return Draft(workspace.out, {**_count(scores), "faulty": float(faulty)})
 
 
 class Examination:
@@ -127,7 +128,7 @@ class Examination:
         return dict(by_domain)
 
     def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
-        from k2core.agents import rollout
+        from k2core.agents import check_faults, rollout
 
         dialogues = rollout(
             self._asked,
@@ -140,7 +141,12 @@ class Examination:
                 place, done / total, f"{name}: {done} of {total} dialogues"
             ),
         )
-        return answer_rows(name, dialogues, judge_dialogues(dialogues, self._sandbox))
+        verdicts = judge_dialogues(dialogues, self._sandbox)
+        faults = [verdict.reason for verdict in verdicts if verdict.is_faulty]
+        check_faults(
+            faults, len(verdicts), self._config.max_faulty_frac, "evaluate.max_faulty_frac"
+        )
+        return answer_rows(name, dialogues, verdicts)
 
     def _progress(self, place: int, share: float, note: str) -> None:
         self._workspace.report.progress(place + share, len(CHECKPOINTS), note)
@@ -167,7 +173,7 @@ def rates_by(answers: Mapping[str, pl.DataFrame], column: str) -> dict[str, dict
     rates: dict[str, dict[str, Rate]] = {}
     for value in order:
         for name, rows in answers.items():
-            passed = rows.filter(pl.col(column) == value)["passed"]
+            passed = rows.filter((pl.col(column) == value) & ~pl.col("faulty"))["passed"]
             if len(passed):
                 rates.setdefault(value, {})[name] = rate_of(int(passed.sum()), len(passed))
     return rates

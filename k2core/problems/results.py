@@ -1,7 +1,6 @@
 """Reading a tool's result as an expert does."""
 
-import json
-from typing import Any
+from k2core.environments import read_fields, stated_error
 
 
 class UnexpectedResultError(ValueError):
@@ -12,9 +11,9 @@ def read_result(text: str) -> str:
     """The value of a successful call, as it is repeated in an answer.
 
     Raises:
-        ValueError: the call failed.
+        UnexpectedResultError: the call failed.
     """
-    fields: dict[str, Any] = json.loads(text)
+    fields = read_fields(text) or {}
     if "result" not in fields:
         raise UnexpectedResultError(f"not a result: {text}")
     return str(fields["result"])
@@ -22,10 +21,10 @@ def read_result(text: str) -> str:
 
 def read_suggestion(text: str) -> str | None:
     """The key that a failed call suggests."""
-    suggestion = json.loads(text).get("did_you_mean")
+    suggestion = (read_fields(text) or {}).get("did_you_mean")
     return None if suggestion is None else str(suggestion)
 
 
 def is_busy(text: str) -> bool:
     """Whether the same call may succeed when it is made again."""
-    return bool(json.loads(text).get("error") == "busy")
+    return stated_error(text) == "busy"

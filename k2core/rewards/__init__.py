@@ -1,6 +1,6 @@
 """Verifiable rewards: a problem's own checker holds an outcome against what was expected."""
 
-from k2core.rewards.dialogues import MALFORMED, judge_dialogue, judge_dialogues
+from k2core.rewards.dialogues import MALFORMED, judge_dialogue, judge_dialogues, try_to_judge
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
 from k2core.rewards.verifiable import VERIFIERS, extract_code, verify
 from k2core.sandbox import Verdict
@@ -14,5 +14,6 @@ __all__ = [
     "extract_code",
     "judge_dialogue",
     "judge_dialogues",
+    "try_to_judge",
     "verify",
 ]

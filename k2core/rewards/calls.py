@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from k2core.environments import open_environment
+from k2core.environments import open_environment, stated_error
 from k2core.rewards.outcome import Outcome
 from k2core.sandbox import CodeRunner, Verdict
 from schemas.chat import Problem
@@ -30,7 +30,7 @@ def check_calls(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Ver
     session = open_environment(_without_faults(problem))
     wanted = [session.call(call["name"], call["arguments"]) for call in calls]
     for call, result in zip(calls, wanted, strict=True):
-        if "error" in json.loads(result):
+        if stated_error(result) is not None:
             raise ValueError(f"gold call {call['name']} fails: {result}")
     if _text(outcome.state) != _text(session.state):
         return Verdict(0.0, "wrong_state")

@@ -1,10 +1,10 @@
 """A scenario's rubric, checked by program: final state, answers, tools used, checkpoints."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from k2core.environments import read_fields
 from k2core.rewards.outcome import Outcome
 from k2core.sandbox import CodeRunner, Verdict
 from schemas.chat import Message, Problem
@@ -46,6 +46,9 @@ def list_closings(messages: Sequence[Message]) -> list[str]:
 
 def list_successes(messages: Sequence[Message]) -> set[str]:
     """Names of the tools that did, or after a timeout may have done, what they were called for."""
-    answered = [m for m in messages if m.role == "tool"]
-    passing = (None, "timeout")
-    return {m.name or "" for m in answered if json.loads(m.content).get("error") in passing}
+    return {m.name or "" for m in messages if m.role == "tool" and _worked(m.content)}
+
+
+def _worked(result: str) -> bool:
+    fields = read_fields(result)  # what is no object tells nothing
+    return fields is not None and fields.get("error") in (None, "timeout")

@@ -9,12 +9,11 @@
 The side whose deviation came first in the dialogue is at fault: what follows it may be its effect.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from k2core.agents import Dialogue, open_user
-from k2core.environments import ENVIRONMENTS, execute_call, open_environment
+from k2core.environments import ENVIRONMENTS, execute_call, open_environment, stated_error
 from k2core.sandbox import Verdict
 from schemas.chat import Message, ToolCall
 
@@ -76,7 +75,7 @@ def list_calls(messages: Sequence[Message]) -> list[tuple[int, ToolCall, str]]:
 
 def describe(heard: str, due: str) -> str:
     """How an answer deviates."""
-    said, meant = error_of(heard), error_of(due)
+    said, meant = stated_error(heard), stated_error(due)
     if said == BUSY:
         return "busy to the end"
     if said is not None and meant is None:
@@ -84,15 +83,6 @@ def describe(heard: str, due: str) -> str:
     if said is None and meant is not None:
         return "accepted a wrong call"
     return "gave another result than its semantics"
-
-
-def error_of(result: str) -> str | None:
-    """The error that a result states."""
-    try:
-        found = json.loads(result)
-    except ValueError:
-        return None
-    return str(found["error"]) if isinstance(found, dict) and "error" in found else None
 
 
 def hear_user(dialogue: Dialogue) -> Deviation | None:
@@ -118,7 +108,7 @@ def hear_user(dialogue: Dialogue) -> Deviation | None:
 def blame_agent(dialogue: Dialogue, verdict: Verdict) -> str:
     """What the agent did wrong, the most telling first."""
     calls = list_calls(dialogue.messages)
-    errors = [error_of(heard) for _, _, heard in calls]
+    errors = [stated_error(heard) for _, _, heard in calls]
     done = [call for (_, call, _), error in zip(calls, errors, strict=True) if error is None]
     if verdict.reason == "wrong_state" and not done:
         return "claimed what it did not do"
@@ -136,6 +126,6 @@ def blame_agent(dialogue: Dialogue, verdict: Verdict) -> str:
 def _given_up(dialogue: Dialogue) -> Deviation | None:
     """Busy at every call, by its own rates: nobody could have got through."""
     calls = list_calls(dialogue.messages)
-    if dialogue.over_budget and calls and all(error_of(heard) == BUSY for *_, heard in calls):
+    if dialogue.over_budget and calls and all(stated_error(heard) == BUSY for *_, heard in calls):
         return Deviation(len(dialogue.messages), Fault("environment", "busy to the end"))
     return None

@@ -5,15 +5,17 @@ the side at fault by evidence (`k2core.synthesize.attribution`).
 """
 
 import json
+import math
 from typing import NamedTuple
 
 from k2core.agents import Dialogue
-from k2core.rewards import Outcome, judge_dialogue, verify
+from k2core.agents.endpoint import EndpointError
+from k2core.rewards import Outcome, try_to_judge
 from k2core.sandbox import CodeRunner, Verdict
 from k2core.synthesize.attribution import Fault, find_fault
 from k2core.synthesize.model_judge import ModelJudge
 
-JUDGE = "checker/2"
+JUDGE = "checker/3"
 """Name and version."""
 
 
@@ -21,13 +23,19 @@ class Judgement(NamedTuple):
     """The checker's reward, and why a dialogue was rejected."""
 
     reward: float
+    """NaN where environment or judge failed, so that nothing could be judged."""
     reason: str
-    """Empty if accepted; else `agent: ...`, `environment: ...` or `user: ...`."""
+    """Empty if accepted; else `agent: ...`, `environment: ...`, `user: ...` or `judge: ...`."""
 
     @property
     def fault(self) -> str:
         """The side at fault; empty if accepted."""
         return self.reason.partition(": ")[0]
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether nothing could be judged: tried again, counted, and no part of a pass rate."""
+        return math.isnan(self.reward)
 
 
 class Judge:
@@ -45,11 +53,18 @@ class Judge:
 
     def judge(self, dialogue: Dialogue) -> Judgement:
         """Reward and reason of one dialogue."""
+        if dialogue.is_faulty:
+            return Judgement(math.nan, f"environment: {dialogue.fault}")
         verdict = self._verify(dialogue)
-        if verdict.reward == 1.0:
+        if verdict.is_faulty:
+            return Judgement(math.nan, f"judge: {verdict.reason}")
+        if verdict.reward < 1.0:
+            return Judgement(verdict.reward, str(find_fault(dialogue, verdict)))
+        try:
             fails = self._second is not None and self._second.passes(dialogue) is False
-            return Judgement(1.0, "agent: fails the rubric" if fails else "")
-        return Judgement(verdict.reward, str(find_fault(dialogue, verdict)))
+        except EndpointError as error:
+            return Judgement(math.nan, f"judge: {error}")
+        return Judgement(1.0, "agent: fails the rubric" if fails else "")
 
     def audit(self, dialogue: Dialogue, claimed: Judgement) -> Fault | None:
         """Whose fault a dialogue's failure was, the claiming judge's included; None if none is.
@@ -58,15 +73,18 @@ class Judge:
         """
         found = self.judge(dialogue)
         if bool(found.reason) == bool(claimed.reason):
-            return find_fault(dialogue, self._verify(dialogue)) if found.reason else None
+            failed = found.reason and not found.is_faulty
+            return find_fault(dialogue, self._verify(dialogue)) if failed else None
         return Fault("judge", "rejected a success" if claimed.reason else "accepted a failure")
 
     def _verify(self, dialogue: Dialogue) -> Verdict:
-        problem = dialogue.problem
-        if problem.verifier != "python_function":
-            return judge_dialogue(dialogue)
-        outcome = Outcome(dialogue.messages, dialogue.state, dialogue.over_budget)
-        key = json.dumps([problem.expected, outcome.answer])
+        problem, answer = dialogue.problem, Outcome(dialogue.messages).answer
+        if problem.verifier != "python_function" or dialogue.over_budget:
+            return try_to_judge(dialogue)
+        key = json.dumps([problem.expected, answer])
         if key not in self._verdicts:
-            self._verdicts[key] = verify(problem, outcome, self._sandbox)
+            verdict = try_to_judge(dialogue, self._sandbox)
+            if verdict.is_faulty:
+                return verdict
+            self._verdicts[key] = verdict
         return self._verdicts[key]

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from k2core.agents import Habits, play_expert
+from k2core.agents import Dialogue, Habits, break_off, check_faults, play_expert
+from k2core.problems import Posed
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LiveEnvironment, LiveFamily
 from k2core.synthesize.shards import write_aside
-from k2core.synthesize.trajectories import Sample
+from k2core.synthesize.trajectories import MAX_FAULTY, Sample
 from k2core.tools.listed import CatalogEntry, Origin
+from k2core.tools.servers import McpServer
 from schemas.chat import ToolSpec
 from schemas.synthesize import SynthesizeConfig
 
+_RULE = "synthesize.max_faulty_frac"
 _TOOLS = TypeAdapter(list[ToolSpec])
 
 
@@ -28,6 +31,7 @@ def sample_live(
     """
     rng = random.Random(f"{config.seed}/live/{family.server}")
     seen: list[object] = []
+    faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="k2-mcp-") as place:
         folder = Path(place) / "data"
         folder.mkdir()
@@ -41,12 +45,28 @@ def sample_live(
                 if content in seen:
                     continue
                 seen.append(content)
-                family.reset(server, folder, content)
                 posed = family.pose(content, number, tools)
-                environment = LiveEnvironment(family, server, folder, posed.problem)
-                script = family.act(posed)
-                dialogue = play_expert(posed.problem, script, Habits(), rng, environment)
-                yield Sample(dialogue, judge.judge(dialogue))
+                dialogue = play_live(family, server, folder, posed, rng)
+                for _ in range(MAX_FAULTY - 1):
+                    if not dialogue.is_faulty:
+                        break
+                    dialogue = play_live(family, server, folder, posed, rng)
+                sample = Sample(dialogue, judge.judge(dialogue))
+                faults += [sample.judgement.reason] * sample.judgement.is_faulty
+                check_faults(faults, len(seen), config.max_faulty_frac, _RULE)
+                yield sample
+
+
+def play_live(
+    family: LiveFamily, server: McpServer, folder: Path, posed: Posed, rng: random.Random
+) -> Dialogue:
+    """One dialogue; faulty where the server does not do, or not say, what its family expects."""
+    try:
+        family.reset(server, folder, posed.content)
+        environment = LiveEnvironment(family, server, folder, posed.problem)
+        return play_expert(posed.problem, family.act(posed), Habits(), rng, environment)
+    except Exception as error:
+        return break_off(posed.problem, "expert", error)
 
 
 def live_entries(family: LiveFamily, scratch: Path) -> list[CatalogEntry]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from k2core.agents import check_faults
 from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import CodeRunner, Sandbox
 from k2core.synthesize.judge import Judge
@@ -78,8 +79,13 @@ def play_here(
             return sample_scenario(config, number, judge, agent)
         return sample_problem(config, work.problems, number, judge, work.distractors, agent)
 
+    faults: list[str] = []
+    total = 0
     with ThreadPoolExecutor(threads) as pool:
         for samples in pool.map(sample, numbers):
+            faults += [s.judgement.reason for s in samples if s.judgement.is_faulty]
+            total += len(samples)
+            check_faults(faults, total, config.max_faulty_frac, "synthesize.max_faulty_frac")
             yield from samples
 
 

@@ -22,6 +22,8 @@ from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
+MAX_FAULTY = 3
+"""Faulty dialogues of a problem, until it is given up."""
 
 
 class Sample(NamedTuple):
@@ -113,17 +115,22 @@ def reject(config: SynthesizeConfig, attempt: Callable[[], Dialogue], judge: Jud
     """Rejection sampling: `num_probes` attempts tell the pass rate; a hard problem gets more.
 
     While it is below `hard_pass_rate`, sampling goes on, up to `max_attempts`
-    (arXiv:2507.20534, section 3.1.1: only what passes is kept).
+    (arXiv:2507.20534, section 3.1.1: only what passes is kept). A faulty dialogue is kept as a
+    reject and says nothing of the rate: the problem is tried again, up to `MAX_FAULTY` times.
     """
     samples: list[Sample] = []
-    num_passed = 0
-    while len(samples) < config.max_attempts and (
-        len(samples) < config.num_probes or num_passed < config.hard_pass_rate * len(samples)
+    num_judged = num_passed = 0
+    while num_judged < config.max_attempts and (
+        num_judged < config.num_probes or num_passed < config.hard_pass_rate * num_judged
     ):
         dialogue = attempt()
         samples.append(Sample(dialogue, judge.judge(dialogue), len(samples)))
+        num_judged += not samples[-1].judgement.is_faulty
         num_passed += samples[-1].accepted
-    return [sample._replace(pass_rate=num_passed / len(samples)) for sample in samples]
+        if len(samples) - num_judged == MAX_FAULTY:
+            break
+    rate = num_passed / max(num_judged, 1)
+    return [sample._replace(pass_rate=rate) for sample in samples]
 
 
 def play(problem: Problem, script: Script, conditions: Conditions, rng: random.Random) -> Dialogue:
@@ -194,4 +201,5 @@ def from_row(row: Mapping[str, Any]) -> Dialogue:
         row["stop_reason"],
         sum(len(message.tool_calls) for message in messages),
         row["agent"],
+        row["reason"].partition(": ")[2] if row["stop_reason"] == "faulty" else "",
     )

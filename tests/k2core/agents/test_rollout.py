@@ -8,8 +8,9 @@ from k2core.agents import Dialogue, rollout
 from k2core.chat import ChatCodec, validate_dialogue
 from k2core.engines.protocol import Sampling
 from k2core.engines.scripted import ScriptedEngine
+from k2core.environments import ENVIRONMENTS, Environment
 from k2core.problems import FAMILIES, Call, Posed, pose_training
-from k2core.rewards import Outcome, verify
+from k2core.rewards import Outcome, judge_dialogues, verify
 from schemas.chat import Message, Problem, ToolCall
 from schemas.problems import ProblemsConfig
 
@@ -234,3 +235,24 @@ def test_an_expert_and_an_engine_go_through_the_same_loop(codec: ChatCodec) -> N
     dialogue = play(posed.problem, codec, [first, say("?")])
     head = posed.content["heads"][posed.content["team"]]
     assert json.loads(dialogue.messages[2].content) == {"result": head}
+
+
+def test_a_dialogue_whose_environment_breaks_is_played_again(
+    codec: ChatCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, content = pose("sum_with_tool")
+    left = [OSError("gone")] * 2
+    opened = ENVIRONMENTS[problem.environment]
+
+    def fragile(problem: Problem) -> Environment:
+        if left:
+            raise left.pop()
+        return opened(problem)
+
+    monkeypatch.setitem(ENVIRONMENTS, problem.environment, fragile)
+    total = str(content["a"] + content["b"])
+    assert play(problem, codec, [say(total)], max_retries=2).stop_reason == "answered"
+    left += [OSError("gone")] * 3
+    broken = play(problem, codec, [say(total)], max_retries=2)
+    assert (broken.stop_reason, broken.fault) == ("faulty", "OSError: gone")
+    assert judge_dialogues([broken])[0].is_faulty

@@ -12,7 +12,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from k2core.agents.endpoint import ChatModel, EndpointError
+from k2core.agents import TooManyFaultsError
+from k2core.agents.endpoint import ChatModel, EndpointError, play_model
+from k2core.problems import training_problem
 from k2core.store import Store
 from k2core.synthesize import synthesize_trajectories
 from schemas.chat import Message
@@ -21,7 +23,8 @@ from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import ModelJudgeConfig, SynthesizeConfig
 
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
+Answer = Callable[[dict[str, Any]], dict[str, Any] | bytes]
+"""A message, or a whole body."""
 SUMS = ProblemsConfig(families={"sum_with_tool": 1.0}, two_turn_frac=0.0)
 
 
@@ -36,10 +39,8 @@ def serve(answer: Answer, refusals: int = 0) -> Iterator[str]:
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             left[0] -= 1
-            status, body = (
-                (429, {"error": "busy"}) if left[0] >= 0 else (200, wrap(answer(request)))
-            )
-            content = json.dumps(body).encode()
+            status, said = (429, b'{"error": "busy"}') if left[0] >= 0 else (200, answer(request))
+            content = said if isinstance(said, bytes) else json.dumps(wrap(said)).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
@@ -168,3 +169,112 @@ def test_an_endpoint_that_is_not_there_is_an_error_and_no_verdict(
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(EndpointError, match="set NO_SUCH_KEY"):
         ChatModel(nowhere.model_copy(update={"api_key_variable": "NO_SUCH_KEY"}))
+
+
+HI = [Message(role="user", content="hi")]
+WHOLE = json.dumps(wrap({"content": "hello"})).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"\x00\xff<html>not json", "no JSON"),
+        (b"<html><body>log in</body></html>", "no JSON"),
+        (WHOLE[:60], "no JSON"),
+        (b"", "no JSON"),
+        (b"{}", "no chat completion"),
+        (b"[]", "no chat completion"),
+        (b'{"choices": []}', "no chat completion"),
+        (b'{"choices": null, "error": {"message": "overloaded"}}', "overloaded"),
+        (b'{"choices": [{"index": 0, "finish_reason": "stop"}]}', "message"),
+        (b"[" * 4000, "nested more than"),
+        (json.dumps(wrap({"content": "x" * 5000})).encode(), "more than 4,096 bytes"),
+    ],
+)
+def test_a_broken_answer_is_asked_for_again_and_then_the_endpoints_fault(
+    body: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    asked: list[object] = []
+    with serve(lambda request: asked.append(request) or body) as url:
+        model = ChatModel(Endpoint(url=url, model="m", max_retries=2, max_answer_bytes=4096))
+        with pytest.raises(EndpointError, match=re.escape(f"{url} m: its answer ")) as failed:
+            model.say(HI, (), 4000, 0)
+        assert said in str(failed.value)
+        assert len(asked) == 3
+        dialogue = play_model(training_problem(SUMS, 0), model, 0)
+        assert dialogue.is_faulty
+        assert said in dialogue.fault
+    with serve(lambda request: body if len(asked) < 8 and not asked.append(0) else WHOLE) as url:
+        model = ChatModel(Endpoint(url=url, model="m", max_retries=2, max_answer_bytes=4096))
+        assert model.say(HI, (), 4000, 0).message.content == "hello"
+
+
+@pytest.mark.parametrize(
+    ("message", "stop_reason"),
+    [
+        ({"tool_calls": [{"type": "custom", "custom": {"name": "x", "input": "y"}}]}, "malformed"),
+        ({"tool_calls": [{"function": {"name": "../../etc/passwd"}}]}, "malformed"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": None}}]}, "turn_limit"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}, "turn_limit"),
+        ({"content": "Say \ud83d"}, "answered"),
+        ({"content": [{"type": "text", "text": "37"}]}, "answered"),
+        ({"content": "lorem ipsum " * 100_000}, "token_budget"),
+    ],
+)
+def test_what_a_model_says_is_the_models(message: dict[str, Any], stop_reason: str) -> None:
+    with serve(lambda _: message) as url:
+        model = ChatModel(Endpoint(url=url, model="m", max_retries=0))
+        dialogue = play_model(training_problem(SUMS, 0), model, 0)
+    assert dialogue.stop_reason == stop_reason
+    assert all(len(m.model_dump_json().encode()) < 20_000 for m in dialogue.messages)
+
+
+def test_an_endpoint_that_dies_ends_the_stage_and_says_which_rule(tmp_path: Path) -> None:
+    agent = Endpoint(url="http://127.0.0.1:9/v1", model="m", max_retries=0)
+    with pytest.raises(TooManyFaultsError, match=r"synthesize.max_faulty_frac.*127.0.0.1:9/v1 m: "):
+        synthesize_trajectories(
+            config(agent=agent), SUMS, Store(tmp_path).workspace("synthesize"), Placement()
+        )
+
+
+def test_a_breaking_answer_costs_no_problem_its_trajectory(tmp_path: Path) -> None:
+    broken = [b"{}"]
+
+    def sometimes(request: dict[str, Any]) -> dict[str, Any] | bytes:
+        return broken.pop() if broken else calculate(request)
+
+    with serve(sometimes) as url:
+        agent = Endpoint(url=url, model="m", max_concurrent=1, max_retries=0)
+        workspace = Store(tmp_path).workspace("synthesize")
+        draft = synthesize_trajectories(
+            config(agent=agent, max_faulty_frac=0.5), SUMS, workspace, Placement()
+        )
+    accepted, rejects = read(draft.folder, "accepted"), read(draft.folder, "rejects")
+    assert len(accepted) == 12
+    assert set(accepted["pass_rate"]) == {1.0}
+    [row] = rejects.to_dicts()
+    assert (row["stop_reason"], row["fault"]) == ("faulty", "environment")
+    assert row["reward"] != row["reward"]  # no reward at all
+    assert row["reason"].startswith("environment: EndpointError: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:KEY@h/v1", "https://KEY@h/v1", "http://h/v1?key=KEY", "http://h/v1#KEY"]
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="api_key_variable") as refused:
+        config(agent={"url": url, "model": "m"})
+    assert "KEY" not in str(refused.value)
+
+
+def test_a_key_that_a_server_echoes_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "sk-0123456789")
+    with serve(lambda _: {"content": "Your key is sk-0123456789."}) as url:
+        endpoint = Endpoint(url=url, model="m", max_retries=0, api_key_variable="SOME_KEY")
+        assert ChatModel(endpoint).say(HI, (), 99, 0).message.content == "Your key is <key>."
+    with serve(lambda _: b'{"error": "bad key sk-0123456789"}') as url:
+        endpoint = endpoint.model_copy(update={"url": url})
+        with pytest.raises(EndpointError, match="bad key <key>") as failed:
+            ChatModel(endpoint).say(HI, (), 99, 0)
+    assert failed.value.__cause__ is None

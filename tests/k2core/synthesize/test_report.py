@@ -14,6 +14,7 @@ from k2core.chat.tokens import END, USER
 from k2core.reporting import Silent, Turn
 from k2core.store import Draft, Store
 from k2core.synthesize import synthesize_trajectories
+from k2core.synthesize.judge import JUDGE
 from k2core.synthesize.statistics import count_pieces, name_domain
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.placement import Placement
@@ -77,7 +78,7 @@ def test_three_verdicts_are_readable(reported: Kept) -> None:
         assert speakers[-1] == "verdict"
         side = verdict.removeprefix("Rejected for the ").split()[0]
         said = turns[-1].text
-        wanted = {"Accepted": "accepted by checker/2", "simulator": "environment: "}
+        wanted = {"Accepted": f"accepted by {JUDGE}", "simulator": "environment: "}
         assert said.startswith(wanted.get(side, f"{side}: "))
         calls = [turn.text.partition("\n") for turn in turns if turn.text.startswith("functions.")]
         assert all(arguments.startswith("{") for _, _, arguments in calls)

@@ -15,7 +15,7 @@ from k2core.rewards import Outcome, verify
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.synthesize import synthesize_trajectories
-from k2core.synthesize.judge import Judge
+from k2core.synthesize.judge import JUDGE, Judge
 from k2core.synthesize.sessions import Work, open_play
 from k2core.synthesize.stage import make_shards
 from k2core.synthesize.trajectories import Conditions, draw_conditions, sample_problem
@@ -120,7 +120,7 @@ def test_problems_are_tried_until_one_is_accepted(made: Draft) -> None:
 def test_rows_are_told_apart_and_name_who_acted_and_who_judged(made: Draft) -> None:
     rows = read_rows(made, "accepted") + read_rows(made, "rejects")
     assert len({row["trajectory_id"] for row in rows}) == len(rows)
-    assert {(row["agent"], row["judge"]) for row in rows} == {("expert", "checker/2")}
+    assert {(row["agent"], row["judge"]) for row in rows} == {("expert", JUDGE)}
 
 
 def test_statistics_are_those_of_the_tables(made: Draft) -> None:
