@@ -251,8 +251,8 @@ def test_a_dialogue_whose_environment_breaks_is_played_again(
 
     monkeypatch.setitem(ENVIRONMENTS, problem.environment, fragile)
     total = str(content["a"] + content["b"])
-    assert play(problem, codec, [say(total)], max_retries=2).stop_reason == "answered"
+    assert play(problem, codec, [say(total)]).stop_reason == "answered"
     left += [OSError("gone")] * 3
-    broken = play(problem, codec, [say(total)], max_retries=2)
+    broken = play(problem, codec, [say(total)])
     assert (broken.stop_reason, broken.fault) == ("faulty", "OSError: gone")
     assert judge_dialogues([broken])[0].is_faulty

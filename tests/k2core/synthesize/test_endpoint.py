@@ -196,7 +196,12 @@ def test_a_broken_answer_is_asked_for_again_and_then_the_endpoints_fault(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     asked: list[object] = []
-    with serve(lambda request: asked.append(request) or body) as url:
+
+    def answer(request: dict[str, Any]) -> bytes:
+        asked.append(request)
+        return body if len(asked) != 8 else WHOLE
+
+    with serve(answer) as url:
         model = ChatModel(Endpoint(url=url, model="m", max_retries=2, max_answer_bytes=4096))
         with pytest.raises(EndpointError, match=re.escape(f"{url} m: its answer ")) as failed:
             model.say(HI, (), 4000, 0)
@@ -205,8 +210,6 @@ def test_a_broken_answer_is_asked_for_again_and_then_the_endpoints_fault(
         dialogue = play_model(training_problem(SUMS, 0), model, 0)
         assert dialogue.is_faulty
         assert said in dialogue.fault
-    with serve(lambda request: body if len(asked) < 8 and not asked.append(0) else WHOLE) as url:
-        model = ChatModel(Endpoint(url=url, model="m", max_retries=2, max_answer_bytes=4096))
         assert model.say(HI, (), 4000, 0).message.content == "hello"
 
 
