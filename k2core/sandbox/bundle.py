@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from k2core.sandbox.seccomp import PROFILES, build_filter
@@ -13,6 +14,14 @@ _MAIN = "from k2core.sandbox.inside.server import main\n\nmain()\n"
 
 def open_bundle() -> int:
     """A descriptor that `python3 /proc/self/fd/N` can run: the zygote with its seccomp filters."""
+    descriptor = os.memfd_create("zygote")
+    with os.fdopen(os.dup(descriptor), "wb") as stream:
+        stream.write(_bundle())
+    return descriptor
+
+
+@cache
+def _bundle() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         bundle.writestr("__main__.py", _MAIN)
@@ -22,7 +31,4 @@ def open_bundle() -> int:
             bundle.writestr(f"{_PACKAGE}/{path.name}", path.read_text())
         for profile in PROFILES:
             bundle.writestr(f"{_PACKAGE}/{profile}.bpf", build_filter(profile))
-    descriptor = os.memfd_create("zygote")
-    with os.fdopen(os.dup(descriptor), "wb") as stream:
-        stream.write(buffer.getvalue())
-    return descriptor
+    return buffer.getvalue()

@@ -1,17 +1,16 @@
-"""Single jobs of a zygote: a program with its output, and a solution under its hidden tests."""
+"""What can be asked of a sandbox, as values that a cluster can carry."""
 
-import json
-import os
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
-from k2core.sandbox.verdict import SandboxError
-from k2core.sandbox.zygote import JobEnd, Limits, Program, Streams, Zygote, read_all
+from k2core.sandbox.languages import find_language
+from k2core.sandbox.programs import Ran, check_solution, describe, printable, run_program
+from k2core.sandbox.tiers import Tier
+from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
+from k2core.sandbox.zygote import JobEnd, Limits, Program, Zygote
 
-_SLACK_S = 5.0
+_T = TypeVar("_T")
+_COMPILE = Limits(cpu_s=20, wall_s=60.0, memory_mb=1536, disk_mb=16, output_kb=4096)
 
 
 class RunResult(NamedTuple):
@@ -22,107 +21,131 @@ class RunResult(NamedTuple):
     stderr: str
 
 
-class Ran(NamedTuple):
-    """A finished program, with its output as bytes."""
+class Zygotes(Protocol):
+    """Where jobs run."""
 
-    end: JobEnd
-    stdout: bytes
-    stderr: bytes
+    tier: Tier
+
+    def attempt(self, work: Callable[[Zygote], _T], setup: str = "") -> _T:
+        """Do the work with a zygote of this setup, again if the sandbox itself fails."""
 
 
-def run_program(
-    zygote: Zygote, program: Program, payload: bytes, stdin: bytes, limits: Limits
-) -> Ran:
-    """Run to the end; output over the cap breaks the program's pipe."""
-    cap, deadline = limits.output_kb << 10, time.monotonic() + limits.wall_s + _SLACK_S
-    with _file_with(stdin) as given, ThreadPoolExecutor(2) as readers:
-        out_r, out_w = os.pipe()
-        err_r, err_w = os.pipe()
+class RunJob(NamedTuple):
+    """A program with its input; one that does not compile ends as its compiler did."""
+
+    source: str
+    stdin: str
+    limits: Limits
+    language: str
+
+    def do(self, on: Zygotes) -> RunResult:
+        """Run it."""
+        built = _build(on, self.source, self.language)
+        if isinstance(built, _Built):
+            built = _run(on, built, self.stdin, self.limits)
+        return _heard(built)
+
+
+class PreparedJob(NamedTuple):
+    """A trusted script with untrusted input, in a zygote that ran `setup` once."""
+
+    setup: str
+    source: str
+    stdin: str
+    limits: Limits
+
+    def do(self, on: Zygotes) -> RunResult:
+        """Run it."""
+        payload, given = _bytes(self.source), _bytes(self.stdin)
+        return _heard(
+            on.attempt(lambda z: run_program(z, "script", payload, given, self.limits), self.setup)
+        )
+
+
+class CallsJob(NamedTuple):
+    """A solution under hidden tests: two processes that share nothing but plain data."""
+
+    solution: str
+    tests: tuple[str, ...]
+    entry_points: tuple[str, ...]
+    limits: Limits
+
+    def do(self, on: Zygotes) -> Verdict:
+        """Judge it."""
+        if not self.entry_points:
+            raise ValueError("entry_points is empty: name the functions that the tests may call")
+        if not self.tests:
+            raise ValueError("tests is empty: there is nothing to judge the solution by")
+        given = _bytes(self.solution), list(self.tests), self.entry_points, self.limits
         try:
-            ended = zygote.start(program, payload, Streams(given, out_w, err_w), limits)
-        except SandboxError:
-            os.close(out_r)
-            os.close(err_r)
+            return on.attempt(lambda z: check_solution(z, *given))
+        except SandboxError as error:
+            return Verdict.faulty(error)
+
+
+class IoJob(NamedTuple):
+    """A program and the outputs that its inputs should give, which stay outside the sandbox."""
+
+    solution: str
+    cases: tuple[IoCase, ...]
+    limits: Limits
+    language: str
+
+    def do(self, on: Zygotes) -> Verdict:
+        """Judge it."""
+        if not self.cases:
+            raise ValueError("cases is empty: there is nothing to judge the solution by")
+        try:
+            return self._judge(on)
+        except SandboxUnavailableError:  # a language that this machine cannot run: not a verdict
             raise
-        finally:
-            os.close(out_w)
-            os.close(err_w)
-        out = readers.submit(read_all, out_r, cap, deadline)
-        err = readers.submit(read_all, err_r, cap, deadline)
-        heard = out.result(), err.result()
-        return Ran(_end_of(ended, deadline), *heard)
+        except SandboxError as error:
+            return Verdict.faulty(error)
+
+    def _judge(self, on: Zygotes) -> Verdict:
+        built = _build(on, self.solution, self.language)
+        if isinstance(built, Ran):
+            said = built.stderr.decode(errors="replace").strip()
+            said = said or describe(built.end, _COMPILE)
+            return Verdict(0.0, printable(f"does not compile: {said}", 200))
+        failures = []
+        for case in self.cases:
+            ran = _run(on, built, case.stdin, self.limits)
+            if ran.end.exit_code:
+                failures.append(describe(ran.end, self.limits))
+            elif ran.stdout.decode(errors="replace").split() != case.stdout.split():
+                failures.append("wrong output")
+        passed = len(self.cases) - len(failures)
+        return Verdict(passed / len(self.cases), failures[0] if failures else "")
 
 
-def check_solution(zygote: Zygote, solution: str, request: str, limits: Limits) -> list[str]:
-    """Failures by test, or one text that says how either job ended before the verdict."""
-    deadline = time.monotonic() + limits.wall_s + _SLACK_S
-    queries_r, queries_w = os.pipe()
-    answers_r, answers_w = os.pipe()
-    verdict_r, verdict_w = os.pipe()
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        solver = zygote.start(
-            "solver", solution.encode(), Streams(queries_r, answers_w, null), limits
-        )
-        tester = zygote.start(
-            "tester", request.encode(), Streams(answers_r, queries_w, verdict_w), limits
-        )
-    except SandboxError:
-        os.close(verdict_r)
-        raise
-    finally:
-        for descriptor in (queries_r, queries_w, answers_r, answers_w, verdict_w, null):
-            os.close(descriptor)
-    text = read_all(verdict_r, limits.output_kb << 10, deadline)
-    tested, solved = _end_of(tester, deadline), _end_of(solver, deadline)
-    try:
-        failures: list[str] = json.loads(text)
-    except ValueError:
-        return [_unheard(tested, solved, limits)]
-    if solved.exit_code:  # say why the solution is gone, where the tester saw only that it is
-        why = describe(solved, limits)
-        return [f"{why}: {f}" if f.startswith("solution gone") else f for f in failures]
-    return failures
+class _Built(NamedTuple):
+    """A program ready to start: a script's text or an executable's bytes."""
+
+    program: Program
+    payload: bytes
 
 
-def describe(end: JobEnd, limits: Limits) -> str:
-    """How a program ended that should have ended well."""
-    if end.timed_out:
-        return f"over {limits.wall_s:g} s of wall time"
-    if end.is_over_cpu(limits):
-        return f"over {limits.cpu_s} s of CPU time"
-    if end.exit_code < 0:
-        return f"killed by signal {-end.exit_code}"
-    return f"exit code {end.exit_code}"
+def _build(on: Zygotes, source: str, language: str) -> _Built | Ran:
+    """What the zygote can start, or how the compiler failed."""
+    how = find_language(language, on.tier)
+    if not how.compiler:
+        return _Built(how.program, _bytes(source))
+    script, given = _bytes(how.compiler), _bytes(source)
+    ran = on.attempt(lambda z: run_program(z, "shell", script, given, _COMPILE))
+    return ran if ran.end.exit_code else _Built(how.program, ran.stdout)
 
 
-def _unheard(tested: JobEnd, solved: JobEnd, limits: Limits) -> str:
-    """Why there is no verdict: the solution's answers took all the time, or the sandbox failed.
-
-    Raises:
-        SandboxError: no limit explains it.
-    """
-    if tested.is_over_cpu(limits) and not tested.timed_out:
-        return f"tests {describe(tested, limits)} on the solution's answers"
-    if tested.timed_out or solved.timed_out:
-        return describe(solved if solved.exit_code else tested, limits)
-    raise SandboxError(f"the tester ended with {tested.exit_code} and no verdict")
+def _run(on: Zygotes, built: _Built, stdin: str, limits: Limits) -> Ran:
+    given = _bytes(stdin)
+    return on.attempt(lambda z: run_program(z, built.program, built.payload, given, limits))
 
 
-def _end_of(ended: Future[JobEnd], deadline: float) -> JobEnd:
-    try:
-        return ended.result(max(1.0, deadline - time.monotonic()))
-    except TimeoutError as error:
-        raise SandboxError("a job did not end at its wall limit") from error
+def _bytes(text: str) -> bytes:
+    """What a model wrote may hold halves of characters, which are its own to fail by."""
+    return text.encode(errors="surrogatepass")
 
 
-@contextmanager
-def _file_with(content: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("stdin")
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:
-            stream.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _heard(ran: Ran) -> RunResult:
+    out, err = (part.decode(errors="replace") for part in (ran.stdout, ran.stderr))
+    return RunResult(ran.end, out, err)

@@ -1,15 +1,19 @@
 """The driver's end of a zygote: start it, send jobs, receive how they ended."""
 
+import contextlib
 import itertools
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from k2core.sandbox.bundle import open_bundle
@@ -19,7 +23,8 @@ from k2core.sandbox.verdict import SandboxError
 _JOB_USER = 60_001
 _START_S = 20.0
 _IMPORT_S = 120.0
-Program = Literal["script", "solver", "tester", "shell", "binary"]
+_END_S = 5.0
+Program = Literal["script", "verdict", "shell", "binary"]
 
 
 class Limits(NamedTuple):
@@ -44,16 +49,17 @@ class JobEnd(NamedTuple):
     timed_out: bool
 
     def is_over_cpu(self, limits: Limits) -> bool:
-        """Whether its CPU time ran out; the kernel's own count may be a tick above ours."""
+        """Whether its CPU time ran out, with that of its threads and children."""
         return self.exit_code == -signal.SIGXCPU or self.cpu_s >= limits.cpu_s
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed from outside: over a limit, or by the kernel for want of memory."""
+        return self.exit_code == -signal.SIGKILL
 
-class Streams(NamedTuple):
-    """Descriptors that a job gets as standard input, output and error."""
 
-    stdin: int
-    stdout: int
-    stderr: int
+Ends = dict[str, JobEnd]
+"""How each of a job's processes ended: `solver` and `tester` of a verdict, else the program."""
 
 
 class Zygote:
@@ -69,8 +75,8 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         bundle = open_bundle()
         # Root would keep its power over files and processes: a plain user from the start, or from
-        # the first step of a job where only root can read the modules.
-        user = _JOB_USER if os.getuid() == 0 and not setup else None
+        # the first step of a job, each then its own, where namespaces do not part them.
+        user = _JOB_USER if os.getuid() == 0 and tier == "A" and not setup else None
         try:
             self._process = subprocess.Popen(
                 command_of(tier, theirs.fileno(), bundle, setup),
@@ -92,39 +98,39 @@ class Zygote:
             os.close(bundle)
         self._socket = ours
         self._ids = itertools.count()
-        self._waiting: dict[int, Future[JobEnd]] = {}
+        self._waiting: dict[int, Future[Ends]] = {}
         self._lock = threading.Lock()
-        self._await_ready(tier, _IMPORT_S if setup else _START_S)
-        threading.Thread(target=self._receive, name="sandbox", daemon=True).start()
+        self._inner = self._await_ready(tier, _IMPORT_S if setup else _START_S)
+        self._receiver = threading.Thread(target=self._receive, name="sandbox", daemon=True)
+        self._receiver.start()
 
     @property
     def alive(self) -> bool:
         """Whether it still accepts jobs."""
-        return self._process.poll() is None
+        return self._receiver.is_alive() and self._process.poll() is None
 
-    def start(
-        self, program: Program, payload: bytes, streams: Streams, limits: Limits
-    ) -> Future[JobEnd]:
-        """Start a job; the caller keeps its own copies of the streams.
+    def start(self, program: Program, descriptors: Sequence[int], limits: Limits) -> Future[Ends]:
+        """Start a job; the caller keeps its own copies of the descriptors.
 
-        The future fails with `SandboxError` if the jail or the zygote does.
+        Args:
+            program: what to run.
+            descriptors: payload, standard input, output and error; of a verdict the solution, the
+                tests' request and where the verdict goes.
+            limits: of each process.
+
+        Returns:
+            How the processes end; fails with `SandboxError` if the jail or the zygote does.
         """
         number = next(self._ids)
         request = {"id": number, "program": program, **limits._asdict()}
-        ended: Future[JobEnd] = Future()
-        source = os.memfd_create("payload")
+        ended: Future[Ends] = Future()
         try:
-            with os.fdopen(os.dup(source), "wb") as stream:
-                stream.write(payload)
-            os.lseek(source, 0, os.SEEK_SET)
             with self._lock:
                 self._waiting[number] = ended
-                socket.send_fds(self._socket, [json.dumps(request).encode()], [source, *streams])
+                socket.send_fds(self._socket, [json.dumps(request).encode()], [*descriptors])
         except OSError as error:
             self._waiting.pop(number, None)
             raise SandboxError(f"the sandbox's zygote is gone: {error}") from error
-        finally:
-            os.close(source)
         return ended
 
     def last_words(self) -> str:
@@ -138,17 +144,33 @@ class Zygote:
         return lines[-1] if lines else f"exit code {self._process.poll()}"
 
     def close(self) -> None:
-        """End it with all its jobs."""
+        """End it with all its jobs; who waits for one gets a `SandboxError`.
+
+        The socket is shut down, since closing it leaves it open to the thread that listens.
+        """
+        with contextlib.suppress(OSError):  # ended before
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._receiver.join()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._inner, signal.SIGKILL)  # and with it whatever guards it
+            self._process.kill()
+            self._process.wait()
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
         if self._process.stderr:
             self._process.stderr.close()
 
-    def _await_ready(self, tier: Tier, seconds: float) -> None:
+    def _await_ready(self, tier: Tier, seconds: float) -> int:
+        """Wait for its greeting, which tells its process as this one sees it."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         readable, _, _ = select.select([self._socket], [], [], seconds)
-        if readable and self._socket.recv(4096):
-            return
+        if readable:
+            greeting, credentials, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+            if greeting:
+                return struct.unpack("=iII", credentials[0][2])[0]  # type: ignore[no-any-return]
         self._process.kill()
         _, heard = self._process.communicate()
         self._socket.close()
@@ -165,31 +187,59 @@ class Zygote:
                 break
             reply = json.loads(data)
             with self._lock:
-                ended = self._waiting.pop(reply["id"])
-            if "failed" in reply:
-                ended.set_exception(SandboxError(f"the jail failed: {reply['failed']}"))
-            else:
-                end = JobEnd(reply["exit_code"], reply["cpu_s"], reply["timed_out"])
-                ended.set_result(end)
+                ended = self._waiting.pop(reply["id"], None)
+            if ended is not None:
+                _settle(ended, reply["ends"])
         with self._lock:
             for ended in self._waiting.values():
                 ended.set_exception(SandboxError("the sandbox's zygote ended during a job"))
             self._waiting.clear()
 
 
-def read_all(descriptor: int, cap: int, deadline: float) -> bytes:
-    """Read to the end, to `cap` bytes or to the deadline; closing then breaks the writer's pipe."""
-    parts, size = [], 0
+def _settle(ended: Future[Ends], said: dict[str, dict[str, str]]) -> None:
+    failed = [end["failed"] for end in said.values() if "failed" in end]
+    if failed:
+        ended.set_exception(SandboxError(f"the jail failed: {failed[0]}"))
+    else:
+        ended.set_result(
+            {
+                name: JobEnd(int(end["exit_code"]), float(end["cpu_s"]), bool(end["timed_out"]))
+                for name, end in said.items()
+            }
+        )
+
+
+@contextmanager
+def file_with(content: bytes) -> Iterator[int]:
+    """A file in memory, at its beginning, that a descriptor passes on."""
+    descriptor = os.memfd_create("content")
     try:
-        while size < cap:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                break
-            data = os.read(descriptor, 65536)
-            if not data:
-                break
-            parts.append(data)
-            size += len(data)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
     finally:
         os.close(descriptor)
-    return b"".join(parts)[:cap]
+
+
+def read_all(descriptors: Sequence[int], cap: int, deadline: float) -> list[bytes]:
+    """Read each to its end, to `cap` bytes or to the deadline; closing breaks the writer's pipe."""
+    heard = {descriptor: bytearray() for descriptor in descriptors}
+    waiting = select.poll()
+    for descriptor in descriptors:
+        waiting.register(descriptor, select.POLLIN)
+    left = set(descriptors)
+    try:
+        while left and (seconds := deadline - time.monotonic()) > 0:
+            for descriptor, _ in waiting.poll(1000 * seconds):
+                data = os.read(descriptor, 65536)
+                heard[descriptor] += data
+                if not data or len(heard[descriptor]) >= cap:
+                    waiting.unregister(descriptor)
+                    os.close(descriptor)
+                    left.discard(descriptor)
+    finally:
+        for descriptor in left:
+            os.close(descriptor)
+    return [bytes(heard[descriptor][:cap]) for descriptor in descriptors]

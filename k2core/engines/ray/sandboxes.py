@@ -4,23 +4,16 @@ import itertools
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 
 from k2core.engines.ray.actors import ActorGroup, fetch
-from k2core.sandbox import (
-    IoCase,
-    Limits,
-    RunResult,
-    Sandbox,
-    SandboxError,
-    SandboxUnavailableError,
-    Verdict,
-)
+from k2core.sandbox import CodeRunner, Sandbox, SandboxError, SandboxUnavailableError
+from k2core.sandbox.protocol import Asked
 from k2core.sandbox.tiers import Tier
-from k2core.sandbox.zygote import DEFAULT_LIMITS
 
+_T = TypeVar("_T")
 RESOURCE = "sandbox"
 """What the nodes of the sandbox pool offer (infra/k8s/ray.yaml); no other node has it."""
 _JOBS_AT_A_TIME = 8
@@ -40,8 +33,8 @@ class SandboxActor(Sandbox):
         return self.tier
 
 
-class Sandboxes:
-    """A pool's sandboxes; implements `k2core.sandbox.CodeRunner`. Jobs go round the actors.
+class Sandboxes(CodeRunner):
+    """A pool's sandboxes. Jobs go round the actors.
 
     May be sent to other actors of the cluster, which then judge by the same sandboxes.
 
@@ -56,50 +49,13 @@ class Sandboxes:
     def __reduce__(self) -> tuple[Any, ...]:
         return Sandboxes, (self._actors,)
 
-    def run(
-        self,
-        source: str,
-        stdin: str = "",
-        limits: Limits = DEFAULT_LIMITS,
-        language: str = "python",
-    ) -> RunResult:
-        """Run a program in one of the sandboxes."""
-        result: RunResult = self._ask("run", source, stdin, limits, language)
-        return result
-
-    def run_prepared(
-        self, setup: str, source: str, stdin: str, limits: Limits = DEFAULT_LIMITS
-    ) -> RunResult:
-        """Run a trusted script on untrusted input."""
-        result: RunResult = self._ask("run_prepared", setup, source, stdin, limits)
-        return result
-
-    def judge_calls(
-        self,
-        solution: str,
-        tests: Sequence[str],
-        entry_points: tuple[str, ...],
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> Verdict:
-        """The share of `tests` that hold for the solution's `entry_points`."""
-        verdict: Verdict = self._ask("judge_calls", solution, list(tests), entry_points, limits)
-        return verdict
-
-    def judge_io(
-        self,
-        solution: str,
-        cases: Sequence[IoCase],
-        limits: Limits = DEFAULT_LIMITS,
-        language: str = "python",
-    ) -> Verdict:
-        """The share of cases whose output is right."""
-        verdict: Verdict = self._ask("judge_io", solution, list(cases), limits, language)
-        return verdict
-
-    def _ask(self, method: str, *arguments: Any) -> Any:
+    def ask(self, job: Asked[_T]) -> _T:
+        """Do a job in the sandbox whose turn it is."""
         actor = self._actors[next(self._turns) % len(self._actors)]
-        answer = getattr(actor, method).remote(*arguments)
-        return fetch(answer, lambda said: SandboxError(f"the sandbox's actor is gone: {said}"))
+        done: _T = fetch(
+            actor.ask.remote(job), lambda said: SandboxError(f"the sandbox's actor is gone: {said}")
+        )
+        return done
 
 
 class SandboxPool(ActorGroup):

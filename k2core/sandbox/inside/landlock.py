@@ -10,8 +10,11 @@ _WRITE_FILE = (1 << 1) | (1 << 2)
 _FILE_RIGHTS = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 14) | (1 << 15)
 
 
-def restrict(readable: tuple[str, ...], writable: tuple[str, ...]) -> None:
-    """Leave only these paths; where the kernel can, also no TCP, signals or abstract sockets.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def rules(readable: tuple[str, ...], writable: tuple[str, ...]) -> int:
+    """Rules that leave these paths; where the kernel can, no TCP, signals, abstract sockets.
 
     Raises:
         OSError: the kernel has no Landlock, or it is turned off.
@@ -27,8 +30,12 @@ def restrict(readable: tuple[str, ...], writable: tuple[str, ...]) -> None:
         for path in paths:
             if os.path.exists(path):  # noqa: PTH110 - one import fewer in the jail
                 _allow(ruleset, path, access & rights)
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """Obey the rules from now on, with all that is started later."""
     _syscall(_RESTRICT, ruleset, 0)
-    os.close(ruleset)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:
@@ -41,9 +48,8 @@ def _allow(ruleset: int, path: str, access: int) -> None:
 
 
 def _syscall(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result = int(libc.syscall(ctypes.c_long(number), *converted))
+    result = int(_libc.syscall(ctypes.c_long(number), *converted))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"Landlock system call {number}: {os.strerror(code)}")

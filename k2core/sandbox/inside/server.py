@@ -1,11 +1,12 @@
-"""The zygote: a warm interpreter that forks one jailed job a request.
+"""The zygote: a warm interpreter that forks one jailed process a request, or two for a verdict.
 
-A request is one packet on the control socket: JSON limits, and four descriptors (payload, standard
-input, output, error). The payload itself never passes through this process, so that no later job
-can find it in memory. The reply is JSON: id, exit_code, cpu_s, timed_out.
+A request is one packet on the control socket: JSON limits, and descriptors (payload, standard
+input, output, error; of a verdict the solution, the tests and where the verdict goes). No payload
+passes through this process, so that no later job can find it in memory. The reply is JSON: id, and
+by name how each process ended.
 """
 
-import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -15,38 +16,94 @@ import signal
 import socket
 import sys
 import time
-import traceback
-from typing import Any
+from typing import cast
 
-from k2core.sandbox.inside import jail, solver, tester
+from k2core.sandbox.inside import jail
+from k2core.sandbox.inside.jail import Request
+from k2core.sandbox.inside.program import Cell, Streams, become_job
+from k2core.sandbox.inside.users import Users, cpu_time
 
 _PRELOADED = (
     "bisect collections copy dataclasses datetime decimal enum fractions functools heapq itertools "
-    "math operator random re statistics string typing"
+    "math operator random re statistics string threading typing"
 )
-_EXIT_JAIL_FAILED = 97
 _PROFILES = {"binary": "program", "shell": "processes"}
+_LOOK_S = 0.1
+"""How often the CPU time of a job that runs for long is added up."""
+_ARENA_MAX = -8
+
+
+class _Process:
+    """A running process of a job, the first of its namespaces if it has any."""
+
+    def __init__(self, name: str, pid: int, user: int, status: int) -> None:
+        self.name, self.pid, self.user, self._status = name, pid, user, status
+        self.handle = os.pidfd_open(pid)
+        self.timed_out = self._stopped = self._over_cpu = False
+
+    def kill(self) -> None:
+        """With all that it started."""
+        signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it, since nobody needs it any more."""
+        self._stopped = True
+        self.kill()
+
+    def look(self, cpu_s: int, is_shell: bool) -> None:
+        """Kill it if it took all its CPU time, with that of its children and threads."""
+        if cpu_time(self.pid, is_shell) >= cpu_s:
+            self._over_cpu = True
+            self.kill()
+
+    def end(self) -> dict[str, object]:
+        """How it ended; its CPU time includes that of all it started."""
+        _, code, usage = os.wait4(self.pid, 0)
+        said = os.read(self._status, 4096)
+        os.close(self._status)
+        os.close(self.handle)
+        if said:
+            return {"failed": said.decode(errors="replace")}
+        exit_code = os.waitstatus_to_exitcode(code)
+        if exit_code == -signal.SIGKILL and (self._over_cpu or self._stopped):
+            exit_code = -signal.SIGXCPU if self._over_cpu else 0
+        return {
+            "exit_code": exit_code,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "timed_out": self.timed_out,
+        }
 
 
 class _Job:
-    """A running job as the zygote sees it."""
+    """A request under way."""
 
-    def __init__(self, request: dict[str, Any], pid: int) -> None:
-        self.id = request["id"]
-        self.deadline = time.monotonic() + request["wall_s"]
-        self.pid = pid
-        self.heard = b""
-        self.timed_out = False
+    def __init__(self, request: Request) -> None:
+        self.id, self.cpu_s = request["id"], request["cpu_s"]
+        self.is_shell = request["program"] == "shell"
+        now = time.monotonic()
+        self.deadline = now + request["wall_s"]
+        # Sooner not even all processors together can have used up its CPU time.
+        self._next_look = now + self.cpu_s / (os.cpu_count() or 1)
+        self.running: dict[int, _Process] = {}
+        self.ends: dict[str, dict[str, object]] = {}
 
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.heard.splitlines(keepends=True) if b"\n" in line]
+    @property
+    def next_look(self) -> float:
+        """When to look at it again."""
+        return min(self.deadline, self._next_look)
 
-    def kill(self) -> None:
-        """Kill the job's first process; its namespace dies with it."""
-        self.timed_out = True
-        started = self.messages()
-        with contextlib.suppress(ProcessLookupError):  # ended by itself just now
-            os.kill(started[0]["first"] if started else self.pid, signal.SIGKILL)
+    def look(self) -> None:
+        """Kill what is over its time."""
+        now = time.monotonic()
+        if self.deadline <= now:
+            self.deadline = self._next_look = float("inf")
+            for process in self.running.values():
+                process.timed_out = True
+                process.kill()
+        elif self._next_look <= now:
+            self._next_look = now + _LOOK_S
+            for process in self.running.values():
+                process.look(self.cpu_s, self.is_shell)
 
 
 class _Server:
@@ -54,158 +111,113 @@ class _Server:
 
     def __init__(self, control: socket.socket, tier: str, filters: dict[str, bytes]) -> None:
         self._control, self._tier, self._filters = control, tier, filters
+        self._rules = self._find_rules()
+        self._users = Users()
         self._jobs: dict[int, _Job] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 
+    def _find_rules(self) -> int | None:
+        try:
+            return None if self._tier == "none" else jail.ruleset()
+        except OSError:
+            if self._tier == "B":
+                raise
+            return None  # namespaces do without
+
     def serve(self) -> None:
         self._control.send(b'{"ready": true}')
         while True:
-            now = time.monotonic()
-            waiting = [j.deadline - now for j in self._jobs.values() if not j.timed_out]
-            timeout = max(0, int(min(waiting) * 1000)) + 1 if waiting else None
-            for descriptor, _ in self._poll.poll(timeout):
+            for descriptor, _ in self._poll.poll(self._timeout_ms()):
                 if descriptor == self._control.fileno():
                     self._accept()
                 else:
-                    self._listen(descriptor)
-            now = time.monotonic()
-            for job in self._jobs.values():
-                if job.deadline <= now and not job.timed_out:
-                    job.kill()
+                    self._end(descriptor)
+            for job in set(self._jobs.values()):
+                job.look()
+
+    def _timeout_ms(self) -> int | None:
+        if not self._jobs:
+            return None
+        left = min(job.next_look for job in self._jobs.values()) - time.monotonic()
+        return max(0, int(min(left, 3600.0) * 1000)) + 1
 
     def _accept(self) -> None:
         data, descriptors, _, _ = socket.recv_fds(self._control, 4096, 4)
         if not data:
             for job in self._jobs.values():
-                job.kill()
+                for process in job.running.values():
+                    process.kill()
             os._exit(0)
-        request = json.loads(data)
-        status_r, status_w = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(status_r)
-                self._control.close()
-                self._start(request, descriptors, status_w)
-            except BaseException:  # must not fall back into the server's loop
-                error = traceback.format_exc(limit=1).strip().splitlines()[-1]
-                _tell(status_w, {"failed": error})
-            os._exit(_EXIT_JAIL_FAILED)
-        for descriptor in (status_w, *descriptors):
-            os.close(descriptor)
-        self._jobs[status_r] = _Job(request, pid)
-        self._poll.register(status_r, select.POLLIN)
-
-    def _listen(self, descriptor: int) -> None:
-        job = self._jobs[descriptor]
-        data = os.read(descriptor, 4096)
-        if data:
-            job.heard += data
-            return
-        self._poll.unregister(descriptor)
-        os.close(descriptor)
-        del self._jobs[descriptor]
-        os.waitpid(job.pid, 0)
-        reply = {"id": job.id, "exit_code": -9, "cpu_s": 0.0, "timed_out": job.timed_out}
-        for message in job.messages():
-            reply.update(message)
-        self._control.send(json.dumps(reply).encode())
-
-    def _start(self, request: dict[str, Any], descriptors: list[int], status: int) -> None:
-        """Tier A: this process waits outside, process 1 waits inside, its child is the job."""
-        payload, *streams = descriptors
-        jail.die_with_parent()
-        if self._tier == "A":
-            jail.enter_namespaces()
-            first = os.fork()
-            if first:
-                _tell(status, {"first": first})
-                os.waitpid(first, 0)
-                os._exit(0)
-            jail.mount_fresh(request["disk_mb"])
-        child = os.fork()
-        if child:
-            jail.hide()
-            for descriptor in descriptors:
-                os.close(descriptor)
-            if self._tier != "A":
-                _tell(status, {"first": child})
-            _report_end(child, status)
-        jail.limit(request)
-        jail.drop_user()
-        jail.die_with_parent()  # anew, since a change of user forgets it
-        os.set_inheritable(status, False)
-        self._become_job(request, payload, (streams[0], streams[1], streams[2]))
-
-    def _become_job(
-        self, request: dict[str, Any], payload: int, streams: tuple[int, int, int]
-    ) -> None:
-        profile = _PROFILES.get(request["program"], "single")
-        jail.take_streams(payload, streams)
-        os.environ.clear()
-        os.environ.update(LANG="C.UTF-8", PATH="/usr/bin:/bin", HOME="/")
+        request = cast(Request, json.loads(data))
+        job = _Job(request)
         try:
-            if self._tier == "A":
-                jail.drop_capabilities()
-            if self._tier == "B":
-                jail.hide()
-                jail.restrict_files()
-            if self._tier != "none":
-                jail.filter_calls(self._filters[profile])
-        except BaseException:
-            os._exit(_EXIT_JAIL_FAILED)
-        _run_program(request["program"])
+            if request["program"] == "verdict":
+                self._start_verdict(job, request, descriptors)
+            else:
+                self._start(job, request, Streams(*descriptors))
+        except OSError as error:
+            job.ends["fork"] = {"failed": f"cannot fork: {error}"}
+            for process in job.running.values():
+                process.kill()
+            if not job.running:
+                self._reply(job)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
+    def _start_verdict(self, job: _Job, request: Request, descriptors: list[int]) -> None:
+        """Two processes that share two pipes and nothing else; solver first."""
+        solution, tests, verdict = descriptors
+        queries_r, queries_w = os.pipe()
+        answers_r, answers_w = os.pipe()
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            solver = Streams(solution, queries_r, answers_w, null)
+            self._start(job, {**request, "program": "solver"}, solver)
+            tester = Streams(tests, answers_r, queries_w, verdict)
+            self._start(job, {**request, "program": "tester"}, tester)
+        finally:
+            for descriptor in (queries_r, queries_w, answers_r, answers_w, null):
+                os.close(descriptor)
 
-def _run_program(kind: str) -> None:
-    if kind == "binary":
-        os.execve(3, ["program"], dict(os.environ))
-    if kind == "shell":
-        os.execve("/usr/bin/bash", ["bash", "/proc/self/fd/3"], dict(os.environ))
-    with os.fdopen(3, "rb") as stream:
-        source = stream.read().decode()
-    gc.unfreeze()
-    gc.enable()
-    code = 0
-    try:
-        if kind == "solver":
-            solver.serve(source)
-        elif kind == "tester":
-            tester.run_tests(source)
-        else:
-            main = type(sys)("__main__")
-            sys.modules["__main__"] = main
-            exec(compile(source, "main.py", "exec"), main.__dict__)
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:  # the program's own failure: shown as Python shows it
-        traceback.print_exc()
-        code = 1
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:
-        code = code or 1
-    os._exit(code & 255)
+    def _start(self, job: _Job, request: Request, streams: Streams) -> None:
+        name = request["program"]
+        # A tester runs no line of a solution: the zygote's own namespaces and the rules will do.
+        namespaces = self._tier == "A" and name != "tester"
+        calls = "" if self._tier == "none" else _PROFILES.get(name, "single")
+        user = 0 if self._tier == "A" else self._users.take()
+        rules = None if namespaces else self._rules
+        cell = Cell(self._tier, namespaces, rules, user, self._filters.get(calls, b""))
+        status_r, status_w = os.pipe()
+        try:
+            pid = jail.fork_into_namespaces() if namespaces else os.fork()
+        except OSError:
+            os.close(status_r)
+            os.close(status_w)
+            self._users.give_back(user)
+            raise
+        if pid == 0:
+            become_job(cell, request, streams, status_w)
+        os.close(status_w)
+        process = _Process(name, pid, user, status_r)
+        job.running[process.handle] = process
+        self._jobs[process.handle] = job
+        self._poll.register(process.handle, select.POLLIN)
 
+    def _end(self, descriptor: int) -> None:
+        job = self._jobs.pop(descriptor)
+        process = job.running.pop(descriptor)
+        self._poll.unregister(descriptor)
+        job.ends[process.name] = process.end()
+        self._users.give_back(process.user)
+        if process.name == "tester":  # nobody asks the solver any more
+            for other in job.running.values():
+                other.stop()
+        if not job.running:
+            self._reply(job)
 
-def _report_end(child: int, status: int) -> None:
-    """As process 1 of the job: reap all, report the job's end, and take the rest along."""
-    while True:
-        pid, code, usage = os.wait4(-1, 0)
-        if pid == child:
-            break
-    end = {
-        "exit_code": os.waitstatus_to_exitcode(code),
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-    }
-    _tell(status, end)
-    os._exit(0)
-
-
-def _tell(status: int, message: dict[str, Any]) -> None:
-    os.write(status, json.dumps(message).encode() + b"\n")
+    def _reply(self, job: _Job) -> None:
+        self._control.send(json.dumps({"id": job.id, "ends": job.ends}).encode())
 
 
 def main() -> None:
@@ -221,6 +233,9 @@ def main() -> None:
         profile: pkgutil.get_data("k2core.sandbox.inside", f"{profile}.bpf") or b""
         for profile in ("single", *_PROFILES.values())
     }
+    os.environ.clear()
+    os.environ.update(LANG="C.UTF-8", PATH="/usr/bin:/bin", HOME="/")
+    ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)  # a thread's own arena would reserve 64 MiB
     gc.collect()
     gc.freeze()  # shared pages stay shared: the collector does not touch them
     gc.disable()

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from k2core.sandbox import IoCase, Limits, Sandbox, SandboxError, SandboxUnavailableError
+from k2core.sandbox import (
+    IoCase,
+    Limits,
+    Sandbox,
+    SandboxError,
+    SandboxUnavailableError,
+    Verdict,
+)
 from k2core.sandbox.languages import LANGUAGES, find_language
 from k2core.sandbox.tiers import Tier
 from k2core.sandbox.zygote import Zygote
@@ -136,11 +143,11 @@ def test_a_sandbox_that_goes_on_failing_is_faulty_and_no_reward(
 ) -> None:
     attempts = []
 
-    def fail(zygote: Zygote, *_: object) -> list[str]:
+    def fail(zygote: Zygote, *_: object) -> Verdict:
         attempts.append(zygote)
         raise SandboxError("no memory for a jail")
 
-    monkeypatch.setattr("k2core.sandbox.sandbox.check_solution", fail)
+    monkeypatch.setattr("k2core.sandbox.jobs.check_solution", fail)
     verdict = sandbox.judge_calls(HONEST, TESTS, ("add",))
     assert verdict.is_faulty
     assert not verdict.reward >= 0.0
