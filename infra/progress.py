@@ -1,9 +1,12 @@
-"""The live line of each running stage: redrawn on a terminal, one line now and then elsewhere."""
+"""The line of each running stage: redrawn on a terminal, elsewhere one when it ends."""
 
 import sys
 import threading
 import time
-from typing import TextIO
+from typing import NamedTuple, TextIO
+
+_FIRST_WORD, _LATER_FRAC = 60.0, 0.25
+_MOST_POINTS = 400
 
 
 def format_seconds(seconds: float) -> str:
@@ -14,6 +17,53 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+class Point(NamedTuple):
+    """How far a stage was, and when."""
+
+    seconds: float
+    done: float
+    total: float
+
+
+class Progress:
+    """How far a stage is, and how long the rest will take, judged by the pace of late.
+
+    A stage starts up (engines, imports) before it says that anything is done, its first unit
+    compiles and fills caches, and its pace changes: so the pace is that of the later half of what
+    was done, without the first unit. Before two units are done nothing is promised.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+        """Where `done` changed, the first report included; thinned out when they are many."""
+
+    def add(self, seconds: float, done: float, total: float) -> None:
+        """Take a report; a repeated `done` before any work only says that it has not begun."""
+        point = Point(seconds, done, total)
+        if len(self.points) == 1 and done <= self.points[0].done:
+            self.points.clear()
+        if not self.points or done > self.points[-1].done:
+            self.points.append(point)
+            if len(self.points) > _MOST_POINTS:
+                del self.points[2::2]
+
+    @property
+    def frac(self) -> float:
+        """The share that is done."""
+        if not self.points or not self.points[-1].total:
+            return 0.0
+        return min(1.0, max(0.0, self.points[-1].done / self.points[-1].total))
+
+    def left(self, seconds: float) -> float | None:
+        """Seconds from now to the end; None where nothing tells."""
+        if len(self.points) < 3:
+            return None
+        last, middle = self.points[-1], (self.points[1].done + self.points[-1].done) / 2
+        since = next(p for p in reversed(self.points[1:-1]) if p.done <= middle)
+        pace = (last.seconds - since.seconds) / (last.done - since.done)
+        return max(0.0, pace * (last.total - last.done) - (seconds - last.seconds))
+
+
 class ProgressLine:
     """One stage's line: name, bar, share, elapsed and remaining time, note. Thread-safe."""
 
@@ -21,22 +71,29 @@ class ProgressLine:
 
     def __init__(self, name: str, stream: TextIO | None = None) -> None:
         self.name = name
+        self.progress = Progress()
         self._stream = stream or sys.stderr
-        self._started = self._shown = time.monotonic()
+        self._started = time.monotonic()
         self._live = self._stream.isatty()
+        self._due = 0.1 if self._live else _FIRST_WORD
 
     def update(self, done: float, total: float, note: str = "") -> None:
-        """Redraw at most every 0.1 s on a terminal, and every 15 s elsewhere."""
-        now = time.monotonic()
-        if now - self._shown < (0.1 if self._live else 15.0):
+        """Redraw on a terminal; elsewhere say so after a minute, and then ever more seldom."""
+        elapsed = time.monotonic() - self._started
+        self.progress.add(elapsed, done, total)
+        if elapsed < self._due:
             return
-        self._shown = now
-        frac = min(1.0, max(0.0, done / total)) if total else 0.0
-        elapsed = now - self._started
-        left = f" left {format_seconds(elapsed * (1 / frac - 1))}" if frac > 0.02 else ""
+        self._due = elapsed + (0.1 if self._live else max(_FIRST_WORD, _LATER_FRAC * elapsed))
+        frac, seconds = self.progress.frac, self.progress.left(elapsed)
+        left = "" if seconds is None else f" left {format_seconds(seconds)}"
         filled = round(frac * 20)
         bar = "━" * filled + "─" * (20 - filled)
         self._write(f"{bar} {frac:4.0%} {format_seconds(elapsed)}{left}  {note}", final=False)
+
+    def trace(self) -> list[tuple[float, float, float]]:
+        """Seconds, done and total of the reports so far, and the time now: to be kept."""
+        now = time.monotonic() - self._started
+        return [(round(s, 2), d, t) for s, d, t in self.progress.points] + [(round(now, 2), 1, 1)]
 
     def finish(self, note: str) -> None:
         """Leave the last line in place."""

@@ -112,6 +112,7 @@ class RunningStage:
 
     async def finish(self) -> None:
         """Close the run, flush the report and leave the last line."""
+        self._run.file("progress.json", json.dumps(self._line.trace()).encode())
         self._run.finish(self._outputs)
         counts = [_in_words(artifact) for artifact in self._outputs.values()]
         rows = [

@@ -45,8 +45,11 @@ def recipe_inputs(task: Stage[Any], recipe: Recipe) -> dict[str, BaseModel]:
 
 def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tuple[str, Release]:
     """Run the whole chain here; returns the Flyte run's name and the release."""
+    from k2core.engines.ray import keep_engines
+
     name = run_name(recipe.name)
-    return name, _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
+    with keep_engines():
+        return name, _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
 
 
 def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:

@@ -25,7 +25,7 @@ def smoke() -> Recipe:
     """The same stages and model with counts so small that nothing is learned: for tests."""
     return Recipe(
         name="smoke",
-        problems=ProblemsConfig(held_out_per_family=3),
+        problems=ProblemsConfig(held_out_per_family=2),
         ingest=IngestConfig(
             num_knowledge=300,
             num_web=12,
@@ -34,7 +34,9 @@ def smoke() -> Recipe:
             num_math=400,
             num_tables=200,
         ),
-        rephrase=RephraseConfig(documents={"knowledge": 3, "math": 1}, documents_together=4),
+        rephrase=RephraseConfig(
+            documents={"knowledge": 1, "math": 1}, documents_together=2, num_engines=1
+        ),
         tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),
         pretrain=PretrainConfig(
             schedule=Schedule(num_steps=6), batch_size=8, sequence_length=128, checkpoint_every=2
@@ -50,7 +52,7 @@ def smoke() -> Recipe:
             samples_per_problem=4,
             ptx_dialogues=4,
         ),
-        evaluate=EvaluateConfig(heldout_tokens=400),
+        evaluate=EvaluateConfig(heldout_tokens=400, num_engines=1),
     )
 
 

@@ -60,6 +60,7 @@ def rewrite_all(
             workspace.report.progress(len(kept), len(jobs), note)
             rephraser = stack.enter_context(closing(start()))
             kept.sign(rephraser.name)
+            workspace.report.progress(len(kept), len(jobs), "writing")
             return rephraser
 
         while first < len(jobs):

@@ -78,6 +78,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
     history, seen = states.resume(practice.learner)
     if history.iterations:
         _serve(practice)
+    report.progress(len(history.iterations), config.num_iterations, "sampling")
     for index in range(len(history.iterations), config.num_iterations):
         rng = random.Random(f"{config.seed}/{index}")  # its own: resuming needs no other state
         temperature = _between(config.temperature, config.final_temperature, index, config)

@@ -74,6 +74,7 @@ def train(trainer: Steps, plan: Plan, workspace: Workspace) -> History:
     states.mkdir(parents=True, exist_ok=True)
     history, total = _resume(trainer, states), plan.num_steps
     last = total if plan.last is None else plan.last
+    report.progress(history.num_steps, total, "the first step")
     for index in range(history.num_steps, last):
         lr, start = plan.lr(index), time.perf_counter()
         spread = spread_before(history, guards.window, since=plan.first)

@@ -1,5 +1,6 @@
 """Ray spreads engines over processes and machines; outside they look like one engine."""
 
 from k2core.engines.ray.serve import ServedEngines, serve
+from k2core.engines.ray.spare import keep_engines
 
-__all__ = ["ServedEngines", "serve"]
+__all__ = ["ServedEngines", "keep_engines", "serve"]

@@ -9,6 +9,7 @@ from typing import Any, Self
 import ray
 
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.ray.spare import drop_spare
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -19,19 +20,23 @@ class ActorGroup:
     Args:
         num_actors: how many; a cluster of this machine's own is made large enough.
         launch: starts them, once there is a cluster.
-        hello: the method that each is asked first; the group stands when all have answered.
+        hello: the method that each is asked first, with its arguments; the group stands when all
+            have answered.
     """
 
     kind = "actors"
     """What they are, for messages."""
 
-    def __init__(self, num_actors: int, launch: Callable[[], Sequence[Any]], hello: str) -> None:
+    def __init__(
+        self, num_actors: int, launch: Callable[[], Sequence[Any]], hello: str, *arguments: object
+    ) -> None:
+        drop_spare()
         hold_cluster(num_actors)
         self._held = True
         self._actors: tuple[Any, ...] = ()
         try:
             self._actors = tuple(launch())
-            self.hellos: list[Any] = self.ask_all(hello)
+            self.hellos: list[Any] = self.ask_all(hello, *arguments)
         except BaseException:
             self.close()
             raise
@@ -47,18 +52,21 @@ class ActorGroup:
             raise RuntimeError(f"the {self.kind} are closed")
         return self._actors
 
-    def ask_all(self, method: str, *arguments: Any) -> list[Any]:
+    def ask_all(self, method: str, *arguments: object) -> list[Any]:
         """What each answers to the same call, in their order."""
         return list(ray.get([getattr(a, method).remote(*arguments) for a in self.actors]))
 
     def close(self) -> None:
         """Kill the actors, with whose processes their work ends; stop Ray if started for them."""
         for actor in self._actors:
-            ray.kill(actor)
+            self._end(actor)
         self._actors = ()
         if self._held:
             self._held = False
             release_cluster()
+
+    def _end(self, actor: Any) -> None:
+        ray.kill(actor)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.serve import engine_options
+from k2core.engines.ray.spare import drop_spare
 
 Row = Mapping[str, Any]
 """Plain values by name; all rows have the same names."""
@@ -53,6 +54,7 @@ def stream_rows(
         ReplicaLostError: a replica died for good.
         Exception: what the work raised.
     """
+    drop_spare()
     hold_cluster(num_replicas)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -10,6 +10,7 @@ import ray
 from k2core.engines.protocol import Arrival, Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
 from k2core.engines.ray.actors import ActorGroup, python_path
+from k2core.engines.ray.spare import leave_spare, reuse_spare
 from k2core.engines.vllm.engine import Serving
 from k2core.engines.vllm.environment import environment
 
@@ -32,8 +33,9 @@ class ServedEngines(ActorGroup):
     kind = "engines"
 
     def __init__(self, folder: Path, serving: Serving, num_engines: int) -> None:
-        launch = partial(_start_actors, folder, serving, num_engines)
-        super().__init__(num_engines, launch, "served_weights")
+        with reuse_spare(num_engines) as spare:
+            launch = partial(_start_actors, spare, num_engines)
+            super().__init__(num_engines, launch, "open", folder, serving)
         try:
             self._weights = _agreed(self.hellos)
         except BaseException:
@@ -83,6 +85,10 @@ class ServedEngines(ActorGroup):
         self._weights = _agreed(self.ask_all("update_weights", shared))
         return self._weights
 
+    def _end(self, actor: Any) -> None:
+        if not leave_spare(actor):
+            super()._end(actor)
+
     def _deal(self, count: int) -> list[tuple[Any, slice]]:
         """Contiguous parts of `count` prompts, as even as possible; no actor gets an empty one."""
         num = len(self.actors)
@@ -99,9 +105,9 @@ def engine_options(num_engines: int) -> dict[str, Any]:
     return {"num_cpus": 1, "num_gpus": int(gpu), "runtime_env": {"env_vars": variables}}
 
 
-def _start_actors(folder: Path, serving: Serving, num_engines: int) -> list[Any]:
+def _start_actors(spare: list[Any], num_engines: int) -> list[Any]:
     actor = ray.remote(EngineActor).options(**engine_options(num_engines))
-    return [actor.remote(folder, serving) for _ in range(num_engines)]
+    return spare + [actor.remote() for _ in range(num_engines - len(spare))]
 
 
 def _agreed(digests: list[str]) -> str:

@@ -11,6 +11,7 @@ import ray
 from k2core.engines.ray.actors import ActorGroup, fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.sandboxes import RESOURCE, SandboxPool
+from k2core.engines.ray.spare import drop_spare
 from k2core.sandbox import CodeRunner
 
 Play = Callable[[str, Sequence[int]], list[Any]]
@@ -101,6 +102,7 @@ def open_sessions(num_actors: int, open_play: OpenPlay) -> Iterator[SessionPool]
     Code that a model wrote then runs on those nodes alone; elsewhere each actor opens a sandbox.
     """
     with ExitStack() as stack:
+        drop_spare()
         hold_cluster(num_actors)
         stack.callback(release_cluster)
         runner = None

@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
+from k2core.engines.ray.spare import drop_spare
 from k2core.store import StoredFile, read_address
 
 Work = Callable[[Path, Path], None]
@@ -72,6 +73,7 @@ def spread_files(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    drop_spare()
     hold_cluster(num_workers)
     try:
         home = ray.get_runtime_context().get_node_id()

@@ -12,6 +12,7 @@ from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
 from schemas.pretrain import PretrainConfig
 from schemas.tokenize import TokenDomain, TokenManifest
+from tests.k2core.shapes import tiny_shape
 
 
 def write_indexed(prefix: Path, documents: list[np.ndarray]) -> None:
@@ -67,20 +68,7 @@ def corpus(store: Store, tmp_path: Path) -> TokenCorpus:
 
 @pytest.fixture
 def shape() -> ModelShape:
-    return ModelShape(
-        vocab_size=300,
-        num_layers=2,
-        hidden_size=32,
-        num_heads=2,
-        q_lora_rank=16,
-        kv_lora_rank=16,
-        qk_nope_head_dim=8,
-        qk_rope_head_dim=8,
-        v_head_dim=8,
-        ffn_hidden_size=64,
-        moe_ffn_hidden_size=32,
-        num_experts=4,
-    )
+    return tiny_shape(vocab_size=300)
 
 
 @pytest.fixture

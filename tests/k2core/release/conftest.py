@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from k2core.model.hf import describe_checkpoint, describe_shape
-from schemas.model import ModelShape
+from tests.k2core.shapes import tiny_shape
 
 SaveModel = Callable[[Path, int], Path]
 
@@ -12,20 +12,7 @@ SaveModel = Callable[[Path, int], Path]
 @pytest.fixture
 def save_model(tmp_path: Path) -> SaveModel:
     """Writes a checkpoint of random weights, which transformers draws."""
-    shape = ModelShape(
-        num_layers=2,
-        hidden_size=32,
-        num_heads=2,
-        q_lora_rank=16,
-        kv_lora_rank=16,
-        qk_nope_head_dim=8,
-        qk_rope_head_dim=8,
-        v_head_dim=8,
-        ffn_hidden_size=64,
-        moe_ffn_hidden_size=32,
-        num_experts=4,
-        init_std=0.2,
-    )
+    shape = tiny_shape(init_std=0.2)
 
     def save(folder: Path, seed: int) -> Path:
         import torch

@@ -12,25 +12,12 @@ from k2core.sft import finetune
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.chat import Message, Problem
-from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
 from schemas.sft import SftConfig
+from tests.k2core.shapes import tiny_shape
 
-SHAPE = ModelShape(
-    vocab_size=400,
-    num_layers=2,
-    hidden_size=32,
-    num_heads=2,
-    q_lora_rank=16,
-    kv_lora_rank=16,
-    qk_nope_head_dim=8,
-    qk_rope_head_dim=8,
-    v_head_dim=8,
-    ffn_hidden_size=64,
-    moe_ffn_hidden_size=32,
-    num_experts=4,
-)
+SHAPE = tiny_shape(vocab_size=400)
 ALONE = Placement(num_ranks=1)
 USER = Message(role="user", content="hi")
 

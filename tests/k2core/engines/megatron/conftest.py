@@ -5,6 +5,7 @@ import torch
 
 from k2core.engines.megatron.batch import PADDING, Batch
 from schemas.model import ModelShape
+from tests.k2core.shapes import tiny_shape
 
 BatchMaker = Callable[..., Batch]
 
@@ -12,19 +13,13 @@ BatchMaker = Callable[..., Batch]
 @pytest.fixture
 def shape() -> ModelShape:
     """Small, yet with every part: dense and sparse layers, two heads, a shared expert."""
-    return ModelShape(
+    return tiny_shape(
         vocab_size=300,
         num_layers=3,
         hidden_size=48,
-        num_heads=2,
         q_lora_rank=24,
-        kv_lora_rank=16,
         qk_nope_head_dim=16,
-        qk_rope_head_dim=8,
         v_head_dim=12,
-        ffn_hidden_size=64,
-        moe_ffn_hidden_size=32,
-        num_experts=4,
         max_position_embeddings=256,
         original_max_position_embeddings=256,
         init_std=0.1,

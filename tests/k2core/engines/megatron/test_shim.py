@@ -36,7 +36,7 @@ def test_the_stand_in_acts_on_the_cpu() -> None:
     first = torch.rand(3)
     cuda.set_rng_state(state)
     assert torch.equal(torch.rand(3), first)
-    assert vars(cuda)["FloatTensor"] is vars(torch.cuda)["FloatTensor"]
+    assert getattr(cuda, "FloatTensor") is getattr(torch.cuda, "FloatTensor")  # noqa: B009
 
 
 def test_importing_megatron_first_is_an_error() -> None:

@@ -1,0 +1,69 @@
+"""Processes of closed engines, kept for the next: importing vLLM takes longer than an engine.
+
+A driver that runs several stages in turn holds `keep_engines`; a stage alone keeps nothing. Only
+engines on CPU cores are kept: a GPU's memory comes back whole only with its process.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import ray
+
+from k2core.engines.ray.cluster import hold_cluster, release_cluster
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+_keepers = 0
+_spare: "list[ActorHandle]" = []
+"""Each holds the cluster once."""
+
+
+@contextmanager
+def keep_engines() -> Iterator[None]:
+    """Until this ends, engines that are closed leave their processes to those that come next."""
+    global _keepers
+    _keepers += 1
+    try:
+        yield
+    finally:
+        _keepers -= 1
+        if not _keepers:
+            drop_spare()
+
+
+def leave_spare(actor: "ActorHandle") -> bool:
+    """Keep it, its engine closed, if anybody wants it; False if nobody does."""
+    if not _keepers or ray.cluster_resources().get("GPU", 0):
+        return False
+    hold_cluster(0)
+    actor.close.remote()
+    _spare.append(actor)
+    return True
+
+
+@contextmanager
+def reuse_spare(count: int) -> "Iterator[list[ActorHandle]]":
+    """Up to so many that are alive; the cluster is held until the caller holds it too."""
+    taken: list[ActorHandle] = []
+    while _spare and len(taken) < count:
+        actor = _spare.pop()
+        try:
+            ray.get(actor.ready.remote())
+        except ray.exceptions.RayError:  # it died while it waited
+            release_cluster()
+        else:
+            taken.append(actor)
+    try:
+        yield taken
+    finally:
+        for _ in taken:
+            release_cluster()
+
+
+def drop_spare() -> None:
+    """End them: whoever starts something else has the whole cluster, or one of the right size."""
+    while _spare:
+        ray.kill(_spare.pop())
+        release_cluster()

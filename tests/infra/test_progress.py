@@ -1,0 +1,111 @@
+"""What a stage's line says: how long the rest takes, and how often it speaks where nobody looks."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.progress import Point, Progress, ProgressLine
+
+TRACES = {
+    f"{path.stem} {stage}": points
+    for path in sorted((Path(__file__).parent / "traces").glob("*.json"))
+    for stage, points in json.loads(path.read_text()).items()
+}
+"""Recorded runs: each stage's reports as the run kept them (`progress.json`), then its end."""
+
+
+def estimates(points: list[list[float]]) -> list[tuple[float, float]]:
+    """What is promised and what is true, after each report from a tenth of the work on."""
+    progress, found, begin = Progress(), [], points[0][1]
+    *reports, (end, _, _) = points
+    for seconds, done, total in reports:
+        progress.add(seconds, done, total)
+        left = progress.left(seconds)
+        if left is not None and (done - begin) / (total - begin) >= 0.1:
+            found.append((left, end - seconds))
+    return found
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_after_a_tenth_the_rest_is_known_within_a_factor_of_two(name: str) -> None:
+    """Five seconds of closing (an export, plots) are allowed for."""
+    for left, true in estimates(TRACES[name]):
+        assert true / 2 - 5 <= left <= 2 * true + 5, (left, true)
+
+
+@given(
+    start=st.floats(0, 600),
+    first=st.floats(0, 100),
+    unit=st.floats(0.01, 10),
+    count=st.integers(20, 300),
+    begins=st.booleans(),
+)
+def test_neither_start_up_nor_a_slow_first_unit_counts(
+    start: float, first: float, unit: float, count: int, begins: bool
+) -> None:
+    """43 minutes were once promised for a stage of two, in its first minute of starting up."""
+    begun = [[0.0, 0.0, count], *([[start, 0.0, count]] if begins else [])]
+    steps = [[start + first + unit * n, n + 1.0, count] for n in range(count)]
+    end = [start + first + unit * (count - 1), 1.0, 1.0]
+    found = estimates([*begun, *steps, end])
+    assert found
+    for left, true in found:
+        assert left == pytest.approx(true, abs=1e-6)
+
+
+def test_a_pace_that_changes_is_followed() -> None:
+    slow = [[10.0 * n, float(n), 100] for n in range(31)]
+    fast = [[300.0 + n, 30.0 + n, 100] for n in range(1, 71)]
+    progress = Progress()
+    for seconds, done, total in slow + fast[:40]:
+        progress.add(seconds, done, total)
+    assert progress.left(340.0) == pytest.approx(30.0, rel=0.2)
+
+
+def test_time_that_passes_is_taken_off_the_promise() -> None:
+    progress = Progress()
+    for n in range(6):
+        progress.add(10.0 * n, n, 10)
+    assert (progress.left(50.0), progress.left(54.0), progress.left(999.0)) == (50.0, 46.0, 0.0)
+
+
+def test_nothing_is_promised_before_two_units_are_done() -> None:
+    progress = Progress()
+    for seconds, done in ((0.0, 0.0), (60.0, 0.0), (70.0, 1.0)):
+        progress.add(seconds, done, 10)
+        assert progress.left(seconds) is None
+    assert progress.frac == 0.1
+
+
+def test_many_reports_are_thinned_out() -> None:
+    progress = Progress()
+    for n in range(5001):
+        progress.add(0.5 * n, n, 10_000)
+    assert len(progress.points) <= 400
+    assert progress.points[0] == Point(0.0, 0, 10_000)
+    assert progress.left(2500.0) == pytest.approx(2500, rel=0.01)
+
+
+def test_without_a_terminal_a_stage_is_one_line_and_a_long_one_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("infra.progress.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    short = ProgressLine("clean", stream)
+    for second in range(50):
+        now[0] = second
+        short.update(second, 50)
+    short.finish("50 documents")
+    assert stream.getvalue() == "  clean      done in 49.0s  50 documents\n"
+    long = ProgressLine("rl", stream)
+    for second in range(4 * 3600):
+        now[0] = 49.0 + second
+        long.update(second, 4 * 3600)
+    lines = stream.getvalue().splitlines()[1:]
+    assert 10 <= len(lines) <= 25
+    assert "left 3h59m" in lines[0]
