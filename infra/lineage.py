@@ -26,6 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from infra.home import ROOT, home, tracking_uri
+from infra.machine import describe_machine
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 
@@ -99,7 +100,12 @@ def find_runs(**tags: str) -> list[Run]:
 @contextmanager
 def pipeline_run(flyte_run: str, recipe: Mapping[str, Any]) -> Iterator[str]:
     """Hold the parent run of a pipeline open; yields its id."""
-    tags = {"k2.kind": "pipeline", "k2.flyte_run": flyte_run, "k2.code": code_version()}
+    tags = {
+        "k2.kind": "pipeline",
+        "k2.flyte_run": flyte_run,
+        "k2.code": code_version(),
+        "k2.machine": describe_machine(),
+    }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
     client().log_dict(run_id, dict(recipe), "recipe.json")
     _log_params(run_id, flatten(recipe))

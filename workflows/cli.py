@@ -130,6 +130,28 @@ def runs() -> None:
 
 
 @app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="A finished run of `k2 runs`.")] = "latest",
+    write: Annotated[
+        bool, typer.Option("--write", help="Into README.md, docs/results.md and docs/results/.")
+    ] = False,
+) -> None:
+    """Print a run's times, counts and scores as Markdown, or write them into the pages.
+
+    Example: `k2 report tiny-1128-1400 --write`
+    """
+    with _plain_errors():
+        from workflows.report import read_report, write_report
+        from workflows.report_tables import whole
+
+        found = read_report(run)
+        if write:
+            typer.echo("wrote " + ", ".join(map(str, write_report(found))))
+        else:
+            typer.echo(whole(found))
+
+
+@app.command()
 def lineage(
     target: Annotated[str, typer.Argument(help="A run's name or an artifact's digest.")] = "latest",
 ) -> None:

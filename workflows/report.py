@@ -1,0 +1,110 @@
+"""A recorded run as a file: what its tables in README.md and docs/results.md are written from."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlflow.entities import Run
+from pydantic import BaseModel, ConfigDict
+
+from infra.home import ROOT
+from infra.lineage import client, find_runs, read_record
+from schemas.artifacts import Evaluation
+from schemas.base import Artifact
+from schemas.evaluate import Scores
+from schemas.recipe import STAGES
+from tasks.adapter import open_store
+from workflows.errors import NotRecordedError
+from workflows.launch import find_pipeline
+from workflows.report_tables import render_pages
+
+RECORD = Path("docs/results/run.json")
+PAGES = (Path("README.md"), Path("docs/results.md"))
+
+
+class Reported(BaseModel):
+    """What is only read; a strange field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageReport(Reported):
+    """A stage, or its maker where the run answered from the cache."""
+
+    stage: str
+    version: str
+    seconds: float
+    outputs: dict[str, Artifact]
+
+
+class RunReport(Reported):
+    """Everything that the tables say."""
+
+    run: str
+    recipe: str
+    date: str
+    machine: str
+    code: str
+    stages: list[StageReport]
+    scores: Scores
+
+    @property
+    def release(self) -> str:
+        """Digest of what was released."""
+        return self.stages[-1].outputs["release"].digest
+
+
+def read_report(name: str) -> RunReport:
+    """A finished run, or the newest for `latest`.
+
+    Raises:
+        NotRecordedError: there is no such run, or it has not come to its end.
+    """
+    pipeline = find_pipeline(name)
+    tags = pipeline.data.tags
+    runs = {r.data.tags["k2.stage"]: r for r in find_runs(kind="stage", flyte_run=_flyte(pipeline))}
+    done = {stage: run for stage, run in runs.items() if run.info.status == "FINISHED"}
+    if missing := [stage for stage in STAGES if stage not in done]:
+        raise NotRecordedError(
+            f"run {pipeline.info.run_name} has not finished {', '.join(missing)}: only a whole "
+            "run is reported; `k2 runs` lists them"
+        )
+    stages = [_read_stage(stage, done[stage]) for stage in STAGES]
+    return RunReport(
+        run=str(pipeline.info.run_name),
+        recipe=str(pipeline.info.run_name).partition("-")[0],
+        date=datetime.fromtimestamp(pipeline.info.start_time / 1000, UTC).date().isoformat(),
+        machine=tags.get("k2.machine", "unknown"),
+        code=tags["k2.code"],
+        stages=stages,
+        scores=_read_scores({a.kind: a for stage in stages for a in stage.outputs.values()}),
+    )
+
+
+def write_report(report: RunReport, root: Path = ROOT) -> list[Path]:
+    """Keep the run in `docs/results/run.json` and write its tables into the pages."""
+    path = root / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report.model_dump_json(indent=1) + "\n")
+    render_pages(report, [root / page for page in PAGES])
+    return [path, *(root / page for page in PAGES)]
+
+
+def _read_stage(stage: str, run: Run) -> StageReport:
+    record = read_record(run)
+    maker = client().get_run(run.data.tags.get("k2.made_by", run.info.run_id))
+    return StageReport(
+        stage=stage,
+        version=record.version,
+        seconds=round((maker.info.end_time - maker.info.start_time) / 1000, 1),
+        outputs=record.outputs,
+    )
+
+
+def _read_scores(made: Mapping[str, Artifact]) -> Scores:
+    evaluation = Evaluation.model_validate(made["evaluation"].model_dump())
+    return Scores.model_validate_json((open_store().open(evaluation) / "scores.json").read_bytes())
+
+
+def _flyte(pipeline: Run) -> str:
+    return str(pipeline.data.tags["k2.flyte_run"])
