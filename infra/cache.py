@@ -3,29 +3,38 @@
 import hashlib
 import os
 import uuid
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import flyte
 from flyte._cache.cache import VersionParameters
 
 from infra.home import store_root
+from infra.versions import identity_of
+
+_STORE_ID = "store-id"
+"""File of a store that says which store it is, by whatever name one came to it."""
 
 
 def store_id() -> str:
     """Identity of the artifact store, so that a cache never answers for another store.
 
-    A remote store is its root; a folder holds a random identity, made on first use.
+    A random word that the store itself holds, made on first use: the same for everybody who sees
+    the store, on whatever machine and under whatever address.
     """
     root = store_root()
-    if "://" in root and not root.startswith("file://"):
-        return root
-    path = Path(root.removeprefix("file://")) / "store-id"
+    return _bucket_id(root) if "://" in root else _folder_id(Path(root))
+
+
+def _folder_id(folder: Path) -> str:
+    path = folder / _STORE_ID
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".store-id-{os.getpid()}")
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = folder / f".{_STORE_ID}-{uuid.uuid4().hex}"
         aside.write_text(uuid.uuid4().hex)
         try:
-            path.hardlink_to(aside)
+            os.link(aside, path)
         except FileExistsError:
             pass
         finally:
@@ -33,8 +42,25 @@ def store_id() -> str:
     return path.read_text()
 
 
+@cache
+def _bucket_id(root: str) -> str:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError
+    from obstore.store import from_url
+
+    scheme, _, address = root.partition("://")
+    bucket, _, folder = address.partition("/")
+    if scheme == "memory":  # of this process alone
+        return root
+    store = from_url(f"{scheme}://{bucket}", client_options={"allow_http": True})
+    name = f"{folder}/{_STORE_ID}".lstrip("/")
+    with suppress(AlreadyExistsError):
+        obstore.put(store, name, uuid.uuid4().hex.encode(), mode="create")
+    return bytes(obstore.get(store, name).bytes()).decode()
+
+
 class StageVersion:
-    """A Flyte cache policy: the stage's explicit VERSION in this artifact store.
+    """A Flyte cache policy: what the stage is (VERSION, packages' pins), in this artifact store.
 
     Flyte's own policy hashes the task function's body alone, so an edit of the work that the
     task calls would not change the key.
@@ -43,9 +69,17 @@ class StageVersion:
     def __init__(self, version: str) -> None:
         self.version = version
 
+    def key(self, stage: str) -> str:
+        """Hash of the stage's identity and the store's."""
+        return hashlib.sha256(
+            f"{identity_of(stage, self.version)}|{store_id()}".encode()
+        ).hexdigest()
+
     def get_version(self, salt: str, params: VersionParameters[..., object]) -> str:
-        """Hash of VERSION and store; `params` (body, image) say nothing about the result."""
-        return hashlib.sha256(f"{salt}|{self.version}|{store_id()}".encode()).hexdigest()
+        """The key of the stage that the task is named after; body and image say nothing."""
+        if params.func is None:
+            raise TypeError("a stage's task is a function of the stage's name")
+        return self.key(params.func.__name__)
 
 
 def at(version: str) -> flyte.Cache:
@@ -53,8 +87,7 @@ def at(version: str) -> flyte.Cache:
     return flyte.Cache("auto", policies=[StageVersion(version)], ignored_inputs=("placement",))
 
 
-def refreshed(version: str) -> flyte.Cache:
-    """The same key as `at(version)`, but run again and overwrite: for results that were lost."""
-    policy = StageVersion(version).get_version("", VersionParameters(func=None))
-    key = hashlib.sha256(policy.encode()).hexdigest()
+def refreshed(stage: str, version: str) -> flyte.Cache:
+    """The stage's key as `at(version)` has it, but run again and overwrite: a result was lost."""
+    key = hashlib.sha256(StageVersion(version).key(stage).encode()).hexdigest()
     return flyte.Cache("override", version_override=key, ignored_inputs=("placement",))

@@ -1,6 +1,8 @@
 """Where this machine keeps the pipeline's state; every place can be set by the environment."""
 
 import os
+import re
+from collections.abc import MutableMapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,11 +15,30 @@ def home() -> Path:
 
 
 def store_root() -> str:
-    """`K2_STORE`: a folder, `s3://...` or `gs://...`; by default `store` in the home."""
-    return os.environ.get("K2_STORE", str(home() / "store"))
+    """`K2_STORE`: a folder, `s3://...` or `gs://...`; by default `store` in the home.
+
+    One spelling a place: a folder is an absolute path, also where it was `file://...`, and nothing
+    ends in a slash.
+    """
+    root = os.environ.get("K2_STORE", str(home() / "store"))
+    scheme, there, path = root.rpartition("://")
+    if scheme in ("", "file", "local"):
+        return str(Path(path).expanduser().absolute())
+    return scheme + there + re.sub("/+", "/", path).rstrip("/")
 
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, by default an SQLite file in the home."""
     home().mkdir(parents=True, exist_ok=True)
     return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home() / 'mlflow.db'}")
+
+
+def settle(environment: MutableMapping[str, str]) -> None:
+    """Make the places absolute, so that they are the same for whoever works in another folder."""
+    if "K2_HOME" in environment:
+        environment["K2_HOME"] = str(Path(environment["K2_HOME"]).expanduser().absolute())
+    if "://" not in environment.get("K2_STORE", "://"):
+        environment["K2_STORE"] = str(Path(environment["K2_STORE"]).expanduser().absolute())
+
+
+settle(os.environ)  # before anybody changes the folder or starts a process

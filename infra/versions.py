@@ -1,9 +1,10 @@
 """Guards the stages' VERSIONs: sources that changed must be bumped for, or acknowledged.
 
-Flyte answers a stage from its cache as long as VERSION and inputs are the same, whatever the work's
-code says by now. `tasks/versions.json` records which sources each VERSION was stated for. After a
-change of a stage's sources: bump VERSION in `tasks/STAGE.py` if equal inputs would now give other
-bytes, then record it:
+Flyte answers a stage from its cache as long as its identity and inputs are the same, whatever the
+work's code says by now. The identity is VERSION and what the locks pin the stage's packages to: a
+bumped pin makes the stages that use the package run again, without a word. Of sources a person has
+to say it: `tasks/versions.json` records which each VERSION was stated for. After a change of them,
+bump VERSION in `tasks/STAGE.py` if equal inputs would now give other bytes, then record it:
 
     python -m infra.versions --acknowledge [STAGE ...]
 """
@@ -13,10 +14,13 @@ import ast
 import hashlib
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
 from infra.home import ROOT
+from infra.packages import packages_of, read_pins
+from infra.sources import sources_of
 from infra.stages import name_faults
 from schemas.recipe import STAGES
 
@@ -24,10 +28,11 @@ _RECORD = Path("tasks") / "versions.json"
 
 
 class StageRecord(TypedDict):
-    """A VERSION and the sources that it was stated for: path -> hash."""
+    """A VERSION, the sources that it was stated for (path -> hash), and the packages they use."""
 
     version: str
     sources: dict[str, str]
+    packages: list[str]
 
 
 def stated_version(stage: str, root: Path = ROOT) -> str:
@@ -38,29 +43,26 @@ def stated_version(stage: str, root: Path = ROOT) -> str:
     raise ValueError(f"tasks/{stage}.py states no VERSION")
 
 
-def sources_of(stage: str, root: Path = ROOT) -> dict[str, str]:
-    """Hash of the stage's room and promise, and of every room and promise that those import.
-
-    A room is `k2core/NAME` (an engine: `k2core/engines/NAME`) as a whole, because parts of it may
-    be started as programs or read as data; a promise is one file of `schemas`.
-    """
-    pending = {f"k2core/{stage}", f"schemas/{stage}.py"}
-    found: dict[str, str] = {}
-    while pending:
-        unit = pending.pop()
-        files = _files(root / unit)
-        found[unit] = _hash(root / unit, files)
-        for path in files:
-            if path.suffix == ".py":
-                pending |= {_unit(module, root) for module in _imports(path)} - found.keys()
-        pending.discard("")
-    return dict(sorted(found.items()))
-
-
 def read_records(root: Path = ROOT) -> dict[str, StageRecord]:
     """What was recorded last: stage -> version and sources."""
     path = root / _RECORD
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+_records = cache(read_records)
+
+
+def identity_of(stage: str, version: str, root: Path = ROOT) -> str:
+    """A VERSION and what the stage's packages are pinned to, e.g. `2026.11.25+3f2a91c0`."""
+    record = _records(root).get(stage)
+    if record is None:
+        raise ValueError(
+            f"{stage} is not in {_RECORD}; record it with: python -m infra.versions --acknowledge "
+            f"{stage}"
+        )
+    pins = read_pins(root)
+    used = {name: pins.get(name, "gone") for name in record["packages"]}
+    return f"{version}+{hashlib.sha256(json.dumps(used).encode()).hexdigest()[:8]}"
 
 
 def check_stage(stage: str, root: Path = ROOT) -> str | None:
@@ -78,6 +80,8 @@ def check_stage(stage: str, root: Path = ROOT) -> str | None:
             f"inputs would now give other bytes, bump VERSION in tasks/{stage}.py. Either way "
             f"record it with: {command}"
         )
+    if recorded.get("packages") != list(packages_of(stage, root)):
+        return f"{stage} uses other packages than were recorded; record them with: {command}"
     if version != recorded["version"] or changed:
         return f"{stage}'s VERSION is now {version}; record it with: {command}"
     return None
@@ -90,9 +94,11 @@ def acknowledge(stages: tuple[str, ...], root: Path = ROOT) -> None:
         records[stage] = {
             "version": stated_version(stage, root),
             "sources": sources_of(stage, root),
+            "packages": list(packages_of(stage, root)),
         }
     ordered = {stage: records[stage] for stage in STAGES if stage in records}
     (root / _RECORD).write_text(json.dumps(ordered, indent=2) + "\n")
+    _records.cache_clear()
 
 
 def main() -> int:
@@ -113,56 +119,6 @@ def main() -> int:
     problems = [problem for stage in stages if (problem := check_stage(stage))]
     sys.stderr.writelines(f"{problem}\n" for problem in problems)
     return bool(problems)
-
-
-def _files(unit: Path) -> list[Path]:
-    if unit.is_file():
-        return [unit]
-    return sorted(p for p in unit.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-
-
-def _hash(unit: Path, files: list[Path]) -> str:
-    """Over paths and contents; of Python what runs, so that a comment needs no acknowledgement."""
-    digest = hashlib.sha256()
-    for path in files:
-        code = _running_code(path) if path.suffix == ".py" else path.read_bytes()
-        digest.update(f"{path.relative_to(unit)} {len(code)}\n".encode() + code)
-    return digest.hexdigest()[:16]
-
-
-def _running_code(path: Path) -> bytes:
-    tree = ast.parse(path.read_text(), str(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_text(statement)]
-    return ast.dump(tree).encode()
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a docstring, a module's, a function's or an attribute's."""
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
-
-
-def _imports(path: Path) -> set[str]:
-    """Modules of k2core and schemas that a file imports, anywhere in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith(("k2core.", "schemas."))}
-
-
-def _unit(module: str, root: Path) -> str:
-    """The room or promise that a dotted name lives in; empty for the bare top packages."""
-    parts = module.split(".")
-    depth = 3 if parts[:2] == ["k2core", "engines"] else 2
-    path = "/".join(parts[:depth])
-    if (root / path).is_dir():
-        return path
-    return f"{path}.py" if (root / f"{path}.py").is_file() else ""
 
 
 if __name__ == "__main__":

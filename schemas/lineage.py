@@ -11,7 +11,7 @@ class LineageRecord(Config):
     stage: str
     """Its name, e.g. `clean`."""
     version: str
-    """The stage's VERSION when it ran."""
+    """The stage's VERSION when it ran, and after it a hash of its packages' locked versions."""
     configs: dict[str, JsonValue] = Field(default_factory=dict)
     """Argument name -> config, as JSON."""
     inputs: dict[str, Artifact] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ from infra.home import home, store_root
 from infra.lineage import StageRun, close_stale
 from infra.progress import ProgressLine, format_seconds
 from infra.reports import dialogue_html, figure_png, plot_html, table_html
+from infra.versions import identity_of
 from k2core.reporting import Turn
 from k2core.store import Draft, Store, Workspace
 from schemas.base import Artifact
@@ -46,7 +47,12 @@ def record_of(stage: str, version: str, inputs: Mapping[str, object]) -> Lineage
         elif name != "placement":
             configs[name] = _as_json(value)
     return LineageRecord.model_validate(
-        {"stage": stage, "version": version, "configs": configs, "inputs": artifacts}
+        {
+            "stage": stage,
+            "version": identity_of(stage, version),
+            "configs": configs,
+            "inputs": artifacts,
+        }
     )
 
 

@@ -40,7 +40,7 @@ class Chain:
             result = await stage(**inputs)
             if fault := _find_fault(outputs_of(result)):
                 print(f"  {name} is run again: {fault}", file=sys.stderr, flush=True)
-                again = stage.override(cache=refreshed(version))
+                again = stage.override(cache=refreshed(name, version))
                 result = typing.cast("T", await again(**inputs))
         record = record.model_copy(update={"outputs": outputs_of(result)})
         if not find_runs(kind="stage", stage=name, flyte_run=self._flyte_run):

@@ -80,7 +80,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
             inputs[argument] = _typed(kind, record.inputs[argument])
         elif argument not in inputs:
             inputs[argument] = _LINEAGE.validate_python(record.configs[argument])
-    again = task.override(cache=refreshed(version_of(task)))
+    again = task.override(cache=refreshed(stage, version_of(task)))
     name = run_name(f"{recipe.name}-{stage}")
     return name, recipe, _run(name, again, **inputs)
 

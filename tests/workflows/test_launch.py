@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.lineage import pipeline_run
+from infra.versions import identity_of
 from schemas.artifacts import (
     Checkpoint,
     CleanCorpus,
@@ -84,6 +85,7 @@ def test_downstream_keeps_every_record_but_the_stage_that_was_rerun(started: Sta
 def test_only_equal_work_is_answered_from_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     record = launch.records_of(launch.find_pipeline("toy"))["clean"]
     monkeypatch.setattr("k2core.store.Store.has", lambda store, artifact: True)
+    record = record.model_copy(update={"version": identity_of("clean", "1")})
     chain = Chain([record])
     task = launch.task_of("clean")
     same = {"config": RECIPE.clean, "problems": RECIPE.problems, "raw": RAW}
