@@ -97,7 +97,8 @@ def replay_corpora(corpora: Corpora) -> dict[str, Order]:
     config = corpora.config_of("token_corpus", TokenizeConfig)
     texts = (corpora.folder("clean_corpus"), corpora.folder("rephrased_corpus"))
     with tempfile.TemporaryDirectory(prefix="k2-why-") as scratch:
-        workspace = Workspace(open_store(), Path(scratch), Path(scratch), Silent())
+        store, folder = open_store(), Path(scratch)
+        workspace = Workspace(store, folder, folder, store.states("why"), Silent())
         tokenizer = corpora.folder("token_corpus") / "tokenizer"
         return replay_orders(config, tokenizer, *texts, workspace)
 

@@ -3,6 +3,7 @@
 from k2core.store.bucket import read_address
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
+from k2core.store.states import States
 from k2core.store.store import Store
 from k2core.store.workspace import Artifacts, Draft, StoredFile, Workspace
 
@@ -12,6 +13,7 @@ __all__ = [
     "Artifacts",
     "Draft",
     "ManifestEntry",
+    "States",
     "Store",
     "StoredFile",
     "Workspace",

@@ -140,20 +140,21 @@ class Bucket:
             sha.update(piece)
         return sha.hexdigest()
 
-    def has(self, name: str) -> bool:
-        """Whether there is an object of this name."""
-        try:
-            obstore.head(self._store, self._key(name))
-        except FileNotFoundError:
-            return False
-        return True
+    def look(self, name: str) -> tuple[int, str]:
+        """An object's bytes, and the tag that names this state of it.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        found = obstore.head(self._store, self._key(name))
+        return found["size"], found["e_tag"] or ""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Objects below a folder, by their names in it, with their bytes."""
-        start = len(self._key(folder)) + 1
+        place = self._key(folder).rstrip("/")
         return {
-            found["path"][start:]: found["size"]
-            for page in obstore.list(self._store, self._key(folder), chunk_size=1000)
+            found["path"][len(place) + 1 :]: found["size"]
+            for page in obstore.list(self._store, place, chunk_size=1000)
             for found in page
         }
 

@@ -50,7 +50,7 @@ def fetch_file(
         ArtifactCorruptError: the bucket holds other bytes or none; the message names the file.
     """
     part = parts / f"{entry.sha256}.part"
-    with _hold(part) as stream:
+    with hold(part) as stream:
         if _identity(place.path) != place.before:
             part.unlink()
             return
@@ -100,7 +100,7 @@ def _fill(bucket: Bucket, address: str, entry: ManifestEntry, stream: IO[bytes])
 
 
 @contextlib.contextmanager
-def _hold(part: Path) -> Iterator[IO[bytes]]:
+def hold(part: Path) -> Iterator[IO[bytes]]:
     """The part, opened and locked; what stood there when another process let go is left to it."""
     part.parent.mkdir(parents=True, exist_ok=True)
     while True:

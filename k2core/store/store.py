@@ -13,6 +13,7 @@ from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
 from k2core.store.fetch import Place
 from k2core.store.objects import Objects
 from k2core.store.remote import Remote
+from k2core.store.states import States
 from k2core.store.works import Works
 from k2core.store.workspace import Draft, StoredFile, Workspace
 from schemas.base import Artifact
@@ -40,7 +41,7 @@ class Store:
         """Where this machine keeps objects and works: the root itself, or a bucket's copies."""
         self._objects = Objects(self.disk)
         self._remote = Remote(bucket, self._objects, self.disk / "fetching") if bucket else None
-        self._works = Works(self.disk / "work")
+        self._works = Works(self.disk / "work", self.root if bucket else "")
         self._verified: set[tuple[str, str]] = set()
         """Objects, with a file's path or "" for all of them, that this process looked at."""
 
@@ -149,10 +150,15 @@ class Store:
 
     def workspace(self, key: str, report: Reporter | None = None) -> Workspace:
         """The folders of the work named `key`: `out` emptied, `scratch` as it was left."""
-        return Workspace(self, *self._works.folders(key), report or Silent())
+        folders, states = self._works.folders(key), self._works.states(key)
+        return Workspace(self, folders.out, folders.scratch, states, report or Silent())
+
+    def states(self, key: str) -> States:
+        """The states of the work named `key`: for a process beside the one that leads it."""
+        return self._works.states(key)
 
     def clear(self, key: str) -> None:
-        """Delete the folders of finished work."""
+        """Delete the folders and states of finished work."""
         self._works.clear(key)
 
     def _known_manifest(self, artifact: Artifact) -> list[ManifestEntry]:

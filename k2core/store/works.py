@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from k2core.store.bucket import Bucket
+from k2core.store.files import BucketFiles, FolderFiles
+from k2core.store.states import States
+
 
 class WorkFolders(NamedTuple):
     """Of one piece of work."""
@@ -16,10 +20,15 @@ class WorkFolders(NamedTuple):
 
 
 class Works:
-    """All works below a folder, each by its key."""
+    """All works below a folder, each by its key.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Args:
+        root: on this machine.
+        remote: address of the store's bucket, whose `work/KEY` holds states; "" if it is a folder.
+    """
+
+    def __init__(self, root: Path, remote: str) -> None:
+        self._root, self._remote = root, remote
         root.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -37,6 +46,16 @@ class Works:
         scratch.mkdir(parents=True, exist_ok=True)
         return WorkFolders(out, scratch)
 
+    def states(self, key: str) -> States:
+        """Where all machines find them."""
+        folder = self._root / key / "states"
+        if not self._remote:
+            return States(FolderFiles(folder), lambda: None)
+        return States(
+            BucketFiles(Bucket(f"{self._remote}/work/{key}/states"), folder), lambda: None
+        )
+
     def clear(self, key: str) -> None:
-        """Delete the folders of finished work."""
+        """Delete the folders and states of finished work."""
+        self.states(key).clear()
         shutil.rmtree(self._root / key, ignore_errors=True)

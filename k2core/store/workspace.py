@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from k2core.store.states import States
 from schemas.base import Artifact
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Workspace:
     out: Path
     """Empty at the start; what is written here can be published."""
     scratch: Path
-    """Survives a killed run, for checkpoints and shards to resume from; deleted when published."""
+    """Survives a killed run on this machine, for shards to resume from; deleted when published."""
+    states: States
+    """Files that outlive the machine, for another one to resume from; deleted when published."""
     report: "Reporter"
 
     def open(self, artifact: Artifact) -> Path:

@@ -129,7 +129,8 @@ def workspace(root: Path) -> Workspace:
     folders = root / "out", root / "scratch"
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-    return Workspace(Store(root / "store"), *folders, Silent())
+    store = Store(root / "store")
+    return Workspace(store, *folders, store.states("key"), Silent())
 
 
 def test_reward_rises_and_gap_to_the_engine_is_nothing(tmp_path: Path) -> None:
