@@ -27,14 +27,15 @@ from mlflow.tracking import MlflowClient
 
 from infra.home import ROOT, home, tracking_uri
 from infra.machine import describe_machine
+from infra.runs import EXPERIMENT
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+from schemas.recipe import STAGES
 
 # Reading a run's own JSON file is no download to watch, and making the tables no news.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-EXPERIMENT = os.environ.get("K2_EXPERIMENT", "k2")
 _PARAM_LIMIT = 500
 _TAG_LIMIT = 5000
 
@@ -105,6 +106,7 @@ def pipeline_run(flyte_run: str, recipe: Mapping[str, Any]) -> Iterator[str]:
         "k2.flyte_run": flyte_run,
         "k2.code": code_version(),
         "k2.machine": describe_machine(),
+        "k2.stages": str(len(STAGES)),
     }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
     client().log_dict(run_id, dict(recipe), "recipe.json")

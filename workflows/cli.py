@@ -124,7 +124,7 @@ def runs() -> None:
 
     Example: `k2 runs`
     """
-    from workflows.show import show_runs
+    from workflows.runs import show_runs
 
     show_runs()
 

@@ -1,4 +1,4 @@
-"""Finds what was recorded: artifacts by run or digest, who made them, and under which configs."""
+"""Finds what was recorded: runs, artifacts by run or digest, who made them, under which configs."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,10 +6,12 @@ from typing import NamedTuple
 from mlflow.entities import Run
 from pydantic import JsonValue
 
-from infra.lineage import find_runs, read_record
+from infra.lineage import find_runs, read_json, read_record
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+from schemas.recipe import STAGES, Recipe
 from workflows.errors import NotRecordedError
+from workflows.overrides import validated
 
 LATEST = "latest"
 """In place of a run's name: the newest."""
@@ -79,3 +81,32 @@ def config_behind(artifact: Artifact, name: str, makers: Mapping[str, Recorded])
             return made.record.configs[name]
         pending += made.record.inputs.values()
     raise NotRecordedError(f"no stage behind {artifact.kind} {artifact.digest} has a {name} config")
+
+
+def find_pipeline(name: str) -> Run:
+    """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
+    runs = find_runs(kind="pipeline")
+    if not runs:
+        raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
+    hits = [r for r in runs if name == LATEST or (r.info.run_name or "").startswith(name)]
+    if not hits:
+        known = ", ".join(str(r.info.run_name) for r in runs[:5])
+        raise NotRecordedError(f"no pipeline run named {name!r}; the newest are: {known}")
+    finished = [r for r in hits if r.info.status == "FINISHED"]
+    return (finished or hits)[0] if name == LATEST else hits[0]
+
+
+def recipe_of(pipeline: Run) -> Recipe:
+    """The recipe that a pipeline ran."""
+    return validated(read_json(pipeline, "recipe.json"))
+
+
+def records_of(pipeline: Run) -> dict[str, LineageRecord]:
+    """Stage -> record of each finished stage of a pipeline."""
+    flyte_run = pipeline.data.tags["k2.flyte_run"]
+    found = {
+        run.data.tags["k2.stage"]: read_record(run)
+        for run in find_runs(kind="stage", flyte_run=flyte_run)
+        if run.info.status == "FINISHED"
+    }
+    return {stage: found[stage] for stage in STAGES if stage in found}

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import flyte
-from mlflow.entities import Run
 from pydantic import BaseModel, TypeAdapter
 
 from infra.cache import refreshed
 from infra.home import ROOT, home
-from infra.lineage import find_runs, read_json, read_record
 from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from schemas.recipe import STAGES, Recipe
+from schemas.recipe import Recipe
 from workflows.chain import Stage, version_of
 from workflows.errors import NotRecordedError
-from workflows.find import LATEST
+from workflows.find import find_pipeline, recipe_of, records_of
 from workflows.k2 import k2
-from workflows.overrides import change, validated
+from workflows.overrides import change
 
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
@@ -90,35 +88,6 @@ def rerun_downstream(stage: str, source: str, recipe: Recipe) -> tuple[str, Rele
     records = records_of(find_pipeline(source))
     kept = [record for name, record in records.items() if name != stage]
     return run_pipeline(recipe, kept)
-
-
-def find_pipeline(name: str) -> Run:
-    """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
-    runs = find_runs(kind="pipeline")
-    if not runs:
-        raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
-    hits = [r for r in runs if name == LATEST or (r.info.run_name or "").startswith(name)]
-    if not hits:
-        known = ", ".join(str(r.info.run_name) for r in runs[:5])
-        raise NotRecordedError(f"no pipeline run named {name!r}; the newest are: {known}")
-    finished = [r for r in hits if r.info.status == "FINISHED"]
-    return (finished or hits)[0] if name == LATEST else hits[0]
-
-
-def recipe_of(pipeline: Run) -> Recipe:
-    """The recipe that a pipeline ran."""
-    return validated(read_json(pipeline, "recipe.json"))
-
-
-def records_of(pipeline: Run) -> dict[str, LineageRecord]:
-    """Stage -> record of each finished stage of a pipeline."""
-    flyte_run = pipeline.data.tags["k2.flyte_run"]
-    found = {
-        run.data.tags["k2.stage"]: read_record(run)
-        for run in find_runs(kind="stage", flyte_run=flyte_run)
-        if run.info.status == "FINISHED"
-    }
-    return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def run_name(prefix: str) -> str:

@@ -249,7 +249,12 @@ def plans_json(
             "active": active,
             "by_component": {n: c._asdict() for n, c in count_parameters(job.shape).items()},
         },
-        "job": {**job._asdict(), "shape": job.shape.model_dump(), "num_tokens": job.num_tokens},
+        "job": {
+            **job._asdict(),
+            "shape": job.shape.model_dump(),
+            "optim": job.optim.model_dump(),
+            "num_tokens": job.num_tokens,
+        },
         "assumptions": assumptions._asdict(),
         "device": DEVICES[plans[0].layout.gpu]._asdict(),
         "plans": [_plan_json(plan) for plan in plans],
@@ -260,10 +265,10 @@ def plans_json(
 
 def _training_json(training: Training) -> dict[str, Any]:
     name, job, found = training
-    sizes = {key: value for key, value in job._asdict().items() if key != "shape"}
+    sizes = {key: value for key, value in job._asdict().items() if key not in ("shape", "optim")}
     return {
         "name": name,
-        "job": {**sizes, "num_tokens": job.num_tokens},
+        "job": {**sizes, "optim": job.optim.model_dump(), "num_tokens": job.num_tokens},
         "plan": _plan_json(found) if isinstance(found, Plan) else None,
         "refused": str(found) if isinstance(found, LayoutError) else None,
     }

@@ -15,7 +15,7 @@ from schemas.evaluate import Scores
 from schemas.recipe import STAGES
 from tasks.adapter import open_store
 from workflows.errors import NotRecordedError
-from workflows.launch import find_pipeline
+from workflows.find import find_pipeline
 from workflows.report_tables import render_pages
 
 RECORD = Path("docs/results/run.json")

@@ -16,32 +16,10 @@ from schemas.artifacts import Evaluation, RlResult
 from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
-from schemas.recipe import STAGES
 from tasks.adapter import open_store
 from workflows.find import Recorded, all_records, find_artifact, makers_of
 
 console = Console()
-
-
-def show_runs() -> None:
-    """All pipelines, the newest first."""
-    table = Table(
-        Column("run", no_wrap=True), "status", "started", "took", "stages", "cached", "code"
-    )
-    for run in find_runs(kind="pipeline"):
-        stages = find_runs(kind="stage", flyte_run=run.data.tags["k2.flyte_run"])
-        done = [s for s in stages if s.info.status == "FINISHED"]
-        cached = [s for s in done if "k2.cached" in s.data.tags]
-        table.add_row(
-            run.info.run_name,
-            str(run.info.status),
-            _clock(run.info.start_time),
-            _took(run),
-            f"{len(done)}/{len(STAGES)}",
-            str(len(cached)),
-            run.data.tags["k2.code"][:10],
-        )
-    console.print(table)
 
 
 def show_result(flyte_run: str) -> None:
@@ -166,12 +144,6 @@ def _label(artifact: Artifact) -> str:
 
 def _source(source: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in source.items() if key != "digest")
-
-
-def _clock(milliseconds: int) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%m-%d %H:%M:%S")
 
 
 def _took(run: Run) -> str:

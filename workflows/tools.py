@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -130,6 +129,8 @@ def count(
 
 def _print_spreads(groups: "Mapping[str, Vectors]", seed: int) -> None:
     """Nearest neighbours within and between groups, and what is left without near-duplicates."""
+    import numpy as np
+
     from k2core.tools.diversity import NEAR, drop_near, measure_spread, nearest_distances
 
     table = Table(

@@ -21,13 +21,14 @@ from schemas.recipe import Recipe
 from tasks.adapter import published_folder
 from workflows.errors import MendableError
 from workflows.find import LATEST, all_records, find_artifact
-from workflows.launch import run_stage
 
 _SHOWN_FAULTS = 20
 
 
 def synthesize(recipe: Recipe) -> None:
     """Run the stage alone; print rate, acceptance and whose fault the failures were."""
+    from workflows.launch import run_stage  # and with it every task
+
     started = time.monotonic()
     name, result = run_stage("synthesize", recipe)
     seconds = time.monotonic() - started

@@ -137,3 +137,32 @@ print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+LOOKS = """
+import sys
+from contextlib import suppress
+from typer.main import get_command
+from workflows.cli import app
+watched = {"torch", "ray", "vllm", "megatron", "transformers"}
+slow = {"mlflow", "flyte", "numpy", "polars"}
+for line in sys.argv[1:]:
+    with suppress(SystemExit, Exception):
+        get_command(app).main(line.split(), standalone_mode=False)
+    found = set(sys.modules) & (watched | (slow if line in ("--help", "runs") else set()))
+    if found:
+        print(f"k2 {line}: {sorted(found)}", file=sys.stderr)
+"""
+
+
+def test_looking_loads_no_engine_and_a_list_nothing_slow(home: Path) -> None:
+    """Every command that only reads, on a home where it gets as far as looking for records."""
+    files = (f"validate {home / 'none.jsonl'}", f"export {home / 'out.jsonl'}")
+    looks = (
+        *("--help", "runs", "tools --help", "plan --nodes 1 --recipe tiny", "rerun polish"),
+        *("lineage", "why abc", "report", "rejudge", "chat", "chat --problem chess", *files),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS, *looks], capture_output=True, text=True, check=True
+    )
+    assert [line for line in done.stderr.splitlines() if line.startswith("k2 ")] == []
