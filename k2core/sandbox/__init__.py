@@ -1,5 +1,6 @@
 """A sandbox for model-written code: fail-closed isolation and verdicts that cannot be forged."""
 
+from k2core.sandbox.check import check_problem
 from k2core.sandbox.jobs import RunResult
 from k2core.sandbox.protocol import CodeRunner
 from k2core.sandbox.sandbox import Sandbox
@@ -16,4 +17,5 @@ __all__ = [
     "SandboxError",
     "SandboxUnavailableError",
     "Verdict",
+    "check_problem",
 ]

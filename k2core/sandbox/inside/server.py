@@ -40,6 +40,7 @@ class _Process:
         self.name, self.pid, self.user, self._status = name, pid, user, status
         self.handle = os.pidfd_open(pid)
         self.timed_out = self._stopped = self._over_cpu = False
+        self._cpu_s = 0.0
 
     def kill(self) -> None:
         """With all that it started."""
@@ -52,7 +53,8 @@ class _Process:
 
     def look(self, cpu_s: int, is_shell: bool) -> None:
         """Kill it if it took all its CPU time, with that of its children and threads."""
-        if cpu_time(self.pid, is_shell) >= cpu_s:
+        self._cpu_s = cpu_time(self.pid, is_shell)
+        if self._cpu_s >= cpu_s:
             self._over_cpu = True
             self.kill()
 
@@ -69,7 +71,8 @@ class _Process:
             exit_code = -signal.SIGXCPU if self._over_cpu else 0
         return {
             "exit_code": exit_code,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
+            # The kernel forgets children that die with the first process of a namespace.
+            "cpu_s": max(self._cpu_s, usage.ru_utime + usage.ru_stime),
             "timed_out": self.timed_out,
         }
 

@@ -1,0 +1,70 @@
+"""Whether hidden tests can be passed, and can tell a right solution from wrong ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from k2core.sandbox.mutants import mutants, stubs
+from k2core.sandbox.protocol import CodeRunner
+from k2core.sandbox.verdict import SandboxError, Verdict
+from k2core.sandbox.zygote import DEFAULT_LIMITS, Limits
+
+_NUM_MUTANTS = 5
+
+
+class Telling(NamedTuple):
+    """How many wrong solutions the tests tell from the right one."""
+
+    found: int
+    asked: int
+    missed: tuple[str, ...]
+    """Those that pass: equal to the right one, or wrong where no test looks."""
+
+
+def check_problem(
+    runner: CodeRunner,
+    gold: str,
+    tests: Sequence[str],
+    entry_points: tuple[str, ...],
+    wrong: Sequence[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Telling:
+    """Judge a problem's tests before they judge anybody.
+
+    Args:
+        runner: where to judge.
+        gold: a right solution.
+        tests: the hidden tests.
+        entry_points: names that they may call.
+        wrong: wrong solutions to tell from the right one; five mutants of it if None.
+        limits: of each verdict.
+
+    Raises:
+        ValueError: the right solution fails (a test that passes a function fails with every
+            solution), one that does no work passes, or no wrong one is found out.
+        SandboxError: the sandbox failed, which says nothing about the problem.
+    """
+    passed = _judge(runner, gold, tests, entry_points, limits)
+    if passed.reward != 1.0:
+        raise ValueError(f"tests: the right solution fails them: {passed.reason}")
+    for stub in stubs(entry_points):
+        if _judge(runner, stub, tests, entry_points, limits).reward == 1.0:
+            raise ValueError(f"tests: a solution that does no work passes them: {stub!r}")
+    wrong = mutants(gold, _NUM_MUTANTS) if wrong is None else wrong
+    verdicts = [_judge(runner, each, tests, entry_points, limits) for each in wrong]
+    missed = tuple(w for w, v in zip(wrong, verdicts, strict=True) if v.reward == 1.0)
+    if wrong and len(missed) == len(wrong):
+        raise ValueError(f"tests: all of {len(wrong)} wrong solutions pass them, as {missed[0]!r}")
+    return Telling(len(wrong) - len(missed), len(wrong), missed)
+
+
+def _judge(
+    runner: CodeRunner,
+    solution: str,
+    tests: Sequence[str],
+    entry_points: tuple[str, ...],
+    limits: Limits,
+) -> Verdict:
+    verdict = runner.judge_calls(solution, tests, entry_points, limits)
+    if verdict.is_faulty:
+        raise SandboxError(verdict.reason)
+    return verdict
