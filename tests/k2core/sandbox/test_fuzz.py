@@ -263,4 +263,4 @@ def test_what_is_no_value_raises_and_does_nothing_else(line: str) -> None:
         value = decode(cast(Json, json.loads(line)), lambda tag, body: (tag, str(body)))
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError):
         return
-    encode(value)
+    assert type(decode(encode(value))) is type(value)
