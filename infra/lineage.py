@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from mlflow.entities import (
     Dataset,
@@ -99,7 +98,7 @@ def find_runs(**tags: str) -> list[Run]:
 
 
 @contextmanager
-def pipeline_run(flyte_run: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+def pipeline_run(flyte_run: str, recipe: Mapping[str, object]) -> Iterator[str]:
     """Hold the parent run of a pipeline open; yields its id."""
     tags = {
         "k2.kind": "pipeline",
@@ -239,12 +238,14 @@ def read_record(run: Run) -> LineageRecord:
     return LineageRecord.model_validate(read_json(run, "record.json"))
 
 
-def read_json(run: Run, name: str) -> Any:
-    """A JSON file kept with a run."""
-    return json.loads(Path(client().download_artifacts(run.info.run_id, name)).read_text())
+def read_json(run: Run, name: str) -> dict[str, object]:
+    """A JSON object kept with a run."""
+    path = Path(client().download_artifacts(run.info.run_id, name))
+    found: dict[str, object] = json.loads(path.read_text())
+    return found
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Nested configs as `stage.field` -> text, for MLflow's parameter table."""
     flat: dict[str, str] = {}
     for name, value in tree.items():

@@ -1,6 +1,6 @@
 """Messages, tools and trajectories: the vocabulary of agents."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pandera.polars as pa
 from pydantic import AfterValidator, Field, JsonValue
@@ -21,7 +21,7 @@ class ToolSpec(Config):
     )
     """JSON Schema of the arguments object."""
 
-    def declaration(self) -> dict[str, Any]:
+    def declaration(self) -> dict[str, object]:
         """The form that K2's `tool_declare` block carries."""
         return {"type": "function", "function": self.model_dump()}
 

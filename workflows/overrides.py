@@ -1,7 +1,6 @@
 """`--set pretrain.lr=3e-3`: changes of a recipe from the command line."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -28,7 +27,7 @@ def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return validated(tree)
 
 
-def validated(tree: dict[str, Any]) -> Recipe:
+def validated(tree: dict[str, object]) -> Recipe:
     """The recipe, or an error with one line for each wrong field."""
     try:
         return Recipe.model_validate(tree)
@@ -45,14 +44,15 @@ def _may_be_shown(error: ErrorDetails) -> bool:
     return error["type"] != "credentials" and not isinstance(error["input"], dict)
 
 
-def _assign(tree: dict[str, Any], path: list[str], value: object, setting: str) -> None:
-    node: Any = tree
+def _assign(tree: dict[str, object], path: list[str], value: object, setting: str) -> None:
+    node = tree
     for depth, name in enumerate(path[:-1]):
-        if not isinstance(node.get(name), dict):
+        section = node.get(name)
+        if not isinstance(section, dict):
             known = ", ".join(sorted(node))
             where = ".".join(path[:depth]) or "the recipe"
             raise BadRecipeError(f"--set {setting}: {where} has no section {name!r}; has {known}")
-        node = node[name]
+        node = section
     holders = [node] if path[-1] in node else list(_sections_with(node, path[-1]))
     if not holders:
         known = ", ".join(sorted(node))
@@ -62,7 +62,7 @@ def _assign(tree: dict[str, Any], path: list[str], value: object, setting: str) 
     holders[0][path[-1]] = value
 
 
-def _sections_with(node: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+def _sections_with(node: dict[str, object], name: str) -> Iterator[dict[str, object]]:
     """Sections below a section that have the field: `pretrain.lr` is `pretrain.optim.lr`."""
     for section in node.values():
         if isinstance(section, dict):

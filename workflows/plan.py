@@ -16,7 +16,7 @@ from k2core.parallel.plan import (
     make_plan,
     memory_in,
 )
-from k2core.parallel.search import NOTHING_SAVED, SAVINGS, fit_layout, search_layouts
+from k2core.parallel.search import SAVINGS, Savings, fit_layout, search_layouts
 from schemas.recipe import Recipe
 from workflows.errors import MendableError
 
@@ -216,22 +216,22 @@ def memory_by_savings(job: Job, layout: Layout) -> list[tuple[str, Memory]]:
     """The fullest stage's memory under each way to save activations."""
     rows = []
     for savings in SAVINGS:
-        stages = memory_in(job, replace(layout, **{**NOTHING_SAVED, **savings}))
+        stages = memory_in(job, savings.apply(layout))
         rows.append((name_savings(savings), max(stages, key=lambda memory: memory.device)))
     return rows
 
 
-def name_savings(savings: dict[str, Any]) -> str:
+def name_savings(savings: Savings) -> str:
     """`selective + FP8 storage + offload`."""
-    parts = [str(savings.get("recompute", "none"))]
-    parts += ["FP8 storage"] if savings.get("fp8_storage") else []
-    parts += ["offload"] if savings.get("offload") else []
+    parts: list[str] = [savings.recompute]
+    parts += ["FP8 storage"] if savings.fp8_storage else []
+    parts += ["offload"] if savings.offload else []
     return "keep all" if parts == ["none"] else " + ".join(parts)
 
 
 def savings_of(layout: Layout) -> str:
     """The same, of a layout."""
-    return name_savings({name: getattr(layout, name) for name in NOTHING_SAVED})
+    return name_savings(Savings(layout.recompute, layout.fp8_storage, layout.offload))
 
 
 def plans_json(
@@ -240,7 +240,7 @@ def plans_json(
     later: list[Training],
     own: list[Training],
     assumptions: Assumptions,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Everything that the tables show, in base units: bytes, seconds, FLOP/s."""
     total, active = sum_parameters(job.shape)
     return {
@@ -263,7 +263,7 @@ def plans_json(
     }
 
 
-def _training_json(training: Training) -> dict[str, Any]:
+def _training_json(training: Training) -> dict[str, object]:
     name, job, found = training
     sizes = {key: value for key, value in job._asdict().items() if key not in ("shape", "optim")}
     return {
@@ -274,7 +274,7 @@ def _training_json(training: Training) -> dict[str, Any]:
     }
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: Plan) -> dict[str, object]:
     return {
         "layout": {**vars(plan.layout), "dp": plan.layout.dp, "expert_dp": plan.layout.expert_dp},
         "stages": [{**m._asdict(), "device": m.device} for m in plan.stages],

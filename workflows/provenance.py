@@ -3,11 +3,13 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
+from k2core.clean.rows import DecisionRow, DocumentRow
+from k2core.rephrase.outcome import RewriteRow
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from tasks.adapter import open_store, published_folder
@@ -18,6 +20,12 @@ C = TypeVar("C", bound=BaseModel)
 _SHOWN = 5
 _NEAR = 0.7
 _COLUMNS = ["doc_id", "path"]
+
+
+class KeptOrNot(RewriteRow):
+    """A rewrite with why it was refused; empty for a kept one."""
+
+    reason: str
 
 
 class Corpora(NamedTuple):
@@ -120,28 +128,29 @@ def find_document(wanted: str, candidates: Sequence[Corpora]) -> Found:
     raise NotRecordedError(_unknown(wanted, candidates))
 
 
-def read_decision(clean: Path, doc_id: str) -> dict[str, Any] | None:
+def read_decision(clean: Path, doc_id: str) -> DecisionRow | None:
     """The row of `decisions/*.parquet` about a document."""
     frame = pl.scan_parquet(clean / "decisions" / "*.parquet").filter(doc_id=doc_id).collect()
-    return frame.row(0, named=True) if len(frame) else None
+    return cast(DecisionRow, frame.row(0, named=True)) if len(frame) else None
 
 
-def read_document(clean: Path, decision: dict[str, Any]) -> dict[str, Any]:
+def read_document(clean: Path, decision: DecisionRow) -> DocumentRow:
     """The document itself, kept or rejected, with its text and licence."""
     path = clean / decision["shard"]
-    return pl.scan_parquet(path).slice(decision["row"], 1).collect().row(0, named=True)
+    found = pl.scan_parquet(path).slice(decision["row"], 1).collect().row(0, named=True)
+    return cast(DocumentRow, found)
 
 
-def read_rewrites(rephrased: Path, column: str, doc_id: str) -> list[dict[str, Any]]:
+def read_rewrites(rephrased: Path, column: str, doc_id: str) -> list[KeptOrNot]:
     """Rows of rewrites, kept and rejected, whose `column` is this id; a kept one has no reason."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in ("kept", "rejects"):
         frame = pl.scan_parquet(rephrased / name / "*.parquet").filter(pl.col(column) == doc_id)
         rows += [{"reason": "", **row} for row in frame.collect().iter_rows(named=True)]
-    return rows
+    return cast(list[KeptOrNot], rows)
 
 
-def read_evidence(clean: Path, table: str, doc_id: str) -> list[dict[str, Any]]:
+def read_evidence(clean: Path, table: str, doc_id: str) -> list[dict[str, object]]:
     """What stands behind a verdict: a document's rows of `duplicates` or `overlaps`."""
     if not list((clean / table).glob("*.parquet")):
         return []

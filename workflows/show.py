@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mlflow.entities import Run
 from rich.console import Console
@@ -142,7 +141,7 @@ def _label(artifact: Artifact) -> str:
     return f"[bold]{artifact.kind}[/bold] {artifact.digest} ({artifact.describe_counts()})"
 
 
-def _source(source: Mapping[str, Any]) -> str:
+def _source(source: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in source.items() if key != "digest")
 
 

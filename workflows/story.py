@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from k2core.clean.rows import DecisionRow, DocumentRow
 from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
 from k2core.tokenize.trace import Order, Place, read_orders
 from k2core.tokens import TokenStream
@@ -14,6 +15,7 @@ from tasks.adapter import open_store
 from workflows.errors import NotRecordedError
 from workflows.provenance import (
     Corpora,
+    KeptOrNot,
     read_decision,
     read_document,
     read_evidence,
@@ -40,11 +42,11 @@ def tell_document(corpora: Corpora, doc_id: str) -> list[Section]:
     sections = [_collected(corpora, document), _cleaned(corpora, decision)]
     if decision["decision"] == "dropped":
         return sections
-    rewrites: list[dict[str, Any]] = []
+    rewrites: list[KeptOrNot] = []
     if corpora.has("rephrased_corpus"):
         rewrites = read_rewrites(corpora.folder("rephrased_corpus"), "parent_id", doc_id)
         sections.append(Section("rephrase", _rephrased(corpora, document, rewrites)))
-    kept = [document, *(row for row in rewrites if not row["reason"])]
+    kept: list[DocumentRow] = [document, *(row for row in rewrites if not row["reason"])]
     return sections + _tokenized(corpora, kept)
 
 
@@ -99,7 +101,7 @@ def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[Section]:
     return sections + ([] if rewrite["reason"] else _tokenized(corpora, [rewrite]))
 
 
-def _read_rewrite(corpora: Corpora, doc_id: str) -> dict[str, Any]:
+def _read_rewrite(corpora: Corpora, doc_id: str) -> KeptOrNot:
     rows = read_rewrites(corpora.folder("rephrased_corpus"), "doc_id", doc_id)
     if not rows:
         raise NotRecordedError(
@@ -109,7 +111,7 @@ def _read_rewrite(corpora: Corpora, doc_id: str) -> dict[str, Any]:
     return rows[0]
 
 
-def _collected(corpora: Corpora, document: dict[str, Any]) -> Section:
+def _collected(corpora: Corpora, document: DocumentRow) -> Section:
     sources = json.loads((corpora.folder("clean_corpus") / "sources.json").read_text())
     about = sources.get(document["source"], {})
     package = " ".join(str(about[key]) for key in ("package", "version") if key in about)
@@ -120,7 +122,7 @@ def _collected(corpora: Corpora, document: dict[str, Any]) -> Section:
     return Section("ingest", lines)
 
 
-def _cleaned(corpora: Corpora, decision: dict[str, Any]) -> Section:
+def _cleaned(corpora: Corpora, decision: DecisionRow) -> Section:
     rule = (
         f"{decision['rule']} version {decision['rule_version']}: {decision['reason']}, measured "
         f"{decision['measured']:g}, threshold {decision['threshold']:g}"
@@ -150,14 +152,14 @@ def _cleaned(corpora: Corpora, decision: dict[str, Any]) -> Section:
     return Section("clean", lines)
 
 
-def _rephrased(
-    corpora: Corpora, document: dict[str, Any], rewrites: Sequence[dict[str, Any]]
-) -> list[str]:
+def _rephrased(corpora: Corpora, document: DocumentRow, rewrites: Sequence[KeptOrNot]) -> list[str]:
     config = corpora.config_of("rephrased_corpus", RephraseConfig)
     if not rewrites:
         kept = corpora.folder("clean_corpus") / "kept"
-        doc_id, domain, text = (document[key] for key in ("doc_id", "domain", "text"))
-        return [f"not rewritten: {explain_absence(config, kept, doc_id, domain, text)}"]
+        why = explain_absence(
+            config, kept, document["doc_id"], document["domain"], document["text"]
+        )
+        return [f"not rewritten: {why}"]
     chunks = replay_chunks(config, open_store().disk / "models", document["text"])
     num = "its chunks (whose number its tokenizer knows, which is not here)"
     if chunks is not None:
@@ -170,7 +172,7 @@ def _rephrased(
     return lines
 
 
-def _tokenized(corpora: Corpora, rows: Sequence[dict[str, Any]]) -> list[Section]:
+def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[Section]:
     """Where a document and its kept rewrites lie, and the samples that read their first tokens."""
     if not corpora.has("token_corpus"):
         return []
@@ -186,7 +188,7 @@ def _tokenized(corpora: Corpora, rows: Sequence[dict[str, Any]]) -> list[Section
     return [Section("tokenize", lines), *([Section("pretrain", read)] if read else [])]
 
 
-def _left_out(orders: dict[str, Order], row: dict[str, Any]) -> str:
+def _left_out(orders: dict[str, Order], row: DocumentRow) -> str:
     domain = row["domain"]
     if f"train/{domain}" not in orders:
         return f"the mixture has no share for {domain}"

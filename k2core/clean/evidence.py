@@ -1,10 +1,11 @@
 """What stands behind verdicts: held-out problems met, documents repeated, passages cut out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from k2core.clean.contamination import HeldOut
+from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import Twin, Verdict
 from k2core.reporting import Reporter
 from k2core.tables import write_shard
@@ -12,6 +13,22 @@ from schemas.corpus import Duplicate, Overlap, RepeatedPassage
 
 _ROWS = 30
 """Problems in the report; `overlaps/` has them all."""
+
+
+class _Met(NamedTuple):
+    """A held-out problem that documents hold a part of."""
+
+    problem: str
+    documents: int = 0
+    covered_frac: float = 0.0
+    path: str = ""
+    """Of the document that holds most of it."""
+    ngram: str = ""
+
+    def row(self) -> dict[str, object]:
+        """As the report shows it."""
+        about = self._asdict()
+        return {**about, "most of it in": about.pop("path"), "ngram": about.pop("ngram")}
 
 
 class Evidence:
@@ -22,9 +39,9 @@ class Evidence:
         self._overlaps: list[dict[str, object]] = []
         self._duplicates: list[dict[str, object]] = []
         self._removed: list[dict[str, object]] = []
-        self._met: dict[str, dict[str, Any]] = {}
+        self._met: dict[str, _Met] = {}
 
-    def add(self, document: Mapping[str, Any], verdict: Verdict, twin: Twin | None) -> None:
+    def add(self, document: DocumentRow, verdict: Verdict, twin: Twin | None) -> None:
         """A document that was dropped."""
         if twin:
             self._add_twin(document, twin)
@@ -35,23 +52,18 @@ class Evidence:
         """Passages that were cut out of a kept document, as `RepeatedPassage` rows."""
         self._removed += passages
 
-    def _add_leak(self, document: Mapping[str, Any]) -> None:
+    def _add_leak(self, document: DocumentRow) -> None:
         about = {key: document[key] for key in ("doc_id", "source", "path")}
         for overlap in self._held_out.find_overlaps(document["text"]):
             self._overlaps.append({**about, **overlap._asdict()})
-            met = self._met.setdefault(
-                overlap.problem_id,
-                {"problem": overlap.problem_id, "documents": 0, "covered_frac": 0.0},
-            )
-            met["documents"] += 1
-            if overlap.covered_frac > met["covered_frac"]:
-                met |= {
-                    "covered_frac": round(overlap.covered_frac, 3),
-                    "most of it in": document["path"],
-                    "ngram": overlap.ngram,
-                }
+            met = self._met.get(overlap.problem_id, _Met(overlap.problem_id))
+            met = met._replace(documents=met.documents + 1)
+            if overlap.covered_frac > met.covered_frac:
+                most = round(overlap.covered_frac, 3)
+                met = met._replace(covered_frac=most, path=document["path"], ngram=overlap.ngram)
+            self._met[overlap.problem_id] = met
 
-    def _add_twin(self, document: Mapping[str, Any], twin: Twin) -> None:
+    def _add_twin(self, document: DocumentRow, twin: Twin) -> None:
         verdict = twin.verdict
         self._duplicates.append(
             {
@@ -74,7 +86,7 @@ class Evidence:
 
     def report(self, report: Reporter) -> None:
         """Show the problems that most documents hold a part of."""
-        met = sorted(self._met.values(), key=lambda row: (-row["documents"], row["problem"]))
+        met = sorted(self._met.values(), key=lambda met: (-met.documents, met.problem))
         if met:
             title = f"Held-out problems found in documents, {min(_ROWS, len(met))} of {len(met)}"
-            report.table(title, met[:_ROWS])
+            report.table(title, [each.row() for each in met[:_ROWS]])

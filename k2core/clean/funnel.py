@@ -1,9 +1,9 @@
 """What became of the documents: counts by rule and reason, a picture, a sample of rejects."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import VERSIONS, Verdict
 from schemas.corpus import DOMAINS
 
@@ -26,7 +26,7 @@ class Funnel:
         self.words = 0
         self.samples: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
 
-    def add(self, row: Mapping[str, Any], verdict: Verdict | None) -> None:
+    def add(self, row: DocumentRow, verdict: Verdict | None) -> None:
         """Count one document."""
         domain = row["domain"]
         self.raw[domain] += 1

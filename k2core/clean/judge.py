@@ -1,7 +1,7 @@
 """What can be said of documents alone, a whole batch at a time: everything but duplicates."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
+from k2core.clean.rows import DocumentRow
 from k2core.clean.sampling import NO_SCORE, score_documents
 from k2core.clean.verdict import Verdict
 from schemas.clean import CleanConfig, DomainRules
@@ -52,7 +53,7 @@ class Checked(NamedTuple):
 
 
 def judge(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[DocumentRow],
     config: CleanConfig,
     held_out: HeldOut,
     scorer: Scorer | None = None,
@@ -129,12 +130,12 @@ def _decide(
         yield Judged(text, bool(failed) or bool(leaked), leaked or verdict, replaced, *found)
 
 
-def _read(row: dict[str, Any]) -> str:
+def _read(row: DocumentRow) -> str:
     return extract_text(row["text"]) if row["format"] == "html" else normalise(row["text"])
 
 
-def _split(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
+def _split(rows: Sequence[DocumentRow]) -> Iterator[list[DocumentRow]]:
+    batch: list[DocumentRow] = []
     size = 0
     for row in rows:
         batch.append(row)

@@ -9,15 +9,16 @@ Shape suffixes: P passages, G passages that share their key with another.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.rows import DocumentRow
 from k2core.clean.signatures import save_array
 from k2core.clean.verdict import Verdict
 from schemas.clean import RepeatedPassages
@@ -92,7 +93,7 @@ class PassageCutter:
         for row, at, group in zip(*places[:2].tolist(), lines[GROUP].tolist(), strict=True):
             self._repeated[row].append((at, group))
 
-    def cut(self, row: int, document: Mapping[str, Any]) -> Cut:
+    def cut(self, row: int, document: DocumentRow) -> Cut:
         """Cut a document that nothing else dropped."""
         name, text = document["doc_id"], document["text"]
         separator = _SEPARATOR[self._config.unit]

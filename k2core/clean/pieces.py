@@ -5,12 +5,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from k2core.clean.classifier import Scorer
 from k2core.clean.contamination import HeldOut
 from k2core.clean.judge import Judged, judge
 from k2core.clean.passages import sign_passages
+from k2core.clean.rows import DocumentRow, document_rows
 from k2core.clean.signatures import sign_shard
 from k2core.store import Workspace
 from k2core.tables import list_shards, read_shard, write_shard
@@ -73,7 +73,7 @@ def judge_shard(
     """Write what is said of a shard below a folder, but for the files that are there."""
     target = folder / "judged" / shard.name
     if not target.exists():
-        rows = read_shard(shard, Document).to_dicts()
+        rows = document_rows(read_shard(shard, Document))
         judged = zip(rows, judge(rows, config, held_out, scorer), strict=True)
         write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
     sign_shard(target, folder / "signed", config)
@@ -104,7 +104,7 @@ def _spread(
         workspace.report.progress(number, len(missing), f"shard {number}, by {num_workers} workers")
 
 
-def _merge(row: dict[str, Any], found: Judged) -> dict[str, Any]:
+def _merge(row: DocumentRow, found: Judged) -> dict[str, object]:
     digest = hashlib.sha256(found.text.encode()).hexdigest()
     return {
         **row,

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from k2core.clean.contamination import HeldOut, Question
 from k2core.clean.duplicates import find_duplicates
@@ -15,6 +14,7 @@ from k2core.clean.evidence import Evidence
 from k2core.clean.funnel import Funnel
 from k2core.clean.passages import PassageCutter
 from k2core.clean.pieces import JudgedDocument, judge_shards
+from k2core.clean.rows import DocumentRow, JudgedRow, document_of, judged_rows
 from k2core.clean.sampling import sample_document
 from k2core.clean.shards import CleanShards
 from k2core.clean.training import fit_scorer
@@ -23,7 +23,6 @@ from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
-from schemas.corpus import Document
 
 
 def clean_documents(
@@ -58,7 +57,7 @@ def clean_documents(
     for number, (path, twins) in enumerate(zip(judged, duplicates, strict=True)):
         if cutter:
             cutter.open(number)
-        for place, row in enumerate(read_shard(path, JudgedDocument).iter_rows(named=True)):
+        for place, row in enumerate(judged_rows(read_shard(path, JudgedDocument))):
             document, verdict = _decide(row, twins.get(place))
             sampled = sample_document(row, row["sampling_score"], config.sampling)
             verdict = verdict or sampled.verdict
@@ -89,14 +88,14 @@ def _open_cutter(
     return PassageCutter(passages, config.min_characters, scratch / "passages", stems)
 
 
-def _replace_text(document: dict[str, Any], text: str) -> dict[str, Any]:
+def _replace_text(document: DocumentRow, text: str) -> DocumentRow:
     return {**document, "text": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _decide(row: dict[str, Any], twin: Twin | None) -> tuple[dict[str, Any], Verdict | None]:
-    document = {key: row[key] for key in Document.to_schema().columns}
+def _decide(row: JudgedRow, twin: Twin | None) -> tuple[DocumentRow, Verdict | None]:
+    document = document_of(row)
     if row["dropped"]:
-        return document, Verdict(*(row[field] for field in Verdict._fields))
+        return document, Verdict(row["rule"], row["reason"], row["measured"], row["threshold"])
     return document, twin.verdict if twin else None
 
 

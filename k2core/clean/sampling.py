@@ -4,14 +4,15 @@ No document's copies depend on the others: whether it stays is drawn by its id, 
 corpus is sampled as in the whole, and what was kept is kept again.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from k2core.clean.checks import Check, Floats
 from k2core.clean.code import ending_of
 from k2core.clean.draws import draw
+from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import Verdict
 from schemas.selection import Sampling
 
@@ -63,7 +64,7 @@ def count_copies(score: float, path: str, rules: Sampling) -> float:
     return rules.endings.get(ending_of(path), 1.0) * _follow(score, rules)
 
 
-def sample_document(row: Mapping[str, Any], score: float, rules: Sampling | None) -> Sampled:
+def sample_document(row: DocumentRow, score: float, rules: Sampling | None) -> Sampled:
     """Whether the document stays, and how often it is read.
 
     A document that goes for its score measures the score, against the least that would have kept

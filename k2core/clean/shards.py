@@ -1,11 +1,11 @@
 """The clean corpus' own shards, cut alike however the raw corpus was."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandera.polars as pa
 
+from k2core.clean.rows import DocumentRow, JudgedRow
 from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.tables import write_shard
 from schemas.corpus import Decision, Document, Reject
@@ -31,8 +31,8 @@ class CleanShards:
 
     def add(
         self,
-        document: dict[str, Any],
-        row: dict[str, Any],
+        document: DocumentRow,
+        row: JudgedRow,
         verdict: Verdict | None,
         weight: float = 1.0,
     ) -> bool:
@@ -62,23 +62,24 @@ class CleanShards:
         self._begin()
 
     def _begin(self) -> None:
-        self._kept: list[dict[str, Any]] = []
-        self._rejects: list[dict[str, Any]] = []
-        self._decisions: list[dict[str, Any]] = []
+        self._kept: list[dict[str, object]] = []
+        self._rejects: list[dict[str, object]] = []
+        self._decisions: list[dict[str, object]] = []
 
 
-def _record(row: dict[str, Any], verdict: Verdict | None, weight: float) -> dict[str, Any]:
+def _record(row: JudgedRow, verdict: Verdict | None, weight: float) -> dict[str, object]:
     keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *Verdict._fields)
-    record = {key: row[key] for key in keys} | (verdict._asdict() if verdict else {})
+    about: Mapping[str, object] = row
+    record = {key: about[key] for key in keys} | (verdict._asdict() if verdict else {})
     return {
         **record,
         "decision": "dropped" if verdict else "kept",
-        "rule_version": VERSIONS.get(record["rule"], ""),
+        "rule_version": VERSIONS.get(verdict.rule if verdict else row["rule"], ""),
         "quality_score": row["quality_score"],
         "sampling_weight": 0.0 if verdict else weight,
     }
 
 
-def _write(path: Path, model: type[pa.DataFrameModel], rows: Sequence[dict[str, Any]]) -> None:
+def _write(path: Path, model: type[pa.DataFrameModel], rows: Sequence[dict[str, object]]) -> None:
     if rows:
         write_shard(path, model, rows)

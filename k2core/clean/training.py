@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from k2core.clean.classifier import Features, Scorer, list_features
 from k2core.clean.contamination import HeldOut
 from k2core.clean.draws import draw
 from k2core.clean.judge import judge
+from k2core.clean.rows import DocumentRow, document_rows
 from k2core.reporting import Reporter
 from k2core.store import Workspace
 from k2core.tables import read_shard
@@ -89,8 +90,9 @@ def _collect(
     for shard in shards:
         rows = [
             row
-            for row in read_shard(shard, Document).to_dicts()
-            if draw(rules.seed, "classifier", row["doc_id"]) < shares.get(_class_of(rules, row), 0)
+            for row in document_rows(read_shard(shard, Document))
+            if draw(rules.seed, "classifier", row["doc_id"])
+            < shares.get(_class_of(rules, row["domain"], row["source"]), 0)
         ]
         if rows:
             judged = list(judge(rows, config, held_out))
@@ -101,11 +103,11 @@ def _collect(
     return _join(parts)
 
 
-def _class_of(rules: Classifier, row: dict[str, Any]) -> str:
-    names = {row["domain"], row["source"]}
-    if names & set(rules.positives):
+def _class_of(rules: Classifier, *names: str) -> str:
+    """Of a document's domain and source."""
+    if set(names) & set(rules.positives):
         return "positive"
-    return "negative" if names & {*rules.negatives, *rules.domains} else ""
+    return "negative" if set(names) & {*rules.negatives, *rules.domains} else ""
 
 
 def _choose_shares(rules: Classifier, shards: Sequence[Path]) -> dict[str, float]:
@@ -114,19 +116,19 @@ def _choose_shares(rules: Classifier, shards: Sequence[Path]) -> dict[str, float
         names = pl.read_parquet(shard, columns=["domain", "source"])
         groups = names.group_by("domain", "source").len()
         for domain, source, count in groups.iter_rows():
-            counts[_class_of(rules, {"domain": domain, "source": source})] += count
+            counts[_class_of(rules, domain, source)] += count
     return {name: rules.max_documents / count for name, count in counts.items() if name}
 
 
 def _describe(
     rules: Classifier,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[DocumentRow],
     texts: Sequence[str],
     dropped_N: NDArray[np.bool_],
 ) -> Sample:
-    reference_N = np.array([_class_of(rules, row) == "positive" for row in rows], bool)
-    names = [{row["domain"], row["source"]} for row in rows]
-    raw_N = np.array([bool(each & set(rules.negatives)) for each in names], bool)
+    names = [(row["domain"], row["source"]) for row in rows]
+    reference_N = np.array([_class_of(rules, *each) == "positive" for each in names], bool)
+    raw_N = np.array([bool(set(each) & set(rules.negatives)) for each in names], bool)
     if _REJECTED in rules.negatives:
         raw_N |= dropped_N
     label_N = np.where(reference_N & ~dropped_N, 1, np.where(raw_N, 0, -1))

@@ -3,22 +3,35 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Literal, NamedTuple
 
 from k2core.parallel.layout import Layout, size_misfits
 from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, make_plan
 
-SAVINGS: list[dict[str, Any]] = [
-    {},
-    {"recompute": "selective"},
-    {"recompute": "selective", "fp8_storage": True},
-    {"recompute": "selective", "fp8_storage": True, "offload": True},
-    {"recompute": "full"},
-    {"recompute": "full", "offload": True},
-]
-"""Ways to save activations, the cheapest in time first; K2 uses the fourth."""
 
-NOTHING_SAVED: dict[str, Any] = {"recompute": "none", "fp8_storage": False, "offload": False}
+class Savings(NamedTuple):
+    """What a layout does to keep less of its activations."""
+
+    recompute: Literal["none", "selective", "full"] = "none"
+    fp8_storage: bool = False
+    offload: bool = False
+
+    def apply(self, layout: Layout) -> Layout:
+        """The layout with these in place of its own."""
+        return replace(
+            layout, recompute=self.recompute, fp8_storage=self.fp8_storage, offload=self.offload
+        )
+
+
+SAVINGS = (
+    Savings(),
+    Savings("selective"),
+    Savings("selective", fp8_storage=True),
+    Savings("selective", fp8_storage=True, offload=True),
+    Savings("full"),
+    Savings("full", offload=True),
+)
+"""Ways to save activations, the cheapest in time first; K2 uses the fourth."""
 
 _MOST_VIRTUAL_STAGES = 4
 _LEAST_TOKENS = 4096
@@ -41,8 +54,7 @@ def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     refusal = LayoutError("nothing was tried")
     for cp, virtual in product(_context_sizes(job, layout), _virtual_stages(job, layout)):
         for savings in SAVINGS:
-            saved = {**NOTHING_SAVED, **savings}
-            candidate = replace(layout, cp=cp, virtual_stages=virtual, **saved)
+            candidate = replace(savings.apply(layout), cp=cp, virtual_stages=virtual)
             try:
                 found.append(make_plan(job, candidate, assumptions))
                 break

@@ -47,7 +47,7 @@ def make_tool(
     if kind == "mixed":
         kinds = ["string"] * (len(arguments) - 1) + ["integer"]
     properties = {a: {"type": k} for a, k in zip(arguments, kinds, strict=True)}
-    parameters: dict[str, Any] = {
+    parameters: dict[str, object] = {
         "type": "object",
         "properties": properties,
         "required": list(arguments),

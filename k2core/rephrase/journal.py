@@ -3,10 +3,21 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from k2core.rephrase.rewrite import Rewriting
 from k2core.rephrase.styles import Job
+
+
+class Entry(TypedDict, total=False):
+    """Who writes; or which documents were begun; or one that is finished."""
+
+    writer: str
+    first: int
+    begun: int
+    doc_id: str
+    prompt_id: str
+    rewriting: Rewriting
 
 
 class Journal:
@@ -21,7 +32,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[dict[str, object]] = []
         """All that was kept before, in the order in which it was added."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
@@ -35,7 +46,7 @@ class Journal:
                 whole += len(line)
         self._file.truncate(whole)
 
-    def add(self, entry: Mapping[str, Any]) -> None:
+    def add(self, entry: Mapping[str, object]) -> None:
         """Append an entry in one write."""
         line = json.dumps(entry).encode() + b"\n"
         if self._file.write(line) != len(line):
@@ -46,7 +57,7 @@ class Journal:
         self._file.close()
 
 
-def _read_entry(line: bytes) -> dict[str, Any] | None:
+def _read_entry(line: bytes) -> dict[str, object] | None:
     """None for what a kill left of an entry."""
     try:
         entry = json.loads(line)
@@ -72,7 +83,7 @@ class Kept:
         self.begun: dict[int, int] = {}
         """Number of a group's first job -> how many of the group were begun."""
         self._rewritings: dict[tuple[str, str], Rewriting] = {}
-        for entry in self._journal.entries:
+        for entry in cast(list[Entry], self._journal.entries):
             if "writer" in entry:
                 self.writer = entry["writer"]
             elif "begun" in entry:
@@ -103,7 +114,7 @@ class Kept:
     def finish(self, job: Job, rewriting: Rewriting) -> None:
         """Keep a document."""
         doc_id, prompt_id = _key_of(job)
-        entry = {"doc_id": doc_id, "prompt_id": prompt_id, "rewriting": rewriting}
+        entry: Entry = {"doc_id": doc_id, "prompt_id": prompt_id, "rewriting": rewriting}
         self._journal.add(entry)
         self._add(doc_id, prompt_id, rewriting)
 

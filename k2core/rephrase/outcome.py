@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import polars as pl
 
@@ -18,10 +18,27 @@ from schemas.rephrase import RephraseConfig
 _SHARD_ROWS = 4000
 
 
+class RewriteRow(TypedDict):
+    """A row of `schemas.corpus.Rewrite`."""
+
+    doc_id: str
+    source: str
+    path: str
+    domain: str
+    format: str
+    license: str
+    digest: str
+    text: str
+    parent_id: str
+    prompt_id: str
+    prompt_digest: str
+    scores: str
+
+
 class Judged(NamedTuple):
     """A row of `Rewrite`, the source it was made from, and why it was refused, if it was."""
 
-    row: dict[str, Any]
+    row: RewriteRow
     source: str
     reason: str
 
@@ -37,7 +54,7 @@ def write_artifact(
 ) -> None:
     """Write `kept/`, `rejects/` and `sources.json`."""
     kept = [entry.row for entry in judged if not entry.reason]
-    rejects = [entry.row | {"reason": entry.reason} for entry in judged if entry.reason]
+    rejects = [{**entry.row, "reason": entry.reason} for entry in judged if entry.reason]
     _write_shards(out / "kept", kept, Rewrite)
     _write_shards(out / "rejects", rejects, RewriteReject)
     known = json.loads((clean / "sources.json").read_text())
@@ -58,7 +75,7 @@ def _judge(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
     document = job.document
     scores = score_rewrite(document.text, rewriting.text, rewriting.cut)
     identity = f"rewrite\0{document.doc_id}\0{job.style.prompt_id}"
-    row = {
+    row: RewriteRow = {
         "doc_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
         "source": document.source,
         "path": f"{document.path}#{job.style.prompt_id}",
@@ -76,7 +93,7 @@ def _judge(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
 
 
 def _write_shards(
-    folder: Path, rows: Sequence[dict[str, Any]], kind: type[Rewrite] | type[RewriteReject]
+    folder: Path, rows: Sequence[Mapping[str, object]], kind: type[Rewrite] | type[RewriteReject]
 ) -> None:
     folder.mkdir()
     columns = dict.fromkeys(kind.to_schema().columns, pl.String)

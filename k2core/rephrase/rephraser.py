@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -90,7 +90,7 @@ def _export_gguf(source: Path, target: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    where: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    where: dict[str, object] = {"gguf_file": source.name, "local_files_only": True}
     # a progress bar and advice go nowhere; errors are raised
     with redirect_stderr(io.StringIO()), _read_once():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.parent, **where)

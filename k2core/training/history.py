@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import StepStats
@@ -65,7 +65,7 @@ class History:
         """Read what `save` wrote."""
         return cls(**json.loads(path.read_bytes()))
 
-    def summarize(self, num_points: int = 50) -> dict[str, Any]:
+    def summarize(self, num_points: int = 50) -> dict[str, object]:
         """For training.json: the curves over at most `num_points` spans of steps."""
         width = max(1, -(-self.num_steps // num_points))
         starts = range(0, self.num_steps, width)

@@ -98,7 +98,7 @@ class ServedEngines(ActorGroup):
         return [(actor, part) for actor, part in pairs if part.start < part.stop]
 
 
-def engine_options(num_engines: int) -> dict[str, Any]:
+def engine_options(num_engines: int) -> dict[str, object]:
     """What Ray gives each engine's process: a core, and a GPU if there are enough for all."""
     gpu = ray.cluster_resources().get("GPU", 0) >= num_engines
     variables = environment(gpu) | {"PYTHONPATH": python_path()}

@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import ray
 import ray.data
@@ -43,6 +43,23 @@ class _Errand(NamedTuple):
     """What stands in it: the same path on another machine is another folder."""
     home: str
     """The driver's node."""
+
+
+class _Asked(TypedDict):
+    """A row of the dataset that is worked on: a `StoredFile`."""
+
+    path: str
+    address: str
+    sha256: str
+
+
+class _Made(TypedDict):
+    """A row of the dataset that comes of it."""
+
+    folder: str
+    files: bytes
+    """The folder's content, where the driver does not see it."""
+    error: bytes
 
 
 def spread_files(
@@ -95,7 +112,7 @@ def _leave_mark(folder: Path) -> str:
 
 def _open_rows(
     errand: _Errand, sources: Sequence[StoredFile], num_workers: int
-) -> Generator[dict[str, Any]]:
+) -> Generator[_Made]:
     """A row of results for each source, in their order, made while they are taken."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current().copy()
@@ -115,11 +132,11 @@ def _open_rows(
             runtime_env={"env_vars": {"PYTHONPATH": python_path(), **threads}},
             max_retries=_RETRIES,
         )
-        rows: Generator[dict[str, Any]] = iter(dataset.iter_rows())
+        rows: Generator[_Made] = iter(dataset.iter_rows())
         return rows
 
 
-def _next_row(rows: Iterator[dict[str, Any]], source: StoredFile) -> dict[str, Any]:
+def _next_row(rows: Iterator[_Made], source: StoredFile) -> _Made:
     try:
         row = next(rows)
     except ray.exceptions.RayError as error:
@@ -129,7 +146,7 @@ def _next_row(rows: Iterator[dict[str, Any]], source: StoredFile) -> dict[str, A
     return row
 
 
-def _receive(row: dict[str, Any], target: Path) -> Path:
+def _receive(row: _Made, target: Path) -> Path:
     if not row["files"]:
         return Path(row["folder"])
     with tarfile.open(fileobj=io.BytesIO(row["files"])) as archive:
@@ -137,25 +154,25 @@ def _receive(row: dict[str, Any], target: Path) -> Path:
     return target
 
 
-def _work_apart(row: dict[str, Any], errand: _Errand) -> dict[str, Any]:
+def _work_apart(row: _Asked, errand: _Errand) -> _Made:
     """In a worker. An error is a result too, so that the first in order is the one raised."""
     try:
-        return {**_make(row, errand), "error": b""}
+        return _make(row, errand)
     except Exception as error:
         error.add_note(f"of {row['path']}, in a Ray worker")
         return {"folder": "", "files": b"", "error": _pickle(error)}
 
 
-def _make(row: dict[str, Any], errand: _Errand) -> dict[str, Any]:
+def _make(row: _Asked, errand: _Errand) -> _Made:
     mark = errand.folder / _MARK
     shared = mark.is_file() and mark.read_text() == errand.mark
     with tempfile.TemporaryDirectory(prefix="k2-spread-") as aside:
         made = Path(tempfile.mkdtemp(dir=errand.folder if shared else aside))
         errand.work(_find_source(row, Path(aside), errand.home), made)
-        return {"folder": str(made), "files": b"" if shared else _pack(made)}
+        return {"folder": str(made), "files": b"" if shared else _pack(made), "error": b""}
 
 
-def _find_source(row: dict[str, Any], aside: Path, home: str) -> Path:
+def _find_source(row: _Asked, aside: Path, home: str) -> Path:
     """The source itself where it is seen, else a copy of it."""
     content = _read_here(row["address"])
     if content is not None and hashlib.sha256(content).hexdigest() == row["sha256"]:

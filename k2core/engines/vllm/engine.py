@@ -13,7 +13,7 @@ from k2core.model.hf import load_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-ON_CPU: dict[str, Any] = {
+ON_CPU: dict[str, object] = {
     "enforce_eager": True,  # compiling takes longer than it saves here
     # W2: the CPU's own rotary operator is wrong for interleaved multi-head queries (1-8 nats off).
     "compilation_config": {"custom_ops": ["-rotary_embedding"]},

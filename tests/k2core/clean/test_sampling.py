@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from k2core.clean import clean_documents
 from k2core.clean.checks import Check
 from k2core.clean.draws import draw
+from k2core.clean.rows import DocumentRow
 from k2core.clean.sampling import NO_SCORE, count_copies, sample_document, score_documents
 from k2core.store import Store
 from schemas.clean import CleanConfig
@@ -18,8 +20,8 @@ from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 RULES = Sampling()
 
 
-def row(number: int, path: str = "a.html", domain: str = "web") -> dict[str, str]:
-    return {"doc_id": f"{number:016x}", "path": path, "domain": domain}
+def row(number: int, path: str = "a.html", domain: str = "web") -> DocumentRow:
+    return cast(DocumentRow, document(path, "", domain) | {"doc_id": f"{number:016x}"})
 
 
 def test_scores_are_combined_and_those_that_lack_left_out() -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from k2core.rephrase.calibration import (
     trace_roc,
     trace_rocs,
 )
-from k2core.rephrase.outcome import Judged
+from k2core.rephrase.outcome import Judged, RewriteRow
 from k2core.rephrase.show import show_alignment
 from k2core.reporting import Silent
 from schemas.rephrase import FidelityConfig
@@ -86,7 +87,7 @@ class Shown(Silent):
 
 def test_the_report_has_the_curves_their_areas_and_this_runs_own_mistakes() -> None:
     shown = Shown()
-    judged = [Judged({"text": faithful(n)}, original(n), "") for n in range(3)]
+    judged = [Judged(cast(RewriteRow, {"text": faithful(n)}), original(n), "") for n in range(3)]
     limits = FidelityConfig(min_grounded=-1)
     show_alignment(limits, judged, shown)
     (axes,) = shown.plots["ROC of the alignment"].axes
