@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from megatron.core.transformer.module import MegatronModule
@@ -10,6 +10,10 @@ from torch import Tensor
 
 from k2core.engines.megatron.batch import PADDING
 from k2core.engines.megatron.context import Chunk, gather_whole, own_chunks, sum_own
+from k2core.engines.megatron.seams import Context
+
+if TYPE_CHECKING:
+    from megatron.core.transformer.transformer_config import TransformerConfig
 
 _QUERY_BLOCK = 128
 
@@ -80,6 +84,11 @@ def blocks_of(segments: Tensor, chunks: Sequence[Chunk]) -> list[Block]:
     return blocks
 
 
+class _Blocks(Context, Protocol):
+    blocks: Sequence[Block]
+    scale: float
+
+
 class PackedAttention(torch.autograd.Function):
     """softmax(q k^T) v, causal within blocks, and the largest logit of each head.
 
@@ -92,7 +101,12 @@ class PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[Block], scale: float
+        ctx: _Blocks,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        blocks: Sequence[Block],
+        scale: float,
     ) -> tuple[Tensor, Tensor]:
         """Attend queries [q, b, h, d] to keys [q, b, h, d] with values [q, b, h, dv].
 
@@ -121,7 +135,7 @@ class PackedAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any, grad: Tensor, _grad_largest: Tensor
+        ctx: _Blocks, grad: Tensor, _grad_largest: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Softmax's gradient W * (dW - sum(dW * W)), from the saved weights W."""
         query, key, value, *kept = ctx.saved_tensors
@@ -151,7 +165,12 @@ class CoreAttention(MegatronModule):
     """
 
     def __init__(
-        self, config: Any, layer_number: int, *_args: Any, softmax_scale: float, **_kwargs: Any
+        self,
+        config: "TransformerConfig",
+        layer_number: int,
+        *_args: object,
+        softmax_scale: float,
+        **_kwargs: object,
     ) -> None:
         super().__init__(config=config)
         self.layer_number = layer_number
@@ -159,7 +178,7 @@ class CoreAttention(MegatronModule):
         self.current_max_attn_logits: Tensor | None = None
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **_kwargs: Any
+        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **_kwargs: object
     ) -> Tensor:
         """Attend [s, b, heads, d] causally within segments; returns [s, b, heads * d_v].
 

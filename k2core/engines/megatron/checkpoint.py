@@ -6,7 +6,7 @@ files are the same whatever the layout.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,9 @@ from k2core.model.names import NamePair, pair_names, split_tensor
 from k2core.model.shards import SHARD_BYTES, CheckpointReader, CheckpointWriter
 from k2core.model.tensors import check_tensors, tensor_shapes
 from schemas.model import ModelShape
+
+if TYPE_CHECKING:
+    from megatron.core.models.gpt import GPTModel
 
 
 class _Part(NamedTuple):
@@ -40,7 +43,7 @@ def _parts(shard: Shard, pair: NamePair) -> Iterator[_Part]:
         yield _Part(name, tensor, shard.axis)
 
 
-def _held_parts(model: Any, shape: ModelShape) -> Iterator[tuple[Shard, list[_Part]]]:
+def _held_parts(model: "GPTModel", shape: ModelShape) -> Iterator[tuple[Shard, list[_Part]]]:
     shards = list_shards(model)
     for pair in pair_names(shape):
         if pair.megatron in shards:
@@ -49,7 +52,7 @@ def _held_parts(model: Any, shape: ModelShape) -> Iterator[tuple[Shard, list[_Pa
 
 
 @torch.no_grad()
-def import_checkpoint(model: Any, shape: ModelShape, folder: Path) -> int:
+def import_checkpoint(model: "GPTModel", shape: ModelShape, folder: Path) -> int:
     """Fill this rank's weights from a checkpoint; returns the bytes that were read.
 
     Raises:
@@ -70,7 +73,7 @@ def import_checkpoint(model: Any, shape: ModelShape, folder: Path) -> int:
 
 @torch.no_grad()
 def export_checkpoint(
-    model: Any, shape: ModelShape, folder: Path, max_bytes: int = SHARD_BYTES
+    model: "GPTModel", shape: ModelShape, folder: Path, max_bytes: int = SHARD_BYTES
 ) -> int:
     """Write the weights as fp32; returns the bytes that this rank wrote. All ranks take part.
 

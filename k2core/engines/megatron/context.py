@@ -4,7 +4,7 @@ A rank has the chunk of its number and that of its number from the end: causal a
 all ranks alike, and Megatron's rotary embeddings count so too.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.distributed as dist
@@ -61,14 +61,19 @@ def sum_own(whole: Tensor, axis: int) -> Tensor:
     return take_own(whole, axis)
 
 
+class _Axis(Protocol):
+    axis: int
+    summed: bool
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, part: Tensor, axis: int, summed: bool) -> Tensor:
+    def forward(ctx: _Axis, part: Tensor, axis: int, summed: bool) -> Tensor:
         ctx.axis, ctx.summed = axis, summed
         return gather_whole(part, axis)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: _Axis, grad: Tensor) -> tuple[Tensor, None, None]:
         if ctx.summed:
             return sum_own(grad.clone(memory_format=torch.contiguous_format), ctx.axis), None, None
         return take_own(grad, ctx.axis), None, None

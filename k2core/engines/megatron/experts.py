@@ -1,6 +1,6 @@
 """Routed experts as one grouped matrix product, and the router's sequence-wise balance."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -12,6 +12,10 @@ from torch import Tensor
 from k2core.engines.megatron.lean import run_experts
 from k2core.engines.megatron.swiglu import gated_swiglu
 
+if TYPE_CHECKING:
+    from megatron.core.process_groups_config import ProcessGroupCollection
+    from megatron.core.transformer.transformer_config import TransformerConfig
+
 
 class GroupedExperts(MegatronModule):
     """Experts of one layer, stacked: a third faster on CPU than Megatron's loop over modules.
@@ -21,7 +25,12 @@ class GroupedExperts(MegatronModule):
     """
 
     def __init__(
-        self, num_local_experts: int, config: Any, *_args: Any, pg_collection: Any, **_kwargs: Any
+        self,
+        num_local_experts: int,
+        config: "TransformerConfig",
+        *_args: object,
+        pg_collection: "ProcessGroupCollection",
+        **_kwargs: object,
     ) -> None:
         super().__init__(config=config)
         if pg_collection.expt_tp.size() > 1:

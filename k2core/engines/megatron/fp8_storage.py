@@ -5,13 +5,13 @@ fp32 scales (arXiv:2507.20534, section 2.4.3).
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from k2core.engines.megatron.offload import Offloader
+from k2core.engines.megatron.offload import Kept, Offloader
 
 TILE = 128
 _LARGEST = 448.0
@@ -62,11 +62,11 @@ def packing(on: bool, offloader: Offloader | None = None) -> AbstractContextMana
         return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
     put, take = offloader.pack, offloader.unpack
 
-    def pack_away(x: Tensor) -> tuple[Any, Any, torch.dtype]:
+    def pack_away(x: Tensor) -> tuple[Kept, Kept, torch.dtype]:
         small = pack(x)
         return put(small.values), put(small.scales), small.dtype
 
-    def take_back(kept: tuple[Any, Any, torch.dtype]) -> Tensor:
+    def take_back(kept: tuple[Kept, Kept, torch.dtype]) -> Tensor:
         return unpack(Packed(take(kept[0]), take(kept[1]), kept[2]))
 
     return torch.autograd.graph.saved_tensors_hooks(pack_away, take_back)

@@ -1,6 +1,6 @@
 """The core attention of GPUs: Transformer Engine's fused kernel, segment by segment."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,10 @@ from torch.utils.checkpoint import checkpoint
 from k2core.engines.megatron.attention import Attended, CoreAttention, runs_of
 from k2core.engines.megatron.batch import PADDING
 from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
+
+if TYPE_CHECKING:
+    from megatron.core.transformer.transformer_config import TransformerConfig
+    from transformer_engine.pytorch import DotProductAttention
 
 
 class Packed(NamedTuple):
@@ -57,7 +61,9 @@ def _cumulate(
     return (lengths.to(device, torch.int32), starts.to(device, torch.int32))
 
 
-def fused_kernel(heads: int, widths: tuple[int, int], scale: float, layer: int) -> Any:
+def fused_kernel(
+    heads: int, widths: tuple[int, int], scale: float, layer: int
+) -> "DotProductAttention":
     """Transformer Engine's attention, which reports the largest logit of each head (2.9 on).
 
     Args:
@@ -100,14 +106,15 @@ class FusedAttention(CoreAttention):
 
     def __init__(
         self,
-        config: Any,
+        config: "TransformerConfig",
         layer_number: int,
-        *args: Any,
+        *args: object,
         k_channels: int,
         v_channels: int,
-        **kw: Any,
+        softmax_scale: float,
+        **kw: object,
     ) -> None:
-        super().__init__(config, layer_number, *args, **kw)
+        super().__init__(config, layer_number, *args, softmax_scale=softmax_scale, **kw)
         heads = config.num_attention_heads // config.tensor_model_parallel_size
         widths = k_channels, v_channels
         self.kernel = fused_kernel(heads, widths, self.softmax_scale, layer_number)

@@ -4,7 +4,7 @@ K2 recomputes SwiGLU and the products after it instead of keeping them (arXiv:25
 2.4.3); values and gradients are those of the plain blocks, but for FP8 storage's rounding.
 """
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
@@ -13,6 +13,7 @@ from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
 from torch import Tensor
 
 from k2core.engines.megatron.fp8_storage import Packed, pack, packing, unpack
+from k2core.engines.megatron.seams import Context
 from k2core.engines.megatron.swiglu import gated_swiglu, swiglu
 
 
@@ -21,7 +22,7 @@ class SwigluExperts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
+        ctx: Context, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
     ) -> Tensor:
         """As `GroupedExperts`: tokens [t, h], weights [e, 2f, h] and [e, h, f], gates [t]."""
         both = torch._grouped_mm(hidden, weight1.mT, offs=ends)  # t 2f
@@ -30,9 +31,13 @@ class SwigluExperts(torch.autograd.Function):
         return torch._grouped_mm(inner, weight2.mT, offs=ends)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Recomputes SwiGLU from gate | up; no product of matrices is repeated."""
         return (*_experts_backward(grad, *ctx.saved_tensors), None)
+
+
+class _Typed(Context, Protocol):
+    dtype: torch.dtype
 
 
 class PackedSwigluExperts(torch.autograd.Function):
@@ -40,7 +45,7 @@ class PackedSwigluExperts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
+        ctx: _Typed, hidden: Tensor, weight1: Tensor, weight2: Tensor, gates: Tensor, ends: Tensor
     ) -> Tensor:
         """As `SwigluExperts.forward`, whose result it has."""
         both = torch._grouped_mm(hidden, weight1.mT, offs=ends)
@@ -51,7 +56,7 @@ class PackedSwigluExperts(torch.autograd.Function):
         return torch._grouped_mm(inner, weight2.mT, offs=ends)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Typed, grad: Tensor) -> tuple[Tensor | None, ...]:
         """As `SwigluExperts.backward`, from rounded tokens and gate | up."""
         values, scales, wide_values, wide_scales, *rest = ctx.saved_tensors
         hidden = unpack(Packed(values, scales, ctx.dtype))
@@ -96,7 +101,7 @@ def run_experts(
     return found
 
 
-def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
+def _feed(block: "DenseBlock | SharedExperts", hidden: Tensor) -> tuple[Tensor, None]:
     """Up-projection, SwiGLU (lean: dropped until the backward), down-projection."""
     both, _ = block.linear_fc1(hidden)
     if not (block.config.lean and torch.is_grad_enabled()):
@@ -113,7 +118,9 @@ def _feed(block: Any, hidden: Tensor) -> tuple[Tensor, None]:
 class DenseBlock(MLP):
     """The dense block."""
 
-    def forward(self, hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, None]:
+    def forward(
+        self, hidden_states: Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[Tensor, None]:
         """SwiGLU of [s, b, h]."""
         return _feed(self, hidden_states)
 

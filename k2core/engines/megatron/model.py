@@ -1,7 +1,5 @@
 """GPTModel with logits only where a label counts."""
 
-from typing import Any
-
 from megatron.core.models.gpt.gpt_model import GPTModel
 from torch import Tensor
 
@@ -14,7 +12,12 @@ class SparseLossModel(GPTModel):
     """
 
     def _postprocess(
-        self, *, hidden_states: Tensor, labels: Tensor | None, loss_mask: Tensor | None, **rest: Any
+        self,
+        *,
+        hidden_states: Tensor,
+        labels: Tensor | None,
+        loss_mask: Tensor | None,
+        **rest: object,
     ) -> Tensor:
         if labels is not None and loss_mask is not None and not self.config.sequence_parallel:
             counts = loss_mask != 0  # b s

@@ -15,13 +15,20 @@ On CPU the same code moves bytes within one memory. `CopyEngines` was never run:
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from megatron.core.models.gpt import GPTModel
+
 SMALLEST = 2**18
 """Bytes of a storage that is worth a copy of its own."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Moved(NamedTuple):
@@ -162,6 +169,10 @@ class _Layer:
         return [held for ref in self._all if (held := ref()) is not None]
 
 
+Kept = Tensor | _View
+"""What autograd keeps of a tensor that it saves."""
+
+
 class Offloader:
     """Moves what a stack of layers saves for its backward pass; one a model.
 
@@ -179,11 +190,11 @@ class Offloader:
         self._arriving: list[_Held] = []
         """Copies ahead of need; held until the compute stream has waited for them."""
 
-    def watch(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def watch(self, forward: Callable[P, T]) -> Callable[P, T]:
         """The stack's forward, with what it saves moved; `end_layer` marks where layers end."""
 
         @wraps(forward)
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched(*args: P.args, **kwargs: P.kwargs) -> T:
             if not torch.is_grad_enabled():
                 return forward(*args, **kwargs)
             self._stay = {p.untyped_storage().data_ptr() for p in self._parameters}
@@ -208,7 +219,7 @@ class Offloader:
                 held.let_go(self._copies)
         self._leaving = ended
 
-    def pack(self, tensor: Tensor) -> "Tensor | _View":
+    def pack(self, tensor: Tensor) -> Kept:
         """What autograd is to keep instead of a tensor that it saves."""
         storage = tensor.untyped_storage()
         if (
@@ -222,7 +233,7 @@ class Offloader:
         offset = int(tensor.storage_offset())
         return _View(held, tensor.dtype, offset, tensor.size(), tensor.stride())
 
-    def unpack(self, kept: "Tensor | _View") -> Tensor:
+    def unpack(self, kept: Kept) -> Tensor:
         """The tensor again, its strides too, on the device."""
         if isinstance(kept, Tensor):
             return kept
@@ -250,7 +261,7 @@ def _as_bytes(storage: torch.UntypedStorage) -> Tensor:
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
-def offload_layers(model: Any) -> Offloader:
+def offload_layers(model: "GPTModel") -> Offloader:
     """Let a Megatron GPTModel's decoder keep its activations in host memory."""
     parameters = list(model.parameters())
     device = parameters[0].device

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -12,6 +12,9 @@ from torch import Tensor
 from k2core.engines.megatron.matrices import is_expert, tensor_split
 from k2core.model.names import NamePair, pair_names
 from schemas.model import ModelShape
+
+if TYPE_CHECKING:
+    from megatron.core.models.gpt import GPTModel
 
 _SCALED = ("linear_proj.weight", "linear_fc2.weight", "experts.weight2")
 """What writes into the residual stream starts smaller by sqrt(2 layers), as Megatron does it."""
@@ -31,7 +34,7 @@ class Shard(NamedTuple):
     """A stack of this rank's experts, out of all along the first axis."""
 
 
-def list_shards(model: Any) -> dict[str, Shard]:
+def list_shards(model: "GPTModel") -> dict[str, Shard]:
     """All parameters and buffers of this rank that a checkpoint holds, by global name."""
     numbers = [layer.layer_number - 1 for layer in model.decoder.layers]
     found = {}
@@ -85,7 +88,7 @@ def _all_gather(tensor: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
     return parts
 
 
-def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[NamePair, Tensor]]:
+def iterate_whole(model: "GPTModel", shape: ModelShape) -> Iterator[tuple[NamePair, Tensor]]:
     """Every whole tensor in a checkpoint's order, one at a time; all ranks take part."""
     held, stages = list_shards(model), parallel_state.get_pipeline_model_parallel_group()
     size, rank = _size_and_rank(stages)
@@ -108,7 +111,7 @@ def iterate_whole(model: Any, shape: ModelShape) -> Iterator[tuple[NamePair, Ten
 
 
 @torch.no_grad()
-def draw_weights(model: Any, shape: ModelShape, seed: int) -> None:
+def draw_weights(model: "GPTModel", shape: ModelShape, seed: int) -> None:
     """Random initial weights that depend on the seed and each tensor's name, on no layout.
 
     N(0, init_std); N(0, init_std / sqrt(2 layers)) for what writes into the residual stream.

@@ -13,7 +13,7 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,10 +27,10 @@ _DEVICE_ARGUMENTS = ("device", "device_type")
 class NullStream:
     """Stands for `torch.cuda.Stream` and `Event`: every method does nothing."""
 
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
         pass
 
-    def __getattr__(self, _name: str) -> Any:
+    def __getattr__(self, _name: str) -> Callable[..., "NullStream"]:
         return lambda *_args, **_kwargs: NullStream()
 
     def __enter__(self) -> "NullStream":
@@ -44,7 +44,7 @@ def build_stand_in() -> types.ModuleType:
     """A module with the parts of `torch.cuda` that Megatron calls, acting on the CPU."""
     module: Any = types.ModuleType(_STAND_IN)
 
-    def nothing(*_args: Any, **_kwargs: Any) -> None:
+    def nothing(*_args: object, **_kwargs: object) -> None:
         return None
 
     module.is_available = lambda: False

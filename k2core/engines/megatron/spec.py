@@ -1,6 +1,6 @@
 """The layer spec: which module plays which part. CPU and GPU differ here and nowhere else."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from megatron.core import parallel_state, tensor_parallel
@@ -19,6 +19,9 @@ from k2core.engines.megatron.shards import draw_weights
 from schemas.model import ModelShape
 from schemas.placement import Placement
 
+if TYPE_CHECKING:
+    from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
+
 
 class RMSNorm(torch.nn.RMSNorm):
     """RMSNorm that marks its gain for Megatron's sequence-parallel gradient sum.
@@ -27,12 +30,14 @@ class RMSNorm(torch.nn.RMSNorm):
     mark was missing.
     """
 
-    def __init__(self, config: Any, hidden_size: int, eps: float = 1e-6, **_kwargs: Any) -> None:
+    def __init__(
+        self, config: MLATransformerConfig, hidden_size: int, eps: float = 1e-6, **_kwargs: object
+    ) -> None:
         super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
         self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
 
 
-def block_spec(config: MLATransformerConfig) -> Any:
+def block_spec(config: MLATransformerConfig) -> "TransformerBlockSubmodules":
     """Megatron's local decoder spec, with our attention, norms, experts and router."""
     spec = get_gpt_decoder_block_spec(config, use_transformer_engine=False, normalization="RMSNorm")
     # The fused kernel is for 16 bits; ours takes any.

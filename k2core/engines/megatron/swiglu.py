@@ -3,29 +3,29 @@
 Bit for bit what autograd makes of `silu(gate) * up * column`; a fifth faster at small widths.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from k2core.engines.megatron.seams import Context
+
 
 class _Swiglu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, both: Tensor) -> Tensor:
+    def forward(ctx: Context, both: Tensor) -> Tensor:
         gate, up = both.chunk(2, dim=-1)
         silu = F.silu(gate)
         ctx.save_for_backward(both, silu)
         return silu * up
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Context, grad: Tensor) -> Tensor:
         return _gradient(grad, *ctx.saved_tensors)
 
 
 class _GatedSwiglu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, both: Tensor, column: Tensor) -> Tensor:
+    def forward(ctx: Context, both: Tensor, column: Tensor) -> Tensor:
         gate, up = both.chunk(2, dim=-1)
         silu = F.silu(gate)
         product = silu * up
@@ -33,7 +33,7 @@ class _GatedSwiglu(torch.autograd.Function):
         return product * column
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, Tensor]:
         both, silu, product, column = ctx.saved_tensors
         d_column = (grad * product).sum(-1, keepdim=True)
         return _gradient(grad * column, both, silu), d_column

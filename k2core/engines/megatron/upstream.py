@@ -7,8 +7,13 @@ the layer spec is put right there instead (`spec.py`, `attention.py`, `experts.p
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 
-def compile_nothing(jit: Any) -> None:
+Module = Any
+"""One of Megatron's, whose names are replaced."""
+
+
+def compile_nothing(jit: Module) -> None:
     """`jit_fuser` must not compile.
 
     With torch.compile small functions cost seconds of start-up and need a C++ compiler, and gain
@@ -17,42 +22,42 @@ def compile_nothing(jit: Any) -> None:
     jit.disable_jit_fuser()
 
 
-def judge_transformer_engine(mla: Any) -> None:
+def judge_transformer_engine(mla: Module) -> None:
     """Without TE, `TELinear` is no class while HAVE_TE is True: `isinstance(x, TELinear)` fails."""
     mla.HAVE_TE = isinstance(mla.TELinear, type)
 
 
-def name_te_gemm(moe_utils: Any) -> None:
+def name_te_gemm(moe_utils: Module) -> None:
     """`te_general_gemm` is imported only with TE, and read without asking."""
     if not hasattr(moe_utils, "te_general_gemm"):
         moe_utils.te_general_gemm = None
 
 
-def list_splits(dispatcher: Any) -> None:
+def list_splits(dispatcher: Module) -> None:
     """The all-to-all dispatcher turns splits into numbers only on a GPU; gloo wants numbers."""
     upstream = dispatcher.maybe_move_tensor_to_cpu
 
-    def move(tensor: Any, as_numpy: bool = False, record_stream: bool = False) -> Any:
-        if as_numpy and hasattr(tensor, "is_cuda") and not tensor.is_cuda:
+    def move(tensor: object, as_numpy: bool = False, record_stream: bool = False) -> object:
+        if as_numpy and isinstance(tensor, Tensor) and not tensor.is_cuda:
             return tensor.tolist()
         return upstream(tensor, as_numpy, record_stream)
 
     dispatcher.maybe_move_tensor_to_cpu = move
 
 
-def ask_for_no_fp8(random: Any) -> None:
+def ask_for_no_fp8(random: Module) -> None:
     """`CheckpointWithoutOutput` takes its own default, fp8=False, for a recipe that needs TE."""
     if random.HAVE_TE:
         return
     upstream = random.CheckpointWithoutOutput.__init__
 
-    def start(self: Any, fp8: Any = None) -> None:
+    def start(self: object, fp8: object = None) -> None:
         upstream(self, fp8 or None)
 
     random.CheckpointWithoutOutput.__init__ = start
 
 
-FIXES: dict[str, Callable[[Any], None]] = {
+FIXES: dict[str, Callable[[Module], None]] = {
     "megatron.core.jit": compile_nothing,
     "megatron.core.tensor_parallel.random": ask_for_no_fp8,
     "megatron.core.transformer.multi_latent_attention": judge_transformer_engine,
