@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flyte
+from flyte import TaskTemplate
 from pydantic import BaseModel, TypeAdapter
 
 from infra.cache import refreshed
@@ -95,7 +96,7 @@ def run_name(prefix: str) -> str:
     return f"{prefix}-{time.strftime('%m%d-%H%M%S')}"
 
 
-def _run(name: str, task: Any, **inputs: object) -> Any:
+def _run(name: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> Any:
     place = _flyte_place()
     os.chdir(place)
     flyte.init(root_dir=ROOT, local_persistence=True)

@@ -224,11 +224,11 @@ def _record(data: Data, table: str, identity: JsonValue) -> dict[str, Any]:
     return found
 
 
-def _amount(value: JsonValue) -> Any:
+def _amount(value: JsonValue) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LIMIT:
         raise ToolFailedError("the amount must be a number above 0")
     return value
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: float) -> float:
     return value if isinstance(value, int) else round(value, 2)

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -11,34 +10,34 @@ from k2core.environments.simulator import Operation, ToolFailedError
 _MAX_NUMBER = 10**9
 
 
-def add(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+def add(_: object, a: JsonValue, b: JsonValue) -> JsonValue:
     """Sum of two integers."""
     return _integer(a) + _integer(b)
 
 
-def multiply(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+def multiply(_: object, a: JsonValue, b: JsonValue) -> JsonValue:
     """Product of two integers."""
     return _integer(a) * _integer(b)
 
 
-def larger(_: Any, a: JsonValue, b: JsonValue) -> JsonValue:
+def larger(_: object, a: JsonValue, b: JsonValue) -> JsonValue:
     """The larger of two integers."""
     return max(_integer(a), _integer(b))
 
 
-def read(data: Any, key: JsonValue, *, table: str) -> JsonValue:
+def read(data: Mapping[str, Mapping[str, JsonValue]], key: JsonValue, *, table: str) -> JsonValue:
     """A record's value; an unknown key is answered with the closest known one, if any is close."""
-    records: Mapping[str, JsonValue] = data[table]
-    return records[_known(records, key)]
+    return data[table][_known(data[table], key)]
 
 
-def read_balance(data: Any, owner: JsonValue) -> JsonValue:
+def read_balance(data: Mapping[str, JsonValue], owner: JsonValue) -> JsonValue:
     """What an owner has."""
-    balance: JsonValue = data[_known(data, owner)]
-    return balance
+    return data[_known(data, owner)]
 
 
-def move(data: Any, source: JsonValue, target: JsonValue, amount: JsonValue) -> JsonValue:
+def move(
+    data: dict[str, int], source: JsonValue, target: JsonValue, amount: JsonValue
+) -> JsonValue:
     """Move an amount from one owner to another."""
     giver, taker, number = _known(data, source), _known(data, target), _integer(amount)
     if giver == taker:
@@ -52,7 +51,7 @@ def move(data: Any, source: JsonValue, target: JsonValue, amount: JsonValue) -> 
     return "ok"
 
 
-def find_closest(records: Mapping[str, JsonValue], text: str) -> str | None:
+def find_closest(records: Mapping[str, object], text: str) -> str | None:
     """The known key that is most like the text, if any is."""
     close = difflib.get_close_matches(text, list(records), n=1, cutoff=0.6)
     return close[0] if close else None
@@ -69,7 +68,7 @@ def _integer(value: JsonValue) -> int:
     return value
 
 
-def _known(records: Mapping[str, JsonValue], key: JsonValue) -> str:
+def _known(records: Mapping[str, object], key: JsonValue) -> str:
     if isinstance(key, str) and key in records:
         return key
     text = str(key)[:20]

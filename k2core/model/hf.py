@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def load_shape(folder: Path) -> ModelShape:
     )
 
 
-def _special_ids(tokenizer_folder: Path) -> dict[str, Any]:
+def _special_ids(tokenizer_folder: Path) -> dict[str, object]:
     """BOS and the stop tokens of K2's chat template, as far as the tokenizer has them."""
     path = tokenizer_folder / "tokenizer.json"
     added = json.loads(path.read_text()).get("added_tokens", []) if path.exists() else []
@@ -143,7 +144,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def describe_checkpoint(
-    folder: Path, shape: ModelShape, tokenizer_folder: Path, training: dict[str, Any]
+    folder: Path, shape: ModelShape, tokenizer_folder: Path, training: Mapping[str, object]
 ) -> None:
     """Write all of a checkpoint but its weights; equal arguments give equal bytes.
 

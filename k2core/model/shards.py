@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.model.tensors import TensorShape
 
 if TYPE_CHECKING:
+    from safetensors import safe_open
     from torch import Tensor
 
 INDEX = "model.safetensors.index.json"
@@ -129,7 +130,7 @@ class CheckpointReader:
         self.num_bytes = 0
         """Read so far."""
         self.shapes: dict[str, TensorShape] = {}
-        self._homes: dict[str, Any] = {}
+        self._homes: dict[str, safe_open] = {}
         for file in _open_files(folder):
             for name in file.keys():  # noqa: SIM118 - it is no mapping
                 self._homes[name] = file
@@ -146,7 +147,7 @@ class CheckpointReader:
         return found
 
 
-def _open_files(folder: Path) -> Iterator[Any]:
+def _open_files(folder: Path) -> "Iterator[safe_open]":
     from safetensors import safe_open
 
     names = sorted(path.name for path in folder.glob("*.safetensors"))

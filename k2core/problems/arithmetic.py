@@ -8,7 +8,7 @@ left for reinforcement learning to find out.
 import random
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from k2core.problems.family import Call, Content, Draft, Family, Posed, Say, Script
 from k2core.problems.results import read_result
@@ -27,7 +27,7 @@ class SumMental(Family):
         """Two numbers of up to two digits."""
         return {"a": rng.randint(1, 40), "b": rng.randint(1, 40)}
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """The order does not matter."""
         return sorted(content.values())
 
@@ -60,7 +60,7 @@ class WithCalculator(Family):
     def answer(self, content: Content) -> int:
         """The gold answer."""
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """The order does not matter."""
         return sorted(content.values())
 

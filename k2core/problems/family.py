@@ -86,7 +86,7 @@ class Family(ABC):
     def act(self, posed: Posed, *, shortcut: bool) -> Script:
         """How an expert solves it."""
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """What makes it the same problem; all of the content unless a family says less."""
         return content
 

@@ -1,7 +1,7 @@
 """Code: short Python functions, verified by running them on hidden tests."""
 
 import random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from k2core.problems.family import Content, Draft, Family, Posed, Say, Script
 from k2core.problems.users import phrase
@@ -34,7 +34,7 @@ class LinearFunction(FunctionFamily):
         body = f"{variable} * {factor} {sign} {offset}"
         return {"name": rng.choice(_NAMES), "parameters": variable, "body": body}
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """The body, whatever the variable is called."""
         return content["body"][1:]
 
@@ -114,7 +114,7 @@ class TextFunction(FunctionFamily):
             "tests": [f"assert {test.format(**fields)}" for test in pattern.tests],
         }
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """Name, parameter and body together: no held-out definition is a training one."""
         return [content["name"], content["parameters"], content["body"]]
 

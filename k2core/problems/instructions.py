@@ -1,7 +1,6 @@
 """General: instructions whose following is checked by code."""
 
 import random
-from typing import Any
 
 from k2core.problems.family import Content, Draft, Family, Posed, Say, Script
 from k2core.problems.users import phrase
@@ -83,7 +82,7 @@ class PickWord(Family):
             if len({len(word) for word in words}) == 3:
                 return {"words": words, "which": rng.choice(list(_CHOICES))}
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """The words in any order, and what is asked."""
         return [sorted(content["words"]), content["which"]]
 

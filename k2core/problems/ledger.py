@@ -1,7 +1,6 @@
 """Tools: change a state. Coins move between people; the final balances are what counts."""
 
 import random
-from typing import Any
 
 from k2core.problems.family import Call, Content, Draft, Family, Posed, Say, Script
 from k2core.problems.results import read_result
@@ -36,7 +35,7 @@ class Transfer(Family):
             "balances": {giver: balance, taker: rng.randint(1, 99)},
         }
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """Who gives how much to whom."""
         giver = content["giver"]
         return [giver, content["taker"], content["amount"], content["balances"][giver]]

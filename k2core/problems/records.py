@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -47,7 +47,7 @@ _VERBS = ("get", "read")
 
 
 def make_reader(
-    rng: random.Random, domain: Domain, attribute: str, table: str | None = None, **extra: Any
+    rng: random.Random, domain: Domain, attribute: str, table: str | None = None, **extra: JsonValue
 ) -> Tool:
     """A tool that reads one attribute."""
     names = Names([f"{verb}_{attribute}" for verb in _VERBS], domain.arguments)
@@ -73,7 +73,7 @@ class RecordFamily(Family):
             "records": dict(zip(keys, values, strict=True)),
         }
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """Key, attribute and value."""
         key = content["key"]
         return [key, content["attribute"], content["records"][key]]
@@ -227,7 +227,7 @@ class LookupChain(Family):
             "records": dict(zip(heads, values, strict=True)),
         }
 
-    def identity(self, content: Content) -> Any:
+    def identity(self, content: Content) -> object:
         """Team, head, attribute and value."""
         head = content["heads"][content["team"]]
         return [content["team"], head, content["attribute"], content["records"][head]]

@@ -4,17 +4,16 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from k2core.optim.schedule import learning_rate
 from workflows.ablations.configs import TrainingArm
+from workflows.ablations.kept import Result
 from workflows.ablations.text import ByteText, draw_batch
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.trainer import Trainer
 
-Result = dict[str, Any]
-"""Of `train_arm`; JSON."""
 _HELDOUT_SEED = (2026, 11)
 
 

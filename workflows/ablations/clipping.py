@@ -2,9 +2,8 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from workflows.ablations.arms import Result
 from workflows.ablations.configs import (
     NEVER,
     HarmlessnessAblation,
@@ -12,9 +11,11 @@ from workflows.ablations.configs import (
     StabilityAblation,
     TrainingArm,
 )
+from workflows.ablations.kept import Result
 from workflows.ablations.paired import mean_and_spread, mean_difference
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Arms = Mapping[str, Sequence[TrainingArm]]
@@ -184,7 +185,7 @@ def draw_losses(results: Results) -> "Figure":
     return figure
 
 
-def _line(axes: Any, values: Sequence[float], color: int, label: str, dash: int = 0) -> None:
+def _line(axes: "Axes", values: Sequence[float], color: int, label: str, dash: int = 0) -> None:
     steps = range(1, len(values) + 1)
     style = ("-", "--", "-.", ":")[dash % 4]
     axes.plot(steps, values, color=f"C{color}", ls=style, lw=0.9, alpha=0.8, label=label or None)

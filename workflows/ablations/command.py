@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from k2core.rephrase.start import Rephraser
     from workflows.ablations.configs import TrainingArm
+    from workflows.ablations.kept import Result
 
 app = typer.Typer(
     help="Experiments in miniature: a choice of the recipe against its alternatives, with seeds.",
@@ -116,8 +117,8 @@ def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
     from workflows.ablations import learning
     from workflows.ablations.configs import LearningAblation
 
-    config, results = LearningAblation(seeds=seeds), dict[learning.Final, Any]()
-    tried, left = dict[learning.Tuning, Any](), Left(runs)
+    config, results = LearningAblation(seeds=seeds), dict[learning.Final, "Result"]()
+    tried, left = dict[learning.Tuning, "Result"](), Left(runs)
     for size in config.sizes:  # a size that is finished is shown though the next is not
         tuning = learning.tuning_arms(config, size)
         tried |= zip(tuning, _train(list(tuning.values()), left), strict=True)
@@ -138,14 +139,14 @@ class Left:
 
 def _train_named(
     arms: "Mapping[str, Sequence[TrainingArm]]", runs: int
-) -> dict[str, list[dict[str, Any]]]:
+) -> "dict[str, list[Result]]":
     """Seed by seed, so that an experiment cut short has whole seeds to show (`--seeds`)."""
     by_seed = list(zip(*arms.values(), strict=True))
     found = _train([arm for some in by_seed for arm in some], Left(runs))
     return {name: found[number :: len(arms)] for number, name in enumerate(arms)}
 
 
-def _train(arms: "Sequence[TrainingArm]", left: Left) -> list[dict[str, Any]]:
+def _train(arms: "Sequence[TrainingArm]", left: Left) -> "list[Result]":
     """Results of all arms in order, training what no earlier call has finished.
 
     Raises:

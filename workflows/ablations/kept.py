@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+Result = dict[str, Any]
+"""What an arm came to: a JSON object, whose fields are its experiment's."""
 
-def keep_result(path: Path, result: dict[str, Any]) -> None:
+
+def keep_result(path: Path, result: Result) -> None:
     """Write it aside, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".aside")
@@ -13,14 +16,14 @@ def keep_result(path: Path, result: dict[str, Any]) -> None:
     aside.rename(path)
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> Result:
     """A kept result.
 
     Raises:
         ValueError: it is no JSON object; names the file.
     """
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
+        result: Result = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} holds no result ({error}): delete it to train again") from error
     return result

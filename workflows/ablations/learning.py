@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from workflows.ablations.arms import Result
 from workflows.ablations.clipping import final_loss
 from workflows.ablations.configs import LearningAblation, TrainingArm
+from workflows.ablations.kept import Result
 from workflows.ablations.paired import mean_and_spread, mean_difference
 
 if TYPE_CHECKING:

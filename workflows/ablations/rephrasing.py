@@ -13,11 +13,12 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from k2core.optim.schedule import learning_rate
 from workflows.ablations.configs import RephrasingAblation
 from workflows.ablations.facts import NUM_STYLES, Document, Language, Text, find_stated, tell
+from workflows.ablations.kept import Result
 from workflows.ablations.worlds import ARMS, World, list_questions, name_result
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from k2core.engines.megatron.trainer import Trainer
 
 
-def run_arm(config: RephrasingAblation, world: World, arm: str, scratch: Path) -> dict[str, Any]:
+def run_arm(config: RephrasingAblation, world: World, arm: str, scratch: Path) -> Result:
     """Train and ask one arm; the model that knows the language is made once a world.
 
     Returns:
@@ -190,7 +191,7 @@ def _share(right: Sequence[Sequence[bool]]) -> float:
     return mean(value for some in right for value in some)
 
 
-def tabulate_arms(results: Sequence[dict[str, Any]]) -> str:
+def tabulate_arms(results: Sequence[Result]) -> str:
     """Markdown: mean and standard deviation over the seeds, in percent."""
     lines = [
         f"| arm | {' | '.join(_MEASURES.values())} | texts a person | seeds | tokens |",
@@ -204,7 +205,7 @@ def tabulate_arms(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def draw_arms(results: Sequence[dict[str, Any]]) -> "Figure":
+def draw_arms(results: Sequence[Result]) -> "Figure":
     """Bars of the means, a dot a seed."""
     from matplotlib.figure import Figure
 

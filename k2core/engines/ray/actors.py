@@ -4,12 +4,15 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import ray
 
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.spare import drop_spare
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,12 +31,16 @@ class ActorGroup:
     """What they are, for messages."""
 
     def __init__(
-        self, num_actors: int, launch: Callable[[], Sequence[Any]], hello: str, *arguments: object
+        self,
+        num_actors: int,
+        launch: "Callable[[], Sequence[ActorHandle]]",
+        hello: str,
+        *arguments: object,
     ) -> None:
         drop_spare()
         hold_cluster(num_actors)
         self._held = True
-        self._actors: tuple[Any, ...] = ()
+        self._actors: tuple[ActorHandle, ...] = ()
         try:
             self._actors = tuple(launch())
             self.hellos: list[Any] = self.ask_all(hello, *arguments)
@@ -42,7 +49,7 @@ class ActorGroup:
             raise
 
     @property
-    def actors(self) -> tuple[Any, ...]:
+    def actors(self) -> "tuple[ActorHandle, ...]":
         """Their handles.
 
         Raises:
@@ -65,7 +72,7 @@ class ActorGroup:
             self._held = False
             release_cluster()
 
-    def _end(self, actor: Any) -> None:
+    def _end(self, actor: "ActorHandle") -> None:
         ray.kill(actor)
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
@@ -12,6 +12,9 @@ from k2core.engines.ray.actors import ActorGroup, fetch
 from k2core.sandbox import CodeRunner, Sandbox, SandboxError, SandboxUnavailableError
 from k2core.sandbox.protocol import Asked
 from k2core.sandbox.tiers import Tier
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
 
 _T = TypeVar("_T")
 RESOURCE = "sandbox"
@@ -42,7 +45,7 @@ class Sandboxes(CodeRunner):
         actors: handles of `SandboxActor`.
     """
 
-    def __init__(self, actors: Sequence[Any]) -> None:
+    def __init__(self, actors: "Sequence[ActorHandle]") -> None:
         self._actors = tuple(actors)
         self._turns = itertools.count()
 
@@ -82,7 +85,7 @@ class SandboxPool(ActorGroup):
         self.runner = Sandboxes(self.actors)
 
 
-def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> list[Any]:
+def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> "list[ActorHandle]":
     offered = ray.cluster_resources().get(RESOURCE, 0)
     if os.environ.get("RAY_ADDRESS") and offered < num_actors:
         raise SandboxUnavailableError(

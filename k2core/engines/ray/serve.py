@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -15,6 +15,7 @@ from k2core.engines.vllm.engine import Serving
 from k2core.engines.vllm.environment import environment
 
 if TYPE_CHECKING:
+    from ray.actor import ActorHandle
     from torch import Tensor
 
 
@@ -85,11 +86,11 @@ class ServedEngines(ActorGroup):
         self._weights = _agreed(self.ask_all("update_weights", shared))
         return self._weights
 
-    def _end(self, actor: Any) -> None:
+    def _end(self, actor: "ActorHandle") -> None:
         if not leave_spare(actor):
             super()._end(actor)
 
-    def _deal(self, count: int) -> list[tuple[Any, slice]]:
+    def _deal(self, count: int) -> "list[tuple[ActorHandle, slice]]":
         """Contiguous parts of `count` prompts, as even as possible; no actor gets an empty one."""
         num = len(self.actors)
         ends = [count * (index + 1) // num for index in range(num)]
@@ -105,7 +106,7 @@ def engine_options(num_engines: int) -> dict[str, object]:
     return {"num_cpus": 1, "num_gpus": int(gpu), "runtime_env": {"env_vars": variables}}
 
 
-def _start_actors(spare: list[Any], num_engines: int) -> list[Any]:
+def _start_actors(spare: "list[ActorHandle]", num_engines: int) -> "list[ActorHandle]":
     actor = ray.remote(EngineActor).options(**engine_options(num_engines))
     return spare + [actor.remote() for _ in range(num_engines - len(spare))]
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -13,6 +13,10 @@ from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.sandboxes import RESOURCE, SandboxPool
 from k2core.engines.ray.spare import drop_spare
 from k2core.sandbox import CodeRunner
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
 
 Play = Callable[[str, Sequence[int]], list[Any]]
 """Plays the sessions of a kind by their numbers; what comes of one depends on its number alone."""
@@ -57,7 +61,7 @@ class SessionPool(ActorGroup):
     def __init__(
         self, num_actors: int, open_play: Callable[[], AbstractContextManager[Play]]
     ) -> None:
-        def launch() -> list[Any]:
+        def launch() -> "list[ActorHandle]":
             actor = ray.remote(SessionActor).options(
                 num_cpus=1,
                 max_restarts=-1,
@@ -76,8 +80,8 @@ class SessionPool(ActorGroup):
             Exception: what a session raised.
         """
         free = deque(self.actors * _AHEAD)
-        running: dict[Any, Any] = {}
-        ordered = deque[Any]()
+        running: dict[ObjectRef[list[object]], ActorHandle] = {}
+        ordered = deque["ObjectRef[list[object]]"]()
         for batch in batches:
             if not free:
                 done, _ = ray.wait(list(running), num_returns=1)

@@ -11,8 +11,8 @@ SaveModel = Callable[[Path, int], Path]
 
 @pytest.fixture
 def save_model(tmp_path: Path) -> SaveModel:
-    """Writes a checkpoint of random weights, which transformers draws."""
-    shape = tiny_shape(init_std=0.2)
+    """Writes a checkpoint of random weights, which transformers draws and vLLM can serve."""
+    shape = tiny_shape(init_std=0.2, qk_nope_head_dim=24, v_head_dim=32)
 
     def save(folder: Path, seed: int) -> Path:
         import torch

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from workflows.ablations.arms import Result
 from workflows.ablations.clipping import (
     PLAIN,
     draw_losses,
@@ -14,6 +13,7 @@ from workflows.ablations.clipping import (
     tabulate_stability,
 )
 from workflows.ablations.configs import NEVER, HarmlessnessAblation, StabilityAblation
+from workflows.ablations.kept import Result
 
 
 def stored(loss: float, logits: list[float], clipped: list[list[int]]) -> Result:

@@ -3,8 +3,8 @@ import math
 import pytest
 
 from schemas.optim import Schedule
-from workflows.ablations.arms import Result
 from workflows.ablations.configs import LearningAblation, TrainingArm
+from workflows.ablations.kept import Result
 from workflows.ablations.learning import (
     Final,
     best_rates,
