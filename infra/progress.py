@@ -30,7 +30,7 @@ class Progress:
 
     A stage starts up (engines, imports) before it says that anything is done, its first unit
     compiles and fills caches, and its pace changes: so the pace is that of the later half of what
-    was done, without the first unit. Before two units are done nothing is promised.
+    was done. Before two units are done nothing is promised.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class Progress:
         """Seconds from now to the end; None where nothing tells."""
         if len(self.points) < 3:
             return None
-        last, middle = self.points[-1], (self.points[1].done + self.points[-1].done) / 2
-        since = next(p for p in reversed(self.points[1:-1]) if p.done <= middle)
+        last, middle = self.points[-1], (self.points[0].done + self.points[-1].done) / 2
+        since = next(p for p in reversed(self.points[:-1]) if p.done <= middle)
         pace = (last.seconds - since.seconds) / (last.done - since.done)
         return max(0.0, pace * (last.total - last.done) - (seconds - last.seconds))
 
