@@ -100,3 +100,25 @@ def test_a_stage_is_added_and_runs(house: House) -> None:
     assert printed.count("survey     done in") == 2  # the second was answered from the cache
     (house.root / "tasks" / "survey.py").unlink()
     assert "stage survey has no tasks/survey.py" in house.python("-m", "infra.versions", fails=True)
+
+
+def test_a_verifier_is_added_and_judges_its_gold(house: House) -> None:
+    assert len(house.add("A verifier")) == 2
+    shutil.copy(ROOT / "conftest.py", house.root)
+    gold = "tests/k2core/rewards/test_gold.py"
+    told = house.python("-m", "pytest", "-p", "no:cacheprovider", gold, "-k", "word_count")
+    assert "1 passed" in told
+
+
+def test_an_ablation_with_an_optimizer_of_ones_own_runs_and_resumes(house: House) -> None:
+    assert len(house.add("An optimizer")) == 1
+    assert len(house.add("An ablation")) == 2
+    lion = ("-m", "workflows.ablations", "lion", "--seeds", "2")
+    told = house.python(*lion)
+    losses = dict(re.findall(r"(\S+): (\S+) nats a byte", told))
+    assert set(losses) == {"MuonClip", "mine.lion:Lion"}
+    assert len(set(losses.values())) == 2
+    assert "4 of 4 missing" in told
+    again = house.python(*lion)
+    assert "missing" not in again
+    assert dict(re.findall(r"(\S+): (\S+) nats a byte", again)) == losses
