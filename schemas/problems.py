@@ -1,8 +1,9 @@
 """What agents are asked: families of problems, their weights and the held-out split."""
 
 import math
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.base import Config
 
@@ -51,7 +52,10 @@ class ProblemsConfig(Config):
     families: dict[str, float] = Field(DEFAULT_WEIGHTS)
     """Relative weight of each family in training; 0 or left out is never asked in training."""
     held_out_frac: float = Field(0.2, gt=0, lt=0.9)
-    """Share of all possible contents that training never meets, by their hash."""
+    """Share of all possible contents that only the last examination meets, by their hash."""
+    validation_frac: float = Field(0.1, ge=0, lt=0.5)
+    """Share of all contents for choosing: checkpoints and settings are compared on these, so that
+    the held-out ones stay unseen until the end. Training meets neither."""
     held_out_per_family: int = Field(100, ge=1, le=5_000)
     """Held-out problems of each family with a weight above 0, all about different contents."""
     two_turn_frac: float = Field(0.15, ge=0, le=1)
@@ -68,3 +72,12 @@ class ProblemsConfig(Config):
         if not any(families.values()):
             raise ValueError("all weights are 0: give at least one family a weight above 0")
         return families
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Self:
+        if self.held_out_frac + self.validation_frac >= 1:
+            raise ValueError(
+                f"held_out_frac={self.held_out_frac} + validation_frac={self.validation_frac} "
+                "leaves no contents for training"
+            )
+        return self

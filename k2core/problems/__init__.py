@@ -5,10 +5,11 @@ from k2core.problems.registry import FAMILIES
 from k2core.problems.splits import (
     TooFewContentsError,
     held_out_problems,
-    is_held_out,
     pose_training,
+    split_of,
     training_problem,
     training_problems,
+    validation_problems,
 )
 
 __all__ = [
@@ -22,8 +23,9 @@ __all__ = [
     "Script",
     "TooFewContentsError",
     "held_out_problems",
-    "is_held_out",
     "pose_training",
+    "split_of",
     "training_problem",
     "training_problems",
+    "validation_problems",
 ]

@@ -22,6 +22,7 @@ class SumMental(Family):
     """Sums of two small numbers, without tools."""
 
     name = "sum_mental"
+    topic = "sum"
 
     def draw(self, rng: random.Random) -> Content:
         """Two numbers of up to two digits."""
@@ -97,6 +98,7 @@ class SumWithTool(WithCalculator):
     """Sums of two two-digit numbers."""
 
     name = "sum_with_tool"
+    topic = "sum"
     names = Names(("add", "plus", "sum"), _PAIRS)
     description = "Add two numbers."
     operation = "add"

@@ -66,6 +66,8 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
+    topic: ClassVar[str] = ""
+    """Shared by families that ask of the same contents, which then lie in one split; else empty."""
     has_shortcut: ClassVar[bool] = False
     """Whether `act` knows a second way that is shorter, and less reliable for a small model."""
 
@@ -91,8 +93,8 @@ class Family(ABC):
         return content
 
     def key(self, content: Content) -> str:
-        """Canonical text of the identity."""
-        return f"{self.name} {json.dumps(self.identity(content), sort_keys=True)}"
+        """Canonical text of the topic and the identity."""
+        return f"{self.topic or self.name} {json.dumps(self.identity(content), sort_keys=True)}"
 
     def pose(
         self, content: Content, rng: random.Random, problem_id: str, two_turn_frac: float

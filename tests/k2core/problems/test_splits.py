@@ -12,10 +12,11 @@ from k2core.problems import (
     FAMILIES,
     TooFewContentsError,
     held_out_problems,
-    is_held_out,
     pose_training,
+    split_of,
     training_problem,
     training_problems,
+    validation_problems,
 )
 from k2core.rewards import VERIFIERS
 from schemas.chat import Problem
@@ -24,6 +25,7 @@ from schemas.problems import DEFAULT_WEIGHTS, FAMILY_GROUPS, ProblemsConfig
 ALL = {name: weight or 1.0 for name, weight in DEFAULT_WEIGHTS.items()}
 CONFIG = ProblemsConfig(seed=3, held_out_per_family=40, families=ALL)
 HELD_OUT = held_out_problems(CONFIG)
+VALIDATION = validation_problems(CONFIG, 20)
 TRAINING = [pose_training(CONFIG, index) for index in range(1500)]
 
 
@@ -38,18 +40,30 @@ def test_the_registry_is_what_the_config_knows() -> None:
 
 def test_held_out_contents_are_never_trained_on() -> None:
     for problem, content in TRAINING:
-        assert not is_held_out(CONFIG, FAMILIES[problem.family], content)
+        assert split_of(CONFIG, FAMILIES[problem.family], content) == "train"
     asked = {(p.family, words_of(p), json.dumps(p.expected)) for p, _ in TRAINING}
+    chosen_on = {(p.family, words_of(p), json.dumps(p.expected)) for p in VALIDATION}
     assert asked.isdisjoint((p.family, words_of(p), json.dumps(p.expected)) for p in HELD_OUT)
+    assert chosen_on.isdisjoint((p.family, words_of(p), json.dumps(p.expected)) for p in HELD_OUT)
+    assert asked.isdisjoint(chosen_on)
 
 
-def test_about_the_stated_share_of_contents_is_held_out() -> None:
+def test_a_sum_lies_in_one_split_whichever_family_asks_it() -> None:
+    mental, tool = FAMILIES["sum_mental"], FAMILIES["sum_with_tool"]
+    contents = [{"a": a, "b": b} for a in range(10, 41) for b in range(10, 41)]
+    found = [split_of(CONFIG, mental, content) for content in contents]
+    assert found == [split_of(CONFIG, tool, {"a": c["b"], "b": c["a"]}) for c in contents]
+    assert set(found) == {"train", "validation", "held_out"}
+
+
+def test_about_the_stated_share_of_contents_is_set_apart() -> None:
     import random
 
     rng = random.Random(0)
     for family in FAMILIES.values():
-        held = sum(is_held_out(CONFIG, family, family.draw(rng)) for _ in range(1000))
-        assert 120 < held < 290, family.name
+        splits = [split_of(CONFIG, family, family.draw(rng)) for _ in range(1000)]
+        assert 120 < splits.count("held_out") < 290, family.name
+        assert 45 < splits.count("validation") < 165, family.name
 
 
 def test_each_family_holds_out_as_many_different_problems() -> None:
@@ -83,7 +97,7 @@ def test_families_come_by_their_weights() -> None:
 
 def test_more_than_there_is_cannot_be_held_out() -> None:
     config = ProblemsConfig(families={"sum_mental": 1.0}, held_out_per_family=2000)
-    with pytest.raises(TooFewContentsError, match=r"sum_mental has only .* lower held_out_per"):
+    with pytest.raises(TooFewContentsError, match=r"sum_mental has only .* raise problems.held_out_frac"):
         held_out_problems(config)
 
 
