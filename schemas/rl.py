@@ -34,13 +34,42 @@ class RlConfig(Config):
     token_budgets: dict[str, int] = Field({})
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)
-    """Reward of a dialogue that its budget cut off (K2 section 3.2.3)."""
-    ptx_weight: float = Field(0.1, ge=0)
+    """Reward of a dialogue that its budget cut off (K2 section 3.2.3); a wrong answer earns 0."""
+    malformed_reward: float = Field(-0.25, ge=-1, le=0)
+    """Of one that breaks the call format: never more than running out of budget."""
+    refill_rounds: int = Field(0, ge=0)
+    """Times that problems whose samples all earned alike are replaced by others within an
+    iteration (dynamic sampling, arXiv:2503.14476, section 3.2)."""
+    max_faulty_frac: float = Field(0.1, ge=0, lt=1)
+    """Share of an iteration's problems that may be dropped because an environment, a judge or the
+    engine failed; more stops the run, with the reasons."""
+    validation_every: int = Field(8, ge=0)
+    """Iterations between examinations on validation problems; 0 never examines."""
+    validation_per_family: int = Field(8, ge=1)
+    """Validation problems of each family."""
+    validation_temperature: float = Field(1.0, ge=0, le=2)
+    """Of those examinations, always the same, so that their curve shows learning alone."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights become the policy: the best by validation, or the last iteration's."""
+    ptx_weight: float = Field(0.05, ge=0)
     """Weight of the language-model loss on accepted trajectories (PTX); 0 turns it off."""
     ptx_dialogues: int = Field(32, ge=1)
     """Accepted trajectories mixed into each update."""
     old_logprobs: Literal["engine", "trainer"] = "engine"
     """Whose log pi_old: the engine's, as sampled, or a forward pass of the trainer's."""
+    mismatch: Literal["none", "truncate", "mask"] = "none"
+    """What becomes of samples that the trainer finds more or less likely than the engine did, by
+    their mean ratio a token: weighted by it up to a limit, or left out beyond it."""
+    mismatch_limit: float = Field(1.1, gt=1)
+    """That limit, and its inverse."""
+    mismatch_every: int = Field(8, ge=1)
+    """Iterations between measurements of the mismatch where the engine's log pi_old are taken."""
+    max_mismatch: float = Field(0.5, gt=0)
+    """Most that tau times a sample's log ratio may be before any update, as a share of the
+    advantages' RMS; beyond it the objective learns the mismatch, and the run stops."""
+    balance_experts: bool = False
+    """Go on moving the router's balancing bias; it moves the policy in a direction that no reward
+    chose (Moonlight's last stage, too, leaves it: arXiv:2502.16982)."""
     priority_floor: float = Field(0.05, gt=0, le=1)
     """Least sampling weight of a problem; above it, 1 - success rate (arXiv:2501.12599, 2.3.4)."""
     min_success_rate: float = Field(0.05, ge=0, lt=1)
@@ -64,6 +93,11 @@ class RlConfig(Config):
             raise ValueError(
                 f"problems_per_iteration={self.problems_per_iteration} exceeds num_problems="
                 f"{self.num_problems}: an iteration's problems are all different"
+            )
+        if not self.malformed_reward <= self.over_budget_reward:
+            raise ValueError(
+                f"malformed_reward={self.malformed_reward} exceeds over_budget_reward="
+                f"{self.over_budget_reward}: breaking the format would pay"
             )
         for family, budget in self.token_budgets.items():
             if budget < 1:

@@ -21,6 +21,8 @@ class SftConfig(Config):
     """Rows an optimizer step."""
     max_skipped_frac: float = Field(0.03, ge=0, le=1)
     """Dialogues longer than a row are left out; a larger share of them is an error."""
+    balance_experts: bool = False
+    """Go on moving the router's balancing bias, as in pre-training."""
     checkpoint_every: int = Field(40, ge=1)
     """Steps between states that a killed run resumes from."""
     seed: int = Field(0, ge=0)

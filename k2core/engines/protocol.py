@@ -20,8 +20,8 @@ class Sampling(NamedTuple):
 class Completion(NamedTuple):
     """One continuation: the new tokens only (a stop token included), and log p of each.
 
-    Log p is the model's own, before temperature and top_p; the model's end-of-text tokens stop a
-    continuation as `stop_token_ids` do.
+    Log p is of the distribution that was sampled from, after temperature and top_p (greedily: the
+    model's own); the model's end-of-text tokens stop a continuation as `stop_token_ids` do.
     """
 
     token_ids: list[int]

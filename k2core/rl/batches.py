@@ -21,13 +21,21 @@ class Row(NamedTuple):
     advantage: float
     policy_share: float
     text_share: float
+    temperature: float = 1.0
+    """What it was sampled at; the trainer takes log p there."""
 
 
-def policy_rows(samples: Sequence[Sample]) -> list[Row]:
-    """Each sample counts 1 / samples."""
-    share = 1.0 / max(1, len(samples))
+def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -> list[Row]:
+    """Each sample counts 1 / num_asked.
+
+    Args:
+        samples: those that have a gradient.
+        num_asked: samples of the update in all: E_x is over every problem asked.
+        temperature: what they were drawn at.
+    """
+    share = 1.0 / max(1, num_asked)
     return [
-        Row(d.token_ids, d.policy_mask, d.logprobs, advantage, share, 0.0)
+        Row(d.token_ids, d.policy_mask, d.logprobs, advantage, share, 0.0, temperature)
         for d, advantage in ((s.dialogue, s.advantage) for s in samples)
     ]
 
@@ -65,5 +73,7 @@ def build_batch(rows: Sequence[Row], pad_id: int, num_ranks: int) -> "Batch":
         "advantage": torch.tensor([row.advantage for row in rows]),
         "policy_share": torch.tensor([row.policy_share for row in rows]),
         "text_share": torch.tensor([row.text_share for row in rows]),
+        "temperature": torch.tensor([row.temperature for row in rows]),
+        "weight": torch.ones(len(rows)),
     }
     return Batch(tokens, labels, mask, segments, extra)

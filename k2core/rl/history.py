@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from k2core.rl.examine import Examination
 from k2core.rl.samples import Sample
 from schemas.base import Config
 
@@ -30,6 +31,12 @@ class Iteration(Config):
     """Share of problems whose samples' rewards differ: all others teach nothing."""
     temperature: float
     lr: float
+    validation: Examination | None = None
+    """Before this iteration's update, where it was due."""
+    dropped: dict[str, int] = Field(default_factory=dict)
+    """Reason -> problems that were left out, because something other than the policy failed."""
+    mismatch: dict[str, float] = Field(default_factory=dict)
+    """Engine against trainer, a token, where it was measured (`k2core.rl.mismatch`)."""
     updates: dict[str, float] = Field(default_factory=dict)
     """Of the last update: loss, its parts, log ratio, KL, largest logit."""
     parity: float = 0.0
@@ -37,22 +44,47 @@ class Iteration(Config):
 
     def curves(self) -> dict[str, float]:
         """Flat, for the reporter."""
-        plain = self.model_dump(exclude={"rewards", "updates"})
-        families = {f"reward/{family}": reward for family, reward in self.rewards.items()}
-        return {**plain, **families, **self.updates}
+        groups = {"rewards", "updates", "validation", "dropped", "mismatch"}
+        curves: dict[str, float] = {
+            **self.model_dump(exclude=groups),
+            **{f"reward/{family}": reward for family, reward in self.rewards.items()},
+            **{f"mismatch/{name}": value for name, value in self.mismatch.items()},
+            "dropped": float(sum(self.dropped.values())),
+            **self.updates,
+        }
+        if self.validation:
+            rates = self.validation.families.items()
+            curves["validation"] = self.validation.rate
+            curves |= {f"validation/{family}": rate for family, rate in rates}
+        return curves
 
 
 class History(Config):
     """All iterations so far."""
 
     iterations: tuple[Iteration, ...] = ()
+    final: Examination | None = None
+    """Of the last weights."""
 
     def add(self, iteration: Iteration) -> "History":
         """With one more."""
-        return History(iterations=(*self.iterations, iteration))
+        return self.model_copy(update={"iterations": (*self.iterations, iteration)})
+
+    @property
+    def best(self) -> int | None:
+        """Iterations that the best weights by validation had seen; None if none was examined.
+
+        Of equals the later ones: they have practised more.
+        """
+        found = [(i.validation, n) for n, i in enumerate(self.iterations)]
+        found.append((self.final, len(self.iterations)))
+        examined = [(validation.rate, n) for validation, n in found if validation]
+        return max(examined)[1] if examined else None
 
 
-def measure(samples: Sequence[Sample], learnable: int, temperature: float, lr: float) -> Iteration:
+def measure(
+    samples: Sequence[Sample], num_learnable: int, temperature: float, lr: float
+) -> Iteration:
     """Figures of an iteration's samples, before its updates."""
     by_family: dict[str, list[float]] = {}
     for sample in samples:
@@ -63,7 +95,7 @@ def measure(samples: Sequence[Sample], learnable: int, temperature: float, lr: f
         pass_rate=statistics.fmean(s.passed for s in samples),
         length=statistics.fmean(s.dialogue.num_tokens for s in samples),
         over_budget_frac=statistics.fmean(s.dialogue.over_budget for s in samples),
-        learnable_frac=learnable / len(samples),
+        learnable_frac=num_learnable / len(samples),
         temperature=temperature,
         lr=lr,
     )
@@ -102,7 +134,13 @@ def draw_rewards(history: History) -> "Figure":
         axes.plot(*zip(*points, strict=True), lw=1.0, alpha=0.7, label=family)
     steps = range(1, len(history.iterations) + 1)
     axes.plot(steps, [i.reward for i in history.iterations], "k", lw=2.0, label="all")
-    axes.set(xlabel="iteration", ylabel="mean reward")
+    examined = [(s, i.validation) for s, i in enumerate(history.iterations, 1) if i.validation]
+    if examined:
+        rates = [found.rate for _, found in examined]
+        errors = [1.96 * found.standard_error for _, found in examined]
+        places = [step for step, _ in examined]
+        axes.errorbar(places, rates, errors, fmt="ro-", capsize=3, label="validation")
+    axes.set(xlabel="iteration", ylabel="mean reward, pass rate")
     axes.legend(ncols=2, fontsize="x-small")
     return figure
 

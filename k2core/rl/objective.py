@@ -3,7 +3,9 @@
     L = E_x [ 1/K sum_i ( r(x, y_i) - mean_r(x) - tau log( pi(y_i|x) / pi_old(y_i|x) ) )^2 ]
 
 The log ratio is of whole sequences: the sum over the tokens that the policy itself wrote. There is
-no value network; the mean reward of a problem's K samples is the baseline.
+no value network; the mean reward of a problem's K samples is the baseline. E_x is over all problems
+that were asked: one whose samples all earn alike adds nothing but its share of the mean. Both pi
+and pi_old are at the temperature that the samples were drawn at.
 """
 
 from typing import TYPE_CHECKING
@@ -34,14 +36,19 @@ def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> "Object
     """Share of the policy loss and of the auxiliary language-model loss (PTX).
 
     Rows say in `batch.extra` how much they count: `policy_share` is 1 / samples of the update (0
-    for PTX rows), `text_share` is PTX weight / PTX tokens of the update (0 for policy rows).
+    for PTX rows), `text_share` is PTX weight / PTX tokens of the update (0 for policy rows), and
+    `weight` corrects for an engine that samples from another distribution than the trainer's
+    (`k2core.rl.mismatch`; 1 elsewhere). The trainer takes log p at `temperature`, which is what a
+    row was sampled at (1 for PTX rows).
     """
     from k2core.engines.megatron.batch import ObjectiveValue
 
     extra, mask_BS = batch.extra, batch.loss_mask
     share_B, text_share_B = extra["policy_share"], extra["text_share"]
     log_ratio_B = sequence_log_ratio(logprobs_BS, extra["old_logprobs"], mask_BS)
-    policy = (share_B * squared_residuals(extra["advantage"], log_ratio_B, tau)).sum()
+    policy = (
+        share_B * extra["weight"] * squared_residuals(extra["advantage"], log_ratio_B, tau)
+    ).sum()
     text = -(text_share_B * (logprobs_BS * mask_BS).sum(dim=1)).sum()
     with torch.no_grad():
         metrics = _figures(logprobs_BS, batch, log_ratio_B)

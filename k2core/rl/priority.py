@@ -1,7 +1,7 @@
 """Which problems to practise: those that are not solved yet (arXiv:2501.12599, section 2.3.4)."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
@@ -28,13 +28,14 @@ class Successes(Config):
     problems: dict[str, Tally] = Field(default_factory=dict)
     families: dict[str, Tally] = Field(default_factory=dict)
 
-    def add(self, problem: Problem, rewards: Sequence[float]) -> "Successes":
-        """With a problem's samples."""
-        counts = len(rewards), sum(reward >= 1.0 for reward in rewards)
-        return Successes(
-            problems=_added(self.problems, problem.problem_id, *counts),
-            families=_added(self.families, problem.family, *counts),
-        )
+    def add(self, groups: Iterable[tuple[Problem, Sequence[float]]]) -> "Successes":
+        """With the rewards of some problems' samples; one copy, however many they are."""
+        problems, families = dict(self.problems), dict(self.families)
+        for problem, rewards in groups:
+            counts = len(rewards), sum(reward >= 1.0 for reward in rewards)
+            for tallies, name in ((problems, problem.problem_id), (families, problem.family)):
+                tallies[name] = tallies.get(name, Tally()).add(*counts)
+        return self.model_copy(update={"problems": problems, "families": families})
 
     def rate(self, problem: Problem) -> float:
         """Success rate; a problem seen little leans on its family's."""
@@ -73,9 +74,3 @@ def choose_problems(
 
 def _weight(rate: float, floor: float, min_success_rate: float) -> float:
     return floor if rate < min_success_rate else max(floor, 1.0 - rate)
-
-
-def _added(
-    tallies: Mapping[str, Tally], name: str, samples: int, successes: int
-) -> dict[str, Tally]:
-    return {**tallies, name: tallies.get(name, Tally()).add(samples, successes)}

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.chat import ChatCodec, read_dialogues
 from k2core.model.hf import describe_checkpoint, load_shape
-from k2core.problems import training_problem
+from k2core.problems import training_problem, validation_problems
 from k2core.rewards import Verdict, judge_dialogues
 from k2core.rl.history import History
-from k2core.rl.loop import Practice, run_iterations
+from k2core.rl.loop import run_iterations
+from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.rl.state import States
 from k2core.sandbox import Sandbox
@@ -72,6 +73,7 @@ def train_policy(
         practice = Practice(
             config,
             pool,
+            validation_problems(problems, config.validation_per_family),
             texts,
             trainer,
             engine,

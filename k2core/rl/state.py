@@ -23,6 +23,13 @@ class Saves(Protocol):
         """Take up a state."""
 
 
+class Exports(Protocol):
+    """What has weights to keep: a `TrainerGroup`."""
+
+    def export_checkpoint(self, folder: Path) -> int:
+        """Write the weights in the Hugging Face layout."""
+
+
 class Progress(NamedTuple):
     """All that an iteration needs from those before it, besides the trainer's state."""
 
@@ -66,6 +73,22 @@ class States:
         aside.rename(self._root / f"iteration-{number:05d}")
         for folder in older:
             shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+    @property
+    def best(self) -> Path | None:
+        """The best weights by validation so far, in the Hugging Face layout."""
+        return max(self._root.glob("best-*"), default=None)
+
+    def keep_best(self, trainer: Exports, num_iterations: int) -> None:
+        """Keep the weights as they are now in place of the best so far."""
+        aside, kept = self._root / "aside-best", self._root / f"best-{num_iterations:05d}"
+        shutil.rmtree(aside, ignore_errors=True)
+        trainer.export_checkpoint(aside)
+        shutil.rmtree(kept, ignore_errors=True)
+        aside.rename(kept)
+        for folder in self._root.glob("best-*"):
+            if folder != kept:
+                shutil.rmtree(folder)
 
     def _folders(self) -> list[Path]:
         return sorted(self._root.glob("iteration-*"))

@@ -48,6 +48,16 @@ def cut_micro_batches(
     ]
 
 
+def row_temperatures(part: MicroBatch) -> Tensor | None:
+    """[padded rows] what their logits are divided by, from `extra["temperature"]` [rows]."""
+    given = part.real.extra.get("temperature")
+    if given is None:
+        return None
+    found = given.new_ones(len(part.padded.tokens))
+    found[: len(given)] = given
+    return found
+
+
 def _pad(batch: Batch, rows: int, width: int) -> Batch:
     """Rows and columns of padding; `extra` is the objective's alone and left out."""
 

@@ -34,7 +34,7 @@ from k2core.engines.megatron.checkpoint import export_checkpoint, import_checkpo
 from k2core.engines.megatron.clipping import plan_clips
 from k2core.engines.megatron.context import gather_rows, take_own
 from k2core.engines.megatron.layout import check_layout, find_seat
-from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches
+from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches, row_temperatures
 from k2core.engines.megatron.offload import offload_layers
 from k2core.engines.megatron.optimizer import Groups, ShardedOptimizer
 from k2core.engines.megatron.process_group import join_ranks
@@ -257,6 +257,7 @@ class Trainer:
 
         def forward(iterator: Iterator[MicroBatch], model: Any) -> tuple[Tensor, Any]:
             part = next(iterator)
+            self.model.temperature = row_temperatures(part)
             output = self._forward(part.padded, counted=train, labels=labels)
             return output, partial(use, part.real)
 

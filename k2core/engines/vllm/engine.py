@@ -61,6 +61,7 @@ class VllmEngine:
             enable_prefix_caching=serving.prefix_caching,
             worker_extension_cls=EXTENSION,
             skip_tokenizer_init=True,  # tokens in, tokens out
+            logprobs_mode="processed_logprobs",  # of what was sampled from
             seed=0,
             **({} if torch.cuda.is_available() else ON_CPU),
         )
@@ -73,7 +74,7 @@ class VllmEngine:
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
     ) -> list[Completion]:
-        """Continue each prompt; log p is the model's own, before temperature and top_p."""
+        """Continue each prompt; log p is of the distribution that was sampled from."""
         arrivals = sorted(self.stream(prompts, sampling))
         return [arrival.completion for arrival in arrivals]
 

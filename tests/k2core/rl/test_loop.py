@@ -17,7 +17,8 @@ from k2core.model.digest import tensors_digest
 from k2core.reporting import Silent
 from k2core.rewards import Outcome, Verdict, verify
 from k2core.rl.history import History
-from k2core.rl.loop import Practice, run_iterations
+from k2core.rl.loop import run_iterations
+from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.store import Store, Workspace
 from schemas.chat import Message, Problem
@@ -42,6 +43,7 @@ CONFIG = RlConfig(
     samples_per_problem=8,
     tau=0.05,
     ptx_weight=0.0,
+    validation_every=3,
 )
 
 
@@ -64,6 +66,11 @@ class ToyLearner:
     def logprobs(self, batch: Batch) -> Tensor:
         return self._logprobs(batch).detach()
 
+    def export_checkpoint(self, folder: Path) -> int:
+        folder.mkdir(parents=True)
+        torch.save(self.table.detach(), folder / "table.pt")
+        return 1
+
     def export_weights(self) -> dict[str, Tensor]:
         return {"table": self.table.detach().clone()}
 
@@ -75,7 +82,9 @@ class ToyLearner:
         self.table = torch.load(folder / "table.pt").detach().requires_grad_()
 
     def _logprobs(self, batch: Batch) -> Tensor:
-        return self.table.log_softmax(-1)[batch.tokens].gather(2, batch.labels[..., None])[..., 0]
+        heat = batch.extra["temperature"][:, None, None]
+        logits = self.table[batch.tokens] / heat
+        return logits.log_softmax(-1).gather(2, batch.labels[..., None])[..., 0]
 
 
 @dataclass
@@ -104,9 +113,8 @@ class ToyEngine:
         samples = []
         for problem, seed in zip(problems, seeds, strict=True):
             question = int(problem.messages[0].content) % NUM_ANSWERS
-            logprobs = self.tensors["table"][question].log_softmax(-1)
-            weights = (logprobs / temperature).softmax(-1).tolist()
-            answer = random.Random(seed).choices(range(NUM_ANSWERS), weights)[0]
+            logprobs = (self.tensors["table"][question] / temperature).log_softmax(-1)
+            answer = random.Random(seed).choices(range(NUM_ANSWERS), logprobs.exp().tolist())[0]
             messages = (*problem.messages, Message(role="assistant", content=str(answer)))
             written = Segment([answer], [float(logprobs[answer])])
             segments = (Segment([question], None), written)
@@ -122,7 +130,7 @@ def judge(samples: Sequence[Sample]) -> list[Verdict]:
 
 def practice(engine: ToyEngine, config: RlConfig = CONFIG, ranks: int = 1) -> Practice:
     learner = ToyLearner()
-    return Practice(config, POOL, [], learner, engine, engine.play, judge, 0, ranks)
+    return Practice(config, POOL, POOL, [], learner, engine, engine.play, judge, 0, ranks)
 
 
 def workspace(root: Path) -> Workspace:
@@ -152,7 +160,7 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "killed/scratch/iterations/aside").mkdir()  # torn in the middle of a save
     resumed = ToyEngine()
     assert run_iterations(practice(resumed), workspace(tmp_path / "killed")) == whole
-    assert resumed.calls == 6
+    assert resumed.calls == 7 + 3  # iterations, and examinations
     files = sorted((tmp_path / "whole/scratch/iterations").glob("*/rollouts.parquet"))
     assert len(files) == CONFIG.num_iterations
     for path in files:
@@ -200,7 +208,7 @@ def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
     engine = ToyEngine()
     texts = [EncodedDialogue([0, 0], [0, 1])] * 3
     run_iterations(
-        Practice(config, POOL, texts, Watching(), engine, engine.play, judge, 0, 2),
+        Practice(config, POOL, POOL, texts, Watching(), engine, engine.play, judge, 0, 2),
         workspace(tmp_path),
     )
     assert seen == [2]
@@ -212,7 +220,7 @@ def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
             raise NonFiniteError("loss nan, gradient norm nan")
 
     engine = ToyEngine()
-    broken = Practice(CONFIG, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
+    broken = Practice(CONFIG, POOL, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
     with pytest.raises(
         FloatingPointError, match=r"iteration 1 of 9: loss nan.*lower rl\.optim\.lr"
     ):

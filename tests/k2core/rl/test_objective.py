@@ -51,7 +51,9 @@ def test_loss_by_hand() -> None:
         [
             sample([1, 2, 3], [0, 1, 1], [0.0, -1.0, -1.5], 0.5),
             sample([1, 4, 3], [0, 0, 1], [0.0, 0.0, -1.0], -0.5),
-        ]
+        ],
+        2,
+        1.0,
     )
     batch = build_batch(rows, pad_id=0, num_ranks=1)
     share = policy_objective(torch.tensor([[-1.0, -1.0], [-7.0, -2.0]]), batch, 0.2)
@@ -76,7 +78,9 @@ def test_text_loss_is_the_weighted_mean_of_its_own_tokens() -> None:
 def test_shares_of_micro_batches_add_up() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = policy_rows(
-        [sample([1, 2, 3, 4], [0, 1, 0, 1], [0, -1.0, 0, -2.0], a) for a in (0.5, -0.25, -0.25)]
+        [sample([1, 2, 3, 4], [0, 1, 0, 1], [0, -1.0, 0, -2.0], a) for a in (0.5, -0.25, -0.25)],
+        3,
+        1.0,
     ) + text_rows([EncodedDialogue([5, 6, 7], [0, 1, 1])], 0.1)
     batch = build_batch(rows, pad_id=0, num_ranks=1)
     logprobs = -torch.rand(batch.tokens.shape, generator=generator)
@@ -97,7 +101,9 @@ def test_gradient_on_a_toy_is_the_analytic_one() -> None:
         [
             sample([0, 3, 5, 2], [0, 1, 0, 1], [0, -2.0, 0, -1.0], 0.75),
             sample([0, 1, 4, 7], [0, 0, 1, 1], [0, 0, -2.5, -0.5], -0.75),
-        ]
+        ],
+        2,
+        1.0,
     )
     batch = build_batch(rows, pad_id=0, num_ranks=1).map(
         lambda t: t.double() if t.is_floating_point() else t
@@ -131,7 +137,12 @@ def test_optimising_a_toy_finds_the_rewarded_token_and_tau_holds_it_back() -> No
         logits = torch.zeros(4, requires_grad=True)
         reward = torch.tensor([0.0, 0.0, 1.0, 0.0])
         rows = policy_rows(
-            [sample([9, t], [0, 1], [0, math.log(0.25)], float(reward[t]) - 0.25) for t in range(4)]
+            [
+                sample([9, t], [0, 1], [0, math.log(0.25)], float(reward[t]) - 0.25)
+                for t in range(4)
+            ],
+            4,
+            1.0,
         )
         batch = build_batch(rows, pad_id=0, num_ranks=1)
         optimizer = torch.optim.Adam([logits], lr=0.05)
@@ -144,3 +155,55 @@ def test_optimising_a_toy_finds_the_rewarded_token_and_tau_holds_it_back() -> No
 
     assert probability(0.3) > probability(2.0) > 0.26
     assert probability(0.3) > 0.6
+
+
+FIRST = torch.tensor([0.3, -0.2], dtype=torch.float64)
+"""Logits of a token that decides the reward."""
+SECOND = torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.0, 2.0]], dtype=torch.float64)
+"""After either, logits of a token that decides nothing."""
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.8, 1.0, 1.5])
+def test_a_token_that_decides_nothing_has_no_gradient_at_any_temperature(
+    temperature: float,
+) -> None:
+    """Exact expectation over all sequences, each sampled with its probability at a temperature."""
+    first, second = FIRST.clone().requires_grad_(), SECOND.clone().requires_grad_()
+    drawn = [(FIRST / temperature).softmax(-1), (SECOND / temperature).softmax(-1)]
+    samples = [
+        sample(
+            [9, a, b],
+            [0, 1, 1],
+            [0.0, float(drawn[0][a].log()), float(drawn[1][a, b].log())],
+            float(a == 0) - float(drawn[0][0]),
+        )
+        for a in range(2)
+        for b in range(3)
+    ]
+    batch = build_batch(policy_rows(samples, len(samples), temperature), pad_id=0, num_ranks=1)
+    batch = batch.map(lambda t: t.double() if t.is_floating_point() else t)
+    labels = batch.labels
+    probability = drawn[0][labels[:, 0]] * drawn[1][labels[:, 0], labels[:, 1]]
+    batch.extra["policy_share"].copy_(probability)
+    heat = batch.extra["temperature"][:, None]
+    logprobs = torch.stack(
+        [
+            (first / heat).log_softmax(-1).gather(1, labels[:, :1])[:, 0],
+            (second[labels[:, 0]] / heat).log_softmax(-1).gather(1, labels[:, 1:])[:, 0],
+        ],
+        dim=1,
+    )
+    policy_objective(logprobs, batch, 0.1).loss.backward()
+    assert first.grad is not None
+    assert second.grad is not None
+    assert float(first.grad[0]) < -1e-3
+    torch.testing.assert_close(second.grad, torch.zeros_like(second), atol=1e-8, rtol=0)
+
+
+def test_the_expectation_is_over_all_problems_asked() -> None:
+    """arXiv:2507.20534, section 3.2: two informative samples of 192 count 1/192 each."""
+    rows = policy_rows([sample([1, 2], [0, 1], [0.0, -1.0], a) for a in (0.5, -0.5)], 192, 1.0)
+    batch = build_batch(rows, pad_id=0, num_ranks=1)
+    assert float(policy_objective(torch.full((2, 1), -1.0), batch, 0.1).loss) == pytest.approx(
+        2 * 0.25 / 192
+    )
