@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 import pandera.polars as pa
+import polars as pl
 from pydantic import AfterValidator, Field, JsonValue
 
 from schemas.base import Config
@@ -158,6 +159,12 @@ class RolloutRow(pa.DataFrameModel):
     """Digest of the weights that served it: the receipt of the weight update."""
     messages: str
     """The whole dialogue, a JSON array of `Message`."""
+    temperature: float = pa.Field(ge=0)
+    """That it was sampled at."""
+    token_ids: pl.List(pl.Int32)  # type: ignore[valid-type]
+    """All tokens in order, prompt and results included."""
+    logprobs: pl.List(pl.Float32)  # type: ignore[valid-type]
+    """Log p of each under the engine that sampled it; null where the policy did not write."""
     num_tokens: int = pa.Field(ge=0)
     """Tokens that the policy wrote."""
     reward: float

@@ -59,6 +59,10 @@ class ModelShape(Config):
     seq_aux_loss: float = Field(1e-3, ge=0)
     """Coefficient of the sequence-wise balance loss (0.001 in the released config)."""
 
+    def with_router_bias(self, *, moving: bool) -> Self:
+        """The same shape whose balancing bias moves in training, or stays as it is."""
+        return self if moving else self.model_copy(update={"bias_update_rate": 0.0})
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.experts_per_token > self.num_experts:

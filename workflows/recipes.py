@@ -51,6 +51,8 @@ def smoke() -> Recipe:
             problems_per_iteration=6,
             samples_per_problem=4,
             ptx_dialogues=4,
+            validation_every=2,
+            validation_per_family=1,
         ),
         evaluate=EvaluateConfig(heldout_tokens=400, num_engines=1),
     )

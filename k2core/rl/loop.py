@@ -50,7 +50,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         found = {"validation": validation, "dropped": dict(sampled.dropped)}
         iteration = iteration.model_copy(update=found)
         history = history.add(iteration)
-        rows = rollout_table(sampled.samples, index)
+        rows = rollout_table(sampled.samples, index, temperature)
         states.save(practice.learner, Progress(history, seen), rows)
         alarm = {"alarm": float(is_alarming(history.iterations))} if validation else {}
         report.metrics(index + 1, {**iteration.curves(), **alarm, **clock.curves()})

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import polars as pl
+
 from k2core.chat import ChatCodec, read_dialogues
 from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.problems import training_problem, validation_problems
@@ -55,13 +57,13 @@ def train_policy(
     codec, shape = ChatCodec(start), load_shape(start)
     context = shape.max_position_embeddings
     pool = practice_problems(config, problems)
-    texts = []
+    trained, texts = shape.with_router_bias(moving=config.balance_experts), []
     if config.ptx_weight:
         texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         TrainerGroup(
-            shape, config.optim, seed=config.seed, checkpoint=start, placement=placement
+            trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
         ) as trainer,
         serve(
             start,
@@ -83,17 +85,23 @@ def train_policy(
             placement.num_ranks,
         )
         history = run_iterations(practice, workspace)
-        trainer.export_checkpoint(workspace.out / "policy")
+        best = States(workspace.scratch / "iterations").best
+        if config.keep == "best" and best is not None:
+            shutil.copytree(best, workspace.out / "policy")
+        else:
+            trainer.export_checkpoint(workspace.out / "policy")
     training = {
         "stage": "rl",
         "config": config.model_dump(mode="json"),
         "sft": sft.digest,
         "trajectories": trajectories.digest,
+        "kept_iteration": _kept(history, config),
         "history": history.model_dump(mode="json"),
     }
     describe_checkpoint(workspace.out / "policy", shape, start, training)
     return PolicyDrafts(
-        Draft(workspace.out / "policy", _count(history)), _collect_rollouts(config, workspace)
+        Draft(workspace.out / "policy", _count(history, config)),
+        _collect_rollouts(config, workspace),
     )
 
 
@@ -149,17 +157,27 @@ def _collect_rollouts(config: RlConfig, workspace: Workspace) -> Draft:
     (folder / "rollouts").mkdir(parents=True)
     for path in States(workspace.scratch / "iterations").rollouts:
         shutil.copyfile(path, folder / "rollouts" / f"{Path(path).parent.name}.parquet")
-    per_iteration = config.problems_per_iteration * config.samples_per_problem
-    counts: dict[str, float] = {
-        "iterations": config.num_iterations,
-        "rollouts": config.num_iterations * per_iteration,
-    }
-    return Draft(folder, counts)
+    rows = pl.scan_parquet(folder / "rollouts" / "*.parquet").select(pl.len()).collect().item()
+    return Draft(folder, {"iterations": config.num_iterations, "rollouts": rows})
 
 
-def _count(history: History) -> dict[str, float]:
+def _kept(history: History, config: RlConfig) -> int:
+    """Iterations that the published weights have practised."""
+    best = history.best if config.keep == "best" else None
+    return len(history.iterations) if best is None else best
+
+
+def _count(history: History, config: RlConfig) -> dict[str, float]:
     first, last = history.iterations[0], history.iterations[-1]
+    examined = {
+        name: round(found.rate, 4)
+        for name, found in (("start", first.validation), ("last", history.final))
+        if found
+    }
     return {
+        "kept_iteration": _kept(history, config),
+        **{f"validation_{name}": rate for name, rate in examined.items()},
+        "dropped_problems": sum(sum(i.dropped.values()) for i in history.iterations),
         "iterations": len(history.iterations),
         "reward_first": round(first.reward, 4),
         "reward_last": round(last.reward, 4),

@@ -94,7 +94,10 @@ class States:
         return sorted(self._root.glob("iteration-*"))
 
 
-def rollout_table(samples: Sequence[Sample], iteration: int) -> pl.DataFrame:
+_IDS, _LOGPROBS = pl.List(pl.Int32), pl.List(pl.Float32)
+
+
+def rollout_table(samples: Sequence[Sample], iteration: int, temperature: float) -> pl.DataFrame:
     """An iteration's samples as rows, each with the digest of the weights that served it."""
     return pl.DataFrame(
         {
@@ -104,12 +107,22 @@ def rollout_table(samples: Sequence[Sample], iteration: int) -> pl.DataFrame:
             "iteration": [iteration] * len(samples),
             "weights": [s.dialogue.weights for s in samples],
             "messages": [_as_json(s.dialogue.messages) for s in samples],
+            "temperature": [temperature] * len(samples),
+            "token_ids": pl.Series([s.dialogue.token_ids for s in samples], dtype=_IDS),
+            "logprobs": pl.Series([_written(s) for s in samples], dtype=_LOGPROBS),
             "num_tokens": [s.dialogue.num_tokens for s in samples],
             "reward": [s.reward for s in samples],
             "advantage": [s.advantage for s in samples],
             "reason": [s.reason for s in samples],
         }
     )
+
+
+def _written(sample: Sample) -> list[float | None]:
+    """Log p of each token that the policy wrote; null at the others."""
+    dialogue = sample.dialogue
+    pairs = zip(dialogue.logprobs, dialogue.policy_mask, strict=True)
+    return [p if own else None for p, own in pairs]
 
 
 def _as_json(messages: Sequence[Message]) -> str:

@@ -52,8 +52,9 @@ def finetune(
         documents=list_documents,
     )
     at = placement.for_length(config.sequence_length)
+    trained = shape.with_router_bias(moving=config.balance_experts)
     with TrainerGroup(
-        shape, config.optim, seed=config.seed, checkpoint=start, placement=at
+        trained, config.optim, seed=config.seed, checkpoint=start, placement=at
     ) as trainer:
         history = train(trainer, plan, workspace)
         trainer.export_checkpoint(workspace.out)
