@@ -99,10 +99,8 @@ def train_policy(
         "history": history.model_dump(mode="json"),
     }
     describe_checkpoint(workspace.out / "policy", shape, start, training)
-    return PolicyDrafts(
-        Draft(workspace.out / "policy", _count(history, config)),
-        _collect_rollouts(config, workspace),
-    )
+    policy = Draft(workspace.out / "policy", _count(history, config))
+    return PolicyDrafts(policy, _collect_rollouts(config, workspace))
 
 
 def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Problem]:
