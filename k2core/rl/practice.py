@@ -26,7 +26,7 @@ class Learner(Saves, Protocol):
     def logprobs(self, batch: "Batch") -> "Tensor":
         """Log p of the labels."""
 
-    def export_checkpoint(self, folder: Path) -> int:
+    def export_checkpoint(self, folder: Path) -> object:
         """Write the weights in the Hugging Face layout."""
 
     def export_weights(self) -> "dict[str, Tensor]":

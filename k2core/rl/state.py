@@ -26,7 +26,7 @@ class Saves(Protocol):
 class Exports(Protocol):
     """What has weights to keep: a `TrainerGroup`."""
 
-    def export_checkpoint(self, folder: Path) -> int:
+    def export_checkpoint(self, folder: Path) -> object:
         """Write the weights in the Hugging Face layout."""
 
 
