@@ -42,5 +42,4 @@ ui: setup ## Show recorded runs, curves and lineage in MLflow (Flyte's own: .ven
 	@.venv/bin/k2 ui
 
 deploy: setup ## Register all tasks with a Flyte backend: dry run; DRY_RUN= ENDPOINT=... does it
-	@.venv/bin/flyte --endpoint $(ENDPOINT) --insecure deploy --project $(PROJECT) \
-		--domain $(DOMAIN) --copy-style all $(DRY_RUN) workflows/k2.py DRIVER
+	@$(PYTHON) -m infra.deploy --endpoint $(ENDPOINT) --project $(PROJECT) --domain $(DOMAIN) $(DRY_RUN)

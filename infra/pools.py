@@ -1,62 +1,158 @@
-"""Pools: where tasks run. Locally all of them are this machine; on a cluster, node pools."""
+"""Pools: where tasks run. Locally all of them are this machine; on a cluster, pods.
 
-import os
-from typing import Any
+A driver pod imports this module again, so all that decides here is in `infra.cluster.CARRIED`.
+"""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import flyte
-from flyteplugins.ray import RayJobConfig, WorkerNodeConfig
 
+from infra.cluster import carried, read_cluster
 from infra.images import cpu_image, gpu_image
+from infra.pods import PoolTemplate
 
-_SHARED = ("K2_STORE", "MLFLOW_TRACKING_URI", "K2_EXPERIMENT")
-_ENV = {name: os.environ[name] for name in _SHARED if name in os.environ}
-_GPUS: Any = os.environ.get("K2_GPU_POOL") or None
-"""Accelerator of the GPU pools, e.g. `H100:8`; none: the pools are CPU nodes."""
-_REPLICAS = int(os.environ.get("K2_GPU_NODES", "1"))
-"""Nodes of the serving pool's Ray cluster, where there is a GPU pool."""
+if TYPE_CHECKING:
+    from flyteplugins.ray import RayJobConfig
 
+_CLUSTER = read_cluster()
+_ENV = carried()
 
-def ray_cluster() -> RayJobConfig | None:
-    """A Ray cluster over the GPU nodes; without a GPU pool, engines start Ray themselves."""
-    if not _GPUS:
-        return None
-    node = flyte.Resources(cpu=32, memory="500Gi", gpu=_GPUS)
-    workers = WorkerNodeConfig("vllm", replicas=_REPLICAS, requests=node, limits=node)
-    return RayJobConfig([workers], shutdown_after_job_finishes=True)
+_CPU_PER_GPU = 11
+_GIB_PER_GPU = 200
+"""A GPU's share of a node that has eight, 96 or more cores and 1.7 TiB: adapt both to yours."""
+_SANDBOX_PODS = 2
+_SANDBOX_SLOTS = 8
+"""Programs that a sandbox pod judges at a time; each is a unit of Ray's resource `sandbox`."""
 
-
-CPU = flyte.TaskEnvironment(
-    "k2-cpu",
-    image=cpu_image(),
-    resources=flyte.Resources(cpu=(2, 8), memory=("8Gi", "32Gi")),
-    env_vars=_ENV,
+RETRIES = flyte.RetryStrategy(
+    3, flyte.Backoff(timedelta(minutes=1), factor=4, cap=timedelta(minutes=15))
 )
-"""Data work, sandboxes, release."""
+"""On a cluster a stage that failed is tried again, and goes on where it was; here it fails at once
+(`workflows.chain`)."""
 
-TRAIN = flyte.TaskEnvironment(
-    "k2-train",
-    image=gpu_image() if _GPUS else cpu_image(),
-    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS),
-    env_vars=_ENV,
-)
+
+def within(**runtime: int) -> flyte.Timeout:
+    """A stage's bounds: `within(hours=12)` for an attempt, and three days of waiting for nodes."""
+    return flyte.Timeout(max_runtime=timedelta(**runtime), max_queued_time=timedelta(days=3))
+
+
+def _pool(name: str) -> str:
+    """An environment's pool, as network policies know it."""
+    return {"k2": "driver"}.get(name, name.removeprefix("k2-"))
+
+
+def _node() -> flyte.Resources:
+    """A GPU node, whole."""
+    share = _CLUSTER.gpus_per_node
+    return flyte.Resources(share * _CPU_PER_GPU, f"{share * _GIB_PER_GPU}Gi", gpu=_CLUSTER.gpu)
+
+
+def _guaranteed(asked: flyte.Resources) -> flyte.Resources:
+    """With limits equal to requests: such a pod is not evicted for a neighbour."""
+    return flyte.Resources((asked.cpu, asked.cpu), (asked.memory, asked.memory), gpu=asked.gpu)
+
+
+def _on_cpus(
+    name: str, resources: flyte.Resources, interruptible: bool = False
+) -> flyte.TaskEnvironment:
+    return flyte.TaskEnvironment(
+        name,
+        image=cpu_image(_CLUSTER.registry),
+        resources=resources,
+        env_vars=_ENV,
+        pod_template=PoolTemplate("cpu", _pool(name)),
+        interruptible=interruptible,
+    )
+
+
+def _with_ranks(name: str) -> flyte.TaskEnvironment:
+    """A rank a GPU, torchrun on every node; without a GPU pool, a pod that starts ranks itself."""
+    if not _CLUSTER.gpu:
+        return _on_cpus(name, flyte.Resources((4, 16), ("16Gi", "64Gi")))
+    from flyte.clustered import ClusteredTaskEnvironment, ClusterFailurePolicy, TorchRun
+
+    return ClusteredTaskEnvironment(
+        name=name,
+        image=gpu_image(_CLUSTER.registry),
+        resources=_guaranteed(_node()),
+        env_vars=_ENV,
+        pod_template=PoolTemplate("ranks", _pool(name), num_gpus=_CLUSTER.gpus_per_node),
+        replicas=_CLUSTER.nodes.train,
+        nproc_per_node=_CLUSTER.gpus_per_node,
+        # A lost rank ends them all, and the whole set starts again from the last state: what
+        # torchrun has for rejoining in place deadlocked when a host went (docs/log.md).
+        runtime=TorchRun(rdzv_backend="static"),
+        failure_policy=ClusterFailurePolicy(max_restarts=20, restart_on_host_maintenance=True),
+        ttl_seconds_after_finished=3600,
+    )
+
+
+def _with_engines(name: str, nodes: int) -> flyte.TaskEnvironment:
+    """A Ray job: the stage on its head, engines (and trainer) on GPU nodes, a sandbox beside.
+
+    Without a GPU pool, a pod in which the engines start Ray themselves.
+    """
+    pool = _pool(name)
+    if not _CLUSTER.gpu:
+        return _on_cpus(name, flyte.Resources((4, 16), ("16Gi", "64Gi")))
+    return flyte.TaskEnvironment(
+        name,
+        image=gpu_image(_CLUSTER.registry),
+        # Of the head: Ray's other pods state their own, and would inherit GPUs from here.
+        resources=_guaranteed(flyte.Resources(8, "64Gi")),
+        env_vars=_ENV,
+        pod_template=PoolTemplate("ray", pool),
+        plugin_config=_ray_job(pool, nodes),
+    )
+
+
+def _ray_job(pool: str, nodes: int) -> "RayJobConfig":
+    from flyteplugins.ray import HeadNodeConfig, RayJobConfig, WorkerNodeConfig
+
+    node, sandbox = _node(), flyte.Resources(_SANDBOX_SLOTS, "16Gi", disk="4Gi")
+    slots = f'"{{\\"sandbox\\": {_SANDBOX_SLOTS}}}"'
+    return RayJobConfig(
+        [
+            WorkerNodeConfig(
+                "gpu",
+                replicas=nodes,
+                pod_template=PoolTemplate("ray-worker", pool, "ray-worker"),
+                requests=node,
+                limits=node,
+            ),
+            WorkerNodeConfig(
+                "sandbox",
+                replicas=_SANDBOX_PODS,
+                # Nothing lands here but what asks for `sandbox`.
+                ray_start_params={"num-cpus": "0", "resources": slots},
+                pod_template=PoolTemplate("sandbox", pool, "ray-worker"),
+                requests=sandbox,
+                limits=sandbox,
+            ),
+        ],
+        head_node_config=HeadNodeConfig(
+            ray_start_params={"num-cpus": "0", "num-gpus": "0"},
+            pod_template=PoolTemplate("ray-head", pool, "ray-head"),
+        ),
+        shutdown_after_job_finishes=True,
+    )
+
+
+CPU = _on_cpus("k2-cpu", flyte.Resources((2, 8), ("8Gi", "32Gi")), interruptible=True)
+"""Text, problems and their judging, release."""
+
+TRAIN = _with_ranks("k2-train")
 """Megatron: pre-training and SFT."""
 
-SERVE = flyte.TaskEnvironment(
-    "k2-serve",
-    image=gpu_image() if _GPUS else cpu_image(),
-    resources=flyte.Resources(cpu=(2, 96), memory=("16Gi", "1000Gi"), gpu=_GPUS),
-    env_vars=_ENV,
-    plugin_config=ray_cluster(),
-)
-"""vLLM in Ray actors: rephrasing, RL (with Megatron beside it) and evaluation."""
+RL = _with_engines("k2-rl", _CLUSTER.nodes.rl)
+"""Megatron and vLLM in one Ray job."""
 
-DRIVER = flyte.TaskEnvironment(
-    "k2",
-    image=cpu_image(),
-    resources=flyte.Resources(cpu=1, memory="4Gi"),
-    env_vars=_ENV,
-    depends_on=[CPU, TRAIN, SERVE],
-)
-"""The workflow itself."""
+SERVE = _with_engines("k2-serve", _CLUSTER.nodes.serve)
+"""vLLM in Ray actors: rephrasing and evaluation."""
 
-ENVIRONMENTS = (CPU, TRAIN, SERVE, DRIVER)
+DRIVER = _on_cpus("k2", _guaranteed(flyte.Resources(1, "4Gi")))
+"""The workflow itself: small, and nobody's to evict."""
+DRIVER.add_dependency(CPU, TRAIN, RL, SERVE)
+
+ENVIRONMENTS = (CPU, TRAIN, RL, SERVE, DRIVER)

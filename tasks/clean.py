@@ -1,7 +1,7 @@
 """The clean stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import CPU
+from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import CleanCorpus, RawCorpus
 from schemas.clean import CleanConfig
 from schemas.placement import Placement
@@ -12,7 +12,7 @@ VERSION = "2026.11.28"
 """Bump when equal inputs would give other bytes."""
 
 
-@CPU.task(cache=at(VERSION), report=True)
+@CPU.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=2))
 async def clean(
     config: CleanConfig,
     problems: ProblemsConfig,

@@ -1,7 +1,7 @@
 """The evaluate stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import SERVE
+from infra.pools import RETRIES, SERVE, within
 from schemas.artifacts import Checkpoint, Evaluation, TokenCorpus
 from schemas.evaluate import EvaluateConfig
 from schemas.problems import ProblemsConfig
@@ -11,7 +11,7 @@ VERSION = "2026.11.28.1"
 """Bump when equal inputs would give other bytes."""
 
 
-@SERVE.task(cache=at(VERSION), report=True)
+@SERVE.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=2))
 async def evaluate(
     config: EvaluateConfig,
     problems: ProblemsConfig,

@@ -1,7 +1,7 @@
 """The pretrain stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import TRAIN
+from infra.pools import RETRIES, TRAIN, within
 from schemas.artifacts import Checkpoint, TokenCorpus
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -12,7 +12,7 @@ VERSION = "2026.11.28"
 """Bump when equal inputs would give other bytes."""
 
 
-@TRAIN.task(cache=at(VERSION), report=True)
+@TRAIN.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=120))
 async def pretrain(
     config: PretrainConfig,
     shape: ModelShape,

@@ -1,7 +1,7 @@
 """The release stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import CPU
+from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, Release, TokenCorpus, TrajectorySet
 from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
@@ -11,7 +11,7 @@ VERSION = "2026.11.28"
 """Bump when equal inputs would give other bytes."""
 
 
-@CPU.task(cache=at(VERSION), report=True)
+@CPU.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=1))
 async def release(
     config: ReleaseConfig,
     base: Checkpoint,

@@ -1,7 +1,7 @@
 """The rephrase stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import SERVE
+from infra.pools import RETRIES, SERVE, within
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.rephrase import RephraseConfig
 from tasks.adapter import stage_run
@@ -10,7 +10,7 @@ VERSION = "2026.11.26.1"
 """Bump when equal inputs would give other bytes."""
 
 
-@SERVE.task(cache=at(VERSION), report=True)
+@SERVE.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=7))
 async def rephrase(
     config: RephraseConfig,
     clean: CleanCorpus,

@@ -1,7 +1,7 @@
 """The rl stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import SERVE
+from infra.pools import RETRIES, RL, within
 from schemas.artifacts import Checkpoint, RlResult, RolloutLog, TrajectorySet
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
@@ -12,7 +12,7 @@ VERSION = "2026.11.28.1"
 """Bump when equal inputs would give other bytes."""
 
 
-@SERVE.task(cache=at(VERSION), report=True)
+@RL.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=30))
 async def rl(
     config: RlConfig,
     problems: ProblemsConfig,

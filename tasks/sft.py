@@ -1,7 +1,7 @@
 """The sft stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import TRAIN
+from infra.pools import RETRIES, TRAIN, within
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -11,7 +11,7 @@ VERSION = "2026.11.28.1"
 """Bump when equal inputs would give other bytes."""
 
 
-@TRAIN.task(cache=at(VERSION), report=True)
+@TRAIN.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=14))
 async def sft(
     config: SftConfig,
     base: Checkpoint,

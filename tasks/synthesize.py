@@ -1,7 +1,7 @@
 """The synthesize stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import CPU
+from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import TrajectorySet
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
@@ -12,7 +12,7 @@ VERSION = "2026.11.28.1"
 """Bump when equal inputs would give other bytes."""
 
 
-@CPU.task(cache=at(VERSION), report=True)
+@CPU.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=7))
 async def synthesize(
     config: SynthesizeConfig,
     problems: ProblemsConfig,

@@ -1,7 +1,7 @@
 """The tokenize stage as a Flyte task."""
 
 from infra.cache import at
-from infra.pools import CPU
+from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import CleanCorpus, RephrasedCorpus, TokenCorpus
 from schemas.tokenize import TokenizeConfig
 from tasks.adapter import stage_run
@@ -10,7 +10,7 @@ VERSION = "2026.11.28"
 """Bump when equal inputs would give other bytes."""
 
 
-@CPU.task(cache=at(VERSION), report=True)
+@CPU.task(cache=at(VERSION), report=True, retries=RETRIES, timeout=within(days=2))
 async def tokenize(
     config: TokenizeConfig,
     clean: CleanCorpus,

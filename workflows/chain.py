@@ -33,6 +33,7 @@ class Chain:
 
     async def __call__(self, stage: Stage[T], **inputs: object) -> T:
         """Run one stage, or answer from a record or from the cache."""
+        stage = tried(stage)
         name, version = stage.short_name, version_of(stage)
         record = record_of(name, version, inputs)
         result = self._recall(record, stage)
@@ -64,6 +65,13 @@ def flyte_run_name() -> str:
     """The Flyte run that this task belongs to; empty outside of one."""
     context = flyte.ctx()
     return (context.action.run_name or "") if context else ""
+
+
+def tried(stage: Stage[T]) -> Stage[T]:
+    """The stage as it is tried here: again on a cluster, on this machine only once."""
+    context = flyte.ctx()
+    again = context is not None and context.is_in_cluster()
+    return stage if again else stage.override(retries=flyte.RetryStrategy(0))
 
 
 def version_of(stage: Stage[T]) -> str:

@@ -4,7 +4,7 @@ flyte run --local workflows/k2.py k2 --recipe '{}'
 """
 
 from infra.lineage import pipeline_run
-from infra.pools import DRIVER
+from infra.pools import DRIVER, within
 from schemas.artifacts import Release
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
@@ -21,7 +21,7 @@ from tasks.tokenize import tokenize
 from workflows.chain import Chain, flyte_run_name
 
 
-@DRIVER.task
+@DRIVER.task(timeout=within(days=180))
 async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Release:
     """Make, evaluate and release a model.
 

@@ -16,7 +16,7 @@ from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
-from workflows.chain import Stage, version_of
+from workflows.chain import Stage, tried, version_of
 from workflows.errors import NotRecordedError
 from workflows.find import find_pipeline, recipe_of, records_of
 from workflows.k2 import k2
@@ -100,7 +100,7 @@ def _run(name: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> Any:
     place = _flyte_place()
     os.chdir(place)
     flyte.init(root_dir=ROOT, local_persistence=True)
-    return flyte.with_runcontext(mode="local", name=name).run(task, **inputs).outputs()[0]
+    return flyte.with_runcontext(mode="local", name=name).run(tried(task), **inputs).outputs()[0]
 
 
 def _flyte_place() -> str:

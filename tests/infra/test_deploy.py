@@ -23,16 +23,26 @@ from workflows.k2 import k2
 from workflows.launch import task_of
 
 
-def test_deploy_registers_every_task_with_all_of_the_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"K2_GPU_POOL": "H100:8", "K2_GPU_NODES": "4", "K2_REGISTRY": "registry.example"},
+    ],
+)
+def test_deploy_registers_every_task_with_all_of_the_code(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW", "MAKE"))}
     options: dict[str, Any] = {"cwd": ROOT, "env": env, "capture_output": True, "text": True}
     dry = subprocess.run(["make", "-n", "deploy"], **options)
     command = dry.stdout.partition("\n")[2]  # without the set-up
-    env |= {"K2_HOME": str(tmp_path), "COLUMNS": "200"}
+    env |= {"K2_HOME": str(tmp_path), "COLUMNS": "200"} | variables
     done = subprocess.run(command, shell=True, **options)
     assert done.returncode == 0, done.stderr
     named = set(re.findall(r"\bk2(?:-\w+)?\.(\w+)", done.stdout))
     assert {*STAGES, "k2"} <= named
+    assert ("registry.example/k2-gpu:" in done.stdout) is bool(variables)
     # Tasks import the work inside their bodies: a bundle of what is loaded would lack it.
     bundled = re.search(r"Code bundle: (\d+) files", done.stdout + done.stderr)
     rooms = ("k2core", "schemas", "infra", "tasks", "workflows")

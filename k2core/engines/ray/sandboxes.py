@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 RESOURCE = "sandbox"
-"""What the nodes of the sandbox pool offer (infra/k8s/ray.yaml); no other node has it."""
+"""What the nodes of the sandbox pool offer (`infra.pools`); no other node has it."""
 _JOBS_AT_A_TIME = 8
 _RETRIES = 3
 
