@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
+import flyte
 from flyte._resources import Accelerators, GPUType
 
 CARRIED = (
@@ -50,8 +51,8 @@ class Nodes(NamedTuple):
 class Cluster(NamedTuple):
     """GPU nodes, and where images come from."""
 
-    gpu: str | int | None
-    """What to ask for on a node: `H100:8`, or a number of any kind; None: there are no GPUs."""
+    gpu: flyte.Device | int | None
+    """What a node has: accelerators, or a number of any kind; None: there are no GPUs."""
     gpus_per_node: int
     nodes: Nodes
     registry: str | None
@@ -80,7 +81,8 @@ def read_cluster(environ: Mapping[str, str] = os.environ) -> Cluster:
             f"K2_GPU_POOL={pool!r}: give what a node has as accelerator and number, e.g. H100:8, "
             f"or the number alone for any kind. Flyte knows {', '.join(KINDS)}"
         )
-    return Cluster(pool if kind else int(number), int(number), nodes, registry)
+    gpus = flyte.Device(int(number), "GPU", kind) if kind else int(number)
+    return Cluster(gpus, int(number), nodes, registry)
 
 
 def carried(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

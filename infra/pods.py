@@ -71,6 +71,7 @@ class PoolTemplate(flyte.PodTemplate):
         """Take a role's pods in a pool; Ray names its containers itself."""
         self._role: Role = role
         self._num_gpus = num_gpus
+        self._built: V1PodSpec | None = None
         super().__init__(primary_container_name=container, labels=_labels(role, pool))
 
     @property

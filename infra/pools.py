@@ -48,9 +48,9 @@ def _node() -> flyte.Resources:
     return flyte.Resources(share * _CPU_PER_GPU, f"{share * _GIB_PER_GPU}Gi", gpu=_CLUSTER.gpu)
 
 
-def _guaranteed(asked: flyte.Resources) -> flyte.Resources:
+def _guaranteed(cpu: int, gib: int, gpu: flyte.Device | int | None = None) -> flyte.Resources:
     """With limits equal to requests: such a pod is not evicted for a neighbour."""
-    return flyte.Resources((asked.cpu, asked.cpu), (asked.memory, asked.memory), gpu=asked.gpu)
+    return flyte.Resources((cpu, cpu), (f"{gib}Gi", f"{gib}Gi"), gpu=gpu)
 
 
 def _on_cpus(
@@ -72,14 +72,15 @@ def _with_ranks(name: str) -> flyte.TaskEnvironment:
         return _on_cpus(name, flyte.Resources((4, 16), ("16Gi", "64Gi")))
     from flyte.clustered import ClusteredTaskEnvironment, ClusterFailurePolicy, TorchRun
 
+    share = _CLUSTER.gpus_per_node
     return ClusteredTaskEnvironment(
         name=name,
         image=gpu_image(_CLUSTER.registry),
-        resources=_guaranteed(_node()),
+        resources=_guaranteed(share * _CPU_PER_GPU, share * _GIB_PER_GPU, _CLUSTER.gpu),
         env_vars=_ENV,
-        pod_template=PoolTemplate("ranks", _pool(name), num_gpus=_CLUSTER.gpus_per_node),
+        pod_template=PoolTemplate("ranks", _pool(name), num_gpus=share),
         replicas=_CLUSTER.nodes.train,
-        nproc_per_node=_CLUSTER.gpus_per_node,
+        nproc_per_node=share,
         # A lost rank ends them all, and the whole set starts again from the last state: what
         # torchrun has for rejoining in place deadlocked when a host went (docs/log.md).
         runtime=TorchRun(rdzv_backend="static"),
@@ -100,7 +101,7 @@ def _with_engines(name: str, nodes: int) -> flyte.TaskEnvironment:
         name,
         image=gpu_image(_CLUSTER.registry),
         # Of the head: Ray's other pods state their own, and would inherit GPUs from here.
-        resources=_guaranteed(flyte.Resources(8, "64Gi")),
+        resources=_guaranteed(8, 64),
         env_vars=_ENV,
         pod_template=PoolTemplate("ray", pool),
         plugin_config=_ray_job(pool, nodes),
@@ -151,7 +152,7 @@ RL = _with_engines("k2-rl", _CLUSTER.nodes.rl)
 SERVE = _with_engines("k2-serve", _CLUSTER.nodes.serve)
 """vLLM in Ray actors: rephrasing and evaluation."""
 
-DRIVER = _on_cpus("k2", _guaranteed(flyte.Resources(1, "4Gi")))
+DRIVER = _on_cpus("k2", _guaranteed(1, 4))
 """The workflow itself: small, and nobody's to evict."""
 DRIVER.add_dependency(CPU, TRAIN, RL, SERVE)
 

@@ -70,8 +70,9 @@ def flyte_run_name() -> str:
 def tried(stage: Stage[T]) -> Stage[T]:
     """The stage as it is tried here: again on a cluster, on this machine only once."""
     context = flyte.ctx()
-    again = context is not None and context.is_in_cluster()
-    return stage if again else stage.override(retries=flyte.RetryStrategy(0))
+    if context is not None and context.mode == "remote":
+        return stage
+    return typing.cast("Stage[T]", stage.override(retries=flyte.RetryStrategy(0)))
 
 
 def version_of(stage: Stage[T]) -> str:

@@ -7,13 +7,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from flyte import GPU, Device
 from packaging.utils import canonicalize_name
 
 from infra.cluster import CARRIED, LOCAL_ONLY, Nodes, read_cluster
 from infra.deploy import find_problems, is_local
 from infra.home import ROOT
 from infra.images import CPU_BUILDS, cpu_pins, gpu_pins
-from infra.versions import sources_of
+from infra.sources import sources_of
 from schemas.recipe import STAGES
 
 DISTRIBUTIONS = packages_distributions()
@@ -46,11 +47,13 @@ def test_every_variable_is_carried_or_said_to_stay_here() -> None:
     ("variables", "gpu", "nodes"),
     [
         ({}, None, Nodes(1, 1, 1)),
-        ({"K2_GPU_POOL": "H100:8", "K2_GPU_NODES": "4"}, "H100:8", Nodes(4, 4, 4)),
+        ({"K2_GPU_POOL": "H100:8", "K2_GPU_NODES": "4"}, GPU("H100", 8), Nodes(4, 4, 4)),
         ({"K2_GPU_POOL": "8", "K2_GPU_NODES": "train=64, rl=16"}, 8, Nodes(64, 16, 1)),
     ],
 )
-def test_a_cluster_is_read(variables: dict[str, str], gpu: str | int | None, nodes: Nodes) -> None:
+def test_a_cluster_is_read(
+    variables: dict[str, str], gpu: Device | int | None, nodes: Nodes
+) -> None:
     cluster = read_cluster(variables)
     assert (cluster.gpu, cluster.nodes) == (gpu, nodes)
 
@@ -125,9 +128,9 @@ def modules_of(path: Path) -> frozenset[str]:
 
 
 def packages_of(stage: str) -> set[str]:
-    """Distributions that the stage's sources, its task and `infra` import."""
-    units = [ROOT / unit for unit in (*sources_of(stage), "tasks", "infra")]
-    files = [path for unit in units for path in (unit.rglob("*.py") if unit.is_dir() else [unit])]
+    """Distributions that the rooms of the stage, its task and `infra` import."""
+    rooms = [ROOT / room for room in (*sources_of(stage), "schemas", "tasks", "infra")]
+    files = [path for room in rooms if room.is_dir() for path in room.rglob("*.py")]
     found: set[str] = set()
     for module in set().union(*map(modules_of, files)):
         root, _, rest = module.partition(".")
