@@ -16,6 +16,7 @@ from schemas.lineage import LineageRecord
 from tasks.adapter import open_store, outputs_of, record_of, work_key
 
 T = TypeVar("T", bound=BaseModel)
+Tried = TypeVar("Tried", bound=flyte.TaskTemplate[..., Any, Any])
 Stage = AsyncFunctionTaskTemplate[..., Coroutine[Any, Any, T], Any]
 
 
@@ -67,12 +68,12 @@ def flyte_run_name() -> str:
     return (context.action.run_name or "") if context else ""
 
 
-def tried(stage: Stage[T]) -> Stage[T]:
-    """The stage as it is tried here: again on a cluster, on this machine only once."""
+def tried(task: Tried) -> Tried:
+    """The task as it is tried here: again on a cluster, on this machine only once."""
     context = flyte.ctx()
     if context is not None and context.mode == "remote":
-        return stage
-    return typing.cast("Stage[T]", stage.override(retries=flyte.RetryStrategy(0)))
+        return task
+    return typing.cast("Tried", task.override(retries=flyte.RetryStrategy(0)))
 
 
 def version_of(stage: Stage[T]) -> str:
