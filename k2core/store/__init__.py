@@ -2,7 +2,8 @@
 
 from k2core.store.bucket import read_address
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
-from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
+from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, LeaseLostError
+from k2core.store.lease import Beat, Lease
 from k2core.store.states import States
 from k2core.store.store import Store
 from k2core.store.workspace import Artifacts, Draft, StoredFile, Workspace
@@ -11,7 +12,10 @@ __all__ = [
     "ArtifactCorruptError",
     "ArtifactMissingError",
     "Artifacts",
+    "Beat",
     "Draft",
+    "Lease",
+    "LeaseLostError",
     "ManifestEntry",
     "States",
     "Store",

@@ -7,11 +7,11 @@ grow with a file, and what broke off goes on.
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
@@ -20,6 +20,8 @@ from obstore.store import MemoryStore, from_url
 if TYPE_CHECKING:
     from obstore import PutMode
     from obstore.store import ObjectStore
+
+T = TypeVar("T")
 
 SCHEMES = ("s3", "gs", "abfs", "memory")
 """Roots that are no folders, and are supported."""
@@ -30,7 +32,7 @@ _MOST_PARTS = 9_000
 _AHEAD = 2
 """Parts of a file that are under way at a time."""
 _TRIES = 5
-"""Of a part whose body broke off; what a server refuses is tried again by obstore."""
+"""Where obstore tries no more: a body broke off, or nobody knows whether a write came through."""
 
 
 class Tagged(NamedTuple):
@@ -46,11 +48,15 @@ class Bucket:
     Credentials and endpoint come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) or from the
     machine's role, as obstore reads them.
 
+    Args:
+        root: its address.
+        timeout_s: of a request.
+
     Raises:
         ValueError: the scheme is none that is supported.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, timeout_s: int = 120) -> None:
         scheme, _, rest = root.partition("://")
         host, _, prefix = rest.partition("/")
         if scheme not in SCHEMES or not host:
@@ -58,7 +64,7 @@ class Bucket:
             raise ValueError(f"{root} is no place for a store: give a folder, or one of {known}")
         self.root = root.rstrip("/")
         self._prefix = prefix.strip("/")
-        self._store = _connect(scheme, host)
+        self._store = _connect(scheme, host, timeout_s)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """An object, or its bytes from `start` to before `stop`.
@@ -66,18 +72,12 @@ class Bucket:
         Raises:
             FileNotFoundError: there is no such object.
         """
-        for attempt in range(_TRIES):
-            try:
-                if stop is None:
-                    return bytes(obstore.get(self._store, self._key(name)).bytes())
-                if start == stop:
-                    return b""
-                return bytes(obstore.get_range(self._store, self._key(name), start=start, end=stop))
-            except GenericError:
-                if attempt == _TRIES - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError
+        key = self._key(name)
+        if stop is None:
+            return _try_again(lambda: bytes(obstore.get(self._store, key).bytes())[start:])
+        if start == stop:
+            return b""
+        return _try_again(lambda: bytes(obstore.get_range(self._store, key, start=start, end=stop)))
 
     def read_parts(self, name: str, start: int, stop: int) -> Iterator[bytes]:
         """Bytes from `start` to before `stop`, piece by piece, a few ahead."""
@@ -106,14 +106,19 @@ class Bucket:
         """Write only over the state that has this tag, or, if None, only where nothing is.
 
         Returns:
-            The new tag; None if the object is another than was thought.
+            The new tag; None if the object is another than was thought: maybe this very write is
+            there, and its answer was lost.
         """
         mode: PutMode = "create" if tag is None else {"e_tag": tag}
-        try:
-            result = obstore.put(self._store, self._key(name), content, mode=mode)
-        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
-            return None
-        return result["e_tag"] or ""
+
+        def write() -> str | None:
+            try:
+                result = obstore.put(self._store, self._key(name), content, mode=mode)
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return None
+            return result["e_tag"] or ""
+
+        return _try_again(write)
 
     def upload(self, path: Path, name: str) -> str:
         """Write a file part by part; returns the SHA-256 of what was sent."""
@@ -166,16 +171,27 @@ class Bucket:
         return f"{self._prefix}/{name}" if self._prefix else name
 
 
+def _try_again(request: Callable[[], T]) -> T:
+    for attempt in range(_TRIES - 1):
+        try:
+            return request()
+        except GenericError:
+            time.sleep(0.1 * 2**attempt)
+    return request()
+
+
 @cache
 def _memory(_host: str) -> MemoryStore:
     return MemoryStore()  # one a name and process
 
 
-def _connect(scheme: str, host: str) -> "ObjectStore":
+def _connect(scheme: str, host: str, timeout_s: int) -> "ObjectStore":
     if scheme == "memory":
         return _memory(host)
     # An address of plain http was chosen by whoever stated it.
-    return from_url(f"{scheme}://{host}", client_options={"allow_http": True, "timeout": "120s"})
+    return from_url(
+        f"{scheme}://{host}", client_options={"allow_http": True, "timeout": f"{timeout_s}s"}
+    )
 
 
 def read_address(address: str) -> bytes:

@@ -7,3 +7,7 @@ class ArtifactMissingError(LookupError):
 
 class ArtifactCorruptError(ValueError):
     """Bytes that no longer match their digest."""
+
+
+class LeaseLostError(RuntimeError):
+    """Another process has taken over the work that this one held."""

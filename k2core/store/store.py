@@ -1,8 +1,9 @@
 """A store resolves digests to folders; its root is a folder or a bucket (`s3://`, `gs://`)."""
 
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from k2core.store.bucket import Bucket
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
 from k2core.store.fetch import Place
+from k2core.store.lease import Beat, Lease
 from k2core.store.objects import Objects
 from k2core.store.remote import Remote
 from k2core.store.states import States
@@ -19,6 +21,7 @@ from k2core.store.workspace import Draft, StoredFile, Workspace
 from schemas.base import Artifact
 
 A = TypeVar("A", bound=Artifact)
+_BEAT = Beat()
 
 
 class Store:
@@ -30,9 +33,10 @@ class Store:
     Args:
         root: a folder, or the address of a bucket.
         cache: for a bucket: the folder of this machine for copies and unfinished work.
+        beat: for a bucket: how leases live.
     """
 
-    def __init__(self, root: str | Path, cache: Path | None = None) -> None:
+    def __init__(self, root: str | Path, cache: Path | None = None, beat: Beat = _BEAT) -> None:
         self.root = str(root).removeprefix("file://")
         bucket = Bucket(self.root) if "://" in self.root else None
         if bucket and cache is None:
@@ -41,7 +45,7 @@ class Store:
         """Where this machine keeps objects and works: the root itself, or a bucket's copies."""
         self._objects = Objects(self.disk)
         self._remote = Remote(bucket, self._objects, self.disk / "fetching") if bucket else None
-        self._works = Works(self.disk / "work", self.root if bucket else "")
+        self._works = Works(self.disk / "work", self.root if bucket else "", beat)
         self._verified: set[tuple[str, str]] = set()
         """Objects, with a file's path or "" for all of them, that this process looked at."""
 
@@ -144,9 +148,28 @@ class Store:
         self._verified.add((name, ""))
         return artifact
 
-    def locked(self, key: str) -> AbstractContextManager[None]:
-        """Hold the work named `key` alone; a second process waits. A killed one lets go."""
-        return self._works.locked(key)
+    @contextmanager
+    def locked(self, key: str) -> Iterator[Lease]:
+        """Hold the work named `key` alone; a second process waits. A dead one's is taken over."""
+        lease = self.lease(key)
+        while not lease.try_take():
+            time.sleep(lease.pause)
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+    def lease(self, key: str) -> Lease:
+        """The right to work on `key`, not taken yet; if it is lost later, no state is sealed."""
+        return self._works.lease(key)
+
+    def note_result(self, key: str, result: bytes) -> None:
+        """Say what came of the work named `key`, for those who wait for it."""
+        self._works.note_result(key, result)
+
+    def result(self, key: str) -> bytes | None:
+        """What came of the work named `key` when it was last done, on whatever machine."""
+        return self._works.result(key)
 
     def workspace(self, key: str, report: Reporter | None = None) -> Workspace:
         """The folders of the work named `key`: `out` emptied, `scratch` as it was left."""

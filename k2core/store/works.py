@@ -1,14 +1,13 @@
-"""Unfinished work on this machine: its folders, and who works on it."""
+"""Unfinished work: its folders on this machine, its states, and who works on it."""
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
 from k2core.store.files import BucketFiles, FolderFiles
+from k2core.store.lease import Beat, BucketLease, FolderLease, Lease
 from k2core.store.states import States
 
 
@@ -24,19 +23,25 @@ class Works:
 
     Args:
         root: on this machine.
-        remote: address of the store's bucket, whose `work/KEY` holds states; "" if it is a folder.
+        remote: address of the store's bucket, which holds states and leases; "" if it is a folder.
+        beat: of leases in a bucket.
     """
 
-    def __init__(self, root: Path, remote: str) -> None:
-        self._root, self._remote = root, remote
+    def __init__(self, root: Path, remote: str, beat: Beat) -> None:
+        self._root, self._remote, self._beat = root, remote, beat
+        self._leases: dict[str, Lease] = {}
         root.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def locked(self, key: str) -> Iterator[None]:
-        """Hold a work alone."""
-        with (self._root / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def lease(self, key: str) -> Lease:
+        """The right to work on a key, not taken yet; if it is lost later, no state is sealed."""
+        if self._remote:
+            lease: Lease = BucketLease(
+                Bucket(self._remote, timeout_s=10), f"leases/{key}", self._beat
+            )
+        else:
+            lease = FolderLease(self._root / f"{key}.lock")
+        self._leases[key] = lease
+        return lease
 
     def folders(self, key: str) -> WorkFolders:
         """`out` emptied, `scratch` as it was left."""
@@ -50,12 +55,32 @@ class Works:
         """Where all machines find them."""
         folder = self._root / key / "states"
         if not self._remote:
-            return States(FolderFiles(folder), lambda: None)
-        return States(
-            BucketFiles(Bucket(f"{self._remote}/work/{key}/states"), folder), lambda: None
-        )
+            return States(FolderFiles(folder), partial(self._check, key))
+        bucket = Bucket(f"{self._remote}/work/{key}/states")
+        return States(BucketFiles(bucket, folder), partial(self._check, key))
+
+    def note_result(self, key: str, result: bytes) -> None:
+        """Say what came of a work, for those who wait for it."""
+        self._results().put(key, result)
+
+    def result(self, key: str) -> bytes | None:
+        """What came of a work when it was last done."""
+        try:
+            return self._results().read(key)
+        except FileNotFoundError:
+            return None
 
     def clear(self, key: str) -> None:
         """Delete the folders and states of finished work."""
         self.states(key).clear()
         shutil.rmtree(self._root / key, ignore_errors=True)
+
+    def _results(self) -> States:
+        folder = self._root.parent / "results"
+        if not self._remote:
+            return States(FolderFiles(folder), lambda: None)
+        return States(BucketFiles(Bucket(f"{self._remote}/results"), folder), lambda: None)
+
+    def _check(self, key: str) -> None:
+        if key in self._leases:
+            self._leases[key].check()

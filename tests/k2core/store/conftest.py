@@ -30,8 +30,8 @@ class Request(NamedTuple):
 
 
 Rule = Callable[[Request], str]
-"""What becomes of a request: a status for an answer, a way to spoil the body, or nothing ("")."""
-FLIP, CUT = "flip", "cut"
+"""What becomes of a request: a status for an answer, a way to spoil the answer, or nothing ("")."""
+FLIP, CUT, LOST = "flip", "cut", "lost"
 
 
 class S3:
@@ -41,7 +41,7 @@ class S3:
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         self.requests: list[Request] = []
         self._app = DomainDispatcherApplication(create_backend_app)
-        self._lock = threading.Lock()
+        self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -70,7 +70,12 @@ class S3:
             environ["wsgi.input"].read(int(str(environ.get("CONTENT_LENGTH") or 0)))  # type: ignore[attr-defined]
             start(f"{what} Spoiled", [("Content-Length", "0")])
             return [b""]
-        body = b"".join(self._app(environ, start))
+        with self._one_at_a_time:  # a real server's conditional writes are atomic
+            begin = (lambda *_: None) if what == LOST else start
+            body = b"".join(self._app(environ, begin))
+        if what == LOST:
+            start("500 Lost", [("Content-Length", "0")])
+            return [b""]
         if what == FLIP and body:
             return [body[:-1] + bytes([body[-1] ^ 1])]
         return [body[: len(body) // 2] if what == CUT else body]

@@ -1,9 +1,11 @@
 """What other machines do in the tests: it runs in processes of its own."""
 
+import itertools
+import time
 from multiprocessing import Queue
 from pathlib import Path
 
-from k2core.store import Store
+from k2core.store import Beat, Store
 from schemas.artifacts import RawCorpus
 
 NUM_FILES = 20
@@ -19,3 +21,19 @@ def open_and_read(root: str, cache: str, digest: str, results: "Queue[str]") -> 
     except BaseException as error:
         results.put(f"{type(error).__name__}: {error}")
         raise
+
+
+BEAT = Beat(every=0.1, patience=2.0)
+"""Of leases in tests."""
+
+
+def work_in_steps(root: str, cache: str) -> None:
+    """Seal a state again and again, until killed."""
+    store = Store(root, Path(cache), BEAT)
+    with store.locked("key"):
+        states = store.workspace("key").states
+        for step in itertools.count(1):
+            with states.writing(f"step-{step}/text") as path:
+                path.write_text(f"of step-{step}")
+            states.seal(f"step-{step}", keep=2)
+            time.sleep(0.2)
