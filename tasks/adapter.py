@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import flyte
 import flyte.report
@@ -19,7 +20,7 @@ from infra.progress import ProgressLine, format_seconds
 from infra.reports import dialogue_html, figure_png, plot_html, table_html
 from infra.versions import identity_of
 from k2core.reporting import Turn
-from k2core.store import Draft, Store, Workspace
+from k2core.store import Draft, Lease, Store, Workspace
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 
@@ -116,8 +117,8 @@ class RunningStage:
         self._html.append(text)
         self._run.file(_file_name(title) + ".html", text.encode())
 
-    async def finish(self) -> None:
-        """Close the run, flush the report and leave the last line."""
+    async def finish(self) -> dict[str, Artifact]:
+        """Close the run, flush the report and leave the last line; returns what was published."""
         self._run.file("progress.json", json.dumps(self._line.trace()).encode())
         self._run.finish(self._outputs)
         counts = [_in_words(artifact) for artifact in self._outputs.values()]
@@ -128,6 +129,7 @@ class RunningStage:
             self._html.insert(0, table_html("Published", [row]))
         await self.flush()
         self._line.finish("; ".join(counts))
+        return self._outputs
 
     async def fail(self, error: BaseException) -> None:
         """Close the run with its error; what was reported so far is kept."""
@@ -146,25 +148,81 @@ class RunningStage:
             await flyte.report.replace.aio(page, do_flush=True)
 
 
+class _Gone:
+    """Stands for drafts that were published elsewhere."""
+
+    def __getattr__(self, name: str) -> "_Gone":
+        return self
+
+
+class FinishedStage:
+    """A stage whose work another process finished while this one waited for it."""
+
+    def __init__(self, outputs: Mapping[str, Artifact]) -> None:
+        self._outputs = outputs
+
+    async def work(self, function: Callable[..., T]) -> T:
+        """Nothing is left to do."""
+        return cast("T", _Gone())
+
+    def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
+        """What was published under this name."""
+        found = self._outputs[name or kind.model_fields["kind"].default]
+        return kind.model_validate(found.model_dump())
+
+
 @asynccontextmanager
-async def stage_run(stage: str, version: str, **inputs: object) -> AsyncIterator[RunningStage]:
-    """Run a stage with lineage; on an error its scratch stays, so that the next run resumes."""
+async def stage_run(
+    stage: str, version: str, **inputs: object
+) -> AsyncIterator[RunningStage | FinishedStage]:
+    """Run a stage with lineage; on an error its scratch stays, so that the next run resumes.
+
+    Of several processes that are to do the same work, on whatever machines, one does it. The others
+    wait for its result, or take over where it died.
+    """
     record = record_of(stage, version, inputs)
     key = work_key(record)
     context = flyte.ctx()
     names = (context.action.run_name or "", context.action.name) if context else ("", "")
     store = open_store()
-    with store.locked(key):
+    async with _leased(store, key, stage) as lease:
+        if lease.waited and (outputs := _finished_outputs(store, key)):
+            yield FinishedStage(outputs)
+            return
         close_stale(key)
         run = StageRun(record, key, *names)
         running = RunningStage(run, inputs, lambda reporter: store.workspace(key, reporter))
         try:
             yield running
+            lease.check()
         except BaseException as error:
             await running.fail(error)
             raise
-        await running.finish()
+        outputs = await running.finish()
+        done = record.model_copy(update={"outputs": outputs})
+        store.note_result(key, done.model_dump_json().encode())
         store.clear(key)
+
+
+@asynccontextmanager
+async def _leased(store: Store, key: str, stage: str) -> AsyncIterator[Lease]:
+    lease, told = store.lease(key), ""
+    while not lease.try_take():
+        if lease.holder != told:
+            told = lease.holder
+            print(f"  {stage} waits for {told}, at the same work", file=sys.stderr, flush=True)
+        await asyncio.sleep(lease.pause)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _finished_outputs(store: Store, key: str) -> dict[str, Artifact]:
+    """What came of the work, if it is whole."""
+    text = store.result(key)
+    outputs = LineageRecord.model_validate_json(text).outputs if text else {}
+    return outputs if all(map(store.has, outputs.values())) else {}
 
 
 def outputs_of(result: object) -> dict[str, Artifact]:

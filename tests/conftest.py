@@ -1,9 +1,16 @@
+import urllib.request
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from k2core.chat import SPECIAL_TOKENS, ChatCodec
+
+if TYPE_CHECKING:
+    from tests.s3 import S3
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +33,32 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def codec(tokenizer_folder: Path) -> ChatCodec:
     return ChatCodec(tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> "Iterator[S3]":
+    """One server for all tests."""
+    from tests.s3 import ENVIRONMENT, S3
+
+    server = S3()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.endpoint}.items():
+            patch.setenv(name, value)
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: "S3") -> "Iterator[S3]":
+    """The server, with nothing spoiled before or after."""
+    s3_server.spoil(None)
+    yield s3_server
+    s3_server.spoil(None)
+
+
+@pytest.fixture
+def bucket(s3: "S3") -> str:
+    """The address of an empty bucket of the test's own."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT"))
+    return f"s3://{name}/a store"

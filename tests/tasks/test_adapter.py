@@ -35,8 +35,10 @@ def place(tmp_path: Path, empty_database: Path) -> Path:
     return tmp_path
 
 
-def _start(place: Path, name: str, length: int, pause: float = 0.0) -> subprocess.Popen[str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))}
+def _start(
+    place: Path, name: str, length: int, pause: float = 0.0, **others: str
+) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))} | others
     env |= {"K2_HOME": str(place), "PYTHONPATH": str(ROOT), "FLYTE_DISABLE_RICH_LOGGING": "1"}
     script = ROOT / "tests" / "tasks" / "toy_pipeline.py"
     return subprocess.Popen(
@@ -166,3 +168,49 @@ def _assert_all_published_is_whole(place: Path) -> None:
     store = Store(place / "store")
     for manifest in (place / "store" / "manifests").glob("*.json"):
         store.open(Artifact(kind="any", digest=f"sha256:{manifest.stem}"))
+
+
+def _start_machine(place: Path, bucket: str, name: str) -> subprocess.Popen[str]:
+    """A machine of its own: what it shares with others are the bucket and MLflow."""
+    home = place / name
+    home.mkdir()
+    shutil.copy(place / "config.yaml", home)
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    return _start(home, name, 6, 0.5, K2_STORE=bucket, MLFLOW_TRACKING_URI=uri)
+
+
+def _wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    assert any(said.startswith(line) for said in process.stdout), f"{line} never came"
+
+
+def test_two_machines_at_one_work_do_it_once(place: Path, bucket: str) -> None:
+    one = _start_machine(place, bucket, "one")
+    _wait_for(one, "step 0")
+    two = _start_machine(place, bucket, "two")
+    ends = [process.communicate(timeout=120) for process in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], ends
+    assert f"ingest waits for process {one.pid} on " in ends[1][1]
+    assert "step" not in ends[1][0]
+    assert ends[0][0].splitlines()[-1] == ends[1][0].splitlines()[-1]
+    assert {status for _, status in _stage_runs(place)} == {"FINISHED"}
+    assert ("ingest (cached)", "FINISHED") in _stage_runs(place)
+
+
+@pytest.mark.slow
+def test_a_machine_lost_with_its_disk_is_replaced_by_one_that_waits(
+    place: Path, bucket: str
+) -> None:
+    one = _start_machine(place, bucket, "one")
+    _wait_for(one, "step 0")
+    two = _start_machine(place, bucket, "two")
+    _wait_for(one, "step 2")
+    one.kill()
+    one.communicate()
+    shutil.rmtree(place / "one")
+    out, err = two.communicate(timeout=180)
+    assert two.returncode == 0, err
+    assert "step 2" not in out
+    assert "step 5" in out
+    assert json.loads(out.splitlines()[-1].removeprefix("RESULT "))["counts"] == {"characters": 12}
+    assert ("ingest", "KILLED") in _stage_runs(place)

@@ -27,14 +27,12 @@ class ToyConfig(Config):
 
 
 def write_text(config: ToyConfig, workspace: Workspace) -> Draft:
-    """Write a character a step, resuming from scratch."""
-    state = workspace.scratch / "state"
-    text = state.read_text() if state.exists() else ""
+    """Write a character a step, resuming from the last state."""
+    states = workspace.states
+    text = states.read("text").decode() if "text" in states.names() else ""
     for step in range(len(text), config.length):
         text += str(step % 10)
-        aside = state.with_suffix(".new")
-        aside.write_text(text)
-        aside.rename(state)
+        states.put("text", text.encode())
         workspace.report.progress(step + 1, config.length, f"step {step}")
         workspace.report.metrics(step, {"loss": 1 / (step + 1)})
         print("step", step, flush=True)

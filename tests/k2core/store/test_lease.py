@@ -12,8 +12,8 @@ import pytest
 
 from k2core.store import Beat, LeaseLostError, Store
 from k2core.store.bucket import Bucket
-from tests.k2core.store.conftest import LOST, S3, Request
 from tests.k2core.store.machines import BEAT, work_in_steps
+from tests.s3 import LOST, S3, Request
 
 
 @pytest.fixture(params=["folder", "memory://", "s3://"])

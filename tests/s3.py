@@ -2,13 +2,10 @@
 
 import logging
 import threading
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import flyte.storage  # noqa: F401 - it gives fsspec's `s3` to obstore, as in every task
-import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -27,6 +24,8 @@ class Request(NamedTuple):
     path: str
     number: int
     """Of its method, from 1 on since the rule was set."""
+    range: str
+    """Of bytes, as its header has it."""
 
 
 Rule = Callable[[Request], str]
@@ -63,7 +62,7 @@ class S3:
         method, path = str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"])
         with self._lock:
             number = 1 + sum(r.method == method for r in self.requests)
-            request = Request(method, path, number)
+            request = Request(method, path, number, str(environ.get("HTTP_RANGE", "")))
             self.requests.append(request)
             what = self._rule(request) if self._rule else ""
         if what.isdigit():
@@ -79,30 +78,3 @@ class S3:
         if what == FLIP and body:
             return [body[:-1] + bytes([body[-1] ^ 1])]
         return [body[: len(body) // 2] if what == CUT else body]
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3]:
-    """One server for all tests."""
-    server = S3()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.endpoint}.items():
-            patch.setenv(name, value)
-        yield server
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_server: S3) -> Iterator[S3]:
-    """The server, with nothing spoiled before or after."""
-    s3_server.spoil(None)
-    yield s3_server
-    s3_server.spoil(None)
-
-
-@pytest.fixture
-def bucket(s3: S3) -> str:
-    """The address of an empty bucket of the test's own."""
-    name = f"bucket-{uuid.uuid4().hex}"
-    urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT"))
-    return f"s3://{name}/a store"
