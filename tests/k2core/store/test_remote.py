@@ -18,7 +18,7 @@ from k2core.store import (
 )
 from k2core.store.bucket import Bucket
 from schemas.artifacts import RawCorpus
-from tests.k2core.store.machines import NUM_FILES, open_and_read
+from tests.k2core.store.machines import NUM_FILES, open_and_read, publish_and_open
 from tests.s3 import CUT, FLIP, S3, Request, Rule
 
 PARTS = 10_000_000
@@ -236,3 +236,15 @@ def test_two_that_publish_equal_bytes_at_once_both_have_them(bucket: str, tmp_pa
     artifact = publish(stores[0], SHAPES["many files"])
     for store in stores:
         assert read_all(store.open(artifact)) == SHAPES["many files"]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_a_file(bucket: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[int] = context.Queue()
+    place = (bucket, str(tmp_path), 200 * 2**20, results)
+    worker = context.Process(target=publish_and_open, args=place)
+    worker.start()
+    grown = results.get(timeout=600)
+    worker.join()
+    assert grown < 150 * 2**20
