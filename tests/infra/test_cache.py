@@ -8,9 +8,6 @@ from flyte._cache.cache import VersionParameters
 
 from infra import cache, home
 from infra.cache import StageVersion, at, refreshed, store_id
-from tests.k2core.store.conftest import bucket, s3, s3_server
-
-__all__ = ["bucket", "s3", "s3_server"]
 
 
 @pytest.fixture(autouse=True)
