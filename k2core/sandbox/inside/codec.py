@@ -116,9 +116,9 @@ class _Encoder:
         if isinstance(value, bytes | bytearray):
             base = "bytes" if isinstance(value, bytes) else "bytearray"
             return {base: base64.b64encode(value).decode()}
-        if isinstance(value, range):
+        if isinstance(value, range | slice):
             ends = (value.start, value.stop, value.step)
-            return {"range": [self.encode(end, depth + 1) for end in ends]}
+            return {type(value).__name__: [self.encode(end, depth + 1) for end in ends]}
         if isinstance(value, Fraction | Decimal):
             base = "fraction" if isinstance(value, Fraction) else "decimal"
             return {base: base_text(value)}
@@ -177,11 +177,15 @@ def decode(data: Json, resolve: Resolve | None = None) -> object:
         return _PAIRS[tag](pairs)
     if tag == "named":
         fields, items = map(_list, _list(body))
+        if len(fields) != len(items):
+            raise ValueError("a named tuple has as many fields as items")
         named = Named(decode(item, resolve) for item in items)
         named._fields = tuple(map(str, fields))
         return named
     if tag == "range":
         return range(*(_int(decode(end)) for end in _list(body)))
+    if tag == "slice":
+        return slice(*(decode(end, resolve) for end in _list(body)))
     if tag in REFERENCES and resolve is not None:
         return resolve(tag, body)
     raise ValueError(f"unknown tag {tag!r}")

@@ -9,7 +9,7 @@ from typing import cast
 from k2core.sandbox.inside.codec import Json, decode
 
 _MAX_LINE = 32 << 20
-_LOOKS = ("view", "bool", "str", "repr")
+_LOOKS = ("view", "bool", "hash", "str", "repr")
 
 
 class SolverGoneError(BaseException):

@@ -162,7 +162,8 @@ class Proxy:
             return False
         return self._ref == other._ref or self._ask("eq", self, other) is True
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return self._of(int, "hash")
 
     def __enter__(self) -> object:
         return self._ask("enter", self)
@@ -175,32 +176,42 @@ class Proxy:
 
 
 class Iterating(Proxy):
-    """An iterator of the solution, of finitely many values or read with `next`."""
+    """An iterator of the solution, of finitely many values or read with `next`.
 
-    __slots__ = ("_chunk", "_got")
+    One that was read to its end is iterated again as the list of its values: what a test looks at
+    twice is not empty the second time.
+    """
+
+    __slots__ = ("_chunk", "_ended", "_got", "_seen")
     _chunk: int
+    _ended: bool
     _got: Iterator[object]
+    _seen: list[object]
 
     def __init__(self, asked: Questions, ref: int, made: bool) -> None:
         super().__init__(asked, ref, made)
-        object.__setattr__(self, "_got", iter(()))
-        object.__setattr__(self, "_chunk", 1)
+        self._keep(_chunk=1, _ended=False, _got=iter(()), _seen=[])
+
+    def _keep(self, **state: object) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     def __next__(self) -> object:
         for value in self._got:
             return value
         # Twice as many at a time, so that an endless one runs little ahead of what is read.
-        values = self._ask("next", self, self._chunk)
+        values = [] if self._ended else self._ask("next", self, self._chunk)
         if type(values) is not list:
             raise SolutionError("an iterator's values are no list")
-        object.__setattr__(self, "_got", iter(values))
-        object.__setattr__(self, "_chunk", min(2 * self._chunk, _MAX_CHUNK))
+        seen = [*self._seen, *values][:_MAX_ITEMS] if values else self._seen
+        more = min(2 * self._chunk, _MAX_CHUNK)
+        self._keep(_chunk=more, _ended=not values, _got=iter(values), _seen=seen)
         for value in self._got:
             return value
         raise StopIteration
 
     def __iter__(self) -> Iterator[object]:
-        return self
+        return iter(self._seen) if self._ended else self
 
     def __len__(self) -> int:
         raise TypeError("an iterator has no length")

@@ -49,8 +49,8 @@ _COMPARED = "eq lt le gt ge contains getitem setitem delitem"
 _SINGLE = "neg pos invert"
 _OPERATIONS: dict[str, Callable[..., object]] = {
     **{name: getattr(operator, name) for name in f"{_PAIRED} {_COMPARED} {_SINGLE}".split()},
-    **{f.__name__: f for f in (abs, bool, complex, delattr, divmod, float, format, getattr, int)},
-    **{f.__name__: f for f in (isinstance, repr, round, setattr, str)},
+    **{f.__name__: f for f in (abs, bool, complex, delattr, divmod, float, format, getattr, hash)},
+    **{f.__name__: f for f in (int, isinstance, repr, round, setattr, str)},
     "call": _call,
     "view": _view,
     "next": _advance,

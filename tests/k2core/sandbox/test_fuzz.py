@@ -128,13 +128,24 @@ SHAPES = st.sampled_from(
         "    __eq__ = __bool__ = __getattr__ = __str__",
     ]
 )
-TAGS = one_of("""
+TAGS = """
     int float list tuple set dict ref iter named range decimal fraction keys items values counter
     ordered deque bytes complex date datetime time timedelta value error args message x
-""").flatmap(lambda line: st.sampled_from(line.split()))
+"""
+
+
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    tags = st.sampled_from(TAGS.split())
+    return st.one_of(st.lists(inner, max_size=3), st.dictionaries(tags, inner, max_size=2))
+
+
+def _kind(raised: str) -> str:
+    return raised.split("(")[0]
+
+
 WIRE = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), ODD_TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TAGS, inner, max_size=2)),
+    _nested,
     max_leaves=6,
 ).map(json.dumps)
 LINES = st.one_of(
@@ -171,7 +182,7 @@ LOOKS = one_of("""
 TESTS = st.one_of(
     st.builds("assert f([1, 2]) == {}".format, VALUES),
     st.builds("x = [1, 2]\nr = f(x)\nassert {}".format, LOOKS),
-    st.builds("try:\n    f(1)\nexcept {}:\n    pass".format, RAISED.map(lambda r: r.split("(")[0])),
+    st.builds("try:\n    f(1)\nexcept {}:\n    pass".format, RAISED.map(_kind)),
     ODD_TEXTS,
     st.sampled_from(["import os; os._exit(0)", "f(lambda: 1)", "f(" * 999, "raise SystemExit"]),
 )
