@@ -18,36 +18,47 @@ from k2core.sandbox import Sandbox
 _SOLUTION = "def add(a, b):\n    return a + b\n"
 _TESTS = ("assert add(1, 2) == 3", "assert add(-1, 1) == 0")
 _TRUSTING = _SOLUTION + "\n".join(_TESTS)
-_NUM, _AT_A_TIME = 200, 4
+_NUM, _AT_A_TIME, _ROUNDS = 60, 4, 5
 _PYTHON = ("/usr/bin/python3", "-I", "-c", _TRUSTING)
 _JAIL = ("--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib")
 _REST = ("--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
+_REMARKS = {
+    "ours, tier A, two jobs": "cannot be forged",
+    "ours, tier A, one job": "print(1)",
+    "ours, tier B, two jobs": "cannot be forged",
+    "ours, tier B, one job": "print(1)",
+    "plain subprocess": "no isolation",
+    "bubblewrap, cold": "no seccomp, no limits",
+    "inspect_ai, local": "no isolation",
+}
 
 
 def measure() -> list[Row]:
     """Seconds a verdict, at full load."""
-    rows = []
-    for tier in ("A", "B"):
-        with Sandbox.start((tier,)) as sandbox:
-            seconds = _rate(lambda s=sandbox: _judge(s))  # type: ignore[misc]
-            rows.append(_row(f"ours, tier {tier}, two jobs", seconds, "cannot be forged"))
-            alone = _rate(lambda s=sandbox: s.run("print(1)"))  # type: ignore[misc]
-            rows.append(_row(f"ours, tier {tier}, one job", alone, "print(1)"))
-    rows.append(_row("plain subprocess", _rate(lambda: _run(_PYTHON)), "no isolation"))
     jailed = ("/usr/bin/bwrap", *_JAIL, *_REST, *_PYTHON)
-    rows.append(_row("bubblewrap, cold", _rate(lambda: _run(jailed)), "no seccomp, no limits"))
-    rows.append(_row("inspect_ai, local", _inspect(), "no isolation"))
-    return rows
+    with Sandbox.start(("A",)) as strong, Sandbox.start(("B",)) as weak:
+        works: dict[str, Callable[[], object]] = {
+            "ours, tier A, two jobs": lambda: _judge(strong),
+            "ours, tier A, one job": lambda: strong.run("print(1)"),
+            "ours, tier B, two jobs": lambda: _judge(weak),
+            "ours, tier B, one job": lambda: weak.run("print(1)"),
+            "plain subprocess": lambda: _run(_PYTHON),
+            "bubblewrap, cold": lambda: _run(jailed),
+        }
+        rows = [_row(name, seconds) for name, seconds in _best(works).items()]
+    return [*rows, _row("inspect_ai, local", _inspect())]
 
 
-def _row(name: str, seconds: float, remark: str) -> Row:
-    return Row(name, seconds, f"{1 / seconds:.0f}/s, {remark}")
+def _row(name: str, seconds: float) -> Row:
+    return Row(name, seconds, f"{1 / seconds:.0f}/s, {_REMARKS[name]}")
 
 
-def _rate(work: Callable[[], object]) -> float:
-    """Seconds a call at full load: the better of two rounds, after one call that warms up."""
-    work()
-    return min(_round(work), _round(work))
+def _best(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds a call at full load, the best of some rounds, each of which takes turns."""
+    for work in works.values():  # warm up
+        work()
+    rounds = [{name: _round(work) for name, work in works.items()} for _ in range(_ROUNDS)]
+    return {name: min(each[name] for each in rounds) for name in works}
 
 
 def _round(work: Callable[[], object]) -> float:
