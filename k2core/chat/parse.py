@@ -34,8 +34,9 @@ def parse_assistant(text: str, next_index: int) -> Message:
         raise ToolCallSyntaxError(f"the tool-call section does not end with {t.CALLS_END}")
     section = section.removesuffix(t.CALLS_END)
     calls: list[ToolCall] = []
-    while section:
-        call, section = _parse_call(section, next_index + len(calls))
+    at = 0
+    while at < len(section):
+        call, at = _parse_call(section, at, next_index + len(calls))
         calls.append(call)
     if not calls:
         raise ToolCallSyntaxError("the tool-call section is empty")
@@ -68,13 +69,14 @@ def validate_dialogue(messages: Sequence[Message]) -> None:
                 raise ToolCallSyntaxError(f"message {position} is from {message.name}, not {name}")
 
 
-def _parse_call(section: str, index: int) -> tuple[ToolCall, str]:
-    if not section.startswith(t.CALL_BEGIN):
-        raise ToolCallSyntaxError(f"expected {t.CALL_BEGIN}, found {section[:30]!r}")
-    call, end, rest = section.removeprefix(t.CALL_BEGIN).partition(t.CALL_END)
-    if not end:
+def _parse_call(section: str, at: int, index: int) -> tuple[ToolCall, int]:
+    """The call that begins there, and where the next one does."""
+    if not section.startswith(t.CALL_BEGIN, at):
+        raise ToolCallSyntaxError(f"expected {t.CALL_BEGIN}, found {section[at : at + 30]!r}")
+    begin, end = at + len(t.CALL_BEGIN), section.find(t.CALL_END, at)
+    if end < 0:
         raise ToolCallSyntaxError(f"a call does not end with {t.CALL_END}")
-    identity, separator, arguments = call.partition(t.CALL_ARGUMENT)
+    identity, separator, arguments = section[begin:end].partition(t.CALL_ARGUMENT)
     if not separator:
         raise ToolCallSyntaxError(f"a call has no {t.CALL_ARGUMENT}")
     match = _CALL_ID.fullmatch(identity)
@@ -85,4 +87,4 @@ def _parse_call(section: str, index: int) -> tuple[ToolCall, str]:
     stray = [token for token in t.SPECIAL_TOKENS if token in arguments]
     if stray:
         raise ToolCallSyntaxError(f"{stray[0]} inside a call's arguments")
-    return ToolCall(id=identity, name=match[1], arguments=arguments), rest
+    return ToolCall(id=identity, name=match[1], arguments=arguments), end + len(t.CALL_END)

@@ -4,21 +4,23 @@ A check takes its parameters and the text. Counts take `count` and `relation`: `
 default), `at_most` or `exactly`.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 
 from pydantic import JsonValue
 
+from schemas.outside import NotJsonError, read_json
+
 Expected = Mapping[str, JsonValue]
 Check = Callable[[Expected, str], bool]
 
 _WORD = re.compile(r"\b[\w'’-]+\b")
-_SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"')]|$)")
-_BULLET = re.compile(r"^\s*[*-] \S", re.MULTILINE)
-_HIGHLIGHT = re.compile(r"(?<!\*)\*{1,2}[^*\n]*[^*\s][^*\n]*\*{1,2}(?!\*)")
+# Each in linear time: no run of characters is tried from its middle, or in two ways.
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=[\s\"')]|$)")
+_BULLET = re.compile(r"^[^\S\n]*+[*-] \S", re.MULTILINE)
+_HIGHLIGHT = re.compile(r"(?<!\*)\*{1,2}[^\S\n]*+[^*\s][^*\n]*+\*{1,2}(?!\*)")
 _PLACEHOLDER = re.compile(r"\[[^\[\]\n]+\]")
-_TITLE = re.compile(r"<<[^<>\n]*[^<>\s][^<>\n]*>>")
+_TITLE = re.compile(r"<<[^\S\n]*+[^<>\s][^<>\n]*+>>")
 _RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "at_least": lambda found, count: found >= count,
     "at_most": lambda found, count: found <= count,
@@ -75,10 +77,12 @@ def _paragraph_starts(expected: Expected, text: str) -> bool:
 
 
 def _json_only(_: Expected, text: str) -> bool:
-    plain = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip())
+    plain = text.strip()
+    if plain.startswith("```"):
+        plain = plain.removeprefix("```").removeprefix("json").removesuffix("```")
     try:
-        json.loads(plain)
-    except (ValueError, RecursionError):
+        read_json(plain)
+    except NotJsonError:
         return False
     return True
 
@@ -90,13 +94,13 @@ def _two_answers(_: Expected, text: str) -> bool:
 
 def _sections(expected: Expected, text: str) -> bool:
     word = re.escape(str(expected["word"]))
-    found = re.findall(rf"^\s*{word} (\d+)", text, re.MULTILINE)
+    found = re.findall(rf"^[^\S\n]*+{word} (\d+)", text, re.MULTILINE)
     return _compare(expected, len(found)) and found == [str(i + 1) for i in range(len(found))]
 
 
 def _postscript(expected: Expected, text: str) -> bool:
     marker = re.escape(str(expected["marker"]))
-    return bool(re.search(rf"^\s*{marker}\s*\S", text, re.MULTILINE))
+    return bool(re.search(rf"^[^\S\n]*+{marker}\s*\S", text, re.MULTILINE))
 
 
 def _repeats(expected: Expected, text: str) -> bool:

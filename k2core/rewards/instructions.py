@@ -1,8 +1,7 @@
 """Checks of an answer's form, in the manner of IFEval (arXiv:2311.07911), by kind."""
 
-import json
-
 from k2core.rewards.forms import FORMS, Check, Expected
+from schemas.outside import NotJsonError, read_json
 
 
 def follows(expected: Expected, text: str) -> bool:
@@ -29,11 +28,13 @@ def _all_of(expected: Expected, text: str) -> bool:
 
 def _json_keys(expected: Expected, text: str) -> bool:
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = read_json(text)
+    except NotJsonError:
         return False
     wanted = expected["keys"]
-    return isinstance(value, dict) and isinstance(wanted, list) and set(value) == set(wanted)
+    return (
+        isinstance(value, dict) and isinstance(wanted, list) and set(value) == set(map(str, wanted))
+    )
 
 
 def _numbered(expected: Expected, text: str) -> bool:

@@ -3,14 +3,20 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
+from k2core.rewards.arithmetic import makes
 from k2core.rewards.outcome import Outcome
 from k2core.sandbox import CodeRunner, Limits, SandboxError, Verdict
 from schemas.chat import Problem
 
 _LIMITS = Limits(cpu_s=3, wall_s=30.0, memory_mb=4096)
+_LONGEST = 20_000
+"""Characters that are scored, the last ones: no answer needs more."""
+_SUMS: Mapping[str, int | None] = {"puzzle24": 24, "countdown": None}
+"""Data sets of sums, with what they make where the entry does not say."""
 _CONFINED = Path(__file__).parent / "confined"
 _JOB = """
 import json, sys
@@ -29,14 +35,15 @@ def check_expression(problem: Problem, outcome: Outcome, sandbox: CodeRunner | N
         return Verdict(0.0, "no_answer")
     if outcome.answer == gold:
         return Verdict(1.0)
-    given: dict[str, JsonValue] = {"gold": gold, "answer": outcome.answer}
+    given: dict[str, JsonValue] = {"gold": gold, "answer": outcome.answer[-_LONGEST:]}
     return _score(sandbox, "expressions.py", given)
 
 
 def check_puzzle(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
     """`{"dataset": "knights_knaves", "entry": {...}}`: reasoning-gym's own scorer gives it 1.
 
-    Its partial credit for the right form counts as 0.
+    Its partial credit for the right form counts as 0. Sums of given numbers are evaluated here:
+    its scorers take letters for numbers, and 24.9 for 24.
 
     Raises:
         ValueError: the entry's own answer does not score 1.
@@ -46,8 +53,19 @@ def check_puzzle(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None)
         raise ValueError("entry must be an object with question, answer and metadata")
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    given: dict[str, JsonValue] = {"dataset": dataset, "entry": entry, "answer": outcome.answer}
+    if dataset in _SUMS:
+        return _check_sum(_SUMS[str(dataset)], entry, outcome.answer)
+    answer = outcome.answer[-_LONGEST:]
+    given: dict[str, JsonValue] = {"dataset": dataset, "entry": entry, "answer": answer}
     return _score(sandbox, "puzzles.py", given)
+
+
+def _check_sum(target: int | None, entry: Mapping[str, JsonValue], answer: str) -> Verdict:
+    about: Any = entry["metadata"]
+    numbers, wanted = about["numbers"], about["target"] if target is None else target
+    if not makes(str(entry["answer"]), numbers, wanted):
+        raise ValueError(f"the entry's answer {entry['answer']!r} does not make {wanted}")
+    return Verdict(1.0) if makes(answer, numbers, wanted) else Verdict(0.0, "wrong_answer")
 
 
 def _score(sandbox: CodeRunner | None, scorer: str, given: Mapping[str, JsonValue]) -> Verdict:

@@ -1,6 +1,7 @@
 """Verifiers by name: the one registry. Each gives its family's gold outcome 1, a wrong one 0."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import JsonValue
 
 from k2core.rewards.calls import check_calls
 from k2core.rewards.instructions import follows
+from k2core.rewards.numbers import Value, final_number
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
 from k2core.rewards.scenarios import check_scenario
 from k2core.rewards.scoring import check_expression, check_puzzle
@@ -17,9 +19,8 @@ from schemas.chat import Problem
 Expected = Mapping[str, JsonValue]
 Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 
-# Whole numbers only: neither half of `3.5`, nor the 2 of `x2`; in `3-5` the minus is not a sign.
-_INTEGER = re.compile(r"(?<![\w.])-?\d+(?!\w|\.\d)")
-_FENCE = re.compile(r"```[\w+]*\n(.*?)```", re.DOTALL)
+_OPENING = re.compile(r"```[\w+]*\n")
+_MARKUP = (("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("*", "*"))
 _RIGHT = Verdict(1.0)
 
 
@@ -46,26 +47,26 @@ def verify(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None = None
 
 
 def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
-    """`{"answer": 37}`: the last whole number of the final text."""
+    """`{"answer": 37}`: the last number of the final text, as `k2core.rewards.numbers` reads it."""
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    found = _INTEGER.findall(outcome.answer)
-    if not found:
-        return Verdict(0.0, "no_number")
     wanted = problem.expected["answer"]
     if type(wanted) is not int:
         raise TypeError(f"answer {wanted!r} is not an integer")
+    found = final_number(outcome.answer)
+    if found is None:
+        return Verdict(0.0, "no_number")
     # As text, since a model may write more digits than Python converts.
-    same = found[-1].lstrip("-").lstrip("0") == str(abs(wanted)).lstrip("0")
-    signs = wanted == 0 or found[-1].startswith("-") == (wanted < 0)
-    return _RIGHT if same and signs else Verdict(0.0, "wrong_answer")
+    right = found.value == Value(wanted < 0, str(abs(wanted)), "")
+    return _RIGHT if right else Verdict(0.0, "wrong_answer")
 
 
 def check_text(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
-    """`{"answer": "..."}`: the final text, white space around it aside."""
+    """`{"answer": "..."}`: the final text, but for white space, marks around it and a full stop."""
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    right = outcome.answer == str(problem.expected["answer"]).strip()
+    wanted = str(problem.expected["answer"])
+    right = outcome.answer == wanted.strip() or _bare(outcome.answer) == _bare(wanted) != ""
     return _RIGHT if right else Verdict(0.0, "wrong_answer")
 
 
@@ -129,9 +130,23 @@ VERIFIERS: dict[str, Verifier] = {
 
 
 def extract_code(text: str) -> str:
-    """The last fenced block, or all of a text that has none."""
-    blocks = _FENCE.findall(text)
-    return str(blocks[-1]) if blocks else text
+    """The last closed fenced block, or all of a text that has none."""
+    block, at = None, 0
+    while opening := _OPENING.search(text, at):
+        end = text.find("```", opening.end())
+        if end < 0:
+            break
+        block, at = text[opening.end() : end], end + 3
+    return text if block is None else block
+
+
+def _bare(text: str) -> str:
+    """A text without how it is set: one form of each letter, no marks, no full stop at the end."""
+    text = " ".join(unicodedata.normalize("NFC", text).split()).removesuffix(".")
+    for opening, closing in _MARKUP:
+        if text.startswith(opening) and text.endswith(closing) and len(text) > 2 * len(opening):
+            text = text[len(opening) : -len(closing)].strip()
+    return text.removesuffix(".")
 
 
 def _all_or_nothing(verdict: Verdict, of: str) -> Verdict:

@@ -7,18 +7,38 @@ from typing import Any
 import math_verify
 
 _MATHS = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_RELATION = re.compile(
+    r"[<>\u2264\u2265\u2260\u2248\u2261]"
+    r"|\\(?:lt|gt|le|ge|leq|geq|leqslant|geqslant|ll|gg|ne|neq|approx|equiv|sim|cong|propto)"
+    r"(?![A-Za-z])"
+)
+_NAME = re.compile(r"\\?[A-Za-z][\w{}']{0,20}(?:\([^()]{0,40}\))?|")
 _BOXED = "\\boxed{"
 
 
 def score(given: dict[str, Any]) -> dict[str, Any]:
     """`gold`: whether the expected text is mathematics; `score`: 1 if the answer equals it."""
     gold = _parse(f"${given['gold']}$")
-    found = extract(given["answer"])
-    forms = (f"${found}$", found) if found else ()
-    right = any(
-        math_verify.verify(gold, _parse(form), strict=True, timeout_seconds=None) for form in forms
-    )
+    parts = _values(extract(given["answer"]), given["gold"])
+    right = bool(parts) and all(_equals(gold, part) for part in parts)
     return {"gold": bool(gold), "score": float(bool(gold) and right)}
+
+
+def _values(found: str, gold: str) -> list[str]:
+    """What must equal the gold: of `x = 2` the 2, of `1 = 2` both; none of a relation."""
+    if _RELATION.search(gold) or "=" in gold:
+        return [found] if found else []
+    if _RELATION.search(found):
+        return []
+    sides = [side.strip() for side in found.split("=")]
+    return [side for side in sides[:-1] if not _NAME.fullmatch(side)] + [s for s in sides[-1:] if s]
+
+
+def _equals(gold: list[Any], text: str) -> bool:
+    return any(
+        math_verify.verify(gold, _parse(form), strict=True, timeout_seconds=None)
+        for form in (f"${text}$", text)
+    )
 
 
 def extract(text: str) -> str:
