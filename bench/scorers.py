@@ -18,6 +18,8 @@ from k2core.agents.bodies import BrokenBodyError, read_turn
 from k2core.agents.user import asked_details
 from k2core.chat import ToolCallSyntaxError, parse_assistant
 from k2core.chat import tokens as t
+from k2core.chat.exchange import validate_line
+from k2core.chat.schemas import read_schema
 from k2core.clean.privacy import redact
 from k2core.environments import stated_error
 from k2core.rewards import VERIFIERS, Outcome, extract_code, verify
@@ -132,10 +134,19 @@ def list_parsers() -> Iterator[Scorer]:
         yield Scorer("read_json", piece, partial(_try, read_json))
         yield Scorer("stated_error", piece, stated_error)
         yield Scorer("read_turn", piece, lambda text: _try(read_turn, text, 0, 64))
+    for piece in ('{"role": "user"},', '{"$ref": "#"},', "[", '{"name": "f", "parameters": {}},'):
+        yield Scorer("validate_line", piece, lambda text: list(validate_line(_line(text))))
+    pattern: dict[str, JsonValue] = {"pattern": "^(a|aa)+$"}
+    for piece in ("a", "aab"):
+        yield Scorer("schema", piece, read_schema(pattern).find_breaches)
     for piece in (_CALL, t.CALL_BEGIN, "functions.f:"):
         yield Scorer("parse_assistant", piece, _parse)
     for piece in _PAGES:
         yield Scorer("redact", piece, redact)
+
+
+def _line(text: str) -> str:
+    return f'{{"messages": [{text}{{"role": "user"}}], "tools": [{text}{{}}]}}'
 
 
 def _parse(text: str) -> object:

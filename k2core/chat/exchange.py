@@ -5,14 +5,15 @@ A line is `{"messages": [...], "tools": [...]}` in the chat-completions form: wh
 the dialogue from 0 (Kimi-K2 repository, tool-call guidance).
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jsonschema
+from pydantic import JsonValue
 
+from k2core.chat.schemas import Schema, read_schema
 from k2core.chat.tokens import SPECIAL_TOKENS
 from schemas.chat import Message, ToolSpec
+from schemas.outside import NotJsonError, read_json
 
 _ROLES = ("system", "user", "assistant", "tool")
 
@@ -52,38 +53,32 @@ def validate_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 def validate_line(line: str) -> Iterator[str]:
     """Faults of one dialogue, each naming the message or tool."""
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = read_json(line)
+    except NotJsonError as error:
         yield f"not JSON: {error}"
         return
     messages = row.get("messages") if isinstance(row, dict) else None
     if not isinstance(messages, list) or not messages:
         yield 'no "messages": a list of at least one message is wanted'
         return
-    tools = dict(_tools(row.get("tools") or ()))
-    broken = dict(_tool_faults(tools))
-    yield from (f"tools[{name}]: {fault}" for name, fault in broken.items())
-    yield from _dialogue_faults(messages, tools | {key: {} for key in broken})
+    assert isinstance(row, dict)
+    tools = dict(_tools(row.get("tools")))
+    yield from (f"tools[{name}]: {schema.fault}" for name, schema in tools.items() if schema.fault)
+    yield from _dialogue_faults(messages, tools)
 
 
-def _tools(declared: Any) -> Iterator[tuple[str, Any]]:
+def _tools(declared: JsonValue) -> Iterator[tuple[str, Schema]]:
+    """Each declared tool's schema by its name, or by its place where it has none."""
     for position, tool in enumerate(declared if isinstance(declared, list) else ()):
         function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            yield function["name"], function.get("parameters") or {}
-        else:
-            yield f"#{position}", None
-
-
-def _tool_faults(tools: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, parameters in tools.items():
-        if parameters is None:
-            yield name, 'not {"type": "function", "function": {"name": ...}}'
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str):
+            yield f"#{position}", Schema({}, 'not {"type": "function", "function": {"name": ...}}')
             continue
-        try:
-            jsonschema.Draft202012Validator.check_schema(parameters)
-        except jsonschema.SchemaError as error:
-            yield name, f"parameters are no JSON Schema: {error.message}"
+        schema = read_schema(function.get("parameters") or {})
+        if schema.fault:
+            schema = schema._replace(fault=f"parameters are no JSON Schema: {schema.fault}")
+        yield name, schema
 
 
 class _Asked(NamedTuple):
@@ -94,7 +89,7 @@ class _Asked(NamedTuple):
     """Breaches of the declaration, which an answer that states an error makes a lesson."""
 
 
-def _dialogue_faults(messages: Sequence[Any], tools: Mapping[str, Any]) -> Iterator[str]:
+def _dialogue_faults(messages: Sequence[JsonValue], tools: Mapping[str, Schema]) -> Iterator[str]:
     made, waiting = 0, dict[str, _Asked]()
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
@@ -113,7 +108,11 @@ def _dialogue_faults(messages: Sequence[Any], tools: Mapping[str, Any]) -> Itera
         if waiting:
             yield f"{where}: {', '.join(waiting)} not answered before it"
             waiting.clear()
-        for call in message.get("tool_calls") or ():
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list):
+            yield f"{where}: tool_calls is no list"
+            calls = []
+        for call in calls:
             identity, name, faults = _read_call(call)
             if not faults and identity != (due := f"functions.{name}:{made}"):
                 faults = [f"call id {identity!r} should be {due!r}"]
@@ -125,7 +124,7 @@ def _dialogue_faults(messages: Sequence[Any], tools: Mapping[str, Any]) -> Itera
         yield f"end: {', '.join(waiting)} not answered"
 
 
-def _answer_faults(message: Mapping[str, Any], waiting: dict[str, _Asked]) -> Iterator[str]:
+def _answer_faults(message: Mapping[str, JsonValue], waiting: dict[str, _Asked]) -> Iterator[str]:
     identity = str(message.get("tool_call_id"))
     if identity not in waiting:
         yield f"answers {identity}, which was not called or is answered already"
@@ -137,12 +136,12 @@ def _answer_faults(message: Mapping[str, Any], waiting: dict[str, _Asked]) -> It
         yield from (f"answered as if right: {fault}" for fault in asked.faults)
 
 
-def _states_error(content: Any) -> bool:
+def _states_error(content: object) -> bool:
     """Whether a result says that its call failed: `{"error": ...}`, or a text with that word."""
     return isinstance(content, str) and "error" in content.lower()
 
 
-def _read_call(call: Any) -> tuple[str, str, list[str]]:
+def _read_call(call: JsonValue) -> tuple[str, str, list[str]]:
     """Id, tool name, and what is wrong with the call's form."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
@@ -151,18 +150,15 @@ def _read_call(call: Any) -> tuple[str, str, list[str]]:
     return str(call.get("id")), function["name"], []
 
 
-def _breaches(function: Mapping[str, Any], tools: Mapping[str, Any]) -> Iterator[str]:
+def _breaches(function: Mapping[str, JsonValue], tools: Mapping[str, Schema]) -> Iterator[str]:
     """How a call breaks its tool's declaration."""
-    arguments = function.get("arguments")
+    arguments, name = function.get("arguments"), str(function["name"])
     try:
-        given = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
+        given = read_json(arguments) if isinstance(arguments, str) else arguments
+    except NotJsonError:
         yield "arguments are not JSON"
         return
-    if function["name"] not in tools:
+    if name not in tools:
         yield "the tool is not declared"
         return
-    schema = tools[function["name"]]
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(given):
-        path = "/".join(map(str, error.absolute_path))
-        yield f"arguments{'/' + path if path else ''}: {error.message}"
+    yield from tools[name].find_breaches(given)

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from k2core.agents import Dialogue
+from k2core.chat.schemas import read_schema
 from k2core.rewards import Verdict
 from schemas.chat import Problem, ToolCall, ToolSpec
+from schemas.outside import NotJsonError, read_json
 
 
 def answer_rows(
@@ -60,14 +59,13 @@ def is_valid_call(call: ToolCall, tools: Mapping[str, ToolSpec]) -> bool:
     if tool is None:
         return False
     try:
-        arguments = json.loads(call.arguments)
-    except (ValueError, RecursionError):
+        arguments = read_json(call.arguments)
+    except NotJsonError:
         return False
-    try:
-        Draft202012Validator.check_schema(tool.parameters)
-    except SchemaError as error:
-        raise ValueError(f"tool {tool.name}: parameters is no JSON Schema: {error}") from error
-    return bool(Draft202012Validator(tool.parameters).is_valid(arguments))
+    schema = read_schema(tool.parameters)
+    if schema.fault:
+        raise ValueError(f"tool {tool.name}: parameters is no JSON Schema: {schema.fault}")
+    return not schema.find_breaches(arguments)
 
 
 def samples_of(problems: Sequence[Problem], count: int) -> list[Problem]:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jsonschema
 from pydantic import JsonValue, ValidationError
 
+from k2core.chat.schemas import read_schema
 from k2core.tools.catalogue import ServerEntry
 from k2core.tools.domains import classify_tool
 from k2core.tools.install import InstallError, install_server
@@ -119,11 +119,7 @@ def make_spec(tool: StatedTool) -> ToolSpec | str:
     """The spec, or why it is none."""
     if not tool.description:
         return "no description"
-    try:
-        jsonschema.validators.validator_for(
-            tool.parameters, default=jsonschema.Draft202012Validator
-        ).check_schema(tool.parameters)
-    except jsonschema.SchemaError:
+    if read_schema(tool.parameters).fault:
         return "invalid schema"
     if tool.parameters.get("type") != "object":
         return "arguments are no object"

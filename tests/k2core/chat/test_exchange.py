@@ -71,3 +71,74 @@ def test_each_fault_is_named(line: Any, fault: str) -> None:
 
 def test_a_failed_call_that_was_answered_as_one_is_a_lesson() -> None:
     assert faults(dialogue(arguments='{"b":1}', content='{"error":"unknown argument b"}')) == []
+
+
+BAD_SCHEMAS: list[tuple[object, object, str]] = [
+    ({"$ref": "http://127.0.0.1:9/latest/meta-data"}, {}, "leads out of the schema"),
+    ({"$ref": "file:///etc/passwd"}, {}, "leads out of the schema"),
+    ({"properties": {"a": {"$ref": "other.json"}}}, {}, "leads out of the schema"),
+    ({"$ref": "#"}, {}, "refers to itself"),
+    ({"not": {"$ref": "#"}}, {}, "refers to itself"),
+    ({"properties": {"a": {"$ref": "#/properties/a"}}}, {"a": 1}, "refers to itself"),
+    ({"properties": {"a": {"pattern": "^(a|aa)+$"}}}, {"a": "a" * 60 + "!"}, "a"),
+    ({"propertyNames": {"pattern": "(x+x+)+y"}}, {"x" * 60: 1}, "x"),
+    ({"patternProperties": {"^(a+)+$": {}}, "additionalProperties": False}, {"a" * 60: 1}, ""),
+    ({"properties": {"a": {"pattern": "("}}}, {}, "cannot be checked"),
+    ({"pattern": "((a{1000}){1000}){1000}"}, {}, "too large"),
+    ({"type": "nonsense"}, {}, "nonsense"),
+    ("text", {}, "no JSON Schema"),
+    ([1], {}, "no JSON Schema"),
+    ({"$schema": ["x"]}, {}, "cannot be checked"),
+    ({"required": "a"}, {}, "no JSON Schema"),
+    ({"properties": {"a": {"multipleOf": 0.5}}}, {"a": 10**400}, "cannot be checked"),
+    (json.loads('{"items":' * 150 + "{}" + "}" * 150), {}, "nested"),
+    (
+        {"$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}}
+        | {"$ref": "#/$defs/d0"},
+        {},
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments", "fault"), BAD_SCHEMAS, ids=[str(s)[:40] for s, _, _ in BAD_SCHEMAS]
+)
+def test_a_hostile_schema_is_a_finding(
+    schema: object, arguments: object, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a schema was fetched")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    function = {"name": "f", "parameters": schema}
+    called = {"id": "functions.f:0", "function": {"name": "f", "arguments": json.dumps(arguments)}}
+    row = {
+        "messages": [
+            {"role": "assistant", "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "functions.f:0", "content": "1"},
+        ],
+        "tools": [{"type": "function", "function": function}],
+    }
+    faults = list(validate_line(json.dumps(row)))
+    assert fault in " ".join(faults)
+    assert faults or "patternProperties" in str(schema)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"messages": 1}',
+        '{"messages": [1]}',
+        '{"messages": [{"role": "assistant", "tool_calls": 7}]}',
+        '{"messages": [{"role": "assistant", "tool_calls": [7]}]}',
+        '{"messages": [{"role": "user", "content": {"a": 1}}]}',
+        '{"messages": [{"role": ["user"]}]}',
+        '{"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": ["f"]}}]}]}',
+        '{"messages": [{"role": "assistant", "tool_calls": [{"id": "functions.f:0", "function": '
+        '{"name": "f", "arguments": ' + '"[[[["' + "}}]}]}",
+    ],
+)
+def test_a_line_of_anything_is_a_finding(line: str) -> None:
+    assert list(validate_line(line))
