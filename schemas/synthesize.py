@@ -65,6 +65,10 @@ class SynthesizeConfig(Config):
     """Share of problems with tools that also declare one real MCP tool, of no use."""
     max_distractor_chars: int = Field(260, ge=100)
     """Longest declaration of such a tool: prompts stay short."""
+    keep_tool_orders: bool = False
+    """Whether real tools are declared whose descriptions give the model orders; all are marked."""
+    unsafe_servers: bool = False
+    """Run MCP servers without a jail where none works; never on a machine that matters."""
     tool_repository: Digest | None = None
     """Repository of real tools, as `k2 tools harvest` names it; without one livemcpbench's list."""
     num_probes: int = Field(1, ge=1, le=100)

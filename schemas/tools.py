@@ -19,6 +19,8 @@ class RealTool(Config):
     """Package with version."""
     license: str
     """Of the package, by its own words."""
+    orders: tuple[str, ...] = ()
+    """Kinds of orders that its description gives the model: `k2core.tools.orders`."""
 
 
 class ToolRepository(Artifact):

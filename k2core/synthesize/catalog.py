@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from k2core.tools.listed import CatalogEntry
+from k2core.tools.orders import find_orders
 from schemas.chat import ToolSpec
 
 
@@ -27,6 +28,7 @@ def write_catalog(entries: Iterable[CatalogEntry]) -> str:
                 "source": entry.origin.source,
                 "license": entry.origin.license,
                 "role": entry.origin.role,
+                "orders": find_orders(entry.spec),
             },
             sort_keys=True,
             ensure_ascii=False,

@@ -37,13 +37,14 @@ class LiveFamily(ABC):
     verifier: ClassVar[str] = "text_answer"
 
     @contextmanager
-    def start(self, folder: Path) -> Iterator[McpServer]:
+    def start(self, folder: Path, *, unsafe: bool = False) -> Iterator[McpServer]:
         """Run the server in its working directory.
 
         Raises:
-            ServersMissingError: it is not installed or does not start.
+            ServersMissingError: it is not installed, does not start, or no jail works here and
+                `unsafe` does not allow to go without.
         """
-        with start_server(self.server, self.arguments, folder) as server:
+        with start_server(self.server, self.arguments, folder, unsafe=unsafe) as server:
             yield server
 
     @property

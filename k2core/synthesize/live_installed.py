@@ -24,8 +24,8 @@ class InstalledFamily(LiveFamily):
     arguments = ()
 
     @contextmanager
-    def start(self, folder: Path) -> Iterator[McpServer]:
-        """Run it.
+    def start(self, folder: Path, *, unsafe: bool = False) -> Iterator[McpServer]:
+        """Run it, in a jail whatever is allowed: it sees its folder as `/data`.
 
         Raises:
             ServersMissingError: it was not harvested; the message says how to.

@@ -14,6 +14,7 @@ from k2core.synthesize.live import LiveEnvironment, LiveFamily
 from k2core.synthesize.shards import write_aside
 from k2core.synthesize.trajectories import MAX_FAULTY, Sample
 from k2core.tools.listed import CatalogEntry, Origin
+from k2core.tools.orders import find_orders
 from k2core.tools.servers import McpServer
 from schemas.chat import ToolSpec
 from schemas.synthesize import SynthesizeConfig
@@ -36,13 +37,13 @@ def sample_live(
         folder = Path(place) / "data"
         folder.mkdir()
         family.prepare(folder)
-        with family.start(folder) as server:
+        with family.start(folder, unsafe=config.unsafe_servers) as server:
             stated = server.list_tools()
             write_aside(_tools_path(scratch, family), _TOOLS.dump_json(stated))
-            tools = {tool.name: tool for tool in stated}
+            tools = {t.name: t for t in stated if config.keep_tool_orders or not find_orders(t)}
             for number in range(config.live_per_server):
                 content = family.draw(rng)
-                if content in seen:
+                if content in seen or not tools.keys() >= set(content["tools"]):
                     continue
                 seen.append(content)
                 posed = family.pose(content, number, tools)

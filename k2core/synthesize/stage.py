@@ -20,7 +20,7 @@ from k2core.synthesize.shards import KINDS, Shard, make_shard
 from k2core.synthesize.statistics import Summary
 from k2core.tools.harvest import read_repository
 from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools
-from k2core.tools.servers import jail
+from k2core.tools.orders import find_orders
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
@@ -69,13 +69,16 @@ def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[Cata
         ArtifactMissingError: the store does not hold the repository.
         ServersMissingError: livemcpbench is not installed.
     """
+    entries: list[CatalogEntry] = []
     if config.tool_repository:
         repository = ToolRepository(digest=config.tool_repository)
-        return [
+        entries = [
             CatalogEntry(tool.spec, Origin(tool.source, tool.license, "listed"), tool.server)
             for tool in read_repository(workspace.open(repository))
         ]
-    return read_listed_tools() if config.live_per_server or config.distractor_frac else []
+    elif config.live_per_server or config.distractor_frac:
+        entries = read_listed_tools()
+    return [e for e in entries if config.keep_tool_orders or not find_orders(e.spec)]
 
 
 def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
@@ -89,8 +92,7 @@ def make_shards(
     """Live shards first, which this process plays, then simulated ones."""
     scratch = workspace.scratch
     for family in pick_live(config):
-        how = "in a jail without network" if jail(scratch) else "WITHOUT a jail: no bubblewrap"
-        workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server} {how}")
+        workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server}")
         make = partial(sample_live, config, family, judge, scratch)
         yield make_shard(scratch, f"live-{family.server}", make)
     counts = {"problem": config.num_problems, "scenario": config.num_scenarios}

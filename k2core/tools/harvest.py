@@ -21,6 +21,7 @@ from k2core.tools.domains import classify_tool
 from k2core.tools.install import InstallError, install_server
 from k2core.tools.installed import open_entry
 from k2core.tools.listed import CatalogEntry
+from k2core.tools.orders import find_orders
 from k2core.tools.servers import ServersMissingError, StatedTool
 from schemas.chat import ToolSpec
 from schemas.tools import RealTool
@@ -106,6 +107,7 @@ def check_tools(entry: ServerEntry, stated: Iterable[StatedTool]) -> Listing:
                 server=entry.name,
                 source=entry.source,
                 license=entry.license,
+                orders=find_orders(spec),
             )
         )
     listing = Listing(entry.name, entry.source, entry.license, tuple(tools), dict(rejected))
@@ -140,6 +142,7 @@ def adopt_listed(entries: Iterable[CatalogEntry], domain: str = "search") -> lis
             server=entry.server,
             source=entry.origin.source,
             license=entry.origin.license,
+            orders=find_orders(entry.spec),
         )
         for entry in entries
         if not isinstance(make_spec(StatedTool(*_parts(entry.spec))), str)

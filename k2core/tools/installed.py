@@ -8,7 +8,7 @@ from pathlib import Path
 
 from k2core.tools.catalogue import ServerEntry, read_catalogue
 from k2core.tools.install import find_home
-from k2core.tools.servers import McpServer, ServersMissingError, jail, open_server
+from k2core.tools.servers import McpServer, ServersMissingError, open_server
 
 
 def tools_root() -> Path:
@@ -42,8 +42,6 @@ def start_installed(name: str, folder: Path) -> Iterator[McpServer]:
             f"{entry.source} is not in {tools_root()}: run `k2 tools harvest --server {name}`"
             + (" (needs node and npm)" if entry.ecosystem == "npm" else "")
         )
-    if not jail(folder):
-        raise ServersMissingError(f"{name} runs in a jail only, and bubblewrap does not work here")
     with open_entry(entry, find_home(entry, installed), folder) as server:
         yield server
 

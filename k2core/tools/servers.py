@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from schemas.chat import ToolSpec
 
@@ -20,6 +22,10 @@ _TIMEOUT_S = 60.0
 
 class ServersMissingError(RuntimeError):
     """The servers' virtual environment is not there, or a server does not start."""
+
+
+class NoJailError(ServersMissingError):
+    """No jail works here, so no server is started."""
 
 
 class CallResult(NamedTuple):
@@ -61,15 +67,12 @@ class McpServer:
                 return found
 
     def list_tools(self) -> list[ToolSpec]:
-        """The tools as specs.
-
-        Raises:
-            ValidationError: a name that no call may use.
-        """
-        return [
-            ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
-            for tool in self.list_stated()
-        ]
+        """The tools as specs, without those that no call can be made of."""
+        specs = []
+        for tool in self.list_stated():
+            with suppress(ValidationError):
+                specs.append(ToolSpec.model_validate(tool._asdict()))
+        return specs
 
     def call(self, name: str, arguments: dict[str, Any]) -> CallResult:
         """Call a tool; the server's own error is a result."""
@@ -84,11 +87,13 @@ class McpServer:
 
 
 @contextmanager
-def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[McpServer]:
+def start_server(
+    name: str, arguments: Sequence[str], folder: Path, *, unsafe: bool = False
+) -> Iterator[McpServer]:
     """Run `mcp-server-NAME` of the virtual environment in `folder`, its working directory.
 
     Raises:
-        ServersMissingError: it is not installed or does not start.
+        ServersMissingError: it is not installed, does not start, or has no jail.
     """
     command = find_venv() / "bin" / f"mcp-server-{name}"
     if not command.exists():
@@ -96,7 +101,7 @@ def start_server(name: str, arguments: Sequence[str], folder: Path) -> Iterator[
             f"{command} is missing: run `make setup`, or set {MCP_VENV_ENV} to a virtual "
             "environment with the packages of infra/locks/mcp.txt"
         )
-    with open_server(name, [str(command), *arguments], folder) as server:
+    with open_server(name, [str(command), *arguments], folder, unsafe=unsafe) as server:
         yield server
 
 
@@ -107,19 +112,31 @@ def open_server(
     folder: Path,
     environment: Mapping[str, str] = MappingProxyType({}),
     shown: Sequence[Path] = (),
+    *,
+    unsafe: bool = False,
 ) -> Iterator[McpServer]:
     """Run any command that speaks MCP over stdio, in a jail that shows `shown` besides.
 
     Its standard error goes to `NAME.log` beside the folder.
 
+    Args:
+        name: the server's, for its log.
+        command: with its arguments.
+        folder: working directory, the only one that it may write to.
+        environment: variables of its own.
+        shown: what else it may read.
+        unsafe: run it without a jail where none works.
+
     Raises:
+        NoJailError: no jail works here, and `unsafe` does not allow to go without.
         ServersMissingError: it does not start; the message ends with what it said.
     """
     from anyio.from_thread import start_blocking_portal
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
-    jailed = [*jail(folder, shown), *command]
+    free = unsafe and not _bubblewrap_works()
+    jailed = [*([] if free else jail(folder, shown)), *command]
     parameters = StdioServerParameters(
         command=jailed[0], args=jailed[1:], env=_environment() | dict(environment), cwd=str(folder)
     )
@@ -149,12 +166,18 @@ def find_venv() -> Path:
 
 
 def jail(folder: Path, shown: Sequence[Path] = ()) -> list[str]:
-    """A bubblewrap command: no network, nothing writable but the folder; empty if none works.
+    """A bubblewrap command: no network, nothing writable but the folder.
 
     Programs, the servers' virtual environment and what `shown` names can be read.
+
+    Raises:
+        NoJailError: bubblewrap is missing or not allowed here.
     """
     if not _bubblewrap_works():
-        return []
+        raise NoJailError(
+            "MCP servers run in a jail only, and bubblewrap does not work here: install bwrap and "
+            "allow user namespaces; or set synthesize.live_per_server=0"
+        )
     venv = find_venv()
     seen = {Path(p) for p in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives")}
     seen |= {venv, venv.resolve(), (venv / "bin" / "python").resolve().parent.parent}

@@ -80,6 +80,7 @@ def test_a_catalogue_holds_each_tool_once_in_any_order() -> None:
         "source": "some==1",
         "license": "MIT",
         "role": "listed",
+        "orders": [],
     }
 
 

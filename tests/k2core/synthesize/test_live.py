@@ -11,11 +11,12 @@ import pytest
 
 from k2core.chat import validate_dialogue
 from k2core.sandbox import Sandbox
-from k2core.synthesize import MCP_VENV_ENV, ServersMissingError
+from k2core.synthesize import MCP_VENV_ENV
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LIVE_FAMILIES, LiveGit, LiveTime
 from k2core.synthesize.live_shard import live_entries, sample_live
-from k2core.tools.servers import jail, start_server
+from k2core.tools import servers
+from k2core.tools.servers import NoJailError, ServersMissingError, jail, start_server
 from schemas.synthesize import SynthesizeConfig
 
 
@@ -116,3 +117,24 @@ def test_a_server_that_does_not_start_is_named_with_its_words(
         start_server("time", [], data),
     ):
         pass
+
+
+def test_without_a_jail_no_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setattr(servers, "_bubblewrap_works", lambda: False)
+    command = ["/bin/sh", "-c", f"touch {tmp_path}/escaped"]
+    with (
+        pytest.raises(NoJailError, match="install bwrap"),
+        servers.open_server("evil", command, data),
+    ):
+        pass
+    with pytest.raises(NoJailError), LiveTime().start(data):
+        pass
+    assert not (tmp_path / "escaped").exists()
+    with (
+        pytest.raises(ServersMissingError, match="does not start"),
+        servers.open_server("evil", command, data, unsafe=True),
+    ):
+        pass
+    assert (tmp_path / "escaped").exists()  # as it says: unsafe
