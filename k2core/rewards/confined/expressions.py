@@ -12,6 +12,8 @@ _RELATION = re.compile(
     r"|\\(?:lt|gt|le|ge|leq|geq|leqslant|geqslant|ll|gg|ne|neq|approx|equiv|sim|cong|propto)"
     r"(?![A-Za-z])"
 )
+# The library drops a letter after a number as it does a unit: `11x` would be 11.
+_UNKNOWN = re.compile(r"\d[ *]{0,3}([abcknpquvwxyz])(?![A-Za-z])")
 _NAME = re.compile(r"\\?[A-Za-z][\w{}']{0,20}(?:\([^()]{0,40}\))?|")
 _BOXED = "\\boxed{"
 
@@ -28,7 +30,7 @@ def _values(found: str, gold: str) -> list[str]:
     """What must equal the gold: of `x = 2` the 2, of `1 = 2` both; none of a relation."""
     if _RELATION.search(gold) or "=" in gold:
         return [found] if found else []
-    if _RELATION.search(found):
+    if _RELATION.search(found) or set(_UNKNOWN.findall(found)) - set(gold):
         return []
     sides = [side.strip() for side in found.split("=")]
     return [side for side in sides[:-1] if not _NAME.fullmatch(side)] + [s for s in sides[-1:] if s]
