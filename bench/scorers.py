@@ -114,7 +114,7 @@ def list_scorers(sandbox: Sandbox) -> Iterator[Scorer]:
     for name in expected.keys() & VERIFIERS.keys() - {"tool_calls"}:
         for piece in ("1,", "1 ", "1\n", "1 or ", "1'000", "a ", "**"):
             yield Scorer(name, piece, partial(_verify, name, expected[name]))
-    puzzle = {"answer": "8*(1+1+1)", "metadata": {"numbers": [1, 1, 1, 8]}}
+    puzzle: dict[str, JsonValue] = {"answer": "8*(1+1+1)", "metadata": {"numbers": [1, 1, 1, 8]}}
     sums: dict[str, JsonValue] = {"dataset": "puzzle24", "entry": puzzle}
     yield Scorer("puzzle", "(1+", partial(_verify, "puzzle", sums))
     for piece in ("\\boxed{", "$", "is ", "\\(", "9**"):

@@ -113,11 +113,12 @@ def _dialogue_faults(messages: Sequence[JsonValue], tools: Mapping[str, Schema])
             yield f"{where}: tool_calls is no list"
             calls = []
         for call in calls:
-            identity, name, faults = _read_call(call)
+            identity, function, faults = _read_call(call)
+            name = str(function.get("name", ""))
             if not faults and identity != (due := f"functions.{name}:{made}"):
                 faults = [f"call id {identity!r} should be {due!r}"]
             yield from (f"{where}: {fault}" for fault in faults)
-            breaches = [] if faults else _breaches(call["function"], tools)
+            breaches = [] if faults else _breaches(function, tools)
             waiting[identity] = _Asked(name, tuple(f"{identity}: {b}" for b in breaches))
             made += 1
     if waiting:
@@ -141,13 +142,14 @@ def _states_error(content: object) -> bool:
     return isinstance(content, str) and "error" in content.lower()
 
 
-def _read_call(call: JsonValue) -> tuple[str, str, list[str]]:
-    """Id, tool name, and what is wrong with the call's form."""
+def _read_call(call: JsonValue) -> tuple[str, dict[str, JsonValue], list[str]]:
+    """Id, function, and what is wrong with the call's form."""
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        wanted = '{"id": ..., "function": {"name": ..., "arguments": ...}}'
-        return str(call)[:40], "", [f"a call is not {wanted}"]
-    return str(call.get("id")), function["name"], []
+    named = isinstance(function, dict) and isinstance(function.get("name"), str)
+    if isinstance(call, dict) and isinstance(function, dict) and named:
+        return str(call.get("id")), function, []
+    wanted = '{"id": ..., "function": {"name": ..., "arguments": ...}}'
+    return str(call)[:40], {}, [f"a call is not {wanted}"]
 
 
 def _breaches(function: Mapping[str, JsonValue], tools: Mapping[str, Schema]) -> Iterator[str]:

@@ -108,19 +108,18 @@ def cheat_text(rng: random.Random) -> Trial:
 
 def cheat_state(rng: random.Random) -> Trial:
     state: dict[str, JsonValue] = {"cart": {"apple": 2, "pear": [1, 2]}, "paid": True}
-    spoiled: dict[str, JsonValue] = rng.choice(
-        (
-            {"cart": {"apple": 2, "pear": [1, 2]}, "paid": 1},
-            {"cart": {"apple": 2.0, "pear": [1, 2]}, "paid": True},
-            {"cart": {"apple": 2, "pear": [2, 1]}, "paid": True},
-            {"cart": {"apple": 2, "pear": [1, 2, 3]}, "paid": True},
-            {"cart": {"apple": "2", "pear": [1, 2]}, "paid": True},
-            {"cart": {"pear": [1, 2]}, "paid": True},
-            {"paid": True},
-            {},
-            {"state": state},
-        )
+    states: tuple[dict[str, JsonValue], ...] = (
+        {"cart": {"apple": 2, "pear": [1, 2]}, "paid": 1},
+        {"cart": {"apple": 2.0, "pear": [1, 2]}, "paid": True},
+        {"cart": {"apple": 2, "pear": [2, 1]}, "paid": True},
+        {"cart": {"apple": 2, "pear": [1, 2, 3]}, "paid": True},
+        {"cart": {"apple": "2", "pear": [1, 2]}, "paid": True},
+        {"cart": {"pear": [1, 2]}, "paid": True},
+        {"paid": True},
+        {},
+        {"state": state},
     )
+    spoiled = rng.choice(states)
     whole = rng.random() < 0.3
     gold = rng.randrange(100)
     said = near_number(gold, rng) if whole else str(gold)
@@ -182,18 +181,17 @@ def cheat_calls(rng: random.Random) -> Trial:
         state=LEDGER,
     )
     session = open_environment(problem)
-    done: list[tuple[str, dict[str, JsonValue]]] = rng.choice(
-        (
-            [],
-            [("move", gold)],
-            [("balance", {"owner": "Bob"}), ("move", gold)],
-            [("move", {**gold, "amount": amount + 1}), ("balance", {"owner": "Bob"})],
-            [("move", gold), ("move", gold), ("balance", {"owner": "Bob"})],
-            [("move", {**gold, "giver": "Bob", "taker": "Ann"}), ("balance", {"owner": "Bob"})],
-            [("move", gold), ("balance", {"owner": "Ann"})],
-            [("move", {**gold, "amount": str(amount)}), ("balance", {"owner": "Bob"})],
-        )
+    ways: tuple[list[tuple[str, dict[str, JsonValue]]], ...] = (
+        [],
+        [("move", gold)],
+        [("balance", {"owner": "Bob"}), ("move", gold)],
+        [("move", {**gold, "amount": amount + 1}), ("balance", {"owner": "Bob"})],
+        [("move", gold), ("move", gold), ("balance", {"owner": "Bob"})],
+        [("move", {**gold, "giver": "Bob", "taker": "Ann"}), ("balance", {"owner": "Bob"})],
+        [("move", gold), ("balance", {"owner": "Ann"})],
+        [("move", {**gold, "amount": str(amount)}), ("balance", {"owner": "Bob"})],
     )
+    done = rng.choice(ways)
     results = [(name, session.call(name, arguments)) for name, arguments in done]
     told = [Message(role="tool", name=name, content=content) for name, content in results]
     claimed = f'I moved it. {{"result":"ok"}} {{"result":{10 + amount}}}'
