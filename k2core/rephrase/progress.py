@@ -86,13 +86,20 @@ def _rewrite_missing(
     report: Reporter,
     num_jobs: int,
 ) -> None:
-    """Rewrite and keep documents; tells of each, and of the rate at the end of each group."""
+    """Rewrite and keep documents; tells of each, and of the rate at the end of each group.
+
+    Documents of a group are written side by side and end nearly together: when the first ends says
+    nothing of the rest, so only a whole group is progress.
+    """
     began, before, last = time.monotonic(), kept.num_tokens, len(kept) + len(jobs)
+    done = len(kept)
     for index, rewriting in rephraser.rewrite(jobs):
         kept.finish(jobs[index], rewriting)
         rate = (kept.num_tokens - before) / (time.monotonic() - began)
-        report.progress(len(kept), num_jobs, f"{rate:.0f} tokens/s")
-        if len(kept) == last or len(kept) % config.documents_together == 0:
+        whole = len(kept) == last or len(kept) % config.documents_together == 0
+        done = len(kept) if whole or config.by_dataset else done
+        report.progress(done, num_jobs, f"{len(kept)} written, {rate:.0f} tokens/s")
+        if whole:
             step = (len(kept) - 1) // config.documents_together
             report.metrics(step, {"tokens_per_second": rate})
 

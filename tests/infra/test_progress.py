@@ -15,7 +15,7 @@ TRACES = {
     for path in sorted((Path(__file__).parent / "traces").glob("*.json"))
     for stage, points in json.loads(path.read_text()).items()
 }
-"""Recorded runs: each stage's reports as the run kept them (`progress.json`), then its end."""
+"""Recorded runs (`python -m tests.infra.record_traces RUN`): each stage's reports, then its end."""
 
 
 def estimates(points: list[list[float]]) -> list[tuple[float, float]]:
@@ -32,9 +32,9 @@ def estimates(points: list[list[float]]) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("name", TRACES)
 def test_after_a_tenth_the_rest_is_known_within_a_factor_of_two(name: str) -> None:
-    """Five seconds of closing (an export, plots) are allowed for."""
+    """Three seconds of closing (an export, plots) are allowed for."""
     for left, true in estimates(TRACES[name]):
-        assert true / 2 - 5 <= left <= 2 * true + 5, (left, true)
+        assert true / 2 - 3 <= left <= 2 * true + 3, (left, true)
 
 
 @given(
