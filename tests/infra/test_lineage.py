@@ -1,6 +1,7 @@
 """The MLflow side: parameters, edges and reuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ BASE = Checkpoint(digest="sha256:" + "b" * 64, counts={"steps": 5})
 
 
 @pytest.fixture(autouse=True)
-def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
     monkeypatch.setenv("K2_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 

@@ -1,5 +1,6 @@
 """Looking at runs without MLflow sees what MLflow sees."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ RAW = RawCorpus(digest="sha256:" + "a" * 64, counts={"documents": 3})
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
     """A pipeline of one stage that ended well, one that failed, one that goes on."""
     folder = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("K2_HOME", str(folder))
         with lineage.pipeline_run("one", {}):

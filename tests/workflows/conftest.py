@@ -1,4 +1,5 @@
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,10 @@ Record = Callable[..., LineageRecord]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where this module's runs are recorded; making MLflow's tables takes seconds."""
+def home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
+    """Where this module's runs are recorded."""
     folder = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("K2_HOME", str(folder))
         yield folder
