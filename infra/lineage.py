@@ -171,6 +171,10 @@ class StageRun:
             client().log_batch(self.run_id, metrics=batch)
         self._flushed = time.monotonic()
 
+    def json(self, name: str, content: Mapping[str, object]) -> None:
+        """Keep a JSON object with the run; `read_json` reads it."""
+        client().log_dict(self.run_id, dict(content), name)
+
     def file(self, name: str, data: bytes) -> None:
         """Keep a small file with the run, e.g. a plot."""
         path = home() / "tmp" / f"{self.run_id}-{name}"

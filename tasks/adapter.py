@@ -119,7 +119,7 @@ class RunningStage:
 
     async def finish(self) -> dict[str, Artifact]:
         """Close the run, flush the report and leave the last line; returns what was published."""
-        self._run.file("progress.json", json.dumps(self._line.trace()).encode())
+        self._run.json("progress.json", {"reports": self._line.trace()})
         self._run.finish(self._outputs)
         counts = [_in_words(artifact) for artifact in self._outputs.values()]
         rows = [
