@@ -55,13 +55,14 @@ class Progress:
         return min(1.0, max(0.0, self.points[-1].done / self.points[-1].total))
 
     def left(self, seconds: float) -> float | None:
-        """Seconds from now to the end; None where nothing tells."""
+        """Seconds from now to the end; None where nothing tells, or where more time has passed."""
         if len(self.points) < 3:
             return None
         last, middle = self.points[-1], (self.points[0].done + self.points[-1].done) / 2
         since = next(p for p in reversed(self.points[:-1]) if p.done <= middle)
         pace = (last.seconds - since.seconds) / (last.done - since.done)
-        return max(0.0, pace * (last.total - last.done) - (seconds - last.seconds))
+        left = pace * (last.total - last.done) - (seconds - last.seconds)
+        return left if left > 0 or last.done == last.total else None
 
 
 class ProgressLine:

@@ -70,7 +70,7 @@ def test_time_that_passes_is_taken_off_the_promise() -> None:
     progress = Progress()
     for n in range(6):
         progress.add(10.0 * n, n, 10)
-    assert (progress.left(50.0), progress.left(54.0), progress.left(999.0)) == (50.0, 46.0, 0.0)
+    assert (progress.left(50.0), progress.left(54.0), progress.left(999.0)) == (50.0, 46.0, None)
 
 
 def test_nothing_is_promised_before_two_units_are_done() -> None:
