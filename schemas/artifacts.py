@@ -36,8 +36,8 @@ class RephrasedCorpus(Artifact):
 class TokenCorpus(Artifact):
     """`tokenizer/` in the Hugging Face layout, and token ids as Megatron IndexedDatasets.
 
-    `train/DOMAIN.{bin,idx}`, `heldout/DOMAIN.{bin,idx}`, `manifest.json` (mixture, token counts,
-    documents in order), `sources.json`.
+    `train/DOMAIN.{bin,idx}` and `heldout/DOMAIN.{bin,idx}`, beside each a `.parquet` of its
+    documents' ids in order, `manifest.json` (mixture, counts), `sources.json`.
     """
 
     kind: Literal["token_corpus"] = "token_corpus"

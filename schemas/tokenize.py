@@ -51,10 +51,10 @@ class TokenDomain(Config):
     """`budget_tokens` / `train_tokens`; at most 1 where the domain was down-sampled."""
     heldout_tokens: int = Field(ge=0)
     """Tokens in `heldout/DOMAIN.bin`."""
-    train_documents: tuple[str, ...]
-    """`doc_id` of each sequence of `train/DOMAIN.bin`, in order."""
-    heldout_documents: tuple[str, ...]
-    """`doc_id` of each sequence of `heldout/DOMAIN.bin`, in order."""
+    num_train_documents: int = Field(ge=0)
+    """Sequences of `train/DOMAIN.bin`; `train/DOMAIN.parquet` has each one's `doc_id`, in order."""
+    num_heldout_documents: int = Field(ge=0)
+    """The same of `heldout/DOMAIN.bin`."""
 
 
 class TokenManifest(Config):

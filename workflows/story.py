@@ -192,6 +192,7 @@ def _left_out(orders: dict[str, Order], row: DocumentRow) -> str:
     domain = row["domain"]
     if f"train/{domain}" not in orders:
         return f"the mixture has no share for {domain}"
-    if row.get("parent_id") in orders[f"heldout/{domain}"].doc_ids:
+    parent = row.get("parent_id")
+    if parent is not None and orders[f"heldout/{domain}"].doc_ids.rows_of(parent):
         return "its original is held out"
     return f"rewrites, and documents drawn by the hash of their id, fill the share of {domain}"

@@ -9,7 +9,7 @@ from k2core.training import Document
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch
-    from k2core.tokens import TokenStream
+    from k2core.tokens import DocumentIds, TokenStream
 
 
 def read_batch(stream: "TokenStream", samples: Iterable[int]) -> "Batch":
@@ -27,8 +27,13 @@ def read_batch(stream: "TokenStream", samples: Iterable[int]) -> "Batch":
 
 def name_spans(stream: "TokenStream", samples: Iterable[int]) -> list[Document]:
     """The documents of these samples, or the parts of them that a row holds."""
-    return [
-        Document(row, f"{stream.domain_of(index)}/{span.doc_id}", span.start, span.length)
-        for row, index in enumerate(samples)
-        for span in stream.trace(index)
-    ]
+    found: list[Document] = []
+    ids: dict[str, DocumentIds] = {}
+    for row, index in enumerate(samples):
+        domain = stream.domain_of(index)
+        names = ids.setdefault(domain, stream.document_ids(domain))
+        found += [
+            Document(row, f"{domain}/{names[span.row]}", span.start, span.length)
+            for span in stream.trace(index)
+        ]
+    return found

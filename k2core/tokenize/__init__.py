@@ -4,7 +4,7 @@ import json
 
 from k2core.store import Draft, Workspace
 from k2core.tokenize.encode import encode_shards
-from k2core.tokenize.mixture import plan_mixture
+from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.show import show_mixture
 from k2core.tokenize.texts import find_shards
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer, train_tokenizer
@@ -29,8 +29,8 @@ def tokenize_corpora(
     folder = train_tokenizer(config, shards, workspace)
     tokenizer = load_tokenizer(folder)
     encoded = encode_shards(tokenizer, shards, workspace)
-    plan = plan_mixture(config, encoded)
-    manifest = write_domains(config, plan, encoded, end_of_document(tokenizer), workspace.out)
+    selected = select_documents(config, encoded)
+    manifest = write_domains(config, selected, encoded, end_of_document(tokenizer), workspace.out)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:
@@ -40,7 +40,7 @@ def tokenize_corpora(
     show_mixture(manifest, encoded, workspace.report)
     domains = manifest.domains.values()
     counts = {
-        "documents": sum(len(domain.train_documents) for domain in domains),
+        "documents": sum(domain.num_train_documents for domain in domains),
         "train_tokens": sum(domain.budget_tokens for domain in domains),
         "heldout_tokens": sum(domain.heldout_tokens for domain in domains),
         "vocab_size": config.vocab_size,

@@ -1,6 +1,6 @@
 """Encode the corpora shard by shard into the scratch folder; a killed run goes on there."""
 
-from collections import Counter
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +20,32 @@ class Encoded(NamedTuple):
 
     paths: list[Path]
     documents: pl.DataFrame
-    """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, in corpus order."""
+    """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, `shard` (its place in
+    `paths`), in the order of the corpora, within a shard by a hash of the id."""
 
-    def read(self, doc_ids: Sequence[str]) -> Iterator[NDArray[np.int64]]:
-        """Tokens of some documents, in corpus order, as often as each is named.
+    def read(self, selections: Sequence[pl.DataFrame]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Tokens of the documents of several selections; each shard is read once.
 
-        One shard is in memory at a time.
+        Args:
+            selections: rows of `documents`, in its order, some perhaps several times.
+
+        Yields:
+            A selection's place, and the tokens of its next document.
         """
-        copies = Counter(doc_ids)
-        for path in self.paths:
+        by_shard = [selection.partition_by("shard", as_dict=True) for selection in selections]
+        for number, path in enumerate(self.paths):
+            asked = [
+                (place, parts[number,])
+                for place, parts in enumerate(by_shard)
+                if (number,) in parts
+            ]
+            if not asked:
+                continue
             frame = pl.read_parquet(path, columns=["doc_id", "tokens"])
-            for doc_id, tokens in frame.iter_rows():
-                for _ in range(copies[doc_id]):
-                    yield np.asarray(tokens, dtype=np.int64)
+            for place, part in asked:
+                rows = part.select("doc_id").join(frame, on="doc_id", maintain_order="left")
+                for tokens in rows["tokens"]:
+                    yield place, tokens.to_numpy().astype(np.int64)
 
 
 def encode_shards(tokenizer: Tokenizer, shards: Sequence[Shard], workspace: Workspace) -> Encoded:
@@ -50,12 +63,16 @@ def encode_shards(tokenizer: Tokenizer, shards: Sequence[Shard], workspace: Work
         weights = read_weights(shard)
         weight = pl.col("doc_id").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
         table = pl.scan_parquet(path).drop("tokens").collect()
-        tables.append(table.with_columns((weight if weights else pl.lit(1.0)).alias("weight")))
+        weighed = (weight if weights else pl.lit(1.0)).alias("weight")
+        tables.append(table.with_columns(weighed, pl.lit(number, pl.Int64).alias("shard")))
         workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
     return Encoded(paths, pl.concat(tables))
 
 
 def _encode(tokenizer: Tokenizer, end: int, frame: pl.DataFrame) -> pl.DataFrame:
+    # Neighbours in a shard are of one source; in a window of text they need not be.
+    places = [hashlib.sha256(f"order\0{doc_id}".encode()).digest() for doc_id in frame["doc_id"]]
+    frame = frame[sorted(range(len(frame)), key=places.__getitem__)]
     encodings = tokenizer.encode_batch_fast(frame["text"].to_list(), add_special_tokens=False)
     tokens = [[*encoding.ids, end] for encoding in encodings]
     return frame.select(

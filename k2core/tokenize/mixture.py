@@ -10,21 +10,21 @@ from k2core.tokenize.encode import Encoded
 from schemas.tokenize import TokenizeConfig
 
 
-class DomainPlan(NamedTuple):
-    """Documents of one domain, in corpus order; one that is wanted more often stands repeatedly."""
+class Selection(NamedTuple):
+    """Rows of `Encoded.documents` of one domain; one wanted more often stands repeatedly."""
 
     budget_tokens: int
-    train: tuple[str, ...]
-    held_out: tuple[str, ...]
+    train: pl.DataFrame
+    held_out: pl.DataFrame
 
 
-def plan_mixture(config: TokenizeConfig, encoded: Encoded) -> dict[str, DomainPlan]:
+def select_documents(config: TokenizeConfig, encoded: Encoded) -> dict[str, Selection]:
     """Meet each domain's share of the budget by a part of it, or by repetition.
 
     Raises:
         ValueError: a domain has no text, or would be repeated more than `max_epochs`.
     """
-    plan = {}
+    selected = {}
     for domain, weight in sorted(config.mixture.items()):
         if not weight:
             continue
@@ -42,8 +42,8 @@ def plan_mixture(config: TokenizeConfig, encoded: Encoded) -> dict[str, DomainPl
                 "raise max_epochs, or collect more"
             )
         originals = documents.filter(is_held_out & (pl.col("doc_id") == pl.col("parent_id")))
-        plan[domain] = DomainPlan(budget, tuple(train["doc_id"]), tuple(originals["doc_id"]))
-    return plan
+        selected[domain] = Selection(budget, train, originals)
+    return selected
 
 
 def choose_held_out(documents: pl.DataFrame, frac: float) -> list[str]:

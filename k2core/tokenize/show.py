@@ -22,7 +22,7 @@ def show_mixture(manifest: TokenManifest, encoded: Encoded, report: Reporter) ->
                 "bytes_per_token": round(int(documents["num_bytes"].sum()) / available, 3),
                 "budget_tokens": domain.budget_tokens,
                 "epochs": round(domain.epochs, 3),
-                "heldout_documents": len(domain.heldout_documents),
+                "heldout_documents": domain.num_heldout_documents,
                 "heldout_tokens": domain.heldout_tokens,
             }
         )

@@ -1,21 +1,25 @@
-"""From a token to its document and back, derived and verified: nothing is looked up in an index.
+"""From a token to its document and back, derived and verified.
 
 What order documents have in a shard follows from the config and the corpora alone (`replay_orders`)
-and stands in the manifest too; both are held against the tokens by encoding a document again.
+and stands in a table beside it too; both are held against the tokens by encoding a document again.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from k2core.store import Workspace
 from k2core.tokenize.encode import encode_shards
-from k2core.tokenize.mixture import plan_mixture
+from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import find_shards
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
-from k2core.tokens.indexed import open_indexed
+from k2core.tokens import DocumentIds, open_indexed, scan_ids
 from schemas.tokenize import TokenizeConfig, TokenManifest
 
 _DTYPES = {2: np.uint16, 4: np.int32}
@@ -45,11 +49,17 @@ class Place(NamedTuple):
 
 
 class Order(NamedTuple):
-    """The documents of a shard as they lie end to end."""
+    """The documents of a shard as they lie end to end; a recorded one is read where asked."""
 
     shard: str
-    doc_ids: tuple[str, ...]
-    lengths: NDArray[np.int64]
+    doc_ids: DocumentIds
+    starts: Sequence[int]
+    lengths: NDArray[np.integer]
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the whole shard."""
+        return self.starts[-1] + int(self.lengths[-1]) if len(self.lengths) else 0
 
     def locate(self, offset: int) -> Place:
         """The document that a token belongs to.
@@ -57,38 +67,36 @@ class Order(NamedTuple):
         Raises:
             TraceError: the shard is shorter.
         """
-        ends = np.cumsum(self.lengths)
-        total = int(ends[-1]) if len(ends) else 0
+        total = self.num_tokens
         if not 0 <= offset < total:
             raise TraceError(f"{self.shard} has no token {offset}: its tokens are 0 to {total - 1}")
-        return self._place(int(np.searchsorted(ends, offset, side="right")))
+        return self._place(bisect_right(self.starts, offset) - 1)
 
     def places(self, doc_id: str) -> list[Place]:
         """Where a document lies; empty if it does not."""
-        return [self._place(row) for row, known in enumerate(self.doc_ids) if known == doc_id]
+        return [self._place(row) for row in self.doc_ids.rows_of(doc_id)]
 
     def _place(self, row: int) -> Place:
-        start = int(self.lengths[:row].sum())
-        return Place(self.shard, row, self.doc_ids[row], start, int(self.lengths[row]))
+        return Place(self.shard, row, self.doc_ids[row], self.starts[row], int(self.lengths[row]))
 
 
 def read_orders(folder: Path) -> dict[str, Order]:
-    """Every shard's order by the manifest and the datasets' own headers."""
+    """Every shard's order by the tables of ids and the datasets' own headers."""
     manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
     orders = {}
     for domain, about in manifest.domains.items():
-        for split, doc_ids in (
-            ("train", about.train_documents),
-            ("heldout", about.heldout_documents),
+        for split, stated in (
+            ("train", about.num_train_documents),
+            ("heldout", about.num_heldout_documents),
         ):
             shard = f"{split}/{domain}"
-            lengths = open_indexed(folder / shard).lengths
-            if len(lengths) != len(doc_ids):
+            data, doc_ids = open_indexed(folder / shard), scan_ids(folder / shard)
+            if {len(data.lengths), len(doc_ids)} != {stated}:
                 raise TraceError(
-                    f"{folder}/{shard}.idx has {len(lengths)} sequences; manifest.json names "
-                    f"{len(doc_ids)} documents"
+                    f"{folder}/{shard}.idx has {len(data.lengths)} sequences, {shard}.parquet "
+                    f"{len(doc_ids)} ids, and manifest.json says {stated} documents"
                 )
-            orders[shard] = Order(shard, doc_ids, lengths)
+            orders[shard] = Order(shard, doc_ids, data.starts, data.lengths)
     return orders
 
 
@@ -106,14 +114,18 @@ def replay_orders(
     """
     shards = find_shards(clean, rephrased)
     encoded = encode_shards(load_tokenizer(tokenizer), shards, workspace)
-    lengths = dict(encoded.documents.select("doc_id", "num_tokens").iter_rows())
     orders = {}
-    for domain, plan in plan_mixture(config, encoded).items():
-        for split, doc_ids in (("train", plan.train), ("heldout", plan.held_out)):
+    for domain, selected in select_documents(config, encoded).items():
+        for split, documents in (("train", selected.train), ("heldout", selected.held_out)):
             shard = f"{split}/{domain}"
-            sizes = np.array([lengths[doc_id] for doc_id in doc_ids], np.int64)
-            orders[shard] = Order(shard, doc_ids, sizes)
+            orders[shard] = _order_of(shard, documents)
     return orders
+
+
+def _order_of(shard: str, documents: pl.DataFrame) -> Order:
+    lengths = documents["num_tokens"].to_numpy()
+    starts = [int(start) for start in np.cumsum(lengths) - lengths]
+    return Order(shard, DocumentIds.of(documents["doc_id"]), starts, lengths)
 
 
 def compare_orders(recorded: dict[str, Order], replayed: dict[str, Order]) -> None:
@@ -127,15 +139,30 @@ def compare_orders(recorded: dict[str, Order], replayed: dict[str, Order]) -> No
             f"the shards are {sorted(recorded)}, and their config makes {sorted(replayed)}"
         )
     for shard, order in recorded.items():
-        again = replayed[shard]
-        pairs = [list(zip(o.doc_ids, o.lengths.tolist(), strict=True)) for o in (order, again)]
-        if pairs[0] != pairs[1]:
-            rows = zip(*pairs, strict=False)
-            row = next((n for n, (a, b) in enumerate(rows) if a != b), min(map(len, pairs)))
+        row = _first_difference(order, replayed[shard])
+        if row is not None:
             raise TraceError(
                 f"{shard}: from row {row} on the documents are not those that config and corpora "
                 "make: the tokens were made by other code, or from other corpora"
             )
+
+
+def _first_difference(order: Order, other: Order) -> int | None:
+    """The first row that is not the same in both, if there is one."""
+    start = 0
+    for ids, others in zip_longest(order.doc_ids.groups(), other.doc_ids.groups()):
+        if ids is None or others is None:
+            return start
+        common = min(len(ids), len(others))
+        part = slice(start, start + common)
+        differs = (ids[:common] != others[:common]).to_numpy()
+        differs = differs | (np.array(order.lengths[part]) != np.array(other.lengths[part]))
+        if differs.any():
+            return start + int(differs.argmax())
+        if len(ids) != len(others):
+            return start + common
+        start += common
+    return None
 
 
 def verify_place(folder: Path, order: Order, place: Place, text: str) -> None:
@@ -168,7 +195,7 @@ def verify_place(folder: Path, order: Order, place: Place, text: str) -> None:
 
 def _map_tokens(folder: Path, order: Order) -> NDArray[np.generic]:
     """A shard's tokens without its index: their width follows from how many there are."""
-    path, total = folder / f"{order.shard}.bin", int(order.lengths.sum())
+    path, total = folder / f"{order.shard}.bin", order.num_tokens
     width, rest = divmod(path.stat().st_size, max(1, total))
     if rest or width not in _DTYPES:
         raise TraceError(

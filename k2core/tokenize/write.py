@@ -1,35 +1,45 @@
-"""The planned documents as Megatron IndexedDatasets, and the manifest."""
+"""The selected documents as Megatron IndexedDatasets, and the manifest."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from k2core.tokenize.encode import Encoded
-from k2core.tokenize.mixture import DomainPlan
+from k2core.tokenize.mixture import Selection
+from k2core.tokens import write_ids
 from schemas.tokenize import TokenDomain, TokenizeConfig, TokenManifest
 
 
 def write_domains(
     config: TokenizeConfig,
-    plan: dict[str, DomainPlan],
+    selected: dict[str, Selection],
     encoded: Encoded,
     end_id: int,
     out: Path,
 ) -> TokenManifest:
-    """Write `train/` and `heldout/`."""
-    from k2core.engines.megatron.indexed import write_indexed
+    """Write `train/` and `heldout/`, all domains at once: the encoded shards are read once."""
+    from k2core.engines.megatron.indexed import IndexedWriter
 
+    parts = {
+        out / split / name: documents
+        for name, (_, train, held_out) in selected.items()
+        for split, documents in (("train", train), ("heldout", held_out))
+    }
+    with ExitStack() as stack:
+        writers = [stack.enter_context(IndexedWriter(p, config.vocab_size)) for p in parts]
+        for place, tokens in encoded.read(list(parts.values())):
+            writers[place].add(tokens)
+    for prefix, documents in parts.items():
+        write_ids(prefix, documents["doc_id"])
     domains = {}
-    for name, (budget, train, held_out) in plan.items():
-        num_tokens = {}
-        for split, doc_ids in (("train", train), ("heldout", held_out)):
-            sequences = encoded.read(doc_ids)
-            num_tokens[split] = sum(write_indexed(out / split / name, sequences, config.vocab_size))
+    for name, (budget, train, held_out) in selected.items():
+        train_tokens = int(train["num_tokens"].sum())
         domains[name] = TokenDomain(
             weight=config.mixture[name],
             budget_tokens=budget,
-            train_tokens=num_tokens["train"],
-            epochs=round(budget / num_tokens["train"], 6),
-            heldout_tokens=num_tokens["heldout"],
-            train_documents=train,
-            heldout_documents=held_out,
+            train_tokens=train_tokens,
+            epochs=round(budget / train_tokens, 6),
+            heldout_tokens=int(held_out["num_tokens"].sum()),
+            num_train_documents=len(train),
+            num_heldout_documents=len(held_out),
         )
     return TokenManifest(vocab_size=config.vocab_size, end_id=end_id, domains=domains)

@@ -1,6 +1,22 @@
 """Token corpora as samples: deterministic, packed, mixed by domain, readable at any index."""
 
+from k2core.tokens.deal import Deal
+from k2core.tokens.documents import DocumentIds, scan_ids, write_ids
 from k2core.tokens.indexed import IndexedTokens, open_indexed
-from k2core.tokens.stream import Reading, Sample, Share, Span, TokenStream
+from k2core.tokens.permutation import Permutation
+from k2core.tokens.stream import Reading, Share, Span, TokenStream, Window
 
-__all__ = ["IndexedTokens", "Reading", "Sample", "Share", "Span", "TokenStream", "open_indexed"]
+__all__ = [
+    "Deal",
+    "DocumentIds",
+    "IndexedTokens",
+    "Permutation",
+    "Reading",
+    "Share",
+    "Span",
+    "TokenStream",
+    "Window",
+    "open_indexed",
+    "scan_ids",
+    "write_ids",
+]

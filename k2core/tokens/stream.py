@@ -1,44 +1,44 @@
 """Packed samples of a token corpus, in an order fixed by its manifest and a seed.
 
-A domain is read epoch after epoch, its documents shuffled anew in each, end to end; a sample is a
-window of that text. Windows are shuffled within their epoch, then the domains' windows are dealt
-so that every prefix of the stream holds the mixture to within one sample a domain.
+A domain is read epoch after epoch, end to end; a sample is a window of that text. Windows are
+shuffled within their epoch, then the domains' windows are dealt so that every prefix of the stream
+holds the mixture to within two samples a domain. All of it is computed by index: a stream over
+trillions of tokens opens at once and holds nothing, whatever ranks there are.
 """
 
-import zlib
-from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from k2core.tokens.deal import Deal
+from k2core.tokens.documents import DocumentIds, scan_ids
 from k2core.tokens.indexed import IndexedTokens, open_indexed
+from k2core.tokens.permutation import Permutation
 from schemas.tokenize import TokenDomain, TokenManifest
-
-_KEPT_EPOCHS = 16
 
 
 class Span(NamedTuple):
-    """Part of a document inside a sample."""
+    """Part of a document inside a window."""
 
-    doc_id: str
     row: int
     """Its sequence in `train/DOMAIN.bin`."""
     epoch: int
     start: int
-    """First token of the document that is in the sample."""
+    """First token of the document that is in the window."""
     length: int
 
 
-class Sample(NamedTuple):
+class Window(NamedTuple):
     """One training row. S = sequence length."""
 
     tokens: NDArray[np.int64]
     """[S+1]: inputs are all but the last, labels all but the first."""
     segments: NDArray[np.int64]
-    """[S+1] 0, 1, ..: which document of the sample; attention stays within, and a label in another
+    """[S+1] 0, 1, ..: which document of the window; attention stays within, and a label in another
     segment than its input is not to be learned."""
 
 
@@ -57,71 +57,78 @@ class Share(NamedTuple):
     stop: float = 1.0
 
 
-class _Epoch(NamedTuple):
-    order: NDArray[np.int64]
-    ends: NDArray[np.int64]
-
-
 class _Domain:
-    """One domain's text, repeated, as an endless sequence of positions."""
+    """One domain's text, repeated, as an endless sequence of positions cut into windows."""
 
-    def __init__(self, name: str, folder: Path, about: TokenDomain, seed: int) -> None:
-        self.name, self.about = name, about
+    def __init__(
+        self, name: str, folder: Path, about: TokenDomain, seed: int, length: int, share: Share
+    ) -> None:
+        self.name = name
         self.data: IndexedTokens = open_indexed(folder / "train" / name)
-        self.epoch_tokens = int(self.data.lengths.sum())
-        if self.epoch_tokens != about.train_tokens:
-            raise ValueError(
-                f"{folder}/train/{name}.bin holds {self.epoch_tokens} tokens; manifest.json says "
-                f"{about.train_tokens}"
-            )
-        self._seed = (seed, zlib.crc32(name.encode()))
-        self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
-
-    def window_order(self, sequence_length: int, share: Share) -> NDArray[np.int64]:
-        """All windows within the share, shuffled within the epoch that they start in."""
-        begin, end = self.bounds(share)
+        self.epoch_tokens, self.num_documents = len(self.data.tokens), len(self.data.lengths)
+        for found, stated, what in (
+            (self.epoch_tokens, about.train_tokens, "tokens"),
+            (self.num_documents, about.num_train_documents, "documents"),
+        ):
+            if found != stated:
+                raise ValueError(
+                    f"{folder}/train/{name}.bin holds {found} {what}; manifest.json says {stated}"
+                )
+        self._seed, self._length, self._budget = seed, length, about.budget_tokens
+        self.begin, end = (round(part * about.budget_tokens) for part in share)
         # The last token of a window is the next one's first: a label, then an input.
-        num = max(0, (end - begin - 1) // sequence_length)
-        windows = np.arange(num, dtype=np.int64)
-        epochs = (begin + windows * sequence_length) // max(1, self.epoch_tokens)
-        keys = np.random.default_rng((*self._seed, 1)).random(num)
-        order: NDArray[np.int64] = windows[np.lexsort((keys, epochs))]
-        return order
+        self.num_windows = max(0, (end - self.begin - 1) // length)
+        self._shuffle = lru_cache(maxsize=4)(self._draw_shuffle)
+        self._turn = lru_cache(maxsize=64)(self._draw_turn)
 
-    def bounds(self, share: Share) -> tuple[int, int]:
-        """First token, and one past the last, of a share of the budget."""
-        budget = self.about.budget_tokens
-        return round(share.start * budget), round(share.stop * budget)
+    def window(self, place: int) -> int:
+        """The window that is read in a place: those of an epoch come shuffled, epoch by epoch."""
+        first, shuffle = self._shuffle(self._epoch_of(place))
+        return first + shuffle[place - first]
 
-    def epoch(self, number: int) -> _Epoch:
-        """The order of the documents in an epoch, and where each ends."""
-        if number not in self._epochs:
-            rng = np.random.default_rng((*self._seed, 2, number))
-            order = rng.permutation(len(self.data.lengths)).astype(np.int64)
-            self._epochs[number] = _Epoch(order, np.cumsum(self.data.lengths[order]))
-            if len(self._epochs) > _KEPT_EPOCHS:
-                self._epochs.popitem(last=False)
-        return self._epochs[number]
+    def place(self, window: int) -> int:
+        """Where a window is read: the inverse."""
+        first, shuffle = self._shuffle(self._epoch_of(window))
+        return first + shuffle.place(window - first)
 
-    def spans(self, position: int, length: int) -> Iterator[Span]:
-        """The documents, or parts of them, in `length` tokens from a position."""
-        while length > 0:
-            number, offset = divmod(position, self.epoch_tokens)
-            epoch = self.epoch(number)
-            place = int(np.searchsorted(epoch.ends, offset, side="right"))
-            row = int(epoch.order[place])
-            start = int(self.data.lengths[row] - (epoch.ends[place] - offset))
-            taken = min(length, int(epoch.ends[place]) - offset)
-            yield Span(self.about.train_documents[row], row, number, start, taken)
-            position, length = position + taken, length - taken
+    def spans(self, window: int) -> Iterator[Span]:
+        """The documents, or parts of them, in a window and one token more."""
+        position, left = self.begin + window * self._length, self._length + 1
+        row, end = -1, -1
+        while left > 0:
+            epoch, offset = divmod(position, self.epoch_tokens)
+            turned = (offset + self._turn(epoch)) % self.epoch_tokens
+            row = row + 1 if turned == end else self.data.row_at(turned)
+            start = self.data.starts[row]
+            end = start + int(self.data.lengths[row])
+            # A document that an epoch begins with is whole; it ends before the epoch does.
+            taken = min(left, end - turned)
+            yield Span(row, epoch, turned - start, taken)
+            position, left = position + taken, left - taken
 
-    def positions(self, row: int, token: int) -> Iterator[int]:
-        """Where a document's token comes in the text, epoch after epoch of the budget."""
-        for number in range(-(-self.about.budget_tokens // max(1, self.epoch_tokens))):
-            epoch = self.epoch(number)
-            place = int(np.flatnonzero(epoch.order == row)[0])
-            start = int(epoch.ends[place] - self.data.lengths[row])
-            yield number * self.epoch_tokens + start + token
+    def find(self, row: int, token: int) -> Iterator[tuple[int, int, int]]:
+        """Window, column and epoch of every time that a document's token comes in the budget."""
+        for epoch in range(-(-self._budget // max(1, self.epoch_tokens))):
+            offset = (self.data.starts[row] + token - self._turn(epoch)) % self.epoch_tokens
+            window, column = divmod(epoch * self.epoch_tokens + offset - self.begin, self._length)
+            if 0 <= window < self.num_windows:
+                yield window, column, epoch
+
+    def _epoch_of(self, window: int) -> int:
+        return (self.begin + window * self._length) // self.epoch_tokens
+
+    def _draw_shuffle(self, epoch: int) -> tuple[int, Permutation]:
+        """The first window that starts in an epoch, and the order of all that do."""
+        first, stop = (
+            min(self.num_windows, max(0, -(-(e * self.epoch_tokens - self.begin) // self._length)))
+            for e in (epoch, epoch + 1)
+        )
+        return first, Permutation(stop - first, (self._seed, self.name, "windows", epoch))
+
+    def _draw_turn(self, epoch: int) -> int:
+        """The token that an epoch begins with, a document's first: windows are cut anew."""
+        rows = Permutation(self.num_documents, (self._seed, self.name, "turns"))
+        return self.data.starts[rows[epoch % self.num_documents]]
 
 
 _WHOLE = Share()
@@ -140,16 +147,11 @@ class TokenStream:
         )
         names = sorted(n for n, about in self.manifest.domains.items() if about.budget_tokens)
         self._domains = [
-            _Domain(name, self._folder, self.manifest.domains[name], seed) for name in names
+            _Domain(n, self._folder, self.manifest.domains[n], seed, sequence_length, share)
+            for n in names
         ]
-        self._begins = [domain.bounds(share)[0] for domain in self._domains]
-        orders = [domain.window_order(sequence_length, share) for domain in self._domains]
-        # Window j of n goes to (j + 1/2) / n of the way: an even deal at every prefix.
-        places = np.concatenate([(np.arange(len(o)) + 0.5) / max(1, len(o)) for o in orders])
-        deal = np.argsort(places, kind="stable")
-        self._domain_of = np.repeat(np.arange(len(orders)), [len(o) for o in orders])[deal]
-        self._window_of = np.concatenate(orders)[deal]
-        if not len(self._window_of):
+        self._deal = Deal([domain.num_windows for domain in self._domains])
+        if not self._deal.size:
             budgets = {n: about.budget_tokens for n, about in self.manifest.domains.items()}
             raise ValueError(
                 f"no domain of {self._folder} fills one sequence of {sequence_length} tokens: "
@@ -159,27 +161,28 @@ class TokenStream:
     @property
     def num_samples(self) -> int:
         """Samples in the token budget."""
-        return len(self._window_of)
+        return self._deal.size
 
     def domain_of(self, index: int) -> str:
         """The domain that a sample is from."""
-        return self._domains[int(self._domain_of[index])].name
+        return self._find(index)[0].name
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> Window:
         """A training row; index is from 0 to `num_samples` - 1."""
-        spans = self.trace(index)
-        data = self._domains[int(self._domain_of[index])].data
+        domain, window = self._find(index)
+        spans, data = list(domain.spans(window)), domain.data
         tokens = np.concatenate([data.read(span.row, span.start, span.length) for span in spans])
         segments = np.repeat(np.arange(len(spans)), [span.length for span in spans])
-        return Sample(tokens, segments.astype(np.int64))
+        return Window(tokens, segments.astype(np.int64))
 
     def trace(self, index: int) -> list[Span]:
         """The documents that a sample is made of, in order."""
-        if not 0 <= index < self.num_samples:
-            raise IndexError(f"sample {index} of {self.num_samples}: the token budget ends there")
-        number = int(self._domain_of[index])
-        first = self._begins[number] + int(self._window_of[index]) * self.sequence_length
-        return list(self._domains[number].spans(first, self.sequence_length + 1))
+        domain, window = self._find(index)
+        return list(domain.spans(window))
+
+    def document_ids(self, domain: str) -> DocumentIds:
+        """The names of a domain's documents by row."""
+        return scan_ids(self._folder / "train" / domain)
 
     def readings(self, domain: str, row: int, token: int) -> list[Reading]:
         """The samples that read a token as an input: the inverse of `trace`, from the seed alone.
@@ -189,19 +192,12 @@ class TokenStream:
             row: the document's sequence there.
             token: counted from the document's first.
         """
-        names = [known.name for known in self._domains]
-        if domain not in names:
-            return []
-        number = names.index(domain)
-        indices = np.flatnonzero(self._domain_of == number)
-        by_window = dict(zip(self._window_of[indices].tolist(), indices.tolist(), strict=True))
-        found = []
-        for epoch, position in enumerate(self._domains[number].positions(row, token)):
-            place = position - self._begins[number]
-            window, column = divmod(place, self.sequence_length)
-            if window in by_window:
-                found.append(Reading(by_window[window], column, epoch))
-        return found
+        return [
+            Reading(self._deal.index(number, known.place(window)), column, epoch)
+            for number, known in enumerate(self._domains)
+            if known.name == domain
+            for window, column, epoch in known.find(row, token)
+        ]
 
     def held_out(self, domain: str) -> Iterator[NDArray[np.int64]]:
         """Whole documents that no sample holds, each ended by the end token."""
@@ -209,3 +205,9 @@ class TokenStream:
             raise KeyError(f"no domain {domain!r}: there are {sorted(self.manifest.domains)}")
         data = open_indexed(self._folder / "heldout" / domain)
         return (data.read(index) for index in range(len(data.lengths)))
+
+    def _find(self, index: int) -> tuple[_Domain, int]:
+        if not 0 <= index < self.num_samples:
+            raise IndexError(f"sample {index} of {self.num_samples}: the token budget ends there")
+        part, place = self._deal[index]
+        return self._domains[part], self._domains[part].window(place)

@@ -13,7 +13,7 @@ from k2core.clean.contamination import Question
 from k2core.store import Draft, Store
 from k2core.tables import write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokens import open_indexed
+from k2core.tokens import open_indexed, scan_ids
 from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCorpus
 from schemas.clean import CleanConfig
 from schemas.corpus import Rewrite, RewriteReject
@@ -180,9 +180,7 @@ def test_a_rewrite_leads_to_its_parent() -> None:
 @pytest.mark.parametrize("replay", [(), ("--replay",)])
 def test_a_token_is_traced_and_verified(folder: Path, replay: tuple[str, ...]) -> None:
     data = open_indexed(folder / "train" / "knowledge")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    doc_id = manifest["domains"]["knowledge"]["train_documents"][3]
-    start = int(data.starts[3])
+    doc_id, start = scan_ids(folder / "train" / "knowledge")[3], data.starts[3]
     shown = why("--token", f"knowledge:{start + 2}", *replay)
     assert f"token 2 of the {data.lengths[3]} of document {doc_id}" in shown
     assert ("replayed from config and texts" in shown) == bool(replay)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from k2core.store import Draft, Store
+from k2core.tokens import write_ids
 from schemas.artifacts import TokenCorpus
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
@@ -38,14 +39,16 @@ def write_corpus(folder: Path) -> dict[str, float]:
     tokens = sum(len(d) for d in documents)
     write_indexed(folder / "train" / "math", documents)
     write_indexed(folder / "heldout" / "math", documents[:2])
+    write_ids(folder / "train" / "math", [f"doc{i}" for i in range(40)])
+    write_ids(folder / "heldout" / "math", ["a", "b"])
     domain = TokenDomain(
         weight=1.0,
         budget_tokens=tokens,
         train_tokens=tokens,
         epochs=1.0,
         heldout_tokens=sum(len(d) for d in documents[:2]),
-        train_documents=tuple(f"doc{i}" for i in range(40)),
-        heldout_documents=("a", "b"),
+        num_train_documents=40,
+        num_heldout_documents=2,
     )
     manifest = TokenManifest(vocab_size=300, end_id=0, domains={"math": domain})
     (folder / "manifest.json").write_text(manifest.model_dump_json())

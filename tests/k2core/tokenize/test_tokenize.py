@@ -16,10 +16,10 @@ from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
 from k2core.tokenize.encode import Encoded
-from k2core.tokenize.mixture import plan_mixture
+from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
-from k2core.tokens import TokenStream, open_indexed
+from k2core.tokens import TokenStream, open_indexed, scan_ids
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.corpus import Decision, Document, Rewrite
 from schemas.tokenize import TokenizeConfig, TokenManifest
@@ -146,18 +146,23 @@ def test_transformers_loads_it(corpus: Path) -> None:
     assert text == "<|im_user|>user<|im_middle|>Hi<|im_end|><|im_assistant|>assistant<|im_middle|>"
 
 
+def ids_of(folder: Path, split: str, domain: str) -> list[str]:
+    """All ids of a dataset, in order."""
+    return [doc_id for group in scan_ids(folder / split / domain).groups() for doc_id in group]
+
+
 def texts_of(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     """doc_id -> text, decoded from the datasets through the manifest."""
     manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
     texts = {}
     for name, domain in manifest.domains.items():
-        for split, doc_ids in (
-            ("train", domain.train_documents),
-            ("heldout", domain.heldout_documents),
+        for split, num_documents in (
+            ("train", domain.num_train_documents),
+            ("heldout", domain.num_heldout_documents),
         ):
             data = open_indexed(folder / split / name)
-            assert len(data.lengths) == len(doc_ids)
-            for row, doc_id in enumerate(doc_ids):
+            assert len(data.lengths) == num_documents
+            for row, doc_id in enumerate(ids_of(folder, split, name)):
                 texts[doc_id] = tokenizer.decode(data.read(row)[:-1].tolist())
     return texts
 
@@ -178,9 +183,9 @@ def test_the_mixture_is_met(corpus: Path, manifest: TokenManifest) -> None:
         assert domain.train_tokens == sizes.sum()
         assert domain.epochs == pytest.approx(domain.budget_tokens / sizes.sum(), abs=1e-6)
     # Code and knowledge are down-sampled by whole documents, mathematics is repeated.
-    assert len(domains["code"].train_documents) < NUM_CODE - 2
+    assert domains["code"].num_train_documents < NUM_CODE - 2
     assert 0.8 < domains["code"].epochs <= 1
-    assert len(domains["math"].train_documents) == NUM_MATH - 12
+    assert domains["math"].num_train_documents == NUM_MATH - 12
     assert domains["math"].epochs > 2
     stream = TokenStream(corpus, 0, 32)
     names = [stream.domain_of(index) for index in range(stream.num_samples)]
@@ -188,18 +193,18 @@ def test_the_mixture_is_met(corpus: Path, manifest: TokenManifest) -> None:
         assert names.count(name) / len(names) == pytest.approx(weight, abs=0.01)
 
 
-def test_held_out_documents_and_their_rewrites_are_never_read(manifest: TokenManifest) -> None:
+def test_held_out_documents_and_their_rewrites_are_never_read(
+    corpus: Path, manifest: TokenManifest
+) -> None:
     for name, total in (("knowledge", NUM_KNOWLEDGE), ("code", NUM_CODE), ("math", NUM_MATH)):
-        domain = manifest.domains[name]
-        assert len(domain.heldout_documents) == total / 10
-        assert not set(domain.train_documents) & set(domain.heldout_documents)
-    knowledge = manifest.domains["knowledge"]
+        assert manifest.domains[name].num_heldout_documents == total / 10
+        assert not set(ids_of(corpus, "train", name)) & set(ids_of(corpus, "heldout", name))
+    read, held_out = (set(ids_of(corpus, s, "knowledge")) for s in ("train", "heldout"))
     parents = {row["doc_id"]: row["parent_id"] for row in rewrite_rows()}
-    read = set(knowledge.train_documents)
     assert read & set(parents)
-    assert not set(knowledge.heldout_documents) & set(parents)
+    assert not held_out & set(parents)
     for rewrite, parent in parents.items():
-        assert not (rewrite in read and parent in knowledge.heldout_documents)
+        assert not (rewrite in read and parent in held_out)
 
 
 def test_rewrites_are_drawn_before_originals() -> None:
@@ -214,10 +219,11 @@ def test_rewrites_are_drawn_before_originals() -> None:
         }
     )
     config = CONFIG.model_copy(update={"mixture": {"knowledge": 1.0}, "train_tokens": 1_000})
-    plan = plan_mixture(config, Encoded([], documents))["knowledge"]
-    wanted = {f"k{n}#plain" for n in range(6)} - {f"{name}#plain" for name in plan.held_out}
-    assert len(plan.train) == 10
-    assert {name for name in plan.train if "#" in name} == wanted
+    found = select_documents(config, Encoded([], documents))["knowledge"]
+    held_out = found.held_out["doc_id"]
+    wanted = {f"k{n}#plain" for n in range(6)} - {f"{name}#plain" for name in held_out}
+    assert len(found.train) == 10
+    assert {name for name in found.train["doc_id"] if "#" in name} == wanted
 
 
 def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpus: Path) -> None:
@@ -308,8 +314,7 @@ def test_weights_of_the_clean_corpus_reach_the_shards(tmp_path: Path) -> None:
     weighted = store.publish(CleanCorpus, Draft(workspace.out, {}))
     config = CONFIG.model_copy(update={"train_tokens": 60_000, "max_epochs": 50.0})
     draft = tokenize_corpora(config, weighted, rephrased, store.workspace("tokens"))
-    about = TokenManifest.model_validate_json((draft.folder / "manifest.json").read_bytes())
-    read = about.domains["knowledge"].train_documents
+    read = ids_of(draft.folder, "train", "knowledge")
     assert [read.count(doc_id) for doc_id in dict.fromkeys(read)].count(3) == 1
     assert read.count(favourite["doc_id"]) == 3
     data = open_indexed(draft.folder / "train" / "knowledge")

@@ -16,7 +16,7 @@ from k2core.tokenize.trace import (
     replay_orders,
     verify_place,
 )
-from k2core.tokens import open_indexed
+from k2core.tokens import DocumentIds, open_indexed
 from tests.k2core.tokenize.test_tokenize import (
     CONFIG,
     clean_rows,
@@ -94,8 +94,9 @@ def test_a_changed_token_text_or_order_is_named(
     with pytest.raises(TraceError, match="which are no"):
         verify_place(broken, order, place, text)
     with pytest.raises(TraceError, match=r"train/math has no token \d+: its tokens are 0 to"):
-        order.locate(int(order.lengths.sum()))
-    swapped = order._replace(doc_ids=(*order.doc_ids[:3], *order.doc_ids[:2:-1]))
+        order.locate(order.num_tokens)
+    ids = [order.doc_ids[row] for row in range(len(order.doc_ids))]
+    swapped = order._replace(doc_ids=DocumentIds.of([*ids[:3], *ids[:2:-1]]))
     with pytest.raises(TraceError, match="train/math: from row 3 on"):
         compare_orders(replayed, {**replayed, "train/math": swapped})
     with pytest.raises(TraceError, match="and their config makes"):

@@ -43,7 +43,8 @@ def test_a_sample_is_its_documents(folder: Path) -> None:
             size = LENGTHS[stream.domain_of(index)][span.row]
             whole = np.append(100 * span.row + 10 + np.arange(size - 1), END)
             np.testing.assert_array_equal(found, whole[span.start : span.start + span.length])
-            assert span.doc_id == f"{stream.domain_of(index)}{span.row}"
+            name = stream.domain_of(index)
+            assert stream.document_ids(name)[span.row] == f"{name}{span.row}"
 
 
 def test_an_epoch_reads_each_token_once(folder: Path) -> None:
@@ -158,3 +159,34 @@ def test_shares_of_two_lengths_read_text_of_their_own(folder: Path) -> None:
     assert short.num_samples * 8 > 0.6 * budget - 3 * 9
     assert long.num_samples * 32 > 0.4 * budget - 3 * 33
     assert {long.domain_of(i) for i in range(long.num_samples)} == set(BUDGETS)
+
+
+def test_ranks_of_any_number_see_the_same_global_batches(folder: Path) -> None:
+    """A rank reads its rows alone: what another layout reads together is what one reads."""
+    whole = TokenStream(folder, 7, 8)
+    batch = [whole.sample(index).tokens for index in range(12)]
+    for num_ranks in (2, 3, 4):
+        rows = []
+        for rank in range(num_ranks):
+            alone = TokenStream(folder, 7, 8)
+            share = 12 // num_ranks
+            rows += [alone.sample(i).tokens for i in range(rank * share, (rank + 1) * share)]
+        assert all(np.array_equal(a, b) for a, b in zip(rows, batch, strict=True))
+
+
+def test_epochs_are_cut_anew_and_read_in_another_order(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"web": [16] * 40}, {"web": 16 * 40 * 3 + 1})
+    stream = TokenStream(tmp_path, 1, 16)
+    assert stream.num_samples == 120
+    rows = [stream.trace(index)[0].row for index in range(120)]
+    epochs = [rows[:40], rows[40:80], rows[80:]]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_a_manifest_of_other_files_is_refused(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"web": [50, 30]}, {"web": 80})
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace('"num_train_documents":2', '"num_train_documents":3'))
+    with pytest.raises(ValueError, match=r"web\.bin holds 2 documents; manifest\.json says 3"):
+        TokenStream(tmp_path, 0, 16)

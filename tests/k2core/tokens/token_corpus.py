@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from k2core.engines.megatron.indexed import write_indexed
+from k2core.tokens import write_ids
 from schemas.tokenize import TokenDomain, TokenManifest
 
 END = 9
@@ -19,15 +20,15 @@ def write_corpus(
         documents = [np.append(100 * d + 10 + np.arange(n - 1), END) for d, n in enumerate(sizes)]
         for split in ("train", "heldout"):
             write_indexed(folder / split / name, documents, 2048)
-        ids = tuple(f"{name}{d}" for d in range(len(sizes)))
+            write_ids(folder / split / name, [f"{name}{d}" for d in range(len(sizes))])
         domains[name] = TokenDomain(
             weight=1 / len(lengths),
             budget_tokens=budgets[name],
             train_tokens=sum(sizes),
             epochs=budgets[name] / sum(sizes),
             heldout_tokens=sum(sizes),
-            train_documents=ids,
-            heldout_documents=ids,
+            num_train_documents=len(sizes),
+            num_heldout_documents=len(sizes),
         )
     manifest = TokenManifest(vocab_size=2048, end_id=END, domains=domains)
     (folder / "manifest.json").write_text(manifest.model_dump_json())
