@@ -193,6 +193,6 @@ def _left_out(orders: dict[str, Order], row: DocumentRow) -> str:
     if f"train/{domain}" not in orders:
         return f"the mixture has no share for {domain}"
     parent = row.get("parent_id")
-    if parent is not None and orders[f"heldout/{domain}"].doc_ids.rows_of(parent):
+    if isinstance(parent, str) and orders[f"heldout/{domain}"].doc_ids.rows_of(parent):
         return "its original is held out"
     return f"rewrites, and documents drawn by the hash of their id, fill the share of {domain}"
