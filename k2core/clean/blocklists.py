@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from k2core.store import let_fsspec_reach_buckets
 from schemas.selection import BlockList, UrlRules
 
 _PACKAGE = "package://"
@@ -121,6 +122,7 @@ _WANTED: dict[Callable[[str], str], str] = {
 
 
 def _read_file(source: BlockList) -> bytes:
+    let_fsspec_reach_buckets()
     path = "::".join(map(_locate, source.path.split("::")))
     try:
         with fsspec.open(path, "rb", compression="infer") as stream:

@@ -1,6 +1,7 @@
 """Documents of a folder's files, wherever fsspec reaches: local, s3://, gs://, memory://."""
 
 import hashlib
+import io
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
@@ -9,7 +10,11 @@ import fsspec
 
 from k2core.ingest.records import FileFaultError, Record, read_records
 from k2core.ingest.source import SourceError
+from k2core.store import let_fsspec_reach_buckets
 from schemas.ingest import FilesConfig
+
+_BUFFER = 2**20
+"""Bytes; also what knows how to read a line of limited length, as files of buckets do not."""
 
 
 def read_folder(config: FilesConfig, faults: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
@@ -18,6 +23,7 @@ def read_folder(config: FilesConfig, faults: list[dict[str, str]]) -> Iterator[d
     Raises:
         SourceError: no file is there, or a file is bad and `on_bad_file` is "error".
     """
+    let_fsspec_reach_buckets()
     files, root = fsspec.core.url_to_fs(config.folder)
     found = sorted(files.find(root, detail=True).items())
     names = {path: path.removeprefix(root).lstrip("/") for path, _ in found}
@@ -26,7 +32,7 @@ def read_folder(config: FilesConfig, faults: list[dict[str, str]]) -> Iterator[d
         raise SourceError(f"{config.folder} holds no files like {config.pattern!r}")
     for path, about in wanted:
         try:
-            with files.open(path, "rb") as stream:
+            with io.BufferedReader(files.open(path, "rb"), _BUFFER) as stream:
                 records = read_records(stream, path, int(about["size"] or 0), config)
                 for number, record in enumerate(records):
                     yield _row(config, names[path], number, record)

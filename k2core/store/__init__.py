@@ -1,5 +1,6 @@
 """Artifacts by content: publish atomically, verify on opening, resume where a run was killed."""
 
+from k2core.store.addresses import let_fsspec_reach_buckets
 from k2core.store.bucket import read_address
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, LeaseLostError
@@ -22,6 +23,7 @@ __all__ = [
     "StoredFile",
     "Workspace",
     "digest_of",
+    "let_fsspec_reach_buckets",
     "manifest_of",
     "read_address",
 ]

@@ -7,9 +7,11 @@ import fsspec
 import polars as pl
 import pyarrow as pa
 import pytest
+from fsspec.registry import _registry
 
 from k2core.ingest.folder import read_folder
 from k2core.ingest.source import SourceError
+from k2core.store.bucket import Bucket
 from schemas.ingest import FilesConfig
 
 ROWS = b'{"text": "one"}\n{"text": "two"}\n'
@@ -62,10 +64,25 @@ def write(folder: str, files: dict[str, bytes]) -> None:
         system.pipe_file(f"{root}/{name}", data)
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory"])
-def test_every_format_is_read(kind: str, tmp_path: Path) -> None:
+def write_to_bucket(folder: str, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        Bucket(folder).put(name, data)
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory", "bucket", "bucket, outside of Flyte"])
+def test_every_format_is_read(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     folder = str(tmp_path) if kind == "folder" else "memory://good"
-    write(folder, {name: data for name, (data, _) in GOOD.items()})
+    files = {name: data for name, (data, _) in GOOD.items()}
+    if "bucket" in kind:
+        folder = request.getfixturevalue("bucket")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        if "outside" in kind:
+            monkeypatch.delitem(_registry, "s3")
+        write_to_bucket(folder, files)
+    else:
+        write(folder, files)
     faults: list[dict[str, str]] = []
     rows = list(read_folder(FilesConfig(folder=folder, license="MIT"), faults))
     assert faults == []
