@@ -4,7 +4,7 @@ from k2core.chat.codec import ChatCodec, EncodedDialogue
 from k2core.chat.parse import ToolCallSyntaxError, parse_assistant, validate_dialogue
 from k2core.chat.template import CHAT_TEMPLATE, render
 from k2core.chat.tokens import SPECIAL_TOKENS
-from k2core.chat.trajectories import list_trajectory_ids, read_dialogues
+from k2core.chat.trajectories import iterate_dialogues, read_dialogues
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -12,7 +12,7 @@ __all__ = [
     "ChatCodec",
     "EncodedDialogue",
     "ToolCallSyntaxError",
-    "list_trajectory_ids",
+    "iterate_dialogues",
     "parse_assistant",
     "read_dialogues",
     "render",

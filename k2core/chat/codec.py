@@ -41,6 +41,11 @@ class ChatCodec:
         return (self._special[t.END], self._special[t.EOS])
 
     @property
+    def vocab_size(self) -> int:
+        """Tokens in all, special ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @property
     def pad_id(self) -> int:
         """Fills the end of a row."""
         return self._special[t.PAD]

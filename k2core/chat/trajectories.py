@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import polars as pl
 from pydantic import TypeAdapter
 
 from k2core.chat.codec import ChatCodec, EncodedDialogue
@@ -27,21 +26,19 @@ def read_dialogues(
     Raises:
         ValueError: an empty set, or a row that breaks the schema or the template; names it.
     """
-    accepted = folder / "accepted"
-    dialogues = [one for shard in list_shards(accepted) for one in _read_shard(shard, codec)]
-    if not dialogues:
-        raise ValueError(f"{accepted} holds no trajectories: accept some in synthesize")
+    dialogues = iterate_dialogues(folder, codec)
     return [one for one in dialogues if max_tokens is None or len(one.ids) <= max_tokens]
 
 
-def list_trajectory_ids(folder: Path) -> list[str]:
-    """The ids of `read_dialogues`' result, in its order."""
-    shards = list_shards(folder / "accepted")
-    return [
-        name
-        for shard in shards
-        for name in pl.read_parquet(shard, columns=["trajectory_id"])["trajectory_id"]
-    ]
+def iterate_dialogues(folder: Path, codec: ChatCodec) -> Iterator[EncodedDialogue]:
+    """The same one by one: a shard is in memory at a time."""
+    accepted, empty = folder / "accepted", True
+    for shard in list_shards(accepted):
+        for dialogue in _read_shard(shard, codec):
+            yield dialogue
+            empty = False
+    if empty:
+        raise ValueError(f"{accepted} holds no trajectories: accept some in synthesize")
 
 
 def _read_shard(shard: Path, codec: ChatCodec) -> Iterator[EncodedDialogue]:

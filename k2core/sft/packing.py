@@ -1,14 +1,23 @@
 """Dialogues into rows: several a row, each whole, each its own segment."""
 
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from k2core.tokens import Permutation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from k2core.chat import EncodedDialogue
     from k2core.engines.megatron.batch import Batch
 
 _OPEN_ROWS = 64
+_BLOCK = 4096
+"""Dialogues that are packed together."""
 _PADDING = -1
 
 
@@ -19,26 +28,16 @@ class PackedRow(NamedTuple):
     length: int
 
 
-def drop_long(
-    dialogues: "Sequence[EncodedDialogue]", row_length: int, max_skipped_frac: float
-) -> "list[EncodedDialogue]":
-    """What fits into a row.
+class ByNumber(Protocol):
+    """Dialogues that are read where asked."""
 
-    Raises:
-        ValueError: too many do not.
-    """
-    kept = [dialogue for dialogue in dialogues if len(dialogue.ids) - 1 <= row_length]
-    skipped = len(dialogues) - len(kept)
-    if skipped > max_skipped_frac * len(dialogues):
-        longest = max(len(dialogue.ids) for dialogue in dialogues)
-        raise ValueError(
-            f"{skipped} of {len(dialogues)} dialogues are longer than sft.sequence_length="
-            f"{row_length} (the longest has {longest} tokens): raise it, or max_skipped_frac"
-        )
-    return kept
+    def __getitem__(self, number: int, /) -> "EncodedDialogue":
+        """One of them."""
 
 
-def pack(lengths: Sequence[int], row_length: int, order: Sequence[int]) -> list[PackedRow]:
+def pack(
+    lengths: Sequence[int] | Mapping[int, int], row_length: int, order: Sequence[int]
+) -> list[PackedRow]:
     """First fit over the newest open rows, in the given order.
 
     Args:
@@ -59,31 +58,55 @@ def pack(lengths: Sequence[int], row_length: int, order: Sequence[int]) -> list[
 
 
 class Epochs:
-    """The row of any number: epoch after epoch, each shuffled by its own seed."""
+    """The row of any number: epoch after epoch, each shuffled by its own seed.
 
-    def __init__(self, lengths: Sequence[int], row_length: int, seed: int) -> None:
-        self._lengths = lengths
-        self._row_length = row_length
-        self._seed = seed
-        self._rows: list[PackedRow] = []
-        self.num_epochs = 0
+    A shuffled epoch is cut into blocks of some thousand dialogues, each packed for itself: what is
+    in memory are a few blocks and how many rows each one made, on every rank alike.
+
+    Args:
+        lengths: tokens of each dialogue; none longer than a row.
+        row_length: tokens a row.
+        seed: of the orders.
+    """
+
+    def __init__(
+        self, lengths: "Sequence[int] | NDArray[np.integer]", row_length: int, seed: int
+    ) -> None:
+        self._lengths, self._row_length, self._seed = lengths, row_length, seed
+        self._blocks_an_epoch = -(-len(lengths) // _BLOCK)
+        self._ends: list[int] = []
+        """Rows up to the end of each block that was packed so far, over all epochs."""
+        self._pack = lru_cache(maxsize=4)(self._pack_block)
 
     def row(self, number: int) -> PackedRow:
         """Row `number`, counted over all epochs."""
-        while number >= len(self._rows):
-            rng = random.Random(f"{self._seed}/{self.num_epochs}")
-            order = list(range(len(self._lengths)))
-            rng.shuffle(order)
-            rows = pack(self._lengths, self._row_length, order)
-            rng.shuffle(rows)
-            self._rows += rows
-            self.num_epochs += 1
-        return self._rows[number]
+        block = self._block_of(number)
+        return self._pack(block)[number - (self._ends[block - 1] if block else 0)]
+
+    def epoch_of(self, number: int) -> int:
+        """The epoch, counted from 0, that a row is of."""
+        return self._block_of(number) // self._blocks_an_epoch
+
+    def _block_of(self, number: int) -> int:
+        while not self._ends or self._ends[-1] <= number:
+            made = len(self._pack(len(self._ends)))
+            self._ends.append(made + (self._ends[-1] if self._ends else 0))
+        return bisect_right(self._ends, number)
+
+    def _pack_block(self, block: int) -> list[PackedRow]:
+        epoch, part = divmod(block, self._blocks_an_epoch)
+        order = Permutation(len(self._lengths), (self._seed, "dialogues", epoch))
+        places = range(part * _BLOCK, min((part + 1) * _BLOCK, order.size))
+        dialogues = [order[place] for place in places]
+        lengths = {index: int(self._lengths[index]) for index in dialogues}
+        rows = pack(lengths, self._row_length, dialogues)
+        random.Random(f"{self._seed}/{block}").shuffle(rows)
+        return rows
 
 
 def build_batch(
     rows: Sequence[PackedRow],
-    dialogues: "Sequence[EncodedDialogue]",
+    dialogues: ByNumber,
     row_length: int,
     pad_id: int,
 ) -> "Batch":

@@ -1,9 +1,10 @@
 """The stage: from a base checkpoint and trajectories to a tuned checkpoint."""
 
-from k2core.chat import ChatCodec, list_trajectory_ids, read_dialogues
+from k2core.chat import ChatCodec
 from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.optim.schedule import learning_rate
-from k2core.sft.packing import Epochs, PackedRow, build_batch, drop_long
+from k2core.sft.dialogues import Dialogues, encode_dialogues
+from k2core.sft.packing import Epochs, PackedRow, build_batch
 from k2core.store import Draft, Workspace
 from k2core.training import Document, History, Plan, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
@@ -29,15 +30,13 @@ def finetune(
     start = workspace.open(base)
     codec, shape = ChatCodec(start), load_shape(start)
     folder = workspace.open(trajectories)
-    found = read_dialogues(folder, codec)
-    dialogues = drop_long(found, config.sequence_length, config.max_skipped_frac)
-    epochs = Epochs([len(d.ids) - 1 for d in dialogues], config.sequence_length, config.seed)
+    prefix = encode_dialogues(folder, codec, workspace.scratch / "dialogues")
+    dialogues = Dialogues(prefix, config.sequence_length, config.max_skipped_frac)
+    epochs = Epochs(dialogues.lengths, config.sequence_length, config.seed)
 
     def list_documents(step: int) -> list[Document]:
-        ids = zip(list_trajectory_ids(folder), found, strict=True)
-        names = [name for name, d in ids if len(d.ids) - 1 <= config.sequence_length]
         rows = _rows(epochs, step, config)
-        return [Document(n, names[i]) for n, row in enumerate(rows) for i in row.dialogues]
+        return [Document(n, dialogues.name(i)) for n, row in enumerate(rows) for i in row.dialogues]
 
     plan = Plan(
         optim=config.optim,
@@ -65,8 +64,8 @@ def finetune(
     write_clips(history, "sft", workspace.out)
     counts = {
         "dialogues": len(dialogues),
-        "skipped_dialogues": len(found) - len(dialogues),
-        "epochs": epochs.num_epochs,
+        "skipped_dialogues": dialogues.num_skipped,
+        "epochs": 1 + epochs.epoch_of(config.schedule.num_steps * config.batch_size - 1),
     }
     return Draft(workspace.out, counts | _count(history))
 

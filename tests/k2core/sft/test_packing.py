@@ -1,12 +1,17 @@
 """Packing: every dialogue once an epoch, whole, and trained on the assistant's words alone."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k2core.chat import EncodedDialogue
-from k2core.sft.packing import Epochs, PackedRow, build_batch, drop_long, pack
+from k2core.sft.dialogues import Dialogues
+from k2core.sft.packing import Epochs, PackedRow, build_batch, pack
+from k2core.tokens import write_ids
 
 
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=200), st.randoms())
@@ -45,8 +50,31 @@ def test_a_row_predicts_the_assistant_within_each_dialogue() -> None:
     assert batch.tokens.dtype == torch.int64
 
 
-def test_too_many_long_dialogues_are_an_error() -> None:
-    dialogues = [EncodedDialogue([1] * n, [1] * n) for n in (5, 5, 50)]
-    assert len(drop_long(dialogues, 20, 0.5)) == 2
-    with pytest.raises(ValueError, match="1 of 3 dialogues are longer"):
-        drop_long(dialogues, 20, 0.1)
+def test_an_epoch_of_several_blocks_has_each_dialogue_once() -> None:
+    lengths = [3 + i % 17 for i in range(9000)]
+    epochs = Epochs(lengths, 32, 5)
+    number, seen = 0, list[int]()
+    while epochs.epoch_of(number) == 0:
+        row = epochs.row(number)
+        assert row.length == sum(lengths[i] for i in row.dialogues) <= 32
+        seen += row.dialogues
+        number += 1
+    assert sorted(seen) == list(range(9000))
+    assert number <= 1.02 * len(pack(lengths, 32, range(9000)))
+    assert Epochs(lengths, 32, 5).row(number) == epochs.row(number)
+    assert epochs.epoch_of(2 * number + 10) in (1, 2)
+
+
+def test_dialogues_are_read_from_disk_by_number(tmp_path: Path) -> None:
+    from k2core.engines.megatron.indexed import write_indexed
+
+    ids = [[1000 + n] * size for n, size in enumerate((5, 50, 7))]
+    write_indexed(tmp_path / "d", [2 * np.array(x) + (np.arange(len(x)) > 2) for x in ids], 4096)
+    write_ids(tmp_path / "d", ["a", "b", "c"])
+    dialogues = Dialogues(tmp_path / "d", 20, 0.5)
+    assert (len(dialogues), dialogues.num_skipped) == (2, 1)
+    assert dialogues.lengths.tolist() == [4, 6]
+    assert dialogues[1] == EncodedDialogue(ids[2], [0, 0, 0, 1, 1, 1, 1])
+    assert dialogues.name(1) == "c"
+    with pytest.raises(ValueError, match=r"1 of 3 dialogues are longer .* longest has 50 tokens"):
+        Dialogues(tmp_path / "d", 20, 0.1)
