@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.contest import run_ours, run_peer
 from bench.corpus import make_documents
@@ -117,7 +117,7 @@ def _time_ours(documents: Path, result: Path) -> None:
     judge_ours(["The first text loads what the rules need. " * 20])
     started = time.perf_counter()
     reasons = judge_ours(texts)
-    found: dict[str, Any] = {"seconds": time.perf_counter() - started, "reasons": reasons}
+    found = {"seconds": time.perf_counter() - started, "reasons": reasons}
     result.write_text(json.dumps(found))
 
 

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+Result = dict[str, Any]
+"""What a contestant measured: a JSON object, whose fields are its bench's."""
 ROOT = Path(__file__).parent.parent
 _VENV = ROOT / ".venv-bench"
 _LOCK = ROOT / "infra" / "locks" / "bench.txt"
@@ -20,7 +22,7 @@ _ONE_CORE = {
 }
 
 
-def run_alone(program: tuple[str, ...], result: Path) -> dict[str, Any]:
+def run_alone(program: tuple[str, ...], result: Path) -> Result:
     """Run a contestant on one core, nothing of it warm, and read the JSON object that it writes.
 
     Raises:
@@ -33,16 +35,16 @@ def run_alone(program: tuple[str, ...], result: Path) -> dict[str, Any]:
     if done.returncode:
         sys.stderr.buffer.write(done.stderr)
     done.check_returncode()
-    found: dict[str, Any] = json.loads(result.read_text())
+    found: Result = json.loads(result.read_text())
     return found
 
 
-def run_ours(module: str, *arguments: str | Path) -> dict[str, Any]:
+def run_ours(module: str, *arguments: str | Path) -> Result:
     """`python -m MODULE ARGUMENTS` alone; its last argument is the file it writes."""
     return run_alone((sys.executable, "-m", module, *map(str, arguments)), Path(arguments[-1]))
 
 
-def run_peer(script: str, *arguments: str | Path, result: Path) -> dict[str, Any]:
+def run_peer(script: str, *arguments: str | Path, result: Path) -> Result:
     """A script of `bench/peers` alone, by the peers' interpreter."""
     path = ROOT / "bench" / "peers" / script
     return run_alone((str(peer_python()), str(path), *map(str, arguments)), result)

@@ -22,11 +22,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from bench.contest import run_ours, run_peer
+from bench.contest import Result, run_ours, run_peer
 from bench.corpus import make_documents
 from bench.table import Row, print_table
 from schemas.clean import CleanConfig
@@ -178,7 +178,7 @@ def measure(count: int = 3000, rounds: int = 3) -> list[Row]:
     """Medians of all contestants, each in a fresh process, in turn."""
     planted = plant_copies(make_documents(count), random.Random(0))
     megabytes = sum(len(text.encode()) for text in planted.texts) / 1e6
-    results: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    results: dict[str, list[Result]] = defaultdict(list)
     for _ in range(rounds):
         for name in (*OURS, "datatrove"):
             with tempfile.TemporaryDirectory() as folder:
@@ -190,7 +190,7 @@ def measure(count: int = 3000, rounds: int = 3) -> list[Row]:
     ]
 
 
-def _run(name: str, texts: Sequence[str], folder: Path) -> dict[str, Any]:
+def _run(name: str, texts: Sequence[str], folder: Path) -> Result:
     (folder / "documents").mkdir()
     for start in range(0, len(texts), _SHARD):
         part = texts[start : start + _SHARD]
@@ -211,7 +211,7 @@ def _write(path: Path, names: Sequence[str], texts: Sequence[str]) -> None:
     whole.write_parquet(path)
 
 
-def _read(found: dict[str, Any]) -> Outcome:
+def _read(found: Result) -> Outcome:
     kept = frozenset(int(str(name), 16) for name in found["kept"])
     return Outcome(found["busy"], found["seconds"], kept or None)
 

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -117,7 +117,7 @@ def _row(number: int, text: str) -> dict[str, str]:
     }
 
 
-def clean_here(folder: Path) -> dict[str, Any]:
+def clean_here(folder: Path) -> dict[str, float]:
     """Clean the corpus of a store in this process, and watch it."""
     from k2core.clean import clean_documents
     from k2core.store import Store

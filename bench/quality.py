@@ -26,9 +26,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bench.contest import run_ours, run_peer
+from bench.contest import Result, run_ours, run_peer
 from bench.corpus import read_docstrings
 from bench.table import Row, print_table
 from schemas.selection import Classifier
@@ -129,7 +129,7 @@ def measure(count: int = 6000, rounds: int = 3) -> dict[str, list[Row]]:
 
 
 def _contest(task: Task, rounds: int) -> list[Row]:
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("ours", *_PEERS)}
+    found: dict[str, list[Result]] = {name: [] for name in ("ours", *_PEERS)}
     with tempfile.TemporaryDirectory() as folder:
         path, result = Path(folder) / "task.json", Path(folder) / "result.json"
         path.write_text(json.dumps(task._asdict()))
@@ -142,7 +142,7 @@ def _contest(task: Task, rounds: int) -> list[Row]:
     return [_row(name, several, task) for name, several in found.items()]
 
 
-def _row(name: str, several: Sequence[dict[str, Any]], task: Task) -> Row:
+def _row(name: str, several: Sequence[Result], task: Task) -> Row:
     from sklearn.metrics import roc_auc_score
 
     scoring = statistics.median(found["scoring"] for found in several)
