@@ -16,8 +16,8 @@ class ModelShape(Config):
     """Transformer layers, the leading dense ones included."""
     num_dense_layers: int = Field(1, ge=0)
     """Leading layers with a dense feed-forward block instead of experts (K2: 1)."""
-    hidden_size: int = Field(192, ge=16)
-    """Width of the residual stream."""
+    hidden_size: int = Field(192, ge=16, multiple_of=8)
+    """Width of the residual stream; experts' products take rows of 16 bytes."""
     num_heads: int = Field(4, ge=1)
     """Attention heads (K2: 64)."""
     q_lora_rank: int | None = Field(96, ge=8)
@@ -32,10 +32,10 @@ class ModelShape(Config):
     """Value width a head (K2: 128)."""
     ffn_hidden_size: int = Field(512, ge=16)
     """Inner width of the dense feed-forward block (K2: 18432)."""
-    moe_ffn_hidden_size: int = Field(128, ge=16)
+    moe_ffn_hidden_size: int = Field(128, ge=16, multiple_of=8)
     """Inner width of one expert (K2: 2048)."""
-    num_experts: int = Field(16, ge=1)
-    """Routed experts a layer (K2: 384)."""
+    num_experts: int = Field(16, ge=2)
+    """Routed experts a layer (K2: 384); of one, transformers cannot choose its best two."""
     experts_per_token: int = Field(2, ge=1)
     """Routed experts that each token visits (K2: 8)."""
     num_shared_experts: int = Field(1, ge=1)

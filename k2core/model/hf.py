@@ -49,7 +49,6 @@ _CONSTANTS = {
     "rope_interleave": True,
     "n_group": 1,
     "topk_group": 1,
-    "norm_topk_prob": True,
     "seq_aux": True,
     # transformers leaves these four out when it saves; vLLM needs them.
     "topk_method": "noaux_tc",
@@ -92,6 +91,8 @@ def describe_shape(shape: ModelShape) -> dict[str, Any]:
         **_CONSTANTS,
         **{theirs: getattr(shape, ours) for theirs, ours in _SAME_VALUE.items()},
         "num_key_value_heads": shape.num_heads,
+        # Megatron leaves a single expert's weight as it is; normalised it would always be 1.
+        "norm_topk_prob": shape.experts_per_token > 1,
         "routed_scaling_factor": routed_scaling_factor(shape),
         **_describe_rope(shape),
         "original_max_position_embeddings": shape.original_max_position_embeddings,
