@@ -2,12 +2,9 @@
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.reference import NaiveK2
+from k2core.engines.torchrun import run_ranks
 from schemas.base import Config
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -135,76 +133,30 @@ def compare(
         results: a file that finished cases are added to, and whose cases are not run again; None
             runs all.
     """
-    done = _read_results(results, num_steps)
-    missing = [case for case in cases if case.name not in done]
-    for result in _run_group(missing, num_steps) if missing else ():
-        done[result.name] = result
-        if results:
-            with results.open("a") as file:
-                file.write(json.dumps({"steps": num_steps, **result.model_dump()}) + "\n")
+    with tempfile.TemporaryDirectory(prefix="k2-parity-") as name:
+        found = (results or Path(name) / "results.jsonl").absolute()
+        done = _read_results(found, num_steps)
+        missing = [case for case in cases if case.name not in done]
+        if missing:
+            four = Placement(num_ranks=NUM_RANKS)
+            run_ranks(run_cases, missing, num_steps, found, placement=four)
+            done = _read_results(found, num_steps)
     return [done[case.name] for case in cases]
 
 
-def _read_results(results: Path | None, num_steps: int) -> dict[str, Result]:
-    if results is None or not results.exists():
+def _read_results(file: Path, num_steps: int) -> dict[str, Result]:
+    if not file.exists():
         return {}
-    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
     found = [Result(**row) for row in rows if row.pop("steps") == num_steps]
     return {result.name: result for result in found}
 
 
-def _run_group(cases: Sequence[Case], num_steps: int) -> Iterator[Result]:
-    """Results as they come."""
-    with tempfile.TemporaryDirectory(prefix="k2-parity-") as name:
-        folder = Path(name)
-        order = {"cases": [case.model_dump() for case in cases], "num_steps": num_steps}
-        (folder / "order.json").write_text(json.dumps(order))
-        ranks = [_start(folder, rank) for rank in range(NUM_RANKS)]
-        found = folder / "results.jsonl"
-        try:
-            for index in range(len(cases)):
-                yield _next_result(found, index, ranks)
-        finally:
-            for rank in ranks:
-                rank.kill()
-
-
-def _next_result(results: Path, index: int, ranks: "list[subprocess.Popen[bytes]]") -> Result:
-    """The line of that number, as soon as rank 0 has written it."""
-    while True:
-        over = all(rank.poll() == 0 for rank in ranks)
-        lines = results.read_text().splitlines(keepends=True) if results.exists() else []
-        if len(lines) > index and lines[index].endswith("\n"):
-            return Result.model_validate_json(lines[index])
-        if failed := [i for i, rank in enumerate(ranks) if rank.poll()] or over:
-            which = f"rank {failed[0]}" if isinstance(failed, list) else "every rank"
-            raise RuntimeError(f"{which} of the parity run ended early; see its output above")
-        time.sleep(0.1)
-
-
-def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
-    environment = os.environ | {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(NUM_RANKS),
-        "K2_RENDEZVOUS": f"file://{folder / 'rendezvous'}",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or ".",
-        "PYTHONWARNINGS": "ignore",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.parity", "--rank", str(folder)], env=environment
-    )
-
-
-def _serve(folder: Path) -> None:
-    """One rank: every case in turn; rank 0 compares and writes."""
-    torch.set_num_threads(1)
-    order = json.loads((folder / "order.json").read_text())
-    cases = [Case.model_validate(case) for case in order["cases"]]
+def run_cases(cases: Sequence[Case], num_steps: int, results: Path) -> None:
+    """On each rank: every case in turn; rank 0 compares and writes."""
     references: dict[str, NaiveK2] = {}
     for case in cases:
-        _run(case, order["num_steps"], references, folder / "results.jsonl")
+        _run(case, num_steps, references, results)
 
 
 def _batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -265,7 +217,7 @@ def _run(case: Case, num_steps: int, references: dict[str, NaiveK2], results: Pa
         seconds=seconds,
     )
     with results.open("a") as file:
-        file.write(result.model_dump_json() + "\n")
+        file.write(json.dumps({"steps": num_steps, **result.model_dump()}) + "\n")
 
 
 def main(num_steps: int = 20, only: str = "", results: Path | None = None) -> None:
@@ -286,11 +238,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=20, help="optimizer steps a layout")
     parser.add_argument("--only", default="", help="layouts whose name has this word, such as cp")
     parser.add_argument("--results", type=Path, help="file of results; a killed run goes on there")
-    parser.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.rank is None:
-        main(arguments.steps, arguments.only, arguments.results)
-    else:
-        _serve(arguments.rank)
-        sys.stdout.flush()
-        os._exit(0)  # gloo's threads would otherwise be joined in a group that is gone
+    from bench import parity  # ranks import it by this name
+
+    parity.main(arguments.steps, arguments.only, arguments.results)

@@ -44,6 +44,10 @@ class Placement(Config):
     """What a rank computes on: the memory that `k2 plan` and the stages hold it to."""
     ranks_per_node: int = Field(8, ge=1)
     """Devices of one machine, joined by its fast links; `k2 plan` counts what leaves it."""
+    timeout_s: float = Field(600.0, gt=0)
+    """Seconds that a rank waits for the others in a step: then it ends, and says who is missing."""
+    states_kept: int = Field(2, ge=1)
+    """Newest states of an unfinished training that are kept to go on from."""
     session_actors: int = Field(0, ge=0, le=4096)
     """Ray actors that play synthesize's sessions, a core each, on the cluster of `RAY_ADDRESS` or
     on this machine; 0 plays them in threads of the stage's own process."""

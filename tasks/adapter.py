@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,12 +22,15 @@ from infra.progress import ProgressLine, format_seconds
 from infra.reports import dialogue_html, figure_png, plot_html, table_html
 from infra.versions import identity_of
 from k2core.reporting import Turn
-from k2core.store import Draft, Lease, Store, Workspace
+from k2core.store import Draft, Lease, Store, Workspace, publish_together
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+from schemas.placement import Placement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from k2core.engines.torchrun import Ranks
 
 A = TypeVar("A", bound=Artifact)
 P = ParamSpec("P")
@@ -74,8 +79,9 @@ class RunningStage:
         run: StageRun,
         inputs: Mapping[str, object],
         workspace: Callable[["RunningStage"], Workspace],
+        ranks: "Ranks | None" = None,
     ) -> None:
-        self._run, self._inputs = run, inputs
+        self._run, self._inputs, self._ranks = run, inputs, ranks
         self._line = ProgressLine(run.record.stage)
         self._html: list[str] = []
         self._outputs: dict[str, Artifact] = {}
@@ -87,7 +93,7 @@ class RunningStage:
 
     def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
         """Make the draft an artifact of the store and an output edge of the run."""
-        artifact = open_store().publish(kind, draft)
+        artifact = _publish(kind, draft, self._ranks)
         self._outputs[name or artifact.kind] = artifact
         return artifact
 
@@ -171,27 +177,80 @@ class FinishedStage:
         return kind.model_validate(found.model_dump())
 
 
+class FollowingStage:
+    """A stage on a rank other than 0 of a cluster's: it works, and rank 0 does all else."""
+
+    def __init__(self, inputs: Mapping[str, object], workspace: Workspace, ranks: "Ranks") -> None:
+        self._inputs, self._ranks, self.workspace = inputs, ranks, workspace
+
+    async def work(self, function: Callable[..., T]) -> T:
+        """This rank's part of the work on the stage's inputs."""
+        return await asyncio.to_thread(function, **self._inputs, workspace=self.workspace)
+
+    def publish(self, kind: type[A], draft: Draft, name: str = "") -> A:
+        """Bring this rank's files of what rank 0 publishes."""
+        return _publish(kind, draft, self._ranks)
+
+
 @asynccontextmanager
 async def stage_run(
     stage: str, version: str, **inputs: object
-) -> AsyncIterator[RunningStage | FinishedStage]:
+) -> AsyncIterator[RunningStage | FinishedStage | FollowingStage]:
     """Run a stage with lineage; on an error its scratch stays, so that the next run resumes.
 
     Of several processes that are to do the same work, on whatever machines, one does it. The others
     wait for its result, or take over where it died.
+
+    Where a cluster started the task on several ranks, rank 0 alone has lineage, reports and holds
+    the lease; the others work, each with an `out` of its own, and are silent.
     """
     record = record_of(stage, version, inputs)
+    if "RANK" not in os.environ:
+        async with _lead(record, inputs) as running:
+            yield running
+        return
+    from k2core.engines.torchrun import joined_ranks
+
+    placement = inputs["placement"]
+    if not isinstance(placement, Placement):
+        raise TypeError(f"{stage} runs on ranks and needs a placement, not {placement!r}")
+    with joined_ranks(placement) as ranks:
+        patient = ranks.patient()
+        if ranks.rank == 0:
+            async with _lead(record, inputs, patient) as running:
+                yield running
+        elif outputs := patient.share(dict[str, Artifact]()):
+            yield FinishedStage(outputs)
+        else:
+            workspace = open_store().workspace(work_key(record), part=ranks.rank)
+            yield FollowingStage(inputs, workspace, patient)
+            shutil.rmtree(workspace.out, ignore_errors=True)
+
+
+def _publish(kind: type[A], draft: Draft, ranks: "Ranks | None") -> A:
+    if ranks is None:
+        return open_store().publish(kind, draft)
+    return publish_together(open_store(), kind, draft, ranks)
+
+
+@asynccontextmanager
+async def _lead(
+    record: LineageRecord, inputs: Mapping[str, object], ranks: "Ranks | None" = None
+) -> AsyncIterator[RunningStage | FinishedStage]:
     key = work_key(record)
     context = flyte.ctx()
     names = (context.action.run_name or "", context.action.name) if context else ("", "")
     store = open_store()
-    async with _leased(store, key, stage) as lease:
-        if lease.waited and (outputs := _finished_outputs(store, key)):
+    async with _leased(store, key, record.stage) as lease:
+        outputs = _finished_outputs(store, key) if lease.waited else {}
+        if ranks is not None:
+            ranks.share(outputs)
+        if outputs:
             yield FinishedStage(outputs)
             return
         close_stale(key)
         run = StageRun(record, key, *names)
-        running = RunningStage(run, inputs, lambda reporter: store.workspace(key, reporter))
+        running = RunningStage(run, inputs, lambda reporter: store.workspace(key, reporter), ranks)
         try:
             yield running
             lease.check()

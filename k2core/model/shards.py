@@ -1,7 +1,7 @@
-"""Weights too large for one process: files that many fill, and that are read slice by slice.
+"""Weights too large for one process: files that many write, and that are read slice by slice.
 
-Names and shapes decide where each tensor lies, before any is there. So every process writes its
-own tensors to their places, none holds more than one, and the bytes depend on no layout over
+Names and shapes decide where each tensor lies, before any is there. So the files can be dealt to
+processes, which share no folder and hold a tensor at a time, and the bytes depend on no layout over
 processes. Small checkpoints are one file, equal to what `safetensors.torch.save_file` writes.
 """
 
@@ -32,51 +32,60 @@ class Place(NamedTuple):
 
 
 class CheckpointWriter:
-    """A checkpoint's fp32 weights, written by any number of processes that share a folder.
+    """A checkpoint's fp32 weights, or of several writers' files those of one.
 
-    One process calls `create`, then all `write`, then one `finish`; between these they wait for
-    each other. Files have other names until they are whole, and the index comes last.
+    Files have other names until they are whole, and the index comes last: `create`, then `write`
+    each tensor, then `finish`; when all writers have, one of them calls `write_index`.
 
     Args:
-        folder: where to; processes on several machines need one file system of POSIX semantics.
+        folder: where to; each writer may have a disk of its own.
         shapes: every tensor, in the model's order.
         max_bytes: of a file's tensors; a larger tensor has a file of its own.
+        part: this writer.
+        num_parts: all writers; files go to them in turn.
     """
 
     def __init__(
-        self, folder: Path, shapes: Mapping[str, TensorShape], max_bytes: int = SHARD_BYTES
+        self,
+        folder: Path,
+        shapes: Mapping[str, TensorShape],
+        max_bytes: int = SHARD_BYTES,
+        part: int = 0,
+        num_parts: int = 1,
     ) -> None:
         self.folder = folder
         self.num_bytes = 0
         """Written by this process."""
         self._shapes = dict(shapes)
-        files = _deal(shapes, max_bytes)
-        self._headers = {file: _header({n: shapes[n] for n in names}) for file, names in files}
+        self._files = dict(_deal(shapes, max_bytes))
+        self._own = list(self._files)[part::num_parts]
+        self._writers = {file: i % num_parts for i, file in enumerate(self._files)}
+        self._headers = {
+            file: _header({n: shapes[n] for n in names}) for file, names in self._files.items()
+        }
+        self._written: set[str] = set()
         self.places: dict[str, Place] = {}
-        for file, names in files:
+        for file, names in self._files.items():
             start = len(self._headers[file])
             for name in sorted(names):
                 self.places[name] = Place(file, start, prod(shapes[name]) * _WIDTH)
                 start += self.places[name].size
 
-    @property
-    def total_bytes(self) -> int:
-        """Of all tensors."""
-        return sum(place.size for place in self.places.values())
+    def writer_of(self, name: str) -> int:
+        """Which part a tensor belongs to."""
+        return self._writers[self.places[name].file]
 
     def create(self) -> None:
-        """Headers, and holes for the tensors."""
+        """Headers of this writer's files, and holes for their tensors."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        sizes = {file: len(header) for file, header in self._headers.items()}
-        for place in self.places.values():
-            sizes[place.file] += place.size
-        for file, header in self._headers.items():
+        for file in self._own:
+            header, names = self._headers[file], self._files[file]
             with self._aside(file).open("wb") as out:
                 out.write(header)
-                out.truncate(sizes[file])
+                out.truncate(len(header) + sum(self.places[name].size for name in names))
 
     def write(self, name: str, tensor: "Tensor") -> None:
-        """One tensor to its place.
+        """One tensor to its place, in a file of this writer.
 
         Raises:
             ValueError: its shape is not the one that was announced.
@@ -90,30 +99,35 @@ class CheckpointWriter:
         with self._aside(place.file).open("r+b") as out:
             out.seek(place.start)
             out.write(plain.flatten().view(torch.uint8).numpy().data)
+        self._written.add(name)
         self.num_bytes += place.size
 
-    def finish(self, num_bytes: int) -> None:
-        """Give the files their names.
-
-        Args:
-            num_bytes: written by all processes.
+    def finish(self) -> None:
+        """Give this writer's files their names.
 
         Raises:
-            ValueError: that is not every tensor once; the checkpoint stays unfinished.
+            ValueError: a tensor is missing; the checkpoint stays unfinished.
         """
-        if num_bytes != self.total_bytes:
+        missing = [n for file in self._own for n in self._files[file] if n not in self._written]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise ValueError(
-                f"{num_bytes} bytes of weights were written to {self.folder}, not "
-                f"{self.total_bytes}: a tensor is missing or came twice"
+                f"{', '.join(missing[:3])}{more} were not written to {self.folder}: it is no whole "
+                "checkpoint"
             )
-        for file in self._headers:
+        for file in self._own:
             self._aside(file).rename(self.folder / file)
-        if len(self._headers) > 1:
-            weight_map = {name: place.file for name, place in sorted(self.places.items())}
-            index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
-            aside = self._aside(INDEX)
-            aside.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
-            aside.rename(self.folder / INDEX)
+
+    def write_index(self) -> None:
+        """Where each tensor is; with it several files are a checkpoint."""
+        if len(self._files) == 1:
+            return
+        weight_map = {name: place.file for name, place in sorted(self.places.items())}
+        total = sum(place.size for place in self.places.values())
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        aside = self._aside(INDEX)
+        aside.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+        aside.rename(self.folder / INDEX)
 
     def _aside(self, file: str) -> Path:
         return self.folder / f"{file}.aside"

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 def read_batch(stream: "TokenStream", samples: Iterable[int]) -> "Batch":
-    """Rows of inputs and next tokens; a document's last token predicts nothing."""
+    """Rows of inputs and next tokens; a document's last token predicts nothing.
+
+    There may be none: more ranks than rows.
+    """
     import torch
 
     from k2core.engines.megatron.batch import Batch
 
     rows = [stream.sample(index) for index in samples]
-    tokens = torch.from_numpy(np.stack([row.tokens for row in rows]))  # b s+1
-    segments = torch.from_numpy(np.stack([row.segments for row in rows]))
+    shape = len(rows), stream.sequence_length + 1
+    tokens = torch.from_numpy(np.array([row.tokens for row in rows], np.int64).reshape(shape))
+    segments = torch.from_numpy(np.array([row.segments for row in rows], np.int64).reshape(shape))
     within = segments[:, :-1] == segments[:, 1:]
     return Batch(tokens[:, :-1], tokens[:, 1:], within.float(), segments[:, :-1])
 

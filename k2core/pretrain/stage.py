@@ -1,15 +1,17 @@
 """The stage: from a token corpus to a base checkpoint."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_checkpoint
 from k2core.parallel.plan import Job, check_placement
+from k2core.parallel.rows import own_part
 from k2core.pretrain.batches import name_spans, read_batch
 from k2core.pretrain.phases import Stretch, lay_out
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
-from k2core.training import Plan, count_saved_steps, train, write_clips
+from k2core.training import Course, StepLog, newest_state, steps_of, train, write_clips
 from schemas.artifacts import TokenCorpus
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -30,58 +32,100 @@ def pretrain_model(
         ValueError: corpus, shape and config do not fit together; before any work is spent.
         FloatingPointError: the guards stop it; names the step and its documents.
     """
-    from k2core.engines.megatron.ranks import TrainerGroup
+    from k2core.engines.torchrun import run_ranks
 
     folder, stretches = workspace.open(tokens), lay_out(config, shape)
-    streams = [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
-    _check_fit(shape, stretches, streams)
+    _check_fit(shape, stretches, _open_streams(folder, config, stretches))
     for stretch in stretches:
         job = _job(stretch, config)
         check_placement(job, placement, fp8_storage=config.optim.fp8_storage)
+    inputs = (config, shape, tokens, workspace, placement)
+    return run_ranks(pretrain_on_ranks, *inputs, placement=placement, report=workspace.report)
+
+
+def pretrain_on_ranks(
+    config: PretrainConfig,
+    shape: ModelShape,
+    tokens: TokenCorpus,
+    workspace: Workspace,
+    placement: Placement,
+) -> Draft:
+    """`pretrain_model` on one of its ranks, all of which run this."""
+    from k2core.engines.torchrun import join_group
+
+    ranks = join_group(placement)
+    folder, stretches = workspace.open(tokens), lay_out(config, shape)
+    streams = _open_streams(folder, config, stretches)
+    saved = ranks.share(steps_of(newest_state(workspace.states)))
     for stretch, stream in zip(stretches, streams, strict=True):
-        if stretch is not stretches[-1] and count_saved_steps(workspace) >= stretch.last:
-            continue
-        plan = _plan(config, stretch, stream, stretches[-1].last)
-        # rotary scaling is built into a model: each stretch takes up the state of the one before
-        at = placement.for_length(stretch.sequence_length)
-        with TrainerGroup(stretch.shape, config.optim, seed=config.seed, placement=at) as trainer:
-            history = train(trainer, plan, workspace)
-            if stretch is stretches[-1]:
-                trainer.export_checkpoint(workspace.out)
-    training = {
-        "stage": "pretrain",
-        "config": config.model_dump(mode="json"),
-        "tokens": tokens.digest,
-        "history": history.summarize(),
-    }
-    describe_checkpoint(workspace.out, shape, folder / "tokenizer", training)
-    write_clips(history, "pretrain", workspace.out)
-    size, last = sum_parameters(shape), history.last_losses(10)
-    counts = {
-        "parameters": size.total,
-        "active_parameters": size.active,
-        "steps": history.num_steps,
-        "tokens": history.tokens,
-        "loss": round(sum(last) / len(last), 4),
-        "clipped_heads": len(history.clips),
-        "refused_steps": len(history.refused),
-    }
-    return Draft(workspace.out, counts)
+        if saved < stretch.last or stretch is stretches[-1]:
+            log = _train_stretch(stretch, stream, stretches[-1].last, config, workspace, placement)
+    draft = Draft(workspace.out, _count(shape, log))
+    if ranks.rank == 0:
+        training = {
+            "stage": "pretrain",
+            "config": config.model_dump(mode="json"),
+            "tokens": tokens.digest,
+            "history": log.summarize(),
+        }
+        describe_checkpoint(workspace.out, shape, folder / "tokenizer", training)
+        write_clips(log, "pretrain", workspace.out)
+    return draft
 
 
-def _plan(config: PretrainConfig, stretch: Stretch, stream: TokenStream, total: int) -> Plan:
-    return Plan(
+def _train_stretch(
+    stretch: Stretch,
+    stream: TokenStream,
+    total: int,
+    config: PretrainConfig,
+    workspace: Workspace,
+    placement: Placement,
+) -> StepLog:
+    """Train through a stretch and, after the last one, write the checkpoint.
+
+    Rotary scaling is built into a model: each stretch takes up the state of the one before.
+    """
+    from k2core.engines.megatron.trainer import Trainer
+
+    at = placement.for_length(stretch.sequence_length)
+    trainer = Trainer(stretch.shape, config.optim, seed=config.seed, placement=at)
+    part = trainer.seat.data, at.dp
+    course = Course(
         optim=config.optim,
         num_steps=total,
         lr=lambda step: stretch.rate(step - stretch.first),
         num_heads=stretch.shape.num_layers * stretch.shape.num_heads,
         checkpoint_every=config.checkpoint_every,
+        states_kept=placement.states_kept,
         guards=config.guards,
-        batch=lambda step: read_batch(stream, stretch.samples(step)),
+        batch=lambda step: read_batch(stream, own_part(stretch.samples(step), *part)),
         documents=lambda step: name_spans(stream, stretch.samples(step)),
         first=stretch.first,
         last=stretch.last,
     )
+    log = train(trainer, course, workspace, trainer.ranks)
+    if stretch.last == total:
+        trainer.export_checkpoint(workspace.out)
+    return log
+
+
+def _open_streams(
+    folder: Path, config: PretrainConfig, stretches: Sequence[Stretch]
+) -> list[TokenStream]:
+    return [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
+
+
+def _count(shape: ModelShape, log: StepLog) -> dict[str, float]:
+    size, last = sum_parameters(shape), log.last_losses(10)
+    return {
+        "parameters": size.total,
+        "active_parameters": size.active,
+        "steps": log.num_steps,
+        "tokens": log.tokens,
+        "loss": round(sum(last) / len(last), 4),
+        "clipped_heads": len(log.clips),
+        "refused_steps": len(log.refused),
+    }
 
 
 def _job(stretch: Stretch, config: PretrainConfig) -> Job:

@@ -103,13 +103,17 @@ def _load(folder: Path) -> "PreTrainedModel":
 
 
 def _megatron_logits(folder: Path, rows: "Tensor") -> "Tensor":
-    from k2core.engines.megatron.ranks import TrainerGroup
+    """In a process of its own, which ends with the memory that Megatron took."""
+    from k2core.engines.torchrun import run_ranks
 
-    one = Placement(num_ranks=1)
-    with TrainerGroup(
-        load_shape(folder), OptimConfig(), seed=0, checkpoint=folder, placement=one
-    ) as trainer:
-        return trainer.logits(rows)
+    return run_ranks(compute_logits, folder, rows, placement=Placement(num_ranks=1))
+
+
+def compute_logits(folder: Path, rows: "Tensor") -> "Tensor":
+    """Megatron's, of whole rows; on one rank."""
+    from k2core.engines.megatron.trainer import Trainer
+
+    return Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder).logits(rows)
 
 
 def _round_up(difference: float) -> float:

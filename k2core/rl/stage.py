@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from k2core.chat import ChatCodec, read_dialogues
+from k2core.engines.learner import Learner
 from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.problems import training_problem, validation_problems
 from k2core.rewards import Verdict, judge_dialogues
@@ -47,24 +48,76 @@ def train_policy(
     """Improve a policy on verifiable rewards; a killed run resumes at its iteration.
 
     Raises:
-        SandboxUnavailableError: no isolation works here; before any other work.
+        SandboxUnavailableError: no isolation works here; before any iteration.
         FloatingPointError: the loss is not finite; names the iteration.
     """
-    from k2core.engines.megatron.ranks import TrainerGroup
-    from k2core.engines.ray import serve
+    from k2core.engines.torchrun import run_ranks
+
+    inputs = (config, problems, sft, trajectories, placement, workspace)
+    return run_ranks(train_on_ranks, *inputs, placement=placement, report=workspace.report)
+
+
+def train_on_ranks(
+    config: RlConfig,
+    problems: ProblemsConfig,
+    sft: Checkpoint,
+    trajectories: TrajectorySet,
+    placement: Placement,
+    workspace: Workspace,
+) -> PolicyDrafts:
+    """`train_policy` on one of its ranks: rank 0 leads, the others are the model with it."""
+    from k2core.engines.megatron.lead import lead
+    from k2core.engines.megatron.trainer import Trainer
 
     start = workspace.open(sft)
+    shape = load_shape(start)
+    trained = shape.with_router_bias(moving=config.balance_experts)
+    trainer = Trainer(
+        trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
+    )
+
+    def work(learner: Learner) -> PolicyDrafts:
+        history = _practise(config, problems, start, trajectories, placement, workspace, learner)
+        best = States(workspace.scratch / "iterations").best
+        if config.keep == "best" and best is not None:
+            shutil.copytree(best, workspace.out / "policy")
+        else:
+            learner.export_checkpoint(workspace.out / "policy")
+        training = {
+            "stage": "rl",
+            "config": config.model_dump(mode="json"),
+            "sft": sft.digest,
+            "trajectories": trajectories.digest,
+            "kept_iteration": _kept(history, config),
+            "history": history.model_dump(mode="json"),
+        }
+        describe_checkpoint(workspace.out / "policy", shape, start, training)
+        policy = Draft(workspace.out / "policy", _count(history, config))
+        return PolicyDrafts(policy, _collect_rollouts(config, workspace))
+
+    return lead(trainer, work)
+
+
+def _practise(
+    config: RlConfig,
+    problems: ProblemsConfig,
+    start: Path,
+    trajectories: TrajectorySet,
+    placement: Placement,
+    workspace: Workspace,
+    learner: Learner,
+) -> History:
+    """All iterations, with engines and a sandbox."""
+    from k2core.engines.ray import serve
+
     codec, shape = ChatCodec(start), load_shape(start)
     context = shape.max_position_embeddings
     pool = practice_problems(config, problems)
-    trained, texts = shape.with_router_bias(moving=config.balance_experts), []
+    texts = []
     if config.ptx_weight:
         texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
-        TrainerGroup(
-            trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
-        ) as trainer,
         serve(
             start,
             num_engines=placement.num_ranks,
@@ -77,30 +130,14 @@ def train_policy(
             pool,
             validation_problems(problems, config.validation_per_family),
             texts,
-            trainer,
+            learner,
             engine,
             partial(play, engine=engine, codec=codec, max_context=context),
             partial(judge, sandbox=sandbox),
             codec.pad_id,
             placement.num_ranks,
         )
-        history = run_iterations(practice, workspace)
-        best = States(workspace.scratch / "iterations").best
-        if config.keep == "best" and best is not None:
-            shutil.copytree(best, workspace.out / "policy")
-        else:
-            trainer.export_checkpoint(workspace.out / "policy")
-    training = {
-        "stage": "rl",
-        "config": config.model_dump(mode="json"),
-        "sft": sft.digest,
-        "trajectories": trajectories.digest,
-        "kept_iteration": _kept(history, config),
-        "history": history.model_dump(mode="json"),
-    }
-    describe_checkpoint(workspace.out / "policy", shape, start, training)
-    policy = Draft(workspace.out / "policy", _count(history, config))
-    return PolicyDrafts(policy, _collect_rollouts(config, workspace))
+        return run_iterations(practice, workspace)
 
 
 def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Problem]:

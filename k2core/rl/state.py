@@ -3,31 +3,15 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import polars as pl
 
+from k2core.engines.learner import Learner
 from k2core.rl.history import History
 from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
 from schemas.chat import Message, RolloutRow
-
-
-class Saves(Protocol):
-    """What has a state: a `TrainerGroup`."""
-
-    def save(self, folder: Path) -> None:
-        """Write the state."""
-
-    def load(self, folder: Path) -> None:
-        """Take up a state."""
-
-
-class Exports(Protocol):
-    """What has weights to keep: a `TrainerGroup`."""
-
-    def export_checkpoint(self, folder: Path) -> object:
-        """Write the weights in the Hugging Face layout."""
 
 
 class Progress(NamedTuple):
@@ -49,18 +33,18 @@ class States:
         """Every iteration's rollouts, in order."""
         return [folder / "rollouts.parquet" for folder in self._folders()]
 
-    def resume(self, trainer: Saves) -> Progress:
+    def resume(self, trainer: Learner) -> Progress:
         """Put the trainer where the last complete iteration left it."""
         folders = self._folders()
         if not folders:
             return Progress()
-        trainer.load(folders[-1] / "trainer")
+        trainer.load((folders[-1] / "trainer").joinpath)
         return Progress(
             History.model_validate_json((folders[-1] / "history.json").read_bytes()),
             Successes.model_validate_json((folders[-1] / "seen.json").read_bytes()),
         )
 
-    def save(self, trainer: Saves, progress: Progress, rollouts: pl.DataFrame) -> None:
+    def save(self, trainer: Learner, progress: Progress, rollouts: pl.DataFrame) -> None:
         """Write an iteration aside, rename it, and only then drop the older trainer's state."""
         aside, older = self._root / "aside", self._folders()
         shutil.rmtree(aside, ignore_errors=True)
@@ -79,7 +63,7 @@ class States:
         """The best weights by validation so far, in the Hugging Face layout."""
         return max(self._root.glob("best-*"), default=None)
 
-    def keep_best(self, trainer: Exports, num_iterations: int) -> None:
+    def keep_best(self, trainer: Learner, num_iterations: int) -> None:
         """Keep the weights as they are now in place of the best so far."""
         aside, kept = self._root / "aside-best", self._root / f"best-{num_iterations:05d}"
         shutil.rmtree(aside, ignore_errors=True)

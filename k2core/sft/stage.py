@@ -3,10 +3,11 @@
 from k2core.chat import ChatCodec
 from k2core.model.hf import describe_checkpoint, load_shape
 from k2core.optim.schedule import learning_rate
+from k2core.parallel.rows import own_part
 from k2core.sft.dialogues import Dialogues, encode_dialogues
 from k2core.sft.packing import Epochs, PackedRow, build_batch
 from k2core.store import Draft, Workspace
-from k2core.training import Document, History, Plan, train, write_clips
+from k2core.training import Course, Document, StepLog, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -25,7 +26,24 @@ def finetune(
         ValueError: a broken or empty trajectory set, or dialogues too long; before any step.
         FloatingPointError: the guards stop it; names the step and its dialogues.
     """
-    from k2core.engines.megatron.ranks import TrainerGroup
+    from k2core.engines.torchrun import run_ranks
+
+    start, folder = workspace.open(base), workspace.open(trajectories)
+    prefix = encode_dialogues(folder, ChatCodec(start), workspace.scratch / "dialogues")
+    Dialogues(prefix, config.sequence_length, config.max_skipped_frac)  # refuses what is too long
+    inputs = (config, base, trajectories, workspace, placement)
+    return run_ranks(finetune_on_ranks, *inputs, placement=placement, report=workspace.report)
+
+
+def finetune_on_ranks(
+    config: SftConfig,
+    base: Checkpoint,
+    trajectories: TrajectorySet,
+    workspace: Workspace,
+    placement: Placement,
+) -> Draft:
+    """`finetune` on one of its ranks, all of which run this."""
+    from k2core.engines.megatron.trainer import Trainer
 
     start = workspace.open(base)
     codec, shape = ChatCodec(start), load_shape(start)
@@ -33,41 +51,45 @@ def finetune(
     prefix = encode_dialogues(folder, codec, workspace.scratch / "dialogues")
     dialogues = Dialogues(prefix, config.sequence_length, config.max_skipped_frac)
     epochs = Epochs(dialogues.lengths, config.sequence_length, config.seed)
+    at = placement.for_length(config.sequence_length)
+    trained = shape.with_router_bias(moving=config.balance_experts)
+    trainer = Trainer(trained, config.optim, seed=config.seed, checkpoint=start, placement=at)
+    part = trainer.seat.data, at.dp
 
     def list_documents(step: int) -> list[Document]:
         rows = _rows(epochs, step, config)
         return [Document(n, dialogues.name(i)) for n, row in enumerate(rows) for i in row.dialogues]
 
-    plan = Plan(
+    course = Course(
         optim=config.optim,
         num_steps=config.schedule.num_steps,
         lr=lambda step: learning_rate(step, config.optim.lr, config.schedule),
         num_heads=shape.num_layers * shape.num_heads,
         checkpoint_every=config.checkpoint_every,
+        states_kept=placement.states_kept,
         guards=config.guards,
         batch=lambda step: build_batch(
-            _rows(epochs, step, config), dialogues, config.sequence_length, codec.pad_id
+            own_part(_rows(epochs, step, config), *part),
+            dialogues,
+            config.sequence_length,
+            codec.pad_id,
         ),
         documents=list_documents,
     )
-    at = placement.for_length(config.sequence_length)
-    trained = shape.with_router_bias(moving=config.balance_experts)
-    with TrainerGroup(
-        trained, config.optim, seed=config.seed, checkpoint=start, placement=at
-    ) as trainer:
-        history = train(trainer, plan, workspace)
-        trainer.export_checkpoint(workspace.out)
-    training: dict[str, object] = {"stage": "sft", "config": config.model_dump(mode="json")}
-    training |= {"base": base.digest, "trajectories": trajectories.digest}
-    training["history"] = history.summarize()
-    describe_checkpoint(workspace.out, shape, start, training)
-    write_clips(history, "sft", workspace.out)
+    log = train(trainer, course, workspace, trainer.ranks)
+    trainer.export_checkpoint(workspace.out)
+    if trainer.ranks.rank == 0:
+        training: dict[str, object] = {"stage": "sft", "config": config.model_dump(mode="json")}
+        training |= {"base": base.digest, "trajectories": trajectories.digest}
+        training["history"] = log.summarize()
+        describe_checkpoint(workspace.out, shape, start, training)
+        write_clips(log, "sft", workspace.out)
     counts = {
         "dialogues": len(dialogues),
         "skipped_dialogues": dialogues.num_skipped,
         "epochs": 1 + epochs.epoch_of(config.schedule.num_steps * config.batch_size - 1),
     }
-    return Draft(workspace.out, counts | _count(history))
+    return Draft(workspace.out, counts | _count(log))
 
 
 def _rows(epochs: Epochs, step: int, config: SftConfig) -> list[PackedRow]:
@@ -75,12 +97,12 @@ def _rows(epochs: Epochs, step: int, config: SftConfig) -> list[PackedRow]:
     return [epochs.row(number) for number in range(first, first + config.batch_size)]
 
 
-def _count(history: History) -> dict[str, float]:
-    last = history.last_losses(10)
+def _count(log: StepLog) -> dict[str, float]:
+    last = log.last_losses(10)
     return {
-        "steps": history.num_steps,
-        "tokens": history.tokens,
+        "steps": log.num_steps,
+        "tokens": log.tokens,
         "loss": round(sum(last) / len(last), 4),
-        "clipped_heads": len(history.clips),
-        "refused_steps": len(history.refused),
+        "clipped_heads": len(log.clips),
+        "refused_steps": len(log.refused),
     }

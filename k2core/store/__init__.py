@@ -7,6 +7,7 @@ from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, Leas
 from k2core.store.lease import Beat, Lease
 from k2core.store.states import States
 from k2core.store.store import Store
+from k2core.store.together import publish_together
 from k2core.store.workspace import Artifacts, Draft, StoredFile, Workspace
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "digest_of",
     "let_fsspec_reach_buckets",
     "manifest_of",
+    "publish_together",
     "read_address",
 ]

@@ -95,12 +95,18 @@ class Objects:
         with suppress(OSError):  # somebody's files are there
             folder.rename(target)
         if folder.is_dir():
-            for path in self.find_wrong(name, manifest):
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).replace(target / path)
+            self.take_part(name, folder, manifest)
             for path in self.find_added(name, manifest):
                 (target / path).unlink()
         self.note_verified(name, (entry.path for entry in manifest))
+
+    def take_part(self, name: str, folder: Path, entries: Sequence[ManifestEntry]) -> None:
+        """Move some of an object's files here, where they are not there or are broken."""
+        for path in self.find_wrong(name, entries):
+            target = self.folder(name) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).replace(target)
+        self.note_verified(name, (entry.path for entry in entries))
 
     def _stamps(self, name: str) -> dict[str, Stamp]:
         try:

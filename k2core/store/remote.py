@@ -53,12 +53,24 @@ class Remote:
         Raises:
             OSError: a file changed meanwhile.
         """
+        self.send(name, folder, manifest)
+        self.complete(name, manifest)
+
+    def send(self, name: str, folder: Path, entries: Sequence[ManifestEntry]) -> None:
+        """Send some of an object's files.
+
+        Raises:
+            OSError: a file changed meanwhile.
+        """
 
         def send(entry: ManifestEntry) -> None:
             if self._bucket.upload(folder / entry.path, _address(name, entry)) != entry.sha256:
                 raise OSError(f"{folder / entry.path} changed while it was uploaded")
 
-        do_all(send, manifest)
+        do_all(send, entries)
+
+    def complete(self, name: str, manifest: Sequence[ManifestEntry]) -> None:
+        """From now on the object is there: all its files have been sent."""
         self._bucket.put(f"manifests/{name}.json", manifest_bytes(manifest))
 
     def fetch(self, name: str, missing: Mapping[ManifestEntry, Place]) -> None:

@@ -171,9 +171,27 @@ class Store:
         """What came of the work named `key` when it was last done, on whatever machine."""
         return self._works.result(key)
 
-    def workspace(self, key: str, report: Reporter | None = None) -> Workspace:
-        """The folders of the work named `key`: `out` emptied, `scratch` as it was left."""
-        folders, states = self._works.folders(key), self._works.states(key)
+    def add_part(self, artifact: Artifact, folder: Path, entries: Sequence[ManifestEntry]) -> None:
+        """Bring some of an artifact's files; nobody sees them before it is complete."""
+        if self._remote:
+            self._remote.send(_name(artifact), folder, entries)
+        self._objects.take_part(_name(artifact), folder, entries)
+
+    def complete(self, artifact: Artifact, manifest: Sequence[ManifestEntry]) -> None:
+        """From now on the artifact is there: all parts have been brought."""
+        if self._remote:
+            self._remote.complete(_name(artifact), manifest)
+        self._objects.add_manifest(_name(artifact), manifest)
+
+    def workspace(self, key: str, report: Reporter | None = None, part: int = 0) -> Workspace:
+        """The folders of the work named `key`: `out` emptied, `scratch` as it was left.
+
+        Args:
+            key: of the work.
+            report: the stage's.
+            part: of a work that several processes do; each has an `out` of its own.
+        """
+        folders, states = self._works.folders(key, part), self._works.states(key)
         return Workspace(self, folders.out, folders.scratch, states, report or Silent())
 
     def states(self, key: str) -> States:

@@ -32,6 +32,10 @@ class Works:
         self._leases: dict[str, Lease] = {}
         root.mkdir(parents=True, exist_ok=True)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For another process of the same work: leases stay with the one that took them."""
+        return {**self.__dict__, "_leases": {}}
+
     def lease(self, key: str) -> Lease:
         """The right to work on a key, not taken yet; if it is lost later, no state is sealed."""
         if self._remote:
@@ -43,9 +47,10 @@ class Works:
         self._leases[key] = lease
         return lease
 
-    def folders(self, key: str) -> WorkFolders:
-        """`out` emptied, `scratch` as it was left."""
-        out, scratch = self._root / key / "out", self._root / key / "scratch"
+    def folders(self, key: str, part: int) -> WorkFolders:
+        """`out` emptied, each part's own; `scratch` as it was left."""
+        out = self._root / key / (f"out-{part}" if part else "out")
+        scratch = self._root / key / "scratch"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         scratch.mkdir(parents=True, exist_ok=True)

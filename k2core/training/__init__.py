@@ -2,7 +2,8 @@
 
 from k2core.training.clips import write_clips
 from k2core.training.guard import Document
-from k2core.training.history import History
-from k2core.training.loop import Plan, Steps, count_saved_steps, train
+from k2core.training.history import StepLog
+from k2core.training.loop import Course, train
+from k2core.training.states import newest_state, steps_of
 
-__all__ = ["Document", "History", "Plan", "Steps", "count_saved_steps", "train", "write_clips"]
+__all__ = ["Course", "Document", "StepLog", "newest_state", "steps_of", "train", "write_clips"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.training.history import History
+from k2core.training.history import StepLog
 
 
 class ClippedShares(NamedTuple):
@@ -15,7 +15,7 @@ class ClippedShares(NamedTuple):
     """Those rescaled at least once so far (K2: 12.7 %, arXiv:2507.20534, appendix D)."""
 
 
-def clipped_shares(history: History, num_heads: int) -> ClippedShares:
+def clipped_shares(history: StepLog, num_heads: int) -> ClippedShares:
     """Shares of heads over steps.
 
     Args:
@@ -35,7 +35,7 @@ def clipped_shares(history: History, num_heads: int) -> ClippedShares:
     return ClippedShares(now, ever)
 
 
-def write_clips(history: History, stage: str, folder: Path) -> None:
+def write_clips(history: StepLog, stage: str, folder: Path) -> None:
     """Write `qk_clips-STAGE.parquet`: step, layer, head, max_logit, factor; one row an event.
 
     A later stage copies an earlier one's file with the tokenizer's, so a checkpoint tells them all.

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from k2core.optim.rule import HeadClip
 from k2core.training.clips import clipped_shares
-from k2core.training.history import History
+from k2core.training.history import StepLog
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_loss(history: History) -> "Figure":
+def draw_loss(history: StepLog) -> "Figure":
     """The loss over steps, and its running mean."""
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def draw_loss(history: History) -> "Figure":
     return figure
 
 
-def draw_max_logits(history: History, clip: HeadClip | None) -> "Figure":
+def draw_max_logits(history: StepLog, clip: HeadClip | None) -> "Figure":
     """The largest attention logit of each layer over steps, and QK-Clip's threshold, if any."""
     from matplotlib.figure import Figure
 
@@ -46,7 +46,7 @@ def draw_max_logits(history: History, clip: HeadClip | None) -> "Figure":
     return figure
 
 
-def draw_clipped_shares(history: History, num_heads: int) -> "Figure":
+def draw_clipped_shares(history: StepLog, num_heads: int) -> "Figure":
     """The share of heads that QK-Clip rescaled at each step, and at least once so far."""
     from matplotlib.figure import Figure
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from k2core.training.history import History
+from k2core.training.history import StepLog
 from schemas.optim import Guards
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Spread(NamedTuple):
         return (loss - self.mean) / self.deviation
 
 
-def spread_before(history: History, window: int, since: int = 0) -> Spread | None:
+def spread_before(history: StepLog, window: int, since: int = 0) -> Spread | None:
     """Of the last `window` steps taken, none before step `since`; None while there are fewer."""
     losses = history.last_losses(window, since)
     if len(losses) < window:
@@ -59,7 +59,7 @@ def find_max_loss(spread: Spread | None, guards: Guards) -> float:
     return spread.mean + guards.spike_z * spread.deviation
 
 
-def must_stop(history: History, guards: Guards) -> bool:
+def must_stop(history: StepLog, guards: Guards) -> bool:
     """Whether the step just refused ends the run, or is left out and the next one follows."""
     found = history.refused[-1]
     finite = math.isfinite(found["loss"]) and found["loss"] > found["max_loss"]

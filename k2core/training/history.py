@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class History:
+class StepLog:
     """One entry a step, from step 1 on."""
 
     losses: list[float] = field(default_factory=list)
@@ -56,14 +55,14 @@ class History:
                 found.append(self.losses[step - 1])
         return found[::-1]
 
-    def save(self, path: Path) -> None:
-        """Write as JSON; floats come back bit for bit."""
-        path.write_text(json.dumps(asdict(self)))
+    def to_json(self) -> str:
+        """For `from_json`; floats come back bit for bit."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def load(cls, path: Path) -> "History":
-        """Read what `save` wrote."""
-        return cls(**json.loads(path.read_bytes()))
+    def from_json(cls, text: bytes) -> "StepLog":
+        """What `to_json` gave."""
+        return cls(**json.loads(text))
 
     def summarize(self, num_points: int = 50) -> dict[str, object]:
         """For training.json: the curves over at most `num_points` spans of steps."""

@@ -84,7 +84,7 @@ def _teach(
         _train(config, trainer, _shuffled(first, world.seed), config.base_tokens, config.base_batch)
         trainer.save(base)
         (base / "done").touch()
-    trainer.load(base)
+    trainer.load(base.joinpath)
     return trainer
 
 

@@ -1,7 +1,7 @@
 """Weights between Megatron's ranks and the Hugging Face layout, both ways, in any layout.
 
-No rank holds a whole model: it reads its own slices, and writes its own tensors, one at a time. The
-files are the same whatever the layout.
+No rank holds a whole model: it reads its own slices, and writes whole files, a tensor at a time.
+The files are the same whatever the layout, and ranks need share no folder.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from k2core.engines.megatron.shards import Shard, list_shards
+from k2core.engines.torchrun.group import Ranks
 from k2core.model.names import NamePair, pair_names, split_tensor
 from k2core.model.shards import SHARD_BYTES, CheckpointReader, CheckpointWriter
 from k2core.model.tensors import check_tensors, tensor_shapes
@@ -73,29 +74,67 @@ def import_checkpoint(model: "GPTModel", shape: ModelShape, folder: Path) -> int
 
 @torch.no_grad()
 def export_checkpoint(
-    model: "GPTModel", shape: ModelShape, folder: Path, max_bytes: int = SHARD_BYTES
+    model: "GPTModel",
+    shape: ModelShape,
+    folder: Path,
+    ranks: Ranks,
+    max_bytes: int = SHARD_BYTES,
 ) -> int:
     """Write the weights as fp32; returns the bytes that this rank wrote. All ranks take part.
 
-    Replicas of a tensor take turns as writers. Only tensor-parallel slices travel, to the first
-    rank of their group.
+    Files are dealt to ranks, and a tensor goes to the rank that has its file: from one of its
+    replicas, which take turns. Of tensor-parallel slices the first rank makes it whole.
     """
-    writer = CheckpointWriter(folder, tensor_shapes(shape), max_bytes)
-    if dist.get_rank() == 0:
-        writer.create()
-    dist.barrier()
-    for number, (shard, parts) in enumerate(_held_parts(model, shape)):
-        if _is_turn(number, shard):
-            for name, tensor, axis in parts:
-                whole = tensor if axis is None else _gather(tensor, axis)
-                if shard.expert or parallel_state.get_tensor_model_parallel_rank() == 0:
-                    writer.write(name, whole)
-    total = torch.tensor(writer.num_bytes, device=next(model.parameters()).device)
-    dist.all_reduce(total)
-    if dist.get_rank() == 0:
-        writer.finish(int(total))
-    dist.barrier()
+    shapes = tensor_shapes(shape)
+    writer = CheckpointWriter(folder, shapes, max_bytes, ranks.rank, ranks.num_ranks)
+    writer.create()
+    parts = _parts_in_turn(model, shape)
+    owners = _find_owners([name for name, part in parts.items() if part.whole_here], ranks)
+    device = next(model.parameters()).device
+    for name, size in shapes.items():
+        at, to = owners[name], writer.writer_of(name)
+        whole = torch.empty(0)
+        if name in parts:
+            part = parts[name]
+            whole = part.tensor if part.axis is None else _gather(part.tensor, part.axis)
+        if at == to == ranks.rank:
+            writer.write(name, whole)
+        elif at == ranks.rank:
+            dist.send(whole.to(device, torch.float32).contiguous(), to)
+        elif to == ranks.rank:
+            dist.recv(whole := torch.empty(size, device=device), at)
+            writer.write(name, whole)
+    writer.finish()
+    ranks.wait()
+    if ranks.rank == 0:
+        writer.write_index()
+    ranks.wait()
     return writer.num_bytes
+
+
+class _Turn(NamedTuple):
+    """A part that this rank gives, alone or with its tensor-parallel group."""
+
+    tensor: Tensor
+    axis: int | None
+    whole_here: bool
+    """This rank has all of it in the end."""
+
+
+def _parts_in_turn(model: "GPTModel", shape: ModelShape) -> dict[str, _Turn]:
+    first = parallel_state.get_tensor_model_parallel_rank() == 0
+    return {
+        name: _Turn(tensor, axis, shard.expert or first)
+        for number, (shard, parts) in enumerate(_held_parts(model, shape))
+        if _is_turn(number, shard)
+        for name, tensor, axis in parts
+    }
+
+
+def _find_owners(names: list[str], ranks: Ranks) -> dict[str, int]:
+    """The rank that gives each tensor."""
+    given = ranks.collect(names)
+    return ranks.share({name: rank for rank, some in enumerate(given) for name in some})
 
 
 def _is_turn(number: int, shard: Shard) -> bool:

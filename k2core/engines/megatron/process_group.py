@@ -1,38 +1,21 @@
-"""Joining the ranks of one training run: by torchrun's environment, or alone in this process."""
+"""The ranks of one training run as Megatron's parallel groups."""
 
-import os
-
-import torch
-import torch.distributed as dist
 from megatron.core import parallel_state
 
+from k2core.engines.torchrun.group import Ranks, join_group
 from schemas.placement import Placement
 
 
-def join_ranks(placement: Placement) -> None:
-    """Join the process group that the environment describes, unless joined, in this layout.
+def join_ranks(placement: Placement) -> Ranks:
+    """Join the ranks that the environment describes, unless joined, in this layout.
 
-    Under torchrun, and in the children of `TrainerGroup`, RANK and WORLD_SIZE are set; without
-    them this process is the only rank. `K2_RENDEZVOUS` (a `file://` address) replaces the
-    environment's MASTER_ADDR where all ranks share a machine: no port to collide on.
+    Raises:
+        ValueError: the launcher started another number of processes than the placement has ranks.
     """
-    if not dist.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        if "WORLD_SIZE" in os.environ:
-            rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-            address = os.environ.get("K2_RENDEZVOUS", "env://")
-            dist.init_process_group(backend, address, rank=rank, world_size=world_size)
-        else:
-            alone = torch._C._distributed_c10d.HashStore()
-            dist.init_process_group(backend, store=alone, rank=0, world_size=1)
-    if dist.get_world_size() != placement.num_ranks:
-        raise ValueError(
-            f"{dist.get_world_size()} processes joined and placement.num_ranks="
-            f"{placement.num_ranks}: make them equal"
-        )
+    ranks = join_group(placement)
     if parallel_state.model_parallel_is_initialized():
         if _sizes() == (placement.tp, placement.cp, placement.pp, placement.ep):
-            return
+            return ranks
         parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=placement.tp,
@@ -41,7 +24,9 @@ def join_ranks(placement: Placement) -> None:
         expert_model_parallel_size=placement.ep,
         expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
+        distributed_timeout_minutes=placement.timeout_s / 60,
     )
+    return ranks
 
 
 def _sizes() -> tuple[int, int, int, int]:

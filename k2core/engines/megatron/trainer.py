@@ -1,11 +1,12 @@
 """One rank of training, in the current process.
 
-Under torchrun every process builds a `Trainer` and passes its own rows to `step`; on one machine
-`k2core.engines.megatron.ranks.TrainerGroup` does the same with child processes. One code path.
+Every rank builds a `Trainer` and passes its own rows to `step`: a process alone, the ranks that
+`k2core.engines.torchrun.run_ranks` starts on a machine, or those of a cluster.
 """
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from megatron.core.distributed.finalize_model_grads import (
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
+from k2core.engines.learner import Fetch
 from k2core.engines.megatron import resume
 from k2core.engines.megatron.batch import (
     PADDING,
@@ -80,9 +82,9 @@ class Trainer:
     ) -> None:
         self.placement = placement or Placement(num_ranks=1)
         check_layout(shape, self.placement)
-        join_ranks(self.placement)
+        self.ranks = join_ranks(self.placement)
         self.shape = shape
-        self.seat = find_seat(dist.get_rank(), self.placement)
+        self.seat = find_seat(self.ranks.rank, self.placement)
         dtype, fp8 = _DTYPES[optim.precision], optim.fp8_storage
         self.model = build_model(shape, self.placement, seed, dtype, fp8_storage=fp8).train()
         if torch.cuda.is_available():
@@ -103,7 +105,7 @@ class Trainer:
         self,
         batch: Batch,
         lr: float,
-        objective: Objective = language_model_loss,
+        objective: Objective | None = None,
         max_loss: float | None = None,
     ) -> StepStats:
         """Forward, backward, update; the loss is the global batch's.
@@ -111,16 +113,14 @@ class Trainer:
         Args:
             batch: this rank's rows of the global batch; may be empty. Ranks that share a model
                 replica (all but data-parallel ones) are given equal rows.
-            lr: learning rate of this step.
-            objective: what to minimise.
-            max_loss: refuse the step, in `StepStats.taken`, above this loss or where loss or
-                gradient is not finite.
+            lr: as in `Steps.step`.
+            objective: as in `Steps.step`.
+            max_loss: as in `Steps.step`.
 
         Raises:
-            NonFiniteError: without `max_loss`, loss or gradient is NaN or infinite; the weights
-                stay as they were.
+            NonFiniteError: as in `Steps.step`.
         """
-        loss, tokens, found = self.accumulate(batch, objective)
+        loss, tokens, found = self.accumulate(batch, objective or language_model_loss)
         grad_norm = self.optimizer.reduce_gradients()
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if not finite and max_loss is None:
@@ -204,19 +204,25 @@ class Trainer:
         Returns:
             The bytes that this rank wrote.
         """
-        return export_checkpoint(self.model, self.shape, folder)
+        return export_checkpoint(self.model, self.shape, folder, self.ranks)
 
     def local_weights(self) -> dict[str, Tensor]:
         """This rank's parameters by global Megatron names: copies on the CPU."""
         return {n: p.detach().cpu().clone() for n, p in self.optimizer.parameters.items()}
 
-    def save(self, folder: Path) -> None:
-        """Write what an exact continuation needs, this rank's share; all ranks take part."""
-        resume.save_rank(folder, self.model, self.optimizer, self.placement)
+    def snapshot(self) -> resume.Snapshot:
+        """Copy this rank's part of what an exact continuation needs; all ranks take part."""
+        return resume.take_snapshot(self.model, self.optimizer, self.placement, self.ranks)
 
-    def load(self, folder: Path) -> None:
-        """Continue from `save`'s folder, bit for bit if the layout is the same."""
-        resume.load_rank(folder, self.model, self.optimizer, self.placement)
+    def save(self, folder: Path) -> None:
+        """Write a state into a folder that all ranks share; whole when this returns."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.snapshot().write(lambda name: nullcontext(folder / name))
+        self.ranks.wait()
+
+    def load(self, fetch: Fetch) -> None:
+        """Continue from a state, bit for bit if the layout is the same; all ranks take part."""
+        resume.load_rank(fetch, self.model, self.optimizer, self.placement, self.ranks.rank)
 
     def _build_optimizer(self, optim: OptimConfig) -> ShardedOptimizer:
         groups = Groups(

@@ -33,7 +33,7 @@ def save(
     writer.create()
     for name, tensor in weights.items():
         writer.write(name, tensor)
-    writer.finish(writer.num_bytes)
+    writer.finish()
     return folder
 
 

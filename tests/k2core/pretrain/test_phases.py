@@ -10,6 +10,7 @@ from k2core.model.hf import load_weights
 from k2core.pretrain import pretrain_model
 from k2core.pretrain.batches import read_batch
 from k2core.pretrain.phases import lay_out
+from k2core.pretrain.stage import pretrain_on_ranks
 from k2core.reporting import Silent
 from k2core.store import Store
 from k2core.tokens import Share, TokenStream
@@ -87,10 +88,10 @@ def test_a_long_phase_trains_on_longer_rows_with_its_rotary_scaling(
     """Stopped inside the last phase and gone on with; equal to the same steps taken by hand."""
     stopped = StopAt(15)
     with pytest.raises(StoppedError):
-        pretrain_model(phased, extended, corpus, store.workspace("long", stopped), ALONE)
+        pretrain_on_ranks(phased, extended, corpus, store.workspace("long", stopped), ALONE)
     assert list(stopped.rates) == list(range(1, 16))
     resumed = StopAt()
-    draft = pretrain_model(phased, extended, corpus, store.workspace("long", resumed), ALONE)
+    draft = pretrain_on_ranks(phased, extended, corpus, store.workspace("long", resumed), ALONE)
     assert list(resumed.rates) == [15, 16, 17, 18]  # from the state at the last phase's start
     assert stopped.rates[13] == pytest.approx(7.5e-4)
     assert resumed.rates[18] == pytest.approx(1e-4)
@@ -102,7 +103,7 @@ def test_a_long_phase_trains_on_longer_rows_with_its_rotary_scaling(
     for stretch in lay_out(phased, extended):
         trainer = Trainer(stretch.shape, phased.optim, seed=0, placement=ALONE)
         if by_hand:
-            trainer.load(by_hand)
+            trainer.load(by_hand.joinpath)
         stream = TokenStream(folder, 0, stretch.sequence_length, stretch.share)
         for step in range(stretch.first, stretch.last):
             batch = read_batch(stream, stretch.samples(step))
@@ -131,7 +132,7 @@ def test_more_ranks_share_the_rows_of_a_long_phase(
     for stretch in stretches:
         trainer = Trainer(stretch.shape, phased.optim, seed=0, placement=ALONE)
         if state.exists():
-            trainer.load(state)
+            trainer.load(state.joinpath)
         stream = TokenStream(store.open(corpus), 0, stretch.sequence_length, stretch.share)
         for step in range(stretch.first, stretch.last):
             batch = read_batch(stream, stretch.samples(step))

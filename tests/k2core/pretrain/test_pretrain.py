@@ -17,6 +17,7 @@ from k2core.engines.megatron.group_norms import GROUPS
 from k2core.engines.megatron.trainer import Trainer
 from k2core.pretrain import pretrain_model
 from k2core.pretrain.batches import read_batch
+from k2core.pretrain.stage import pretrain_on_ranks
 from k2core.reporting import Turn
 from k2core.store import Store
 from k2core.tokens import TokenStream
@@ -78,17 +79,17 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(
         "First QK-Clip events",
     ]
 
-    states = store.disk / "work" / "killed" / "scratch" / "states"
+    states = store.states("killed")
     arguments = [a.model_dump_json() for a in (config, shape, corpus, placement)]
     driver = subprocess.Popen(
         [sys.executable, __file__, str(store.root), *arguments],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
     )
-    while not list(states.glob("step-*")) and driver.poll() is None:
+    while not states.sealed() and driver.poll() is None:
         time.sleep(0.02)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    saved = [path.name for path in states.glob("step-*")]
+    saved = states.sealed()
     assert saved
     assert saved[0] < "step-00000012"
     assert not list((store.disk / "work" / "killed" / "out").iterdir())
@@ -119,7 +120,7 @@ def test_a_blown_up_loss_names_step_and_documents(
     )
     said = r"step 2 of 4: loss .*Its batch: math/doc\d+, .*No state was saved.*Lower optim"
     with pytest.raises(FloatingPointError, match=said):
-        pretrain_model(wild, shape, corpus, store.workspace("wild"), Placement(num_ranks=1))
+        pretrain_on_ranks(wild, shape, corpus, store.workspace("wild"), Placement(num_ranks=1))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
+from k2core.engines.learner import Fetch
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
 from k2core.model.digest import tensors_digest
 from k2core.reporting import Silent
@@ -53,7 +54,14 @@ class ToyLearner:
     def __init__(self) -> None:
         self.table = torch.zeros(NUM_ANSWERS, NUM_ANSWERS, requires_grad=True)
 
-    def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+    def step(
+        self,
+        batch: Batch,
+        lr: float,
+        objective: Objective | None = None,
+        max_loss: float | None = None,
+    ) -> StepStats:
+        assert objective is not None
         batch = batch._replace(totals=Totals(float(batch.loss_mask.sum()), len(batch.tokens)))
         value = objective(self._logprobs(batch), batch)
         (gradient,) = torch.autograd.grad(value.loss, self.table)
@@ -78,8 +86,8 @@ class ToyLearner:
         folder.mkdir(parents=True)
         torch.save(self.table, folder / "table.pt")
 
-    def load(self, folder: Path) -> None:
-        self.table = torch.load(folder / "table.pt").detach().requires_grad_()
+    def load(self, fetch: Fetch) -> None:
+        self.table = torch.load(fetch("table.pt")).detach().requires_grad_()
 
     def _logprobs(self, batch: Batch) -> Tensor:
         heat = batch.extra["temperature"][:, None, None]
@@ -200,7 +208,13 @@ def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Watching(ToyLearner):
-        def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+        def step(
+            self,
+            batch: Batch,
+            lr: float,
+            objective: Objective | None = None,
+            max_loss: float | None = None,
+        ) -> StepStats:
             seen.append(int((batch.extra["text_share"] > 0).sum()))
             return super().step(batch, lr, objective)
 
@@ -216,7 +230,13 @@ def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
 
 def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
     class Broken(ToyLearner):
-        def step(self, batch: Batch, lr: float, objective: Objective) -> StepStats:
+        def step(
+            self,
+            batch: Batch,
+            lr: float,
+            objective: Objective | None = None,
+            max_loss: float | None = None,
+        ) -> StepStats:
             raise NonFiniteError("loss nan, gradient norm nan")
 
     engine = ToyEngine()

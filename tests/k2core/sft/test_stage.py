@@ -8,7 +8,7 @@ import pytest
 
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.hf import describe_checkpoint
-from k2core.sft import finetune
+from k2core.sft.stage import finetune_on_ranks
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.chat import Message, Problem
@@ -40,25 +40,35 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
+def write_base(store: Store, folder: Path, tokenizer_folder: Path) -> Checkpoint:
+    """Random weights."""
+    Trainer(SHAPE, OptimConfig(), seed=0).export_checkpoint(folder)
+    describe_checkpoint(folder, SHAPE, tokenizer_folder, {})
+    return store.publish(Checkpoint, Draft(folder, {}))
+
+
 @pytest.fixture
 def base(store: Store, tmp_path: Path, tokenizer_folder: Path) -> Checkpoint:
-    Trainer(SHAPE, OptimConfig(), seed=0).export_checkpoint(tmp_path / "base")
-    describe_checkpoint(tmp_path / "base", SHAPE, tokenizer_folder, {})
-    return store.publish(Checkpoint, Draft(tmp_path / "base", {}))
+    return write_base(store, tmp_path / "base", tokenizer_folder)
+
+
+def write_trajectories(store: Store, folder: Path) -> TrajectorySet:
+    """Eight dialogues, one of them long."""
+    (folder / "accepted").mkdir(parents=True)
+    columns = ["trajectory_id", "problem_id", "attempt", "parent", "pass_rate", "family", "group"]
+    columns += ["agent", "problem", "messages", "state", "stop_reason", "reward", "judge"]
+    frame = pl.DataFrame([_row(number) for number in range(8)]).select(*columns, "fault", "reason")
+    frame.write_parquet(folder / "accepted" / "0.parquet")
+    return store.publish(TrajectorySet, Draft(folder, {}))
 
 
 @pytest.fixture
 def trajectories(store: Store, tmp_path: Path) -> TrajectorySet:
-    folder = tmp_path / "trajectories" / "accepted"
-    folder.mkdir(parents=True)
-    columns = ["trajectory_id", "problem_id", "attempt", "parent", "pass_rate", "family", "group"]
-    columns += ["agent", "problem", "messages", "state", "stop_reason", "reward", "judge"]
-    frame = pl.DataFrame([_row(number) for number in range(8)]).select(*columns, "fault", "reason")
-    frame.write_parquet(folder / "0.parquet")
-    return store.publish(TrajectorySet, Draft(folder.parent, {}))
+    return write_trajectories(store, tmp_path / "trajectories")
 
 
-def _config(lr: float) -> SftConfig:
+def finetuning(lr: float) -> SftConfig:
+    """Four steps at a rate."""
     return SftConfig(
         optim=OptimConfig(lr=lr),
         schedule=Schedule(num_steps=4, warmup_frac=0.0),
@@ -71,7 +81,7 @@ def _config(lr: float) -> SftConfig:
 def test_dialogues_are_learned_from(
     store: Store, base: Checkpoint, trajectories: TrajectorySet
 ) -> None:
-    draft = finetune(_config(5e-3), base, trajectories, store.workspace("sft"), ALONE)
+    draft = finetune_on_ranks(finetuning(5e-3), base, trajectories, store.workspace("sft"), ALONE)
     assert draft.counts["steps"] == 4
     assert (draft.counts["dialogues"], draft.counts["skipped_dialogues"]) == (7, 1)
     assert draft.counts["refused_steps"] == 0
@@ -81,7 +91,7 @@ def test_a_step_that_blows_up_names_its_trajectories(
     store: Store, base: Checkpoint, trajectories: TrajectorySet
 ) -> None:
     with pytest.raises(FloatingPointError, match=r"step \d of 4: loss .*dialogue-\d"):
-        finetune(_config(1e30), base, trajectories, store.workspace("wild"), ALONE)
+        finetune_on_ranks(finetuning(1e30), base, trajectories, store.workspace("wild"), ALONE)
     listed = next((store.disk / "work" / "wild" / "scratch" / "refused").glob("*.json"))
     names = {entry["name"] for entry in json.loads(listed.read_text())["documents"]}
     assert names

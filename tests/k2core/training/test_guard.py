@@ -4,14 +4,15 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from k2core.engines.learner import Writing
 from k2core.engines.megatron.batch import StepStats
-from k2core.reporting import Silent
-from k2core.training import Document, History, Plan, train
+from k2core.engines.torchrun import Ranks
+from k2core.store import Store
+from k2core.training import Course, Document, StepLog, train
 from k2core.training.guard import find_max_loss, must_stop, spread_before
 from schemas.optim import Guards, OptimConfig
 
@@ -24,38 +25,45 @@ class Losses:
     """A trainer whose losses are given; refuses as the real one does."""
 
     def __init__(self, losses: list[float]) -> None:
-        self.losses, self.saved = losses, list[Path]()
+        self.losses = losses
 
-    def step(self, batch: Any, lr: float, *, max_loss: float) -> StepStats:
+    def step(
+        self, batch: Any, lr: float, objective: object = None, max_loss: float | None = None
+    ) -> StepStats:
+        assert max_loss is not None
         loss = self.losses[batch]
         return stats(loss, taken=math.isfinite(loss) and loss <= max_loss)
 
-    def save(self, folder: Path) -> None:
-        folder.mkdir()
-        self.saved.append(folder)
+    def snapshot(self) -> "Losses":
+        return self
 
-    def load(self, folder: Path) -> None:
+    def write(self, writing: Writing) -> None:
+        with writing("losses") as path:
+            path.write_text("all")
+
+    def load(self, fetch: Callable[[str], Path]) -> None:
         raise AssertionError("nothing to resume from")
 
 
-Run = Callable[..., History]
+Run = Callable[..., StepLog]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def start(losses: list[float], guards: Guards) -> History:
-        plan = Plan(
+    def start(losses: list[float], guards: Guards) -> StepLog:
+        course = Course(
             optim=OptimConfig(),
             num_steps=len(losses),
             lr=lambda _step: 1e-3,
             num_heads=2,
             checkpoint_every=10,
+            states_kept=2,
             guards=guards,
             batch=lambda step: step,  # type: ignore[arg-type, return-value]
             documents=lambda step: [Document(0, f"web/doc{step}-{i}", 3, 5) for i in range(9)],
         )
-        workspace: Any = SimpleNamespace(scratch=tmp_path, report=Silent())
-        return train(Losses(losses), plan, workspace)
+        workspace = Store(tmp_path).workspace("run")
+        return train(Losses(losses), course, workspace, Ranks(0, 1, 0, None))
 
     return start
 
@@ -65,7 +73,7 @@ LOG, SKIP = Guards(window=8, spike="log"), Guards(window=8, spike="skip", nonfin
 
 
 def test_a_spike_is_so_many_deviations_above_the_losses_before() -> None:
-    history, guards = History(), Guards(window=8, spike_z=4)
+    history, guards = StepLog(), Guards(window=8, spike_z=4)
     for loss in CALM[:7]:
         history.add(stats(loss))
     assert spread_before(history, 8) is None
@@ -82,7 +90,7 @@ def test_a_spike_is_so_many_deviations_above_the_losses_before() -> None:
 
 
 def test_losses_without_ripple_allow_one_percent() -> None:
-    history = History()
+    history = StepLog()
     for _ in range(8):
         history.add(stats(2.0))
     assert find_max_loss(spread_before(history, 8), Guards(spike_z=10)) == pytest.approx(2.2)
@@ -99,8 +107,9 @@ def test_a_bad_step_stops_and_names_its_documents_and_the_last_state(
     assert ("spike" in said) == (bad == 9.0)
     assert "web/doc12-0, " in said
     assert "web/doc12-7 and 1 more; all are listed in" in said
-    assert str(tmp_path / "states" / "step-00000010") in said
-    listed = json.loads((tmp_path / "refused" / "step-00000013.json").read_text())
+    assert "The last good state is step-00000010" in said
+    refused = tmp_path / "work" / "run" / "scratch" / "refused"
+    listed = json.loads((refused / "step-00000013.json").read_text())
     assert listed["step"] == 13
     assert listed["documents"][8] == {"row": 0, "name": "web/doc12-8", "start": 3, "length": 5}
 
@@ -118,7 +127,7 @@ def test_skipped_batches_are_listed_and_leave_averages_alone(run: Run, tmp_path:
     summary = history.summarize()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["refused_steps"] == 2
-    assert len(list((tmp_path / "refused").iterdir())) == 2
+    assert len(list((tmp_path / "work" / "run" / "scratch" / "refused").iterdir())) == 2
 
 
 def test_skipping_ends_when_it_becomes_a_habit(run: Run) -> None:
@@ -137,7 +146,7 @@ def test_logging_takes_a_spike_and_refuses_what_is_not_finite(run: Run) -> None:
 
 
 def test_a_gradient_that_is_not_finite_follows_nonfinite() -> None:
-    history = History()
+    history = StepLog()
     history.add(stats(5.0, taken=False))  # loss sound, refused: the gradient was not
     assert must_stop(history, Guards(spike="skip"))
     assert not must_stop(history, Guards(nonfinite="skip"))

@@ -1,23 +1,20 @@
-from pathlib import Path
-
 from k2core.engines.megatron.batch import StepStats
 from k2core.optim.qk_clip import ClipEvent
-from k2core.training import History
+from k2core.training import StepLog
 from k2core.training.clips import clipped_shares
 
 
-def make_history(num_steps: int) -> History:
-    history = History()
+def make_history(num_steps: int) -> StepLog:
+    history = StepLog()
     for step in range(num_steps):
         clips = [ClipEvent(0, 1, 8.0, 0.5)] if step == 2 else []
         history.add(StepStats(1 / (step + 3), 0.1, [float(step), -1.0], clips, 100, {}))
     return history
 
 
-def test_history_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_history_comes_back_bit_for_bit() -> None:
     history = make_history(7)
-    history.save(tmp_path / "history.json")
-    assert History.load(tmp_path / "history.json") == history
+    assert StepLog.from_json(history.to_json().encode()) == history
     assert history.clips == [{"step": 3, "layer": 0, "head": 1, "max_logit": 8.0, "factor": 0.5}]
 
 

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
-from k2core.engines.megatron.ranks import TrainerGroup
+from k2core.engines.megatron.checkpoint import export_checkpoint
 from k2core.engines.megatron.trainer import Trainer
+from k2core.engines.torchrun import run_ranks
 from k2core.model.hf import load_weights
 from k2core.model.shards import CheckpointWriter
 from k2core.model.tensors import tensor_shapes
@@ -45,6 +47,7 @@ LAYOUTS: tuple[dict[str, int], ...] = (
     {"pp": 4},
     {"cp": 2},
 )
+FILE_BYTES = 30_000
 TOKENS = torch.randint(0, 320, (2, 96), generator=torch.Generator().manual_seed(2))
 
 
@@ -53,19 +56,58 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights, gains and router biases, written by one process."""
     folder = tmp_path_factory.mktemp("start")
     generator = torch.Generator().manual_seed(0)
-    writer = CheckpointWriter(folder, tensor_shapes(SHAPE))
+    writer = CheckpointWriter(folder, tensor_shapes(SHAPE), FILE_BYTES)
     writer.create()
     for name, size in tensor_shapes(SHAPE).items():
         drawn = torch.randn(size, generator=generator) * 0.1
         writer.write(name, drawn + 1 if len(size) == 1 and "bias" not in name else drawn)
-    writer.finish(writer.num_bytes)
+    writer.finish()
+    writer.write_index()
     return folder
 
 
+class Seen(NamedTuple):
+    """What four ranks read and wrote in a layout, and what they computed."""
+
+    read: list[int]
+    held: list[int]
+    logits: torch.Tensor
+    written: list[int]
+
+
+def name(sizes: dict[str, int]) -> str:
+    return "-".join(f"{size}{count}" for size, count in sizes.items()) or "dp4"
+
+
+def visit_layouts(start: Path, folder: Path) -> dict[str, Seen]:
+    """On each of four ranks: from a checkpoint to a checkpoint in every layout."""
+    found = {}
+    for sizes in LAYOUTS:
+        trainer = Trainer(SHAPE, OptimConfig(), seed=3, placement=_placement(sizes))
+        collect = trainer.ranks.collect
+        read = collect(trainer.import_checkpoint(start))
+        held = collect(sum(weight.nbytes for weight in trainer.local_weights().values()))
+        logits = collect(trainer.logits(TOKENS))
+        disk = folder / name(sizes) / str(trainer.ranks.rank)  # of its own
+        export = partial(export_checkpoint, trainer.model, SHAPE, disk, trainer.ranks)
+        written = collect(export(max_bytes=FILE_BYTES))
+        if trainer.ranks.rank == 0:
+            found[name(sizes)] = Seen(read, held, logits[-1], written)
+    return found
+
+
+def _placement(sizes: dict[str, int]) -> Placement:
+    return Placement.model_validate({"num_ranks": 4, **sizes})
+
+
 @pytest.fixture(scope="module")
-def group() -> Iterator[TrainerGroup]:
-    with TrainerGroup(SHAPE, OptimConfig(), seed=0, placement=Placement(num_ranks=4)) as ranks:
-        yield ranks
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def seen(start: Path, exports: Path) -> dict[str, Seen]:
+    return run_ranks(visit_layouts, start, exports, placement=Placement(num_ranks=4))
 
 
 @pytest.fixture(scope="module")
@@ -73,37 +115,38 @@ def expected(start: Path) -> torch.Tensor:
     return Trainer(SHAPE, OptimConfig(), seed=1, checkpoint=start).logits(TOKENS)
 
 
-@pytest.mark.parametrize("sizes", LAYOUTS, ids=str)
+@pytest.mark.parametrize("sizes", LAYOUTS, ids=name)
 def test_each_rank_reads_its_slices_and_all_write_one_checkpoint(
-    group: TrainerGroup, start: Path, expected: torch.Tensor, tmp_path: Path, sizes: dict[str, int]
+    seen: dict[str, Seen],
+    start: Path,
+    exports: Path,
+    expected: torch.Tensor,
+    sizes: dict[str, int],
 ) -> None:
-    placement = Placement(num_ranks=4, **sizes)
-    group._call("build", [(SHAPE, OptimConfig())] * 4, {"seed": 3, "placement": placement})
-    read = group._call("import_checkpoint", [(start,)] * 4)
-    sizes_held = [
-        sum(weight.nbytes for weight in held.values())
-        for held in group._call("local_weights", [()] * 4)
-    ]
+    placement, found = _placement(sizes), seen[name(sizes)]
     layers = SHAPE.num_layers // placement.pp
-    for rank, num_bytes in enumerate(read):
+    for rank, num_bytes in enumerate(found.read):
         stage = rank * placement.pp // 4
         sparse = layers - (stage == 0)
-        assert num_bytes == sizes_held[rank] + sparse * SHAPE.num_experts * 4  # router biases
+        assert num_bytes == found.held[rank] + sparse * SHAPE.num_experts * 4  # router biases
 
-    found = group._call("logits", [(TOKENS,)] * 4)[-1]
     assert expected.abs().max() > 1
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-4)
 
-    written = group._call("export_checkpoint", [(tmp_path,)] * 4)
-    ours, theirs = (folder / "model.safetensors" for folder in (tmp_path, start))
-    assert ours.read_bytes() == theirs.read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
-    assert max(written) < 0.6 * sum(written)  # the work is dealt
+    folder = exports / name(sizes)
+    ours = {path.name: path for path in folder.glob("*/*")}
+    assert len(ours) == len(list(folder.glob("*/*")))
+    assert ours.keys() == {path.name for path in start.iterdir()}
+    assert len(ours) > 8
+    for file, path in ours.items():
+        assert path.read_bytes() == (start / file).read_bytes()
+    assert max(found.written) < 0.4 * sum(found.written)  # the work is dealt
 
 
 def test_an_export_holds_a_tensor_at_a_time(tmp_path: Path) -> None:
     """The peak of resident memory, in a process of its own; weights are cast from bf16."""
     code = f"""
+from functools import partial
 from pathlib import Path
 from k2core.engines.megatron.checkpoint import export_checkpoint
 from k2core.engines.megatron.trainer import Trainer
@@ -124,7 +167,7 @@ def growth(work):
     return value, resident("VmHWM") - before
 
 wrote, grown = growth(lambda: export_checkpoint(
-    trainer.model, shape, Path({str(tmp_path)!r}), max_bytes=20_000_000
+    trainer.model, shape, Path({str(tmp_path)!r}), trainer.ranks, max_bytes=20_000_000
 ))
 _, whole = growth(trainer.export_weights)
 print(wrote, grown, whole)

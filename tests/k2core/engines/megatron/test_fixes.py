@@ -1,9 +1,5 @@
 """Each fix of upstream, on and off: without it training fails, or is silently wrong."""
 
-import json
-import os
-import subprocess
-import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -16,31 +12,20 @@ import torch
 from k2core.engines.megatron import spec, upstream
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
+from k2core.engines.torchrun import run_ranks
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
+from tests.k2core.engines.megatron import two_ranks
 
 BatchMaker = Callable[..., Batch]
 STILL = 1e-12
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found() -> dict[str, float | str]:
     """Gradient norms of two gloo processes by fix; see `two_ranks.py`."""
-    rendezvous = tmp_path_factory.mktemp("ranks") / "rendezvous"
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(Path(__file__).with_name("two_ranks.py"))],
-            env=os.environ
-            | {"RANK": str(rank), "WORLD_SIZE": "2", "K2_RENDEZVOUS": f"file://{rendezvous}"}
-            | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": "."},
-            stdout=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    said = [rank.communicate()[0] for rank in ranks]
-    found: dict[str, Any] = json.loads(said[0])
-    return found
+    return run_ranks(two_ranks.compare_fixes, placement=Placement(num_ranks=2))
 
 
 def train(shape: ModelShape, batch: Batch, micro_batch: int = 8) -> float:
@@ -97,16 +82,16 @@ def test_d_without_it_norms_refuse_what_tensor_parallel_experts_demand() -> None
 
 
 def test_e_without_it_a_part_of_the_shared_keys_gradient_is_lost(
-    two_ranks: dict[str, Any],
+    found: dict[str, Any],
 ) -> None:
-    right = two_ranks["reference"]
-    assert two_ranks["replicated down-projections"] == pytest.approx(right, rel=1e-5)
-    assert two_ranks["column-parallel down-projections"] != pytest.approx(right, rel=1e-4)
+    right = found["reference"]
+    assert found["replicated down-projections"] == pytest.approx(right, rel=1e-5)
+    assert found["column-parallel down-projections"] != pytest.approx(right, rel=1e-4)
 
 
-def test_f_without_it_gloo_is_given_tensors_for_numbers(two_ranks: dict[str, Any]) -> None:
-    assert two_ranks["splits as numbers"] == pytest.approx(two_ranks["reference"], rel=1e-5)
-    assert "Error" in two_ranks["splits as tensors"]
+def test_f_without_it_gloo_is_given_tensors_for_numbers(found: dict[str, Any]) -> None:
+    assert found["splits as numbers"] == pytest.approx(found["reference"], rel=1e-5)
+    assert "Error" in found["splits as tensors"]
 
 
 def test_g_a_shared_step_would_be_seen(
@@ -121,7 +106,7 @@ def test_g_a_shared_step_would_be_seen(
 
     def resume(num_steps: int | None) -> Trainer:
         trainer = Trainer(shape, config, seed=1)
-        trainer.load(tmp_path)
+        trainer.load(tmp_path.joinpath)
         trainer.optimizer.num_steps = num_steps or trainer.optimizer.num_steps
         trainer.step(make_batch(1), 1e-2)
         return trainer

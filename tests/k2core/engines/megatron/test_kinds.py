@@ -36,7 +36,7 @@ def test_a_kind_learns_is_counted_and_goes_on_from_its_state(
     assert min(seen[-1].groups[f"update_rms/{g}"] for g in ("norms", "experts", "output")) > 0
     straight.save(tmp_path)
     resumed = Trainer(shape, config, seed=1)
-    resumed.load(tmp_path)
+    resumed.load(tmp_path.joinpath)
     for trainer in (straight, resumed):
         trainer.step(make_batch(1), 2e-3)
     wanted = straight.local_weights()
@@ -46,7 +46,7 @@ def test_a_kind_learns_is_counted_and_goes_on_from_its_state(
     other = next(others)
     refusing = Trainer(shape, next(c for c in KINDS.values() if c.kind == other), seed=0)
     with pytest.raises(ValueError, match=rf"optim\.kind={config.kind}, which optim\.kind={other}"):
-        refusing.load(tmp_path)
+        refusing.load(tmp_path.joinpath)
 
 
 @pytest.mark.parametrize("kind", KINDS)

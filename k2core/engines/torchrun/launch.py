@@ -1,0 +1,171 @@
+"""Starting ranks: a stage's work runs on all of them, here or wherever a cluster started them.
+
+A rank is one process with one thread: two contending OpenMP threads are slower than two ranks.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from k2core.engines.torchrun.desk import Desk
+from k2core.engines.torchrun.group import is_rank, joined_ranks
+from k2core.engines.torchrun.job import Job, read_failures, read_value, write_job
+from k2core.engines.torchrun.peers import RankError
+from k2core.reporting import Reporter, Silent
+from schemas.placement import Placement
+
+T = TypeVar("T")
+_POLL_S = 0.2
+
+
+def run_ranks(
+    work: Callable[..., T], *inputs: object, placement: Placement, report: Reporter | None = None
+) -> T:
+    """Call `work(*inputs)` on every rank and return what rank 0 returns.
+
+    In a process that a launcher started as a rank this is a plain call, whose value is the rank's
+    own. Elsewhere torchrun's agent starts the placement's ranks on this machine: `work` and
+    `inputs` are pickled for them, but for the reporter, which rank 0 speaks to from afar and which
+    is silent on the others.
+
+    Raises:
+        RankError: a rank other than 0 failed, or one died; names it and its machine.
+        Exception: as rank 0 raised it, or, what is not finite, any of them.
+    """
+    if is_rank():
+        with joined_ranks(placement):
+            return work(*inputs)
+    # Sockets' paths are limited, hence /tmp.
+    with tempfile.TemporaryDirectory(prefix="k2-ranks-", dir="/tmp") as name:
+        folder, report = Path(name), report or Silent()
+        write_job(folder, Job(work, inputs, placement), report)
+        with Desk(folder, report):
+            _run_agent(folder, placement.num_ranks)
+        return cast("T", read_value(folder))
+
+
+def _settings() -> dict[str, str]:
+    """A rank's environment besides torchrun's."""
+    return {
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+        # glibc would give activations back to the system and fault them in again each step
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+        "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or ".",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _run_agent(folder: Path, num_ranks: int) -> None:
+    """Torchrun's agent in a thread, so that a signal to this process ends the ranks, too.
+
+    Raises:
+        RankError: a rank failed or died.
+    """
+    failure: list[BaseException] = []
+    ended = threading.Event()  # `Thread.join` interrupted by a signal takes a thread for ended
+
+    def work() -> None:
+        try:
+            _launch(folder, num_ranks)
+        except BaseException as error:
+            failure.append(error)  # raised in the caller's thread
+        ended.set()
+
+    # Ranks have sessions of their own: a Ctrl-C of the terminal does not reach them, but this.
+    canary = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    threading.Thread(target=work, name="agent", daemon=True).start()
+    try:
+        while not ended.wait(_POLL_S):
+            if canary.poll() is not None or not threading.main_thread().is_alive():
+                raise KeyboardInterrupt  # noqa: TRY301 - the one below may come from a signal
+    except BaseException:
+        while not ended.wait(_POLL_S):
+            _kill(folder)
+        raise
+    finally:
+        canary.kill()
+        canary.communicate()
+    if failure:
+        raise _explain(folder, failure[0])
+
+
+def _launch(folder: Path, num_ranks: int) -> None:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
+        logger = logging.getLogger(name)  # what they have to say, `_explain` says
+        logger.propagate = False
+        logger.addHandler(logging.NullHandler())
+    quiet = {rank: Std.ALL for rank in range(1, num_ranks)}  # rank 0 alone has the terminal
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_ranks,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        run_id=uuid.uuid4().hex,
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=quiet),
+        shutdown_timeout=5,
+    )
+    settings = [f"{name}={value}" for name, value in _settings().items()]
+    command = [sys.executable, "-m", "k2core.engines.torchrun.rank", str(folder), str(os.getpid())]
+    elastic_launch(config, "env")(*settings, *command)
+
+
+def _kill(folder: Path) -> None:
+    for path in folder.glob("pid-*"):
+        try:
+            os.killpg(int(path.read_text()), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _explain(folder: Path, failure: BaseException) -> BaseException:
+    """What the stage's process raises: the first cause, by what the ranks left."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    if not isinstance(failure, ChildFailedError):
+        return failure
+    found = read_failures(folder)
+    for one in found:
+        # Rank 0 is the stage, and what is not finite is so on all ranks.
+        alike = one.rank == 0 or isinstance(one.error, FloatingPointError)
+        if one.error and alike and not one.let_down:
+            one.error.add_note(f"on rank {one.rank}, {one.host}:\n{one.said}")
+            return one.error
+    if found:
+        first = found[0]
+        where = f"rank {first.rank} on {first.host} failed:\n{first.said}"
+        return RankError(str(first.error) if first.let_down else where)
+    for rank, process in failure.failures.items():
+        how = f"rank {rank} on {socket.gethostname()} {_describe(process.exitcode)}"
+        return RankError(how + _last_words(folder, rank))
+    return RankError(str(failure))
+
+
+def _describe(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    return f"ended with exit code {exit_code}"
+
+
+def _last_words(folder: Path, rank: int) -> str:
+    """What a rank that left no error wrote to its log."""
+    for log in folder.glob(f"logs/*/attempt_0/{rank}/stderr.log"):
+        if lines := log.read_text(errors="replace").splitlines()[-20:]:
+            return ":\n" + "\n".join(lines)
+    return ""

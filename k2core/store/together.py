@@ -1,0 +1,54 @@
+"""An artifact that several processes made, each some of its files, on disks of their own."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from k2core.store.digest import ManifestEntry, digest_of, manifest_of
+from k2core.store.store import Store
+from k2core.store.workspace import Draft
+from schemas.base import Artifact
+
+A = TypeVar("A", bound=Artifact)
+T = TypeVar("T")
+
+
+class Processes(Protocol):
+    """Those who made it, as seen by one of them."""
+
+    @property
+    def rank(self) -> int:
+        """This one."""
+
+    def share(self, value: T) -> T:
+        """What the first has, to all."""
+
+    def collect(self, value: T) -> list[T]:
+        """What each has, to the first."""
+
+    def wait(self) -> None:
+        """Until all are here."""
+
+
+def publish_together(store: Store, kind: type[A], draft: Draft, processes: Processes) -> A:
+    """Make an artifact of the files in all drafts' folders: each process hashes and brings its own.
+
+    Raises:
+        ValueError: the drafts are empty, or two hold files of one name.
+    """
+    own: Sequence[ManifestEntry] = manifest_of(draft.folder) if draft.folder.is_dir() else []
+    manifest = processes.share(sorted(e for part in processes.collect(own) for e in part))
+    names = {entry.path for entry in manifest}
+    if not manifest or len(names) < len(manifest):
+        raise ValueError(
+            f"{draft.folder}: {len(manifest)} files of {len(names)} names: no artifact"
+        )
+    found = {"digest": digest_of(manifest), "counts": processes.share(draft.counts)}
+    artifact = kind.model_validate(found)
+    store.add_part(artifact, draft.folder, own)
+    processes.wait()
+    if processes.rank == 0:
+        store.complete(artifact, manifest)
+    processes.wait()
+    shutil.rmtree(draft.folder, ignore_errors=True)
+    return artifact
