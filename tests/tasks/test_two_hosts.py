@@ -86,7 +86,7 @@ def make_job(folder: Path, task: str, **inputs: object) -> Job:
     """What Flyte would leave for the pods of a task."""
     module = import_module(f"tasks.{task}")
     interface = getattr(module, task).native_interface
-    found = asyncio.run(convert_from_native_to_inputs(interface, **inputs))
+    found = asyncio.run(convert_from_native_to_inputs(interface, **inputs))  # type: ignore[arg-type]
     path = folder / f"{task}.pb"
     (folder / "outputs").mkdir()
     path.write_bytes(found.proto_inputs.SerializeToString())
