@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
+from k2core.store.bucket_lease import BucketLease
 from k2core.store.files import BucketFiles, FolderFiles
-from k2core.store.lease import Beat, BucketLease, FolderLease, Lease
+from k2core.store.lease import Beat, FolderLease, Lease
 from k2core.store.states import States
 
 
