@@ -12,7 +12,7 @@ from k2core.problems import Posed
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LiveEnvironment, LiveFamily
 from k2core.synthesize.shards import write_aside
-from k2core.synthesize.trajectories import MAX_FAULTY, Sample
+from k2core.synthesize.trajectories import MAX_FAULTY, Trajectory
 from k2core.tools.listed import CatalogEntry, Origin
 from k2core.tools.orders import find_orders
 from k2core.tools.servers import McpServer
@@ -25,7 +25,7 @@ _TOOLS = TypeAdapter(list[ToolSpec])
 
 def sample_live(
     config: SynthesizeConfig, family: LiveFamily, judge: Judge, scratch: Path
-) -> Iterator[Sample]:
+) -> Iterator[Trajectory]:
     """Up to `live_per_server` dialogues over one open session, each about something else.
 
     The server's tools, as it states them, are left in the scratch folder for the catalogue.
@@ -52,7 +52,7 @@ def sample_live(
                     if not dialogue.is_faulty:
                         break
                     dialogue = play_live(family, server, folder, posed, rng)
-                sample = Sample(dialogue, judge.judge(dialogue))
+                sample = Trajectory(dialogue, judge.judge(dialogue))
                 faults += [sample.judgement.reason] * sample.judgement.is_faulty
                 check_faults(faults, len(seen), config.max_faulty_frac, _RULE)
                 yield sample

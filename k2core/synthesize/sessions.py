@@ -11,12 +11,12 @@ from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import CodeRunner, Sandbox
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.model_judge import ModelJudge
-from k2core.synthesize.trajectories import Sample, sample_problem, sample_scenario
+from k2core.synthesize.trajectories import Trajectory, sample_problem, sample_scenario
 from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 
-Play = Callable[[str, Sequence[int]], Iterator[Sample]]
+Play = Callable[[str, Sequence[int]], Iterator[Trajectory]]
 """All attempts at the problems of a kind, by their numbers and in their order."""
 _NUM_THREADS = 8
 _BATCH = 16
@@ -48,7 +48,7 @@ def open_play(work: Work, judge: Judge, num_actors: int = 0) -> Iterator[Play]:
         num_actors: Ray actors, each with a judge of its own; 0 plays in this process.
     """
     if not num_actors:
-        yield partial(play_here, work, judge, num_threads(work.config))
+        yield partial(play_in_threads, work, judge, num_threads(work.config))
         return
     from k2core.engines.ray.sessions import open_sessions
 
@@ -56,7 +56,7 @@ def open_play(work: Work, judge: Judge, num_actors: int = 0) -> Iterator[Play]:
     size = max(_BATCH, 2 * threads)
     with open_sessions(num_actors, partial(_open_in_actor, work, threads)) as pool:
 
-        def play(kind: str, numbers: Sequence[int]) -> Iterator[Sample]:
+        def play(kind: str, numbers: Sequence[int]) -> Iterator[Trajectory]:
             return pool.play(kind, [numbers[i : i + size] for i in range(0, len(numbers), size)])
 
         yield play
@@ -67,14 +67,14 @@ def num_threads(config: SynthesizeConfig) -> int:
     return config.agent.max_concurrent if config.agent else _NUM_THREADS
 
 
-def play_here(
+def play_in_threads(
     work: Work, judge: Judge, threads: int, kind: str, numbers: Sequence[int]
-) -> Iterator[Sample]:
+) -> Iterator[Trajectory]:
     """Play in threads of this process."""
     config = work.config
     agent = ChatModel(config.agent) if config.agent else None
 
-    def sample(number: int) -> list[Sample]:
+    def sample(number: int) -> list[Trajectory]:
         if kind == "scenario":
             return sample_scenario(config, number, judge, agent)
         return sample_problem(config, work.problems, number, judge, work.distractors, agent)
@@ -92,10 +92,10 @@ def play_here(
 @contextmanager
 def _open_in_actor(
     work: Work, threads: int, runner: CodeRunner | None
-) -> Iterator[Callable[[str, Sequence[int]], list[Sample]]]:
+) -> Iterator[Callable[[str, Sequence[int]], list[Trajectory]]]:
     if runner is None:
         with Sandbox.start() as sandbox, _open_in_actor(work, threads, sandbox) as play:
             yield play
         return
     judge = work.open_judge(runner)
-    yield lambda kind, numbers: list(play_here(work, judge, threads, kind, numbers))
+    yield lambda kind, numbers: list(play_in_threads(work, judge, threads, kind, numbers))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from k2core.synthesize.trajectories import Sample, to_row
+from k2core.synthesize.trajectories import Trajectory, to_row
 from schemas.chat import TrajectoryRow
 
 KINDS = ("accepted", "rejects")
@@ -22,7 +22,7 @@ class Shard(NamedTuple):
     rejects: Path
 
 
-def make_shard(scratch: Path, name: str, make: Callable[[], Iterable[Sample]]) -> Shard:
+def make_shard(scratch: Path, name: str, make: Callable[[], Iterable[Trajectory]]) -> Shard:
     """The shard's tables, from an earlier run if that one finished them."""
     shard = Shard(*(scratch / f"{kind}-{name}.parquet" for kind in KINDS))
     if shard.rejects.exists():
@@ -34,7 +34,7 @@ def make_shard(scratch: Path, name: str, make: Callable[[], Iterable[Sample]]) -
     return shard
 
 
-def write_table(path: Path, samples: Iterable[Sample]) -> None:
+def write_table(path: Path, samples: Iterable[Trajectory]) -> None:
     """A validated table."""
     frame = pl.DataFrame([to_row(sample) for sample in samples], schema=_SCHEMA)
     buffer = io.BytesIO()

@@ -26,7 +26,7 @@ MAX_FAULTY = 3
 """Faulty dialogues of a problem, until it is given up."""
 
 
-class Sample(NamedTuple):
+class Trajectory(NamedTuple):
     """One dialogue with its judgement."""
 
     dialogue: Dialogue
@@ -67,7 +67,7 @@ def sample_problem(
     judge: Judge,
     distractors: Sequence[ToolSpec],
     agent: ChatModel | None = None,
-) -> list[Sample]:
+) -> list[Trajectory]:
     """All attempts at the index-th training problem, each judged.
 
     Args:
@@ -96,7 +96,7 @@ def sample_problem(
 
 def sample_scenario(
     config: SynthesizeConfig, index: int, judge: Judge, agent: ChatModel | None = None
-) -> list[Sample]:
+) -> list[Trajectory]:
     """All attempts at the index-th scenario, each judged; arguments as of `sample_problem`."""
     rng = random.Random(f"{config.seed}/synthesize/scenario/{index}")
     scenario = draw_scenario(config.seed, index)
@@ -111,20 +111,22 @@ def sample_scenario(
     return reject(config, attempt, judge)
 
 
-def reject(config: SynthesizeConfig, attempt: Callable[[], Dialogue], judge: Judge) -> list[Sample]:
+def reject(
+    config: SynthesizeConfig, attempt: Callable[[], Dialogue], judge: Judge
+) -> list[Trajectory]:
     """Rejection sampling: `num_probes` attempts tell the pass rate; a hard problem gets more.
 
     While it is below `hard_pass_rate`, sampling goes on, up to `max_attempts`
     (arXiv:2507.20534, section 3.1.1: only what passes is kept). A faulty dialogue is kept as a
     reject and says nothing of the rate: the problem is tried again, up to `MAX_FAULTY` times.
     """
-    samples: list[Sample] = []
+    samples: list[Trajectory] = []
     num_judged = num_passed = 0
     while num_judged < config.max_attempts and (
         num_judged < config.num_probes or num_passed < config.hard_pass_rate * num_judged
     ):
         dialogue = attempt()
-        samples.append(Sample(dialogue, judge.judge(dialogue), len(samples)))
+        samples.append(Trajectory(dialogue, judge.judge(dialogue), len(samples)))
         num_judged += not samples[-1].judgement.is_faulty
         num_passed += samples[-1].accepted
         if len(samples) - num_judged == MAX_FAULTY:
@@ -166,7 +168,7 @@ def add_distractor(problem: Problem, spec: ToolSpec, rng: random.Random) -> Prob
     return problem.model_copy(update={"tools": tuple(tools)})
 
 
-def to_row(sample: Sample) -> dict[str, Any]:
+def to_row(sample: Trajectory) -> dict[str, Any]:
     """A `TrajectoryRow`."""
     problem, dialogue = sample.dialogue.problem, sample.dialogue
     before = sample.attempt - 1
