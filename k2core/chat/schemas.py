@@ -27,6 +27,7 @@ _MAX_WORK = 50_000
 """Keywords and their entries that are looked at for one schema or one value."""
 _MAX_S = 1.0
 _MAX_PATTERN = 1000
+_MAX_TEXT = 100_000
 _MAX_REPEATS = 10_000
 _REPEATS = re.compile(r"\{(?:\d{1,9},)?(\d{1,9}),?\}")
 _MAX_FAULTS = 20
@@ -51,6 +52,8 @@ class _Budget:
 
     def search(self, pattern: str, text: str) -> bool:
         """Whether the pattern is found, within the time that is left."""
+        if len(text) > _MAX_TEXT:
+            raise _TooCostlyError(f"a text of {len(text):,} characters is too long for a pattern")
         self.spend(1)
         left = max(self.deadline - time.monotonic(), 1e-3)
         try:

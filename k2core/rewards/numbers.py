@@ -35,6 +35,8 @@ _ALTERNATIVE = frozenset(
 _LINE = re.compile(r"[\s\-*\u2022]*\n[\s\-*\u2022]*")
 _ENDS = re.compile(rf"[{re.escape(_MARKS)}.!]*(?:\n|\Z)")
 _LONGEST_GAP = 40
+_TAIL = 20_000
+"""Characters at the end of a text among which its last number stands."""
 
 
 class Value(NamedTuple):
@@ -67,7 +69,8 @@ def final_number(text: str, known: Collection[Value] = ()) -> Number | None:
         text: the answer.
         known: values that the question named: said again, they answer nothing.
     """
-    plain, numbers = _plain(text), find_numbers(text)
+    plain = _plain(text[-_TAIL:])
+    numbers = find_numbers(plain)
     while numbers and numbers[-1].value in known:
         numbers.pop()
     return numbers[-1] if numbers and not _is_alternative(plain, numbers) else None
