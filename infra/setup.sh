@@ -113,6 +113,22 @@ install_mcp_servers() {
     echo "$key" >"$stamp"
 }
 
+install_readers() {
+    # Other versions of transformers, by which a release is read: beside the environment's own
+    # packages, not in their place.
+    local key folder lock
+    for lock in "$LOCKS"/reader-*.txt; do
+        folder=$VENV/readers/$(basename "$lock" .txt)
+        key=$(fingerprint "$lock")
+        is_done "$folder/.packages" "$key" && continue
+        say "installing $(grep '^transformers==' "$lock"), a reader of releases"
+        rm -rf "$folder"
+        pip_install "$VENV/bin/python" --target "$folder" -r "$lock" ||
+            die "pip could not install $lock; its message is above. Run make setup again."
+        echo "$key" >"$folder/.packages"
+    done
+}
+
 write_command() {
     cat >"$VENV/bin/k2" <<'EOF'
 #!/bin/sh
@@ -240,6 +256,7 @@ and then the same make command again."
 install_system_packages
 install_packages
 install_mcp_servers
+install_readers
 extract_documentation
 write_command
 [ $((SECONDS - STARTED)) -lt 3 ] || say "done; the command is .venv/bin/k2 (k2 --help teaches)"

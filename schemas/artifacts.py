@@ -74,10 +74,11 @@ class Evaluation(Artifact):
 
 
 class Release(Artifact):
-    """`base/` and `policy/` in the Hugging Face layout, and what a stranger needs to trust them.
+    """`base/` and `policy/`, each a repository as the Hub has them, and what proves them.
 
-    `MODEL_CARD.md`, `LICENSES.md`, `lineage.json`, `parity.json` (logits against Megatron's),
-    `SHA256SUMS`.
+    Each holds weights, tokenizer, `README.md` (its card) and `LICENSES.md`. Beside them
+    `lineage.json`, `parity.json` (logits and chat tokens against the trainer's, reader by reader)
+    and `SHA256SUMS`.
     """
 
     kind: Literal["release"] = "release"

@@ -10,8 +10,13 @@ class ReleaseConfig(Config):
 
     name: str = Field("k2-tiny", pattern=r"^[A-Za-z0-9._\-]+$")
     """Name of the model in its card."""
+    organization: str = Field("your-organization", pattern=r"^[A-Za-z0-9._\-]+$")
+    """Whose repositories these are on the Hub; the policy's card names the base there."""
     license: str = "other"
-    """Licence of the weights, as the Hub spells it; the data's licences are in LICENSES.md."""
+    """Licence of the weights, as the Hub spells it. `other` points at LICENSES.md, where the
+    licences of the data stand by source; whoever publishes decides."""
+    languages: tuple[str, ...] = ("en",)
+    """Of the text that it was trained on, by ISO 639-1."""
     max_logit_difference: float = Field(1e-4, gt=0)
     """Largest difference of transformers' and Megatron's logits, fp32; more fails the stage."""
     num_parity_tokens: int = Field(256, ge=64)

@@ -1,60 +1,70 @@
-"""The model card: what it is, what it was made of, what it can and cannot do."""
+"""The model card of a repository: what it is, what it was made of, what it can and cannot do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import load_shape
+from k2core.release.example import Example
 from k2core.release.licenses import Source
+from k2core.release.metadata import Which, card_head, repository
 from k2core.release.parity import Parity
-from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
+from k2core.release.readers import Reading
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
+from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 
 _SMALL = 100e6
 """Parameters below which a model is for study only."""
+_UNREADABLE = 1000.0
+"""Perplexity above which a model writes no plain text."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card is written from."""
+    """What a card is written from."""
 
-    shape_folder: Path
-    scores_file: Path
+    which: Which
+    folder: Path
+    """Of the model."""
+    scores: Scores
     sources: list[Source]
-    tokens: TokenCorpus
-    trajectories: TrajectorySet
-    base: Checkpoint
-    policy: Checkpoint
+    lineage: Sequence[LineageRecord]
+    digest: str
+    """Of the checkpoint."""
     parity: Parity
+    readings: Sequence[Reading]
+    example: Example | None
+    """None where nothing can be asked of a model, as of a base that never saw the chat format."""
 
 
 def model_card(config: ReleaseConfig, facts: Facts) -> str:
-    """MODEL_CARD.md, with the Hub's metadata on top."""
-    shape = load_shape(facts.shape_folder)
-    size = sum_parameters(shape)
-    scores = Scores.model_validate_json(facts.scores_file.read_bytes())
-    return f"""---
-license: {config.license}
-library_name: transformers
-pipeline_tag: text-generation
-tags: [mixture-of-experts, multi-head-latent-attention, muonclip, tool-use]
----
-
-# {config.name}
+    """README.md, with the Hub's metadata on top."""
+    shape = load_shape(facts.folder)
+    size, scores = sum_parameters(shape), facts.scores
+    what = (
+        "the agent after finetuning and reinforcement learning"
+        if facts.which == "policy"
+        else "the pre-trained model, before any dialogue"
+    )
+    return f"""{card_head(config, facts.which, scores)}
+# {repository(config, facts.which)}
 
 A sparse mixture of experts with multi-head latent attention in the shape of Kimi K2
-(arXiv:2507.20534), made from raw text: {size.total / 1e6:.2f} M parameters,
-{size.active / 1e6:.2f} M active a token, {shape.num_layers} layers
-({shape.num_dense_layers} dense), {shape.experts_per_token} of {shape.num_experts} experts \
-and {shape.num_shared_experts} shared, vocabulary {shape.vocab_size}. `base/` is the \
-pre-trained model, `policy/` the agent after
-finetuning and reinforcement learning.
+(arXiv:2507.20534), made from raw text; this is {what}.
+{size.total / 1e6:.2f} M parameters, {size.active / 1e6:.2f} M active a token, \
+{shape.num_layers} layers ({shape.num_dense_layers} dense),
+{shape.experts_per_token} of {shape.num_experts} experts and {shape.num_shared_experts} shared, \
+vocabulary {shape.vocab_size}, context {shape.max_position_embeddings} tokens.
 
 ## What it can and cannot do
 
-{_abilities(scores, size.total)}
+{_abilities(facts, size.total)}
+
+## Use
+
+{_use(config, facts)}
 
 ## Evaluation
 
@@ -65,52 +75,115 @@ programs.
 
 ## Training
 
-{_training_table(facts)}
+{training_table(facts.lineage)}
 
-The sources of the data, with their licences, are in `LICENSES.md`: \
-{", ".join(source.name for source in facts.sources)}. Every stage, config and digest is in
-`lineage.json`.
+Weights: `{facts.digest}`. The sources of the data, with their licences, are in `LICENSES.md`: \
+{", ".join(source.name for source in facts.sources)}.
+Every stage with its config, versions and digests is in `lineage.json` beside this folder.
 
-## Use
+## Who reads it
 
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+{readers_table(facts)}
 
-model = AutoModelForCausalLM.from_pretrained("policy")
-tokenizer = AutoTokenizer.from_pretrained("policy")
-chat = [{{"role": "user", "content": "What is 12 + 7?"}}]
-ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt",
-                                    return_dict=True)
-print(tokenizer.decode(model.generate(**ids, max_new_tokens=32)[0]))
-```
-
-vLLM serves the same folders. In fp32, transformers' logits differ from the trainer's by at most
-{facts.parity.max_logit_difference:.0e} (`parity.json`).
+The template cannot keep a user's or a tool's text from spelling special tokens: transformers and
+public servers turn `<|im_end|>` in it into the token, which forges a turn. Serve untrusted text
+only where special tokens in it are escaped or encoded as text.
 """
 
 
-def _abilities(scores: Scores, parameters: float) -> str:
-    passed = sum(rates["policy"].passed for rates in scores.families.values())
-    asked = sum(rates["policy"].total for rates in scores.families.values())
-    calls = scores.tool_calls["policy"]
+def _abilities(facts: Facts, parameters: float) -> str:
+    scores, which = facts.scores, facts.which
+    passed = sum(rates[which].passed for rates in scores.families.values())
+    asked = sum(rates[which].total for rates in scores.families.values())
+    calls = scores.tool_calls[which]
     text = (
-        f"The policy passes {passed} of {asked} held-out problems of the families below, which it\n"
-        f"practised on other contents; {calls.passed} of its {calls.total} tool calls were valid.\n"
-        "Nothing else was measured."
+        f"It passes {passed} of {asked} held-out problems of the families below, which its\n"
+        f"finetuning practised on other contents; {calls.passed} of its {calls.total} tool calls "
+        "were valid.\nNothing else was measured."
     )
+    if facts.which == "base":
+        text = (
+            "It continues text and was never shown a dialogue: the problems below are asked in a\n"
+            "format that it does not know. Nothing but these and its perplexities was measured."
+        )
     if parameters < _SMALL:
         text += (
             " With so few parameters it knows no facts, does not converse and does not\n"
             "reason beyond these families: use it for study only."
         )
+    worst = max((by[which].perplexity for by in scores.perplexity.values()), default=0.0)
+    if worst > _UNREADABLE:
+        text += f"\nIt writes no plain text: its perplexity on held-out text is up to {worst:,.0f}."
     return text
+
+
+def _use(config: ReleaseConfig, facts: Facts) -> str:
+    name = f"{config.organization}/{repository(config, facts.which)}"
+    if facts.example is None:
+        return f"""```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{name}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+ids = tokenizer("The", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids, max_new_tokens=32)[0]))
+```"""
+    return f"""{facts.example.as_code(name)}
+
+On the machine that made this release it printed, greedily:
+
+```
+{facts.example.output}
+```
+
+vLLM serves it with `--enable-auto-tool-choice --tool-call-parser kimi_k2`."""
+
+
+def readers_table(facts: Facts) -> str:
+    """What was compared with the trainer's own logits and tokens, and what was not."""
+    parity = facts.parity
+    rows = [
+        f"| {r.reader} | {r.max_logit_difference:.0e} | {r.dialogues_equal} dialogues as trained |"
+        if r.checked and r.max_logit_difference is not None
+        else f"| {r.reader} | not checked: not installed where this was made | |"
+        for r in facts.readings
+    ]
+    return "\n".join(
+        [
+            "| reader | largest difference of logits, fp32 | chat template |",
+            "|---|---|---|",
+            *rows,
+            f"| vLLM | {parity.greedy_tokens_equal} greedy tokens equal | |",
+            "| SGLang, TGI, llama.cpp (GGUF) | not checked | |",
+        ]
+    )
+
+
+def training_table(lineage: Sequence[LineageRecord]) -> str:
+    """What each stage that trains or makes data left, by the run's own counts."""
+    told = {
+        "tokenize": "text",
+        "pretrain": "pre-training with MuonClip",
+        "synthesize": "trajectories",
+        "sft": "finetuning, loss on the assistant's tokens",
+        "rl": "reinforcement, K2's objective on verifiable rewards",
+    }
+    rows = [
+        f"| {told[record.stage]} | {artifact.describe_counts()} |"
+        for record in lineage
+        if record.stage in told
+        for artifact in record.outputs.values()
+        if artifact.counts
+    ]
+    return "\n".join(["| | |", "|---|---|", *rows])
 
 
 def evaluation_table(scores: Scores) -> str:
     """Pass rates by family and group, then perplexities; base, SFT and RL side by side."""
     head = ["| | base | SFT | RL |", "|---|---|---|---|"]
-    improved = set(scores.improved())
-    families = [_row(f"{f}{' ▲' if f in improved else ''}", r) for f, r in scores.families.items()]
+    improved, worse = set(scores.improved()), set(scores.improved("sft", "policy"))
+    marks = {**dict.fromkeys(improved, " ▲"), **dict.fromkeys(worse, " ▼")}
+    families = [_row(f"{f}{marks.get(f, '')}", r) for f, r in scores.families.items()]
     groups = [_row(f"**{group}**", rates) for group, rates in scores.groups.items()]
     calls = _row("valid tool calls", scores.tool_calls)
     texts = [
@@ -120,23 +193,11 @@ def evaluation_table(scores: Scores) -> str:
         for domain, by in scores.perplexity.items()
     ]
     note = (
-        "▲: reinforcement learning raised the pass rate beyond both intervals."
-        if improved
-        else "Reinforcement learning raised no family's pass rate beyond both intervals."
+        "▲, ▼: reinforcement learning raised, lowered the pass rate beyond both intervals."
+        if marks
+        else "Reinforcement learning changed no family's pass rate beyond both intervals."
     )
     return "\n".join([*head, *families, *groups, calls, *texts, "", note])
-
-
-def _training_table(facts: Facts) -> str:
-    return f"""| | |
-|---|---|
-| pre-training | {facts.tokens.counts["train_tokens"]:,.0f} tokens in the corpus's budget, \
-MuonClip (Muon, AdamW, QK-Clip) |
-| finetuning | {facts.trajectories.counts["trajectories"]:,.0f} accepted trajectories, loss on \
-the assistant's tokens |
-| reinforcement | K2's objective on verifiable rewards |
-| base weights | `{facts.base.digest}` |
-| policy weights | `{facts.policy.digest}` |"""
 
 
 def _row(name: str, rates: Mapping[str, Rate]) -> str:

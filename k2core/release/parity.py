@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from decimal import ROUND_UP, Context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k2core.engines.protocol import Sampling
 from k2core.model.hf import load_shape
@@ -40,9 +40,19 @@ class Parity(Config):
     """Tokens that vLLM continued greedily, all as transformers did."""
 
 
+class Proof(NamedTuple):
+    """What was compared, for readers elsewhere to be held against."""
+
+    parity: Parity
+    rows: "Tensor"
+    """Token ids [R, 64]."""
+    logits: "Tensor"
+    """The trainer's [R, 64, V]."""
+
+
 def check_parity(
     folder: Path, tokens: Sequence[int], engine: "Engine", config: ReleaseConfig
-) -> Parity:
+) -> Proof:
     """Compare a checkpoint's three readers.
 
     Args:
@@ -78,12 +88,13 @@ def check_parity(
         raise ParityError(
             f"{folder.name}: vLLM continues {served.token_ids}, transformers {expected}"
         )
-    return Parity(
+    parity = Parity(
         tokens=rows.numel(),
-        max_logit_difference=_round_up(difference),
+        max_logit_difference=round_up(difference),
         argmax_equal_frac=float((theirs.argmax(-1) == ours.argmax(-1)).float().mean()),
         greedy_tokens_equal=len(expected),
     )
+    return Proof(parity, rows, ours)
 
 
 def _load(folder: Path) -> "PreTrainedModel":
@@ -116,7 +127,7 @@ def compute_logits(folder: Path, rows: "Tensor") -> "Tensor":
     return Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder).logits(rows)
 
 
-def _round_up(difference: float) -> float:
+def round_up(difference: float) -> float:
     """To one digit, and never below: the card says `at most`."""
     return float(Context(prec=1, rounding=ROUND_UP).create_decimal(repr(difference)))
 

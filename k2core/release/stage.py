@@ -2,16 +2,23 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from k2core.chat import ChatCodec
 from k2core.model.hf import load_weights, write_json
 from k2core.release.card import Facts, model_card
+from k2core.release.dialogues import list_forms
+from k2core.release.example import run_example
 from k2core.release.licenses import licenses_page, read_sources
-from k2core.release.parity import Parity, check_parity
+from k2core.release.metadata import Which
+from k2core.release.parity import Proof, check_parity
+from k2core.release.readers import Reading, read_elsewhere
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
+from schemas.evaluate import Scores
 from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 
@@ -34,28 +41,38 @@ def assemble_release(
         ValueError: a source of data without a licence.
     """
     out, report = workspace.out, workspace.report
-    folders = {"base": out / "base", "policy": out / "policy"}
+    folders: dict[Which, Path] = {"base": out / "base", "policy": out / "policy"}
     for name, checkpoint in (("base", base), ("policy", policy)):
         shutil.copytree(workspace.open(checkpoint), folders[name])
     corpus = workspace.open(tokens)
     # The corpus's sources hold the model that rephrased, too.
     sources = read_sources([workspace.open(raw), corpus, workspace.open(trajectories)])
-    parities = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
-    facts = Facts(
-        shape_folder=folders["policy"],
-        scores_file=workspace.open(evaluation) / "scores.json",
-        sources=sources,
-        tokens=tokens,
-        trajectories=trajectories,
-        base=base,
-        policy=policy,
-        parity=parities["policy"],
-    )
-    (out / "MODEL_CARD.md").write_text(model_card(config, facts))
-    (out / "LICENSES.md").write_text(licenses_page(sources))
+    proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
+    readings = {name: _read_elsewhere(folders[name], proofs[name], config) for name in folders}
+    scores_file = workspace.open(evaluation) / "scores.json"
+    scores = Scores.model_validate_json(scores_file.read_bytes())
+    for which, checkpoint in (("base", base), ("policy", policy)):
+        folder = folders[which]
+        facts = Facts(
+            which=which,
+            folder=folder,
+            scores=scores,
+            sources=sources,
+            lineage=lineage,
+            digest=checkpoint.digest,
+            parity=proofs[which].parity,
+            readings=readings[which],
+            example=run_example(folder) if which == "policy" else None,
+        )
+        (folder / "README.md").write_text(model_card(config, facts))
+        (folder / "LICENSES.md").write_text(licenses_page(sources))
     write_json(out / "lineage.json", [record.model_dump(mode="json") for record in lineage])
-    write_json(out / "parity.json", {name: p.model_dump() for name, p in parities.items()})
+    write_json(out / "parity.json", _proofs_as_json(proofs, readings))
+    parities = {name: proof.parity for name, proof in proofs.items()}
     report.table("Parity", [{"checkpoint": n, **p.model_dump()} for n, p in parities.items()])
+    report.table(
+        "Readers", [{"checkpoint": n, **r.model_dump()} for n, rs in readings.items() for r in rs]
+    )
     files = sorted(path for path in out.rglob("*") if path.is_file())
     sums = [f"{_sha256(path)}  {path.relative_to(out).as_posix()}\n" for path in files]
     (out / "SHA256SUMS").write_text("".join(sums))
@@ -68,21 +85,44 @@ def assemble_release(
     return Draft(out, counts)
 
 
+def _read_elsewhere(folder: Path, proof: Proof, config: ReleaseConfig) -> list[Reading]:
+    """Hold every reader that is installed against the trainer's logits and training's tokens."""
+    return read_elsewhere(
+        folder,
+        list(proof.rows),
+        list(proof.logits),
+        list_forms(ChatCodec(folder)),
+        config.max_logit_difference,
+    )
+
+
+def _proofs_as_json(
+    proofs: Mapping[Which, Proof], readings: Mapping[Which, Sequence[Reading]]
+) -> dict[str, object]:
+    return {
+        name: {
+            **proof.parity.model_dump(),
+            "readers": [reading.model_dump() for reading in readings[name]],
+        }
+        for name, proof in proofs.items()
+    }
+
+
 def _prove(
-    folders: dict[str, Path], tokens: list[int], config: ReleaseConfig, workspace: Workspace
-) -> dict[str, Parity]:
+    folders: Mapping[Which, Path], tokens: list[int], config: ReleaseConfig, workspace: Workspace
+) -> dict[Which, Proof]:
     from k2core.engines.ray import serve
 
     length = config.num_parity_tokens + config.num_greedy_tokens
-    parities: dict[str, Parity] = {}
+    proofs: dict[Which, Proof] = {}
     workspace.report.progress(1, 4, "starting vLLM")
     with serve(folders["policy"], num_engines=1, max_model_len=length, max_num_seqs=1) as engine:
-        for place, (name, folder) in enumerate(reversed(folders.items())):
+        for place, (name, folder) in enumerate(reversed(list(folders.items()))):
             workspace.report.progress(2 + place, 4, f"comparing logits of {name}")
             if place:
                 engine.update_weights(load_weights(folder))
-            parities[name] = check_parity(folder, tokens, engine, config)
-    return parities
+            proofs[name] = check_parity(folder, tokens, engine, config)
+    return proofs
 
 
 def _held_out_tokens(folder: Path, config: ReleaseConfig) -> list[int]:

@@ -2,14 +2,18 @@ import ast
 from pathlib import Path
 
 import pytest
-import yaml
+from huggingface_hub import ModelCard
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_shape, write_json
 from k2core.release.card import Facts, evaluation_table, model_card
+from k2core.release.dialogues import ADD
+from k2core.release.example import Example
 from k2core.release.licenses import Source
+from k2core.release.metadata import Which
 from k2core.release.parity import Parity
-from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
+from k2core.release.readers import Reading
+from schemas.lineage import LineageRecord
 from schemas.model import ModelShape
 from schemas.release import ReleaseConfig
 from tests.k2core.release.facts import scores
@@ -18,22 +22,50 @@ SHAPE = ModelShape(num_experts=6, num_layers=3)
 DIGESTS = {name: f"sha256:{number:064x}" for number, name in enumerate(("a", "b", "c", "d"))}
 
 
-def write_card(folder: Path, **counts: float) -> str:
+LINEAGE = [
+    LineageRecord.model_validate(
+        {
+            "stage": stage,
+            "version": "1",
+            "outputs": {kind: {"kind": kind, "digest": d, "counts": c}},
+        }
+    )
+    for (stage, kind, c), d in zip(
+        [
+            ("pretrain", "checkpoint", {"steps": 90.0, "tokens": 737_280.0}),
+            ("sft", "checkpoint", {"dialogues": 8100.0, "skipped_dialogues": 116.0}),
+            ("clean", "clean_corpus", {"documents": 5.0}),
+        ],
+        DIGESTS.values(),
+        strict=False,
+    )
+]
+READINGS = [
+    Reading(reader="transformers 5", checked=True, max_logit_difference=2e-6, dialogues_equal=36),
+    Reading(reader="transformers 4", checked=False),
+]
+EXAMPLE = Example(
+    [{"role": "user", "content": "What is 12 + 47?"}], [ADD.declaration()], "<|tool_calls|>..."
+)
+
+
+def write_card(folder: Path, which: Which = "policy", **changes: object) -> str:
     write_json(folder / "config.json", describe_shape(SHAPE))
-    (folder / "scores.json").write_text(scores().model_dump_json())
     facts = Facts(
-        shape_folder=folder,
-        scores_file=folder / "scores.json",
+        which=which,
+        folder=folder,
+        scores=scores(),
         sources=[Source("wiki", "CC-BY-SA-4.0", "", ""), Source("sums", "MIT", "", "")],
-        tokens=TokenCorpus(digest=DIGESTS["a"], counts={"train_tokens": 1_234_567}),
-        trajectories=TrajectorySet(digest=DIGESTS["b"], counts=counts),
-        base=Checkpoint(digest=DIGESTS["c"]),
-        policy=Checkpoint(digest=DIGESTS["d"]),
+        lineage=LINEAGE,
+        digest=DIGESTS["d"],
         parity=Parity(
             tokens=256, max_logit_difference=2e-6, argmax_equal_frac=1, greedy_tokens_equal=16
         ),
+        readings=READINGS,
+        example=EXAMPLE if which == "policy" else None,
     )
-    return model_card(ReleaseConfig(name="tiny-k2", license="other"), facts)
+    config = ReleaseConfig.model_validate({"name": "tiny-k2", "organization": "us", **changes})
+    return model_card(config, facts)
 
 
 def test_scores_stand_side_by_side_with_their_intervals() -> None:
@@ -46,48 +78,69 @@ def test_scores_stand_side_by_side_with_their_intervals() -> None:
         "| valid tool calls | 0% [0%, 16%] | 0% [0%, 16%] | 50% [30%, 70%] |",
         "| perplexity, web | 12.35 | 13.00 | 14.00 |",
         "",
-        "▲: reinforcement learning raised the pass rate beyond both intervals.",
+        "▲, ▼: reinforcement learning raised, lowered the pass rate beyond both intervals.",
     ]
 
 
 def test_intervals_that_overlap_are_no_improvement() -> None:
     table = evaluation_table(scores(rl_low=0.69))
     assert "▲" not in table
-    assert table.endswith("learning raised no family's pass rate beyond both intervals.")
+    assert table.endswith("learning changed no family's pass rate beyond both intervals.")
 
 
 def test_the_card_says_what_was_counted(tmp_path: Path) -> None:
-    card = write_card(tmp_path, trajectories=4321.0, rejects=99.0)
+    card = write_card(tmp_path)
     size = sum_parameters(SHAPE)
     for fact in (
         "# tiny-k2\n",
-        "license: other\n",
-        f"{size.total / 1e6:.2f} M parameters,\n{size.active / 1e6:.2f} M active a token, 3 layers",
+        f"{size.total / 1e6:.2f} M parameters, {size.active / 1e6:.2f} M active a token, 3 layers",
         "2 of 6 experts",
-        "| pre-training | 1,234,567 tokens",
-        "| finetuning | 4,321 accepted trajectories",
-        f"`{DIGESTS['c']}`",
+        "| pre-training with MuonClip | 90 steps, 737,280 tokens |",
+        "8,100 dialogues, 116 skipped_dialogues |",
         f"`{DIGESTS['d']}`",
         "wiki, sums",
-        "at most\n2e-06",
+        "| transformers 5 | 2e-06 | 36 dialogues as trained |",
+        "| transformers 4 | not checked",
+        "| SGLang, TGI, llama.cpp (GGUF) | not checked |",
+        "<|tool_calls|>...",
         evaluation_table(scores()),
     ):
         assert fact in card
+    assert "clean_corpus" not in card
 
 
-def test_a_count_that_lacks_is_an_error_and_not_zero(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="trajectories"):
-        write_card(tmp_path, rejects=1.0)
+def test_losses_are_marked_like_gains() -> None:
+    found = scores()
+    worse = {**found.families["compare"], "policy": found.families["lookup"]["base"]}
+    lost = found.model_copy(update={"families": {**found.families, "compare": worse}})
+    assert "| compare ▼ | 0%" in evaluation_table(lost)
 
 
-def test_the_cards_heading_is_metadata_that_the_hub_reads(tmp_path: Path) -> None:
-    start, heading, _ = write_card(tmp_path, trajectories=1.0).split("---\n", 2)
-    metadata = yaml.safe_load(heading)
-    assert not start
+@pytest.mark.parametrize("which", ["base", "policy"])
+def test_the_cards_heading_is_metadata_that_the_hub_reads(tmp_path: Path, which: Which) -> None:
+    metadata = ModelCard(write_card(tmp_path, which)).data.to_dict()
     assert metadata["license"] == "other"
-    assert metadata["library_name"] == "transformers"
+    assert (metadata["license_name"], metadata["license_link"]) == ("see-licenses", "LICENSES.md")
+    assert metadata["language"] == ["en"]
+    assert metadata.get("base_model") == ("us/tiny-k2-base" if which == "policy" else None)
+    (index,) = metadata["model-index"]
+    names = [result["dataset"]["name"] for result in index["results"]]
+    assert names == [
+        "held-out problems: lookup",
+        "held-out problems: compare",
+        "held-out text: web",
+    ]
+    lookup = index["results"][0]["metrics"][0]["value"]
+    assert lookup == scores().families["lookup"][which].rate
 
 
-def test_the_cards_example_is_python(tmp_path: Path) -> None:
-    _, code, _ = write_card(tmp_path, trajectories=1.0).split("```")
-    assert ast.parse(code.removeprefix("python")).body
+def test_a_licence_of_the_publishers_own_needs_no_link(tmp_path: Path) -> None:
+    metadata = ModelCard(write_card(tmp_path, license="apache-2.0")).data.to_dict()
+    assert metadata["license"] == "apache-2.0"
+    assert "license_name" not in metadata
+
+
+@pytest.mark.parametrize("which", ["base", "policy"])
+def test_the_cards_example_is_python(tmp_path: Path, which: Which) -> None:
+    code = write_card(tmp_path, which).split("```python")[1].split("```")[0]
+    assert ast.parse(code).body

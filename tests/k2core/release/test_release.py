@@ -10,6 +10,7 @@ import pytest
 from k2core.model.hf import load_shape, write_json
 from k2core.release import assemble_release
 from k2core.release.parity import ParityError, check_parity
+from k2core.release.readers import ReaderError, list_readers, read_elsewhere
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.base import Artifact
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 CONFIG = ReleaseConfig(num_parity_tokens=128, num_greedy_tokens=6)
 TOKENS = [(7 * n) % 2048 for n in range(130)]
-RECORDS = [LineageRecord(stage="clean", version="1"), LineageRecord(stage="sft", version="2")]
+TUNED = Artifact(kind="checkpoint", digest=f"sha256:{'0' * 64}", counts={"dialogues": 77.0})
+RECORDS = [
+    LineageRecord(stage="clean", version="1"),
+    LineageRecord(stage="sft", version="2", outputs={"checkpoint": TUNED}),
+]
 
 
 def publish(store: Store, kind: type[Artifact], folder: Path, **counts: float) -> Artifact:
@@ -74,7 +79,10 @@ def test_a_release_holds_all_that_a_stranger_needs(
     out = draft.folder
     for name in ("base", "policy"):
         served = store.open(inputs[name])
-        assert {p.name for p in (out / name).iterdir()} == {p.name for p in served.iterdir()}
+        added = {"README.md", "LICENSES.md"}
+        assert {p.name for p in (out / name).iterdir()} == {
+            p.name for p in served.iterdir()
+        } | added
         weights = "model.safetensors"
         assert (out / name / weights).read_bytes() == (served / weights).read_bytes()
 
@@ -90,16 +98,22 @@ def test_a_release_holds_all_that_a_stranger_needs(
         assert 0 < about["max_logit_difference"] <= CONFIG.max_logit_difference
         assert about["argmax_equal_frac"] == 1
         assert about["greedy_tokens_equal"] == 6
+        read = {reader["reader"].split(".")[0]: reader for reader in about["readers"]}
+        assert read["transformers 5"]["dialogues_equal"] == 36
+        assert read["transformers 5"]["max_logit_difference"] <= CONFIG.max_logit_difference
+        assert set(read) == {"transformers 4", "transformers 5"}
     lineage = json.loads((out / "lineage.json").read_text())
     assert [LineageRecord.model_validate(record) for record in lineage] == RECORDS
 
-    page = (out / "LICENSES.md").read_text()
+    page = (out / "base" / "LICENSES.md").read_text()
+    assert page == (out / "policy" / "LICENSES.md").read_text()
     for sources in SOURCES.values():
         for name, about in sources.items():
             assert f"| {name} | {about['license']} |" in page
-    card = (out / "MODEL_CARD.md").read_text()
-    assert "77 accepted trajectories" in card
-    assert "240 tokens" in card
+    assert "# k2-tiny-base\n" in (out / "base" / "README.md").read_text()
+    card = (out / "policy" / "README.md").read_text()
+    assert "| finetuning, loss on the assistant's tokens | 77 dialogues |" in card
+    assert "base_model: your-organization/k2-tiny-base" in card
     assert draft.counts["files"] == len(files)
     assert (draft.counts["sources"], draft.counts["stages"]) == (3, 2)
 
@@ -155,3 +169,31 @@ def test_a_source_without_licence_stops_the_stage_before_engines_start(
     workspace = store.workspace("release")
     with pytest.raises(ValueError, match="source 'found' has no license"):
         assemble_release(CONFIG, **inputs, lineage=RECORDS, workspace=workspace)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("config.json", {"rope_theta": 10_000.0, "rope_parameters": None}, "logits differ"),
+        ("tokenizer_config.json", {"tokenizer_class": "NoSuchClass"}, "cannot read it"),
+        ("tokenizer_config.json", {"extra_special_tokens": ["[EOS]"]}, "cannot read it"),
+    ],
+)
+def test_a_folder_that_a_reader_elsewhere_takes_wrongly_is_found_out(
+    tmp_path: Path, save_model: SaveModel, file: str, change: dict[str, object], said: str
+) -> None:
+    """The kinds of faults that transformers 4 takes without a word, or not at all."""
+    readers = {name: path for name, path in list_readers().items() if path}
+    if not readers:
+        pytest.skip("no reader but transformers 5 is installed: make setup")
+    import torch
+    from transformers import DeepseekV3ForCausalLM
+
+    folder = save_model(tmp_path / "policy", 1)
+    row = torch.tensor(TOKENS[:100])
+    with torch.no_grad():
+        right = DeepseekV3ForCausalLM.from_pretrained(folder)(row[None]).logits[0]
+    path = folder / file
+    write_json(path, json.loads(path.read_text()) | change)
+    with pytest.raises(ReaderError, match=said):
+        read_elsewhere(folder, [row], [right], [], 1e-4)

@@ -1,0 +1,97 @@
+"""Dialogues of every form that a client may send, and the tokens that training gave them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from k2core.chat import ChatCodec
+from schemas.chat import Message, ToolCall, ToolSpec
+
+Sent = dict[str, JsonValue]
+"""A message as OpenAI's clients send it."""
+
+ADD = ToolSpec(
+    name="add",
+    description="Add two numbers.",
+    parameters={
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "required": ["a", "b"],
+    },
+)
+_CALLS = (
+    ToolCall(id="functions.add:0", name="add", arguments='{"a":12,"b":7}'),
+    ToolCall(id="functions.add:1", name="add", arguments='{"a":3,"b":-4}'),
+)
+_OPENED = (Message(role="user", content="What is 12 + 7, and 3 - 4?"),)
+_CALLED = (*_OPENED, Message(role="assistant", content="", tool_calls=_CALLS))
+_ANSWERED = (
+    *_CALLED,
+    Message(role="tool", content='{"sum":19}', tool_call_id=_CALLS[0].id, name="add"),
+    Message(role="tool", content='{"sum":-1}', tool_call_id=_CALLS[1].id, name="add"),
+)
+_CLOSED = (*_ANSWERED, Message(role="assistant", content="19 and -1."))
+_LONG = (*_CLOSED, Message(role="user", content="Thank you.\nÄpfel, 数, \U0001f600?"))
+_SYSTEM = (Message(role="system", content="Be brief."), *_LONG)
+_FORMS: Mapping[str, Sequence[Message]] = {
+    "a question": _OPENED,
+    "parallel calls": _CALLED,
+    "results": _ANSWERED,
+    "an answer": _CLOSED,
+    "a second turn": _LONG,
+    "a system prompt": _SYSTEM,
+}
+
+
+class Form(NamedTuple):
+    """A dialogue as a client sends it, and as it was trained on."""
+
+    name: str
+    messages: list[Sent]
+    tools: list[Sent] | None
+    token_ids: list[int]
+
+
+def list_forms(codec: ChatCodec) -> list[Form]:
+    """Each dialogue with and without tools, named results or not, foreign ids or K2's, parts."""
+    forms = []
+    spelt = product(_FORMS.items(), (True, False), ("as K2", "ids of others", "parts, no names"))
+    for (name, messages), has_tools, spelling in spelt:
+        tools = (ADD,) if has_tools else ()
+        forms.append(
+            Form(
+                f"{name}, {'tools' if has_tools else 'no tools'}, {spelling}",
+                [_send(message, spelling) for message in messages],
+                [tool.declaration() for tool in tools] or None,
+                codec.encode_prompt(messages, tools),
+            )
+        )
+    return forms
+
+
+def _send(message: Message, spelling: str) -> Sent:
+    def renamed(call_id: str | None) -> str:
+        return f"call_{call_id}" if spelling == "ids of others" else str(call_id)
+
+    parts: JsonValue = [{"type": "text", "text": message.content}]
+    sent: Sent = {
+        "role": message.role,
+        "content": parts if spelling.startswith("parts") else message.content,
+    }
+    if message.tool_calls:
+        sent["content"] = None
+        sent["tool_calls"] = [
+            {
+                "id": renamed(call.id),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        sent["tool_call_id"] = renamed(message.tool_call_id)
+        if not spelling.startswith("parts"):
+            sent["name"] = message.name
+    return sent

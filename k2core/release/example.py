@@ -1,0 +1,49 @@
+"""The card's example: a question with a tool, run before it is printed."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from k2core.release.dialogues import ADD, Sent
+
+_NEW_TOKENS = 48
+
+
+class Example(NamedTuple):
+    """What is asked, and what the model wrote."""
+
+    messages: list[Sent]
+    tools: list[Sent]
+    output: str
+
+    def as_code(self, repository: str) -> str:
+        """Python that does it again."""
+        return f"""```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{repository}")
+tokenizer = AutoTokenizer.from_pretrained("{repository}")
+chat = {json.dumps(self.messages)}
+tools = {json.dumps(self.tools, indent=4)}
+ids = tokenizer.apply_chat_template(
+    chat, tools=tools, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+answer = model.generate(**ids, max_new_tokens={_NEW_TOKENS}, do_sample=False)
+print(tokenizer.decode(answer[0, ids["input_ids"].shape[1]:]))
+```"""
+
+
+def run_example(folder: Path) -> Example:
+    """Ask a released model for a sum with a calculator at hand, greedily."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    messages: list[Sent] = [{"role": "user", "content": "What is 12 + 47?"}]
+    tools: list[Sent] = [ADD.declaration()]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = tokenizer.apply_chat_template(
+        messages, tools=tools, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    answer = model.generate(**ids, max_new_tokens=_NEW_TOKENS, do_sample=False)
+    return Example(messages, tools, str(tokenizer.decode(answer[0, ids["input_ids"].shape[1] :])))
