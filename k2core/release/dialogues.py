@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
 from k2core.chat import ChatCodec
 from schemas.chat import Message, ToolCall, ToolSpec
 
-Sent = dict[str, JsonValue]
+Sent = dict[str, object]
 """A message as OpenAI's clients send it."""
 
 ADD = ToolSpec(
@@ -75,7 +73,7 @@ def _send(message: Message, spelling: str) -> Sent:
     def renamed(call_id: str | None) -> str:
         return f"call_{call_id}" if spelling == "ids of others" else str(call_id)
 
-    parts: JsonValue = [{"type": "text", "text": message.content}]
+    parts: object = [{"type": "text", "text": message.content}]
     sent: Sent = {
         "role": message.role,
         "content": parts if spelling.startswith("parts") else message.content,

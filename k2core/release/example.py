@@ -2,9 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from k2core.release.dialogues import ADD, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from transformers import PreTrainedTokenizerBase
 
 _NEW_TOKENS = 48
 
@@ -36,14 +42,19 @@ print(tokenizer.decode(answer[0, ids["input_ids"].shape[1]:]))
 def run_example(folder: Path) -> Example:
     """Ask a released model for a sum with a calculator at hand, greedily."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer, DeepseekV3ForCausalLM
 
     messages: list[Sent] = [{"role": "user", "content": "What is 12 + 47?"}]
     tools: list[Sent] = [ADD.declaration()]
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ids = tokenizer.apply_chat_template(
-        messages, tools=tools, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    model = DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    text = tokenizer.apply_chat_template(
+        cast("list[dict[str, str]]", messages),
+        tools=[*tools],
+        add_generation_prompt=True,
+        tokenize=False,
     )
-    answer = model.generate(**ids, max_new_tokens=_NEW_TOKENS, do_sample=False)
-    return Example(messages, tools, str(tokenizer.decode(answer[0, ids["input_ids"].shape[1] :])))
+    ids = torch.tensor([tokenizer.encode(str(text), add_special_tokens=False)])
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
+    written = generate(ids, max_new_tokens=_NEW_TOKENS, do_sample=False)[0, ids.shape[1] :]
+    return Example(messages, tools, str(tokenizer.decode(written.tolist())))

@@ -8,10 +8,11 @@ row and `ids_N` of each form. It imports nothing of this project: any transforme
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 
 def main() -> None:
@@ -19,8 +20,11 @@ def main() -> None:
     folder, asked_path, answer_path = sys.argv[1:]
     torch.set_num_threads(1)
     asked = json.loads(Path(asked_path).read_text())
-    model, info = AutoModelForCausalLM.from_pretrained(
-        folder, torch_dtype=torch.float32, output_loading_info=True
+    model, info = cast(
+        "tuple[PreTrainedModel, dict[str, list[str]]]",
+        AutoModelForCausalLM.from_pretrained(
+            folder, torch_dtype=torch.float32, output_loading_info=True
+        ),
     )
     if strange := [*info["missing_keys"], *info["unexpected_keys"]]:
         raise SystemExit(f"misses or does not know {strange[:3]}")

@@ -42,7 +42,8 @@ def assemble_release(
     """
     out, report = workspace.out, workspace.report
     folders: dict[Which, Path] = {"base": out / "base", "policy": out / "policy"}
-    for name, checkpoint in (("base", base), ("policy", policy)):
+    checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
+    for name, checkpoint in checkpoints.items():
         shutil.copytree(workspace.open(checkpoint), folders[name])
     corpus = workspace.open(tokens)
     # The corpus's sources hold the model that rephrased, too.
@@ -51,7 +52,7 @@ def assemble_release(
     readings = {name: _read_elsewhere(folders[name], proofs[name], config) for name in folders}
     scores_file = workspace.open(evaluation) / "scores.json"
     scores = Scores.model_validate_json(scores_file.read_bytes())
-    for which, checkpoint in (("base", base), ("policy", policy)):
+    for which, checkpoint in checkpoints.items():
         folder = folders[which]
         facts = Facts(
             which=which,

@@ -1,5 +1,6 @@
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -68,6 +69,12 @@ def write_card(folder: Path, which: Which = "policy", **changes: object) -> str:
     return model_card(config, facts)
 
 
+def head_of(card: str) -> dict[str, Any]:
+    """Its metadata, as the Hub's own library reads it."""
+    found: dict[str, Any] = ModelCard(card).data.to_dict()  # type: ignore[no-untyped-call]
+    return found
+
+
 def test_scores_stand_side_by_side_with_their_intervals() -> None:
     assert evaluation_table(scores()).splitlines() == [
         "| | base | SFT | RL |",
@@ -118,7 +125,7 @@ def test_losses_are_marked_like_gains() -> None:
 
 @pytest.mark.parametrize("which", ["base", "policy"])
 def test_the_cards_heading_is_metadata_that_the_hub_reads(tmp_path: Path, which: Which) -> None:
-    metadata = ModelCard(write_card(tmp_path, which)).data.to_dict()
+    metadata = head_of(write_card(tmp_path, which))
     assert metadata["license"] == "other"
     assert (metadata["license_name"], metadata["license_link"]) == ("see-licenses", "LICENSES.md")
     assert metadata["language"] == ["en"]
@@ -135,7 +142,7 @@ def test_the_cards_heading_is_metadata_that_the_hub_reads(tmp_path: Path, which:
 
 
 def test_a_licence_of_the_publishers_own_needs_no_link(tmp_path: Path) -> None:
-    metadata = ModelCard(write_card(tmp_path, license="apache-2.0")).data.to_dict()
+    metadata = head_of(write_card(tmp_path, license="apache-2.0"))
     assert metadata["license"] == "apache-2.0"
     assert "license_name" not in metadata
 
