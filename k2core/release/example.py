@@ -2,17 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from k2core.release.dialogues import ADD, Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from transformers import PreTrainedTokenizerBase
 
 _NEW_TOKENS = 48
+
+
+class _Generates(Protocol):
+    """What transformers' own annotations hide."""
+
+    def generate(
+        self, ids: "torch.Tensor", *, max_new_tokens: int, do_sample: bool
+    ) -> "torch.Tensor":
+        """Prompts with their continuations [rows, tokens]."""
 
 
 class Example(NamedTuple):
@@ -55,6 +62,6 @@ def run_example(folder: Path) -> Example:
         tokenize=False,
     )
     ids = torch.tensor([tokenizer.encode(str(text), add_special_tokens=False)])
-    generate = cast("Callable[..., torch.Tensor]", model.generate)
-    written = generate(ids, max_new_tokens=_NEW_TOKENS, do_sample=False)[0, ids.shape[1] :]
+    answer = cast("_Generates", model).generate(ids, max_new_tokens=_NEW_TOKENS, do_sample=False)
+    written = answer[0, ids.shape[1] :]
     return Example(messages, tools, str(tokenizer.decode(written.tolist())))
