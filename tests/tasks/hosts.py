@@ -182,7 +182,8 @@ def _make_network() -> None:
 
 def _remove_network() -> None:
     for name in NAMES:
-        subprocess.run(["ip", "netns", "del", _space(name)], check=False, capture_output=True)
+        for what in (["link", "del", f"{_space(name)}v"], ["netns", "del", _space(name)]):
+            subprocess.run(["ip", *what], check=False, capture_output=True)
         shutil.rmtree(Path("/etc/netns") / _space(name), ignore_errors=True)
     subprocess.run(["ip", "link", "del", f"{_PREFIX}br"], check=False, capture_output=True)
 

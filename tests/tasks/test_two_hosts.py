@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -135,6 +136,14 @@ def result(job: Job) -> Checkpoint:
     return Checkpoint(digest=digest.decode(), counts={})
 
 
+def first_step(hosts: Hosts) -> int:
+    """Of the newest run in the lineage that host a keeps."""
+    said = "select min(step) from metrics where key = 'loss' and run_uuid = ("
+    said += "select run_uuid from runs order by start_time desc limit 1)"
+    with sqlite3.connect(hosts.folder / "disks" / "a" / "mlflow.db") as lineage:
+        return int(lineage.execute(said).fetchone()[0])
+
+
 def curves(store: Store, checkpoint: Artifact) -> list[float]:
     """Losses, one a step."""
     training = json.loads(store.open_file(checkpoint, "training.json").read_text())
@@ -178,7 +187,7 @@ def test_two_hosts_finetune_as_one_process_does(
     inputs = {"config": config, "base": base, "trajectories": dialogues}
     job = make_job(tmp_path, "sft", **inputs, placement=TWO)
     finish(start(hosts, job))
-    draft = finetune_on_ranks(config, base, dialogues, store.workspace("alone"), ALONE)
+    draft = finetune_on_ranks(config, base, dialogues, store.workspace("sft"), ALONE)
     ours, theirs = curves(store, result(job)), curves(store, store.publish(Checkpoint, draft))
     assert len(ours) == 4
     assert ours == pytest.approx(theirs, abs=1e-3)
@@ -198,7 +207,7 @@ def test_a_host_lost_with_its_disk_changes_no_bit(
     hosts.kill("a")
     pods = start(hosts, job, attempt=1)
     finish(pods)
-    assert "1/24 " not in pods["a"].said()  # it went on
+    assert first_step(hosts) > 1  # it went on
     assert result(job).digest == undisturbed.digest
 
 
