@@ -1,5 +1,6 @@
 """A stage's reporter stays in the stage's process; rank 0 speaks to it over a socket."""
 
+import pickle
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -41,12 +42,19 @@ class Desk:
         with suppress(EOFError, OSError), self._listener.accept() as line:
             while said := line.recv():
                 name, arguments = said
-                try:
-                    getattr(self._report, name)(*arguments)
-                except Exception as error:  # the stage's loop is to end with it
-                    line.send(error)
-                else:
-                    line.send(None)
+                line.send(self._answer(name, arguments))
+
+    def _answer(self, name: str, arguments: tuple[object, ...]) -> Exception | None:
+        """The error that the stage's loop is to end with, if there is one."""
+        try:
+            getattr(self._report, name)(*arguments)
+        except Exception as error:
+            try:
+                pickle.loads(pickle.dumps(error))
+            except Exception:  # it is of a kind that cannot travel
+                return RuntimeError(f"{type(error).__name__}: {error}")
+            return error
+        return None
 
 
 class Line:

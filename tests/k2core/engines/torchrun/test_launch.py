@@ -40,11 +40,18 @@ def test_ranks_meet_and_rank_0_alone_is_heard() -> None:
     assert heard.points == [{"rank": 0.0}]
 
 
+class TrackingError(Exception):
+    """Of a kind that cannot travel."""
+
+    def __init__(self, server: str, run: str) -> None:
+        super().__init__(f"{server} has no run {run}")
+
+
 class Refused(Silent):
     """A reporter that fails: as when a run is stopped from outside."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        raise LookupError("no such run")
+        raise TrackingError("the server", "r1")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +73,11 @@ class Refused(Silent):
             RankError,
             rf"rank 0 on {HOST} waited in vain .* no sign of life from rank 1 on {HOST}",
         ),
-        ((works.meet, TWO, Silent()), LookupError, "no such run\non rank 0"),
+        (
+            (works.meet, TWO, Silent()),
+            RuntimeError,
+            "TrackingError: the server has no run r1\non rank 0",
+        ),
     ],
     ids=["all", "rank 1", "killed", "hung", "reporter"],
 )
