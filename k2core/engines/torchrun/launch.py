@@ -130,7 +130,7 @@ def _kill(folder: Path) -> None:
     for path in folder.glob("pid-*"):
         try:
             os.killpg(int(path.read_text()), signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, ValueError):  # gone, or its number half written
             continue
 
 
