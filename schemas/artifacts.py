@@ -8,7 +8,8 @@ from schemas.base import Artifact, Config
 class RawCorpus(Artifact):
     """`documents/*.parquet` (`Document`), `sources.json` (source -> licence, package, version).
 
-    `faults.json` names the files that could not be read, where files were asked for.
+    Where files were asked for, `origins/*.parquet` (`Origin`) says where in them each document was
+    found, and `faults.json` counts what was lost, left out and mended, with examples.
     """
 
     kind: Literal["raw_corpus"] = "raw_corpus"

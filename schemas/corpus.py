@@ -28,6 +28,27 @@ class Document(pa.DataFrameModel):
         strict = True
 
 
+class Origin(pa.DataFrameModel):
+    """Where a document of files was found, and what it says of itself; empty where nothing."""
+
+    doc_id: str = pa.Field(unique=True)
+    file: str
+    place: str
+    """Where in the file, e.g. `line 3`; empty if the file is one document."""
+    own_id: str
+    """The id that its row or mail has."""
+    url: str
+    date: str
+    language: str
+    score: str
+    """Of the language or of quality, as the row has it."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
 class Reject(Document):
     """A document that a rule dropped, and why."""
 

@@ -11,24 +11,36 @@ WEB_DOCS_ENV = "K2_WEB_DOCS"
 
 
 class FilesConfig(Config):
-    """Documents from files: HTML, text, source, JSONL and WARC/WET (also .gz, .zst), parquet."""
+    """Documents from files: of a folder, near or in a bucket, whatever they are.
+
+    HTML, text, Markdown, source, JSON lines and arrays, CSV, TSV, parquet, WARC and WET, mails,
+    EPUB, each also in gzip, bzip2, xz or zstd. What a file is its content says, and its name where
+    that leaves it open.
+    """
 
     folder: str
-    """A folder, `s3://`, `gs://` or what else fsspec reaches."""
+    """A folder, a file, `s3://`, `gs://`, `abfs://`, `https://` or `hf://`."""
     pattern: str = "*"
     """Which of its files, by path, e.g. `crawl/*.warc.gz`; `*` crosses folders."""
+    exclude: tuple[str, ...] = (
+        ".*", "*~", "#*#", "*.bak", "*.swp", "*.swo", "__MACOSX", "__pycache__", "Thumbs.db",
+        "desktop.ini",
+    )  # fmt: skip
+    """Names of files and folders that are left out, and counted: hidden ones, editors' copies."""
+    follow_links: bool = False
+    """Read what symbolic links point to, also out of the folder."""
     name: str = "files"
     """Source's name."""
     domain: Literal["knowledge", "web", "code", "math"] = "web"
     """Domain of all its documents: which rules clean them."""
     license: str = Field(min_length=1)
-    """Of the texts: SPDX, or the source's own words."""
-    text_field: str = "text"
-    """The field of JSONL and parquet that holds the text."""
-    on_bad_file: Literal["skip", "error"] = "skip"
-    """Skip the rest of a bad file and name it in `faults.json`, or stop with an error."""
+    """Of the texts: SPDX, or the source's own words; a record's own field `license` goes before."""
+    text_field: str = Field("text", min_length=1)
+    """The field or column that holds the text; `data.text` is a field inside another."""
+    on_fault: Literal["skip", "error"] = "skip"
+    """Go on after a record that cannot be read and count it in `faults.json`, or stop there."""
     max_document_bytes: int = Field(20_000_000, ge=1)
-    """Largest document; a longer line or file is a fault."""
+    """Largest document; a larger one is a fault."""
     max_expansion: int = Field(200, ge=1)
     """Most bytes that a compressed byte may become."""
 
@@ -59,7 +71,9 @@ class IngestConfig(Config):
     max_bytes: int = Field(200_000, ge=1_000)
     """Larger files are left out before sampling: change logs and generated tables."""
     shard_documents: int = Field(4000, ge=1)
-    """Documents in one parquet shard."""
+    """Most documents in one parquet shard."""
+    shard_bytes: int = Field(16_000_000, ge=1)
+    """Most bytes of text in one, but for a single larger document: what is held at a time."""
     files: FilesConfig | None = None
     """Your own files, beside the installed sources; all of them are read."""
 

@@ -2,53 +2,96 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
 
-from k2core.ingest.folder import read_folder
-from k2core.ingest.source import Item, Source, SourceError
+from k2core.ingest.folder import OriginRow, read_folder
+from k2core.ingest.losses import Losses
+from k2core.ingest.source import DocumentRow, Item, Source, SourceError
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
-from schemas.corpus import Document
+from schemas.corpus import Document, Origin
 from schemas.ingest import FilesConfig, IngestConfig
 
 
 def collect_documents(
     config: IngestConfig, sources: Sequence[Source], workspace: Workspace
 ) -> Draft:
-    """Write `documents/*.parquet` and `sources.json`.
+    """Write `documents/*.parquet` and `sources.json`; of files also their origins and faults.
 
     Raises:
         SourceError: a source is missing, empty or unreadable.
     """
     chosen = [(source, choose_items(config, source)) for source in sources]
     total = sum(len(items) for _, items in chosen)
-    digests: dict[str, list[str]] = {source.name: [] for source in sources}
-    num_bytes = dict.fromkeys(digests, 0)
-    rows = read_documents(chosen)
-    faults: list[dict[str, str]] = []
+    losses = Losses()
+    tallies = {source.name: Tally() for source in sources}
+    rows = (Collected(row, None) for row in read_documents(chosen))
+    everything: Iterator[Collected] = rows
     if config.files:
-        digests[config.files.name], num_bytes[config.files.name] = [], 0
-        rows = chain(rows, read_folder(config.files, faults))
-    done = number = 0
-    while shard := list(islice(rows, config.shard_documents)):
-        write_shard(workspace.out / "documents" / f"{number:05d}.parquet", Document, shard)
-        for row in shard:
-            digests[row["source"]].append(row["digest"])
-            num_bytes[row["source"]] += len(row["text"].encode())
-        done, number = done + len(shard), number + 1
+        tallies[config.files.name] = Tally()
+        files = (Collected(*found) for found in read_folder(config.files, losses))
+        everything = chain(rows, files)
+    done = 0
+    for number, shard in enumerate(cut_shards(everything, config)):
+        name = f"{number:05d}.parquet"
+        write_shard(workspace.out / "documents" / name, Document, [each.document for each in shard])
+        if origins := [each.origin for each in shard if each.origin]:
+            write_shard(workspace.out / "origins" / name, Origin, origins)
+        for each in shard:
+            tallies[each.document["source"]].add(each.document)
+        done += len(shard)
         workspace.report.progress(done, max(total, done), f"{done} documents")
-    about = {source.name: describe(source, digests[source.name]) for source in sources}
+    about = {source.name: describe(source, tallies[source.name]) for source in sources}
     if config.files:
-        about[config.files.name] = _describe_files(config.files, digests[config.files.name])
-        (workspace.out / "faults.json").write_text(json.dumps(faults, indent=1) + "\n")
-        workspace.report.table("Files that could not be read", faults)
+        about[config.files.name] = _describe_files(config.files, tallies[config.files.name])
+        (workspace.out / "faults.json").write_text(json.dumps(losses.as_json(), indent=1) + "\n")
+        workspace.report.table("What files did not give, and what was mended", losses.as_table())
     (workspace.out / "sources.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
-    table = [{"source": n, **d, "bytes": num_bytes[n]} for n, d in about.items()]
+    table = [{"source": n, **d, "bytes": tallies[n].num_bytes} for n, d in about.items()]
     workspace.report.table("Sources", table)
-    counts = {"documents": float(done), "bytes": float(sum(num_bytes.values()))}
-    return Draft(workspace.out, counts)
+    num_bytes = sum(tally.num_bytes for tally in tallies.values())
+    counts = {"documents": done, "bytes": num_bytes, **losses.as_counts()}
+    return Draft(workspace.out, {name: float(count) for name, count in counts.items()})
+
+
+class Collected(NamedTuple):
+    """A document, and of a file where it was found."""
+
+    document: DocumentRow
+    origin: OriginRow | None
+
+
+class Tally:
+    """What a source has given so far."""
+
+    def __init__(self) -> None:
+        self.documents = self.num_bytes = 0
+        self.sha = hashlib.sha256()
+        """Over the documents' digests in order."""
+
+    def add(self, row: DocumentRow) -> None:
+        """Count a document."""
+        self.documents += 1
+        self.num_bytes += len(row["text"].encode())
+        self.sha.update(row["digest"].encode())
+
+
+def cut_shards(rows: Iterable[Collected], config: IngestConfig) -> Iterator[list[Collected]]:
+    """Rows in lists that are bounded in documents and bytes."""
+    shard: list[Collected] = []
+    size = 0
+    for row in rows:
+        num_bytes = len(row.document["text"].encode())
+        full = len(shard) == config.shard_documents or size + num_bytes > config.shard_bytes
+        if shard and full:
+            yield shard
+            shard, size = [], 0
+        shard.append(row)
+        size += num_bytes
+    if shard:
+        yield shard
 
 
 def choose_items(config: IngestConfig, source: Source) -> list[Item]:
@@ -63,7 +106,7 @@ def choose_items(config: IngestConfig, source: Source) -> list[Item]:
     return sorted(items, key=draw)[: source.num_wanted]
 
 
-def read_documents(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[dict[str, Any]]:
+def read_documents(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[DocumentRow]:
     """Rows of `Document`."""
     for source, items in chosen:
         for item in items:
@@ -81,24 +124,24 @@ def read_documents(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[dict
             }
 
 
-def describe(source: Source, digests: Sequence[str]) -> dict[str, Any]:
+def describe(source: Source, tally: Tally) -> dict[str, object]:
     """What `sources.json` says of a source."""
     return {
         "domain": source.domain,
         "license": source.license,
         "package": source.package,
         "version": source.version,
-        "documents": len(digests),
-        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "documents": tally.documents,
+        "digest": tally.sha.hexdigest(),
     }
 
 
-def _describe_files(files: FilesConfig, digests: Sequence[str]) -> dict[str, Any]:
+def _describe_files(files: FilesConfig, tally: Tally) -> dict[str, object]:
     return {
         "domain": files.domain,
         "license": files.license,
         "package": files.pattern,
         "version": "unknown",
-        "documents": len(digests),
-        "digest": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "documents": tally.documents,
+        "digest": tally.sha.hexdigest(),
     }

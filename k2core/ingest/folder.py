@@ -1,57 +1,129 @@
-"""Documents of a folder's files, wherever fsspec reaches: local, s3://, gs://, memory://."""
+"""Documents of a folder's files, each record with the file and place where it was found."""
 
 import hashlib
-import io
+from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatch
-from typing import Any
+from typing import NamedTuple, TypedDict
 
-import fsspec
-
-from k2core.ingest.records import FileFaultError, Record, read_records
-from k2core.ingest.source import SourceError
-from k2core.store import let_fsspec_reach_buckets
+from k2core.ingest.compression import DECOMPRESSION_ERRORS, open_feed
+from k2core.ingest.formats import UnsupportedError, choose_reader
+from k2core.ingest.losses import Losses
+from k2core.ingest.places import File, list_files
+from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.source import DocumentRow, SourceError
 from schemas.ingest import FilesConfig
 
-_BUFFER = 2**20
-"""Bytes; also what knows how to read a line of limited length, as files of buckets do not."""
+
+class OriginRow(TypedDict):
+    """A row of `schemas.corpus.Origin`."""
+
+    doc_id: str
+    file: str
+    place: str
+    own_id: str
+    url: str
+    date: str
+    language: str
+    score: str
 
 
-def read_folder(config: FilesConfig, faults: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """Rows of `Document` in the order of paths; what cannot be read is added to `faults`.
+class Found(NamedTuple):
+    """A document, and where it is from."""
+
+    document: DocumentRow
+    origin: OriginRow
+
+
+def read_folder(config: FilesConfig, losses: Losses) -> Iterator[Found]:
+    """Its documents in the order of paths; what gives none is added to `losses`.
 
     Raises:
-        SourceError: no file is there, or a file is bad and `on_bad_file` is "error".
+        SourceError: no file is there; nothing in them could be read; or something could not, and
+            `on_fault` is "error".
     """
-    let_fsspec_reach_buckets()
-    files, root = fsspec.core.url_to_fs(config.folder)
-    found = sorted(files.find(root, detail=True).items())
-    names = {path: path.removeprefix(root).lstrip("/") for path, _ in found}
-    wanted = [(path, each) for path, each in found if fnmatch(names[path], config.pattern)]
-    if not wanted:
-        raise SourceError(f"{config.folder} holds no files like {config.pattern!r}")
-    for path, about in wanted:
-        try:
-            with io.BufferedReader(files.open(path, "rb"), _BUFFER) as stream:
-                records = read_records(stream, path, int(about["size"] or 0), config)
-                for number, record in enumerate(records):
-                    yield _row(config, names[path], number, record)
-        except (FileFaultError, OSError) as error:
-            if config.on_bad_file == "error":
-                raise SourceError(f"{config.folder}, {names[path]}: {error}") from error
-            faults.append({"path": names[path], "fault": str(error)})
+    for file in list_files(config, losses.add):
+        losses.num_files += 1
+        names: Counter[str] = Counter()
+        for found in read_file(file, config):
+            if isinstance(found, Record):
+                losses.num_read += 1
+                if found.repair:
+                    losses.add_repair(file.name, found.place, found.repair)
+                yield _row(config, file.name, found, names)
+                continue
+            losses.add(file.name, found)
+            if config.on_fault == "error" and not found.by_rule:
+                raise SourceError(f"{config.folder}: {losses.first_reasons()}")
+    if not losses.num_read:
+        raise SourceError(f"{config.folder} gave no document: {losses.first_reasons()}")
 
 
-def _row(config: FilesConfig, path: str, number: int, record: Record) -> dict[str, Any]:
-    # By number: a crawl may hold an address twice.
-    place = f"{path}#{record.name}" if record.name else path
-    return {
-        "doc_id": hashlib.sha256(f"{config.name}\0{path}\0{number}".encode()).hexdigest()[:16],
+def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:
+    """The records and faults of one file, which never raises for what is in it."""
+    if file.size == 0:
+        yield Fault("", "the file is empty")
+        return
+    last, empty = "", True
+    try:
+        with file.open() as stream:
+            opened = open_feed(stream, file.name, file.size, config)
+            for found in choose_reader(opened.feed, config)(opened.feed, config):
+                last, empty = found.place, False
+                yield from opened.take_faults()
+                yield found
+            yield from opened.take_faults()
+        if empty:
+            yield Fault("", "a file without any record", by_rule=True)
+    except UnsupportedError as error:
+        yield Fault("", f"a format without a reader: {error}")
+    except FileFaultError as error:
+        yield Fault(_after(last), _rest(last), str(error))
+    except DECOMPRESSION_ERRORS as error:
+        yield Fault(_after(last), "it cannot be read or decompressed", _say(error))
+    except Exception as error:
+        yield Fault(_after(last), "a reader failed", _say(error))
+
+
+def _after(last: str) -> str:
+    return f"after {last}" if last else ""
+
+
+def _rest(last: str) -> str:
+    return "the rest of the file cannot be read" if last else "the file cannot be read"
+
+
+def _say(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) -> Found:
+    about = record.about
+    digest = hashlib.sha256(record.text.encode()).hexdigest()
+    # By own id or content, so that it stays when a row is inserted before; a whole file by path.
+    key = (about.own_id and f"id {about.own_id}") or digest if record.place else ""
+    names[key] += 1
+    again = f"\0{names[key]}" if names[key] > 1 else ""
+    name = f"{config.name}\0{file}\0{key}{again}"
+    doc_id = hashlib.sha256(name.encode()).hexdigest()[:16]
+    place = about.url or record.place
+    document: DocumentRow = {
+        "doc_id": doc_id,
         "source": config.name,
-        "path": place,
+        "path": f"{file}#{place}" if place else file,
         "domain": config.domain,
         "format": record.format,
-        "license": config.license,
-        "digest": hashlib.sha256(record.text.encode()).hexdigest(),
+        "license": about.license or config.license,
+        "digest": digest,
         "text": record.text,
     }
+    origin: OriginRow = {
+        "doc_id": doc_id,
+        "file": file,
+        "place": record.place,
+        "own_id": about.own_id,
+        "url": about.url,
+        "date": about.date,
+        "language": about.language,
+        "score": about.score,
+    }
+    return Found(document, origin)

@@ -1,119 +1,212 @@
-import gzip
-import io
+"""Folders of files: which are read, what is said of the rest, and what a document is called."""
+
 import json
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
-import fsspec
 import polars as pl
-import pyarrow as pa
 import pytest
-from fsspec.registry import _registry
 
-from k2core.ingest.folder import read_folder
-from k2core.ingest.source import SourceError
+from k2core.ingest import SourceError, ingest_sources
+from k2core.ingest.collect import Collected, cut_shards
+from k2core.ingest.folder import Found, read_folder
+from k2core.ingest.losses import Losses
+from k2core.ingest.source import DocumentRow
+from k2core.store import Store
 from k2core.store.bucket import Bucket
-from schemas.ingest import FilesConfig
+from k2core.tables import list_shards, read_shard
+from schemas.corpus import Document, Origin
+from schemas.ingest import FilesConfig, IngestConfig
+from tests.k2core.ingest.files import epub, members, page, parquet, response, rows, text, zstd
+from tests.k2core.ingest.hostile import MAIL, T
 
-ROWS = b'{"text": "one"}\n{"text": "two"}\n'
-PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>page</p>"
-
-
-def warc(kind: str, body: bytes) -> bytes:
-    head = f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://a.org/\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n\r\n"
-
-
-def parquet() -> bytes:
-    buffer = io.BytesIO()
-    pl.DataFrame({"text": ["p", "q"]}).write_parquet(buffer)
-    return buffer.getvalue()
-
-
-def zstd(data: bytes) -> bytes:
-    return bytes(pa.Codec("zstd").compress(data, asbytes=True))
-
-
-GOOD = {
-    "a.html": (b"<p>hi</p>", ["<p>hi</p>"]),
-    "b.jsonl": (ROWS, ["one", "two"]),
-    "c.jsonl.gz": (gzip.compress(ROWS), ["one", "two"]),
-    "d.jsonl.zst": (zstd(ROWS), ["one", "two"]),
-    "e.parquet": (parquet(), ["p", "q"]),
-    "f.warc.gz": (gzip.compress(warc("request", b"x") + warc("response", PAGE)), ["<p>page</p>"]),
-    "g.wet": (warc("conversion", "tëxt".encode()), ["tëxt"]),
-    "src/h.py": (b"x = 1\n", ["x = 1\n"]),
-    "latin.txt": ("naïve".encode("cp1252"), ["naïve"]),
+GOOD: Mapping[str, bytes] = {
+    "a.html": page(0),
+    "b.jsonl": rows(1, 2),
+    "c.jsonl.zst": zstd(rows(3, 4)),
+    "d.parquet": parquet(pl.DataFrame({"text": [text(5), text(6)]}).to_arrow()),
+    "e.warc.gz": members(response(7), response(8)),
+    "src/f.py": b"x = 1\n",
+    "g.epub": epub(9),
+    "h.eml": MAIL,
 }
-POISON = {
-    "bomb.txt.gz": (gzip.compress(bytes(40_000_000)), "a bomb|larger than"),
-    "cut.jsonl.gz": (gzip.compress(ROWS * 99)[:-12], "cut short"),
-    "empty.txt": (b"", "the file is empty"),
-    "long.jsonl": (b'{"text": "' + b"x" * 3000 + b'"}', "line 1 is larger than 2000"),
-    "no.parquet": (b"PAR1 not quite", "no parquet"),
-    "notgzip.txt.gz": (b"plain", "does not decompress"),
-    "short.warc": (warc("response", PAGE)[:-9], "cut short"),
-    "utf16.txt": ("text".encode("utf-16"), "zero bytes"),
-    "wrong.jsonl": (b'{"body": "x"}\n', "line 1 is not an object with the text field 'text'"),
-}  # fmt: skip
 
 
-def write(folder: str, files: dict[str, bytes]) -> None:
-    system, root = fsspec.core.url_to_fs(folder)
+def write(folder: str | Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
-        system.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-        system.pipe_file(f"{root}/{name}", data)
+        if "://" in str(folder):
+            Bucket(str(folder)).put(name, data)
+        else:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
-def write_to_bucket(folder: str, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        Bucket(folder).put(name, data)
+def files(folder: str | Path, **more: object) -> FilesConfig:
+    return FilesConfig.model_validate({"folder": str(folder), "license": "MIT", **more})
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory", "bucket", "bucket, outside of Flyte"])
-def test_every_format_is_read(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+def only(config: FilesConfig, **more: object) -> IngestConfig:
+    names = ("knowledge", "web", "code", "tool_specs", "math", "tables")
+    nums = {f"num_{name}": 0 for name in names}
+    return IngestConfig.model_validate({**nums, "files": config, **more})
+
+
+def read(config: FilesConfig) -> list[Found]:
+    return list(read_folder(config, Losses()))
+
+
+def ids(config: FilesConfig) -> list[str]:
+    return [found.document["doc_id"] for found in read(config)]
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory", "bucket"])
+def test_every_format_is_read_near_and_far(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    folder = str(tmp_path) if kind == "folder" else "memory://good"
-    files = {name: data for name, (data, _) in GOOD.items()}
-    if "bucket" in kind:
-        folder = request.getfixturevalue("bucket")
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        if "outside" in kind:
-            monkeypatch.delitem(_registry, "s3")
-        write_to_bucket(folder, files)
-    else:
-        write(folder, files)
-    faults: list[dict[str, str]] = []
-    rows = list(read_folder(FilesConfig(folder=folder, license="MIT"), faults))
-    assert faults == []
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(row["path"].split("#")[0], []).append(row["text"])
-    assert found == {name: texts for name, (_, texts) in GOOD.items()}
-    assert len({row["doc_id"] for row in rows}) == len(rows)
-    formats = {row["path"]: row["format"] for row in rows}
-    assert formats["f.warc.gz#http://a.org/"] == formats["a.html"] == "html"
+    folder = {"folder": str(tmp_path), "memory": "memory://readers/good"}.get(kind, "")
+    folder = folder or str(request.getfixturevalue("bucket"))
+    write(folder, GOOD)
+    losses = Losses()
+    found = [each.document for each in read_folder(files(folder), losses)]
+    assert losses.num_lost == losses.num_left_out == 0
+    assert [row["path"].split("#")[0] for row in found] == [
+        *("a.html", "b.jsonl", "b.jsonl", "c.jsonl.zst", "c.jsonl.zst", "d.parquet", "d.parquet"),
+        *("e.warc.gz", "e.warc.gz", "g.epub", "h.eml", "src/f.py"),
+    ]
+    assert len({row["doc_id"] for row in found}) == len(found)
+    assert {row["path"] for row in found if row["format"] == "html"} == {
+        *("a.html", "e.warc.gz#http://a.org/", "g.epub#OPS/c9.xhtml")
+    }
 
 
-def test_every_fault_of_a_poisoned_folder_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
-    good = {name: data for name, (data, _) in GOOD.items()}
-    write(str(tmp_path), good | {name: data for name, (data, _) in POISON.items()})
-    config = FilesConfig(folder=str(tmp_path), license="MIT", max_document_bytes=2000)
-    faults: list[dict[str, str]] = []
-    rows = list(read_folder(config, faults))
-    assert {row["path"].split("#")[0] for row in rows} >= GOOD.keys()
-    assert [fault["path"] for fault in faults] == sorted(POISON)
-    import re
+def test_files_that_nobody_means_are_left_out_and_counted(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    write(tmp_path, {"outside.txt": b"secret", "in/a.txt": b"a", "in/.git/config": b"[core]"})
+    root = tmp_path / "in"
+    for name in (".DS_Store", "a.txt~", "__MACOSX/b", "#a.txt#", "a.bak"):
+        write(root, {name: b"no"})
+    (root / "outside.txt").symlink_to(outside)
+    (root / "loop").symlink_to(root)
+    (root / "dangling").symlink_to(root / "nowhere")
+    os.mkfifo(root / "pipe")
+    losses = Losses()
+    assert [found.document["path"] for found in read_folder(files(root), losses)] == ["a.txt"]
+    assert losses.num_lost == 0
+    assert losses.as_json()["left_out"] == {
+        "a folder excluded by a pattern": 2,
+        "a link; follow_links is false": 3,
+        "a pipe, socket or device": 1,
+        "excluded by '.*'": 1,
+        "excluded by '*~'": 1,
+        "excluded by '#*#'": 1,
+        "excluded by '*.bak'": 1,
+    }
+    followed = read_folder(files(root, follow_links=True, exclude=(".*",)), losses := Losses())
+    names = [found.document["path"] for found in followed]
+    assert names == ["#a.txt#", "__MACOSX/b", "a.bak", "a.txt", "a.txt~", "outside.txt"]
+    assert losses.as_json()["lost"] == {"a file that cannot be looked at": 1}
 
-    for fault in faults:
-        assert re.search(POISON[fault["path"]][1], fault["fault"]), fault
+
+def test_names_of_any_bytes_are_written_out(tmp_path: Path) -> None:
+    names = [b"bad\xff.txt", b"new\nline.txt", "ünï 日本.txt".encode(), b"q?[1]%20.txt"]
+    for name in names:
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(b"x")
+    found = {each.document["path"] for each in read(files(tmp_path))}
+    assert found == {"bad\\xff.txt", "new\nline.txt", "ünï 日本.txt", "q?[1]%20.txt"}
 
 
-def test_a_bad_file_stops_where_the_config_says_so(tmp_path: Path) -> None:
-    write(str(tmp_path), {"empty.txt": b""})
-    config = FilesConfig(folder=str(tmp_path), license="MIT", on_bad_file="error")
-    with pytest.raises(SourceError, match=r"empty\.txt: the file is empty"):
-        list(read_folder(config, []))
-    with pytest.raises(SourceError, match="holds no files like"):
-        list(read_folder(config.model_copy(update={"pattern": "*.warc"}), []))
-    assert json.loads(config.model_dump_json())["domain"] == "web"
+def test_a_document_keeps_its_id_when_rows_are_inserted(tmp_path: Path) -> None:
+    write(tmp_path, {"a.jsonl": rows(1, 2, 2)})
+    before = ids(files(tmp_path))
+    assert len(set(before)) == 3
+    write(tmp_path, {"a.jsonl": rows(0, 1, 2, 2, 3)})
+    assert ids(files(tmp_path))[1:4] == before
+    own = b'{"id": "x", "text": "one"}\n'
+    write(tmp_path, {"a.jsonl": own})
+    before = ids(files(tmp_path))
+    write(tmp_path, {"a.jsonl": rows(1) + own.replace(b"one", b"edited")})
+    assert ids(files(tmp_path))[1:] == before
+
+
+def test_what_rows_say_of_themselves_is_kept(tmp_path: Path) -> None:
+    row = {
+        "id": "doc-17", "url": "http://a.test/x", "date": "2024-01-01", "license": "CC0-1.0",
+        "lang": "en", "language_score": 0.75, "text": "one",
+    }  # fmt: skip
+    table = pl.DataFrame([{**row, "text": "two"}]).to_arrow()
+    lines = [{"text": "plain"}, row, {"text": "odd", "url": {"a": 1}, "id": None}]
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    write(tmp_path, {"a.jsonl": data, "b.parquet": parquet(table)})
+    folder = ingest_sources(only(files(tmp_path)), Store(tmp_path / "s").workspace("i")).folder
+    (shard,) = list_shards(folder / "documents")
+    plain, kept, odd, second = read_shard(shard, Document).to_dicts()
+    assert [plain["license"], kept["license"], second["license"]] == ["MIT", "CC0-1.0", "CC0-1.0"]
+    assert [plain["path"], odd["path"]] == ["a.jsonl#line 1", "a.jsonl#line 3"]
+    assert kept["path"] == "a.jsonl#http://a.test/x"
+    assert second["path"] == "b.parquet#http://a.test/x"
+    origins = read_shard(folder / "origins" / shard.name, Origin).to_dicts()
+    assert origins[1] == {
+        "doc_id": kept["doc_id"], "file": "a.jsonl", "place": "line 2", "own_id": "doc-17",
+        "url": "http://a.test/x", "date": "2024-01-01", "language": "en", "score": "0.75",
+    }  # fmt: skip
+    assert origins[2]["url"] == origins[2]["own_id"] == ""
+
+
+def test_losses_are_counted_in_the_stage_line_and_named_in_its_file(tmp_path: Path) -> None:
+    bad = b'{"text": "cut\n' * 300
+    write(tmp_path / "in", {"a.jsonl": rows(1) + bad, "b.pdf": b"%PDF-1.4", "c.warc": b"WARC/1.0"})
+    draft = ingest_sources(only(files(tmp_path / "in")), Store(tmp_path).workspace("i"))
+    counts = {"documents": 1, "records lost": 302, "files with losses": 3}
+    assert {name: draft.counts[name] for name in counts} == counts
+    faults = json.loads((draft.folder / "faults.json").read_text())
+    assert faults["lost"] == {
+        "no JSON": 300,
+        "a format without a reader: a PDF": 1,
+        "a WARC record without a length": 1,
+    }
+    assert len(faults["examples"]["no JSON"]) == 10
+    first = faults["examples"]["no JSON"][0]
+    assert first["file"] == "a.jsonl"
+    assert first["place"] == "line 2"
+    assert first["detail"].startswith("Invalid control character")
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "said"),
+    [
+        ({"a.txt": b""}, {}, r"gave no document: a\.txt: the file is empty"),
+        ({"a.jsonl": b'{"x": 1}\n'}, {}, r"\(line 1\): no text field, wanted 'text', found x"),
+        ({"a.txt": b"a", "b.txt": b""}, {"on_fault": "error"}, r"b\.txt: the file is empty"),
+        ({"a.txt": b"a"}, {"pattern": "*.warc"}, r"holds no files like '\*\.warc'; 1 others"),
+        ({}, {}, "there is no such folder"),
+    ],
+)
+def test_nothing_to_read_is_an_error_that_says_why(
+    given: Mapping[str, bytes], more: Mapping[str, object], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "in", given)
+    with pytest.raises(SourceError, match=said):
+        read(files(tmp_path / "in", **more))
+    if not given:
+        with pytest.raises(SourceError, match=re.escape("memory://readers/none: there is no such")):
+            read(files("memory://readers/none"))
+
+
+def test_a_single_file_is_a_folder_of_one(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    assert [found.document["text"] for found in read(files(tmp_path / "b.jsonl"))] == T[1:3]
+
+
+def test_shards_are_bounded_in_bytes() -> None:
+    def collected(size: int) -> Collected:
+        row = {name: "" for name in DocumentRow.__annotations__} | {"text": "x" * size}
+        return Collected(DocumentRow(**row), None)  # type: ignore[typeddict-item]
+
+    config = IngestConfig(shard_bytes=100, shard_documents=3)
+    shards = cut_shards(map(collected, (60, 60, 40, 1, 500, 1, 1, 1, 1)), config)
+    assert [[len(each.document["text"]) for each in shard] for shard in shards] == [
+        *([60], [60, 40], [1], [500], [1, 1, 1], [1])
+    ]

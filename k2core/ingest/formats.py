@@ -1,0 +1,85 @@
+"""Which reader a file wants, by its first bytes, and by its name where these leave it open."""
+
+from collections.abc import Iterator
+
+from k2core.ingest.charset import decode, decode_html
+from k2core.ingest.delimited import read_commas, read_tabs
+from k2core.ingest.epub import read_epub
+from k2core.ingest.feed import Feed
+from k2core.ingest.jsonl import read_array, read_lines, read_object, too_large
+from k2core.ingest.looks import UNSUPPORTED, first_row, looks_html, looks_mail, looks_mbox
+from k2core.ingest.mail import read_mail, read_mbox
+from k2core.ingest.parquet import read_parquet
+from k2core.ingest.records import Fault, FileFaultError, Reader, Record
+from k2core.ingest.warc import read_warc
+from schemas.ingest import FilesConfig
+
+_PAGES = (".html", ".htm", ".xhtml", ".shtml")
+_ROWS = (".jsonl", ".ndjson", ".json", ".jsonlines")
+_MAILS = (".eml", ".mbox", ".mbx")
+_LOOK = 1 << 16
+
+
+def choose_reader(feed: Feed, config: FilesConfig) -> Reader:
+    """The reader of a file.
+
+    Raises:
+        FileFaultError: it is of a known format that has none.
+    """
+    head, name = feed.peek(_LOOK), feed.name
+    if head.startswith(b"PAR1") or name.endswith((".parquet", ".pq")):
+        return read_parquet
+    if head.startswith(b"WARC/") or name.endswith((".warc", ".wet")):
+        return read_warc
+    if head.startswith(b"PK\x03\x04") and b"application/epub+zip" in head[:200]:
+        return read_epub
+    if config.domain != "code" and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
+        return read_mbox
+    for magic, what in UNSUPPORTED.items():
+        if head.startswith(magic):
+            raise UnsupportedError(what)
+    return _choose_text_reader(head, name, config)
+
+
+class UnsupportedError(FileFaultError):
+    """A file of a known format that no reader is for."""
+
+
+def _choose_text_reader(head: bytes, name: str, config: FilesConfig) -> Reader:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        start = head[2:4].strip(b"\0")
+    if name.endswith(_ROWS):
+        lines = name.endswith((".jsonl", ".ndjson")) or bool(first_row(head))
+        return read_array if start == b"[" else read_lines if lines else read_object
+    if name.endswith(".csv"):
+        return read_commas
+    if name.endswith((".tsv", ".tab")):
+        return read_tabs
+    if name.endswith(_PAGES) or (config.domain != "code" and looks_html(head)):
+        return read_page
+    if name.endswith(_MAILS) or (config.domain != "code" and looks_mail(head)):
+        return read_mail
+    if config.text_field.split(".")[0] in first_row(head):
+        return read_lines
+    return read_text
+
+
+def read_page(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """A file that is one page."""
+    data = feed.read(config.max_document_bytes + 1)
+    if len(data) > config.max_document_bytes:
+        yield too_large("", len(data), config)
+        return
+    text, repair = decode_html(data)
+    yield Record("", "html", text, repair=repair)
+
+
+def read_text(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """A file that is one text: prose, Markdown, source."""
+    data = feed.read(config.max_document_bytes + 1)
+    if len(data) > config.max_document_bytes:
+        yield too_large("", len(data), config)
+        return
+    text, repair = decode(data)
+    yield Record("", "text", text, repair=repair)

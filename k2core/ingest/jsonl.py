@@ -1,0 +1,151 @@
+"""JSON lines, and a JSON array or object of such rows."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import ijson
+
+from k2core.ingest.charset import Decoded, decode, mend_surrogates
+from k2core.ingest.feed import Feed, in_utf8
+from k2core.ingest.records import About, Fault, FileFaultError, Record
+from schemas.ingest import FilesConfig
+
+_NAMES = About(
+    own_id="id doc_id uuid _id",
+    url="url uri source_url",
+    date="date timestamp created",
+    license="license licence",
+    language="language lang",
+    score="language_score score",
+)
+"""What public corpora call the fields that are kept; the first that a row has is taken."""
+_MOST_SIGNS = 2_000
+"""Of a kept field; more is no name or address."""
+
+
+def read_lines(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """A row a line."""
+    feed = in_utf8(feed)
+    number, limit = 0, config.max_document_bytes
+    while line := feed.line(limit):
+        number += 1
+        place = f"line {number}"
+        if len(line) > limit and not line.endswith(b"\n"):
+            size = len(line) + feed.skip_line()
+            yield too_large(place, size, config)
+        elif line.strip():
+            yield _read_line(place, line, config)
+
+
+def read_array(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """The rows of an array, one at a time; no more than one is held."""
+    number = 0
+    try:
+        for row in ijson.items(in_utf8(feed), "item", use_float=True):
+            number += 1
+            yield read_row(f"item {number}", row, config)
+    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
+        raise FileFaultError(f"after item {number} it is no JSON: {error}") from error
+
+
+def read_object(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """A file that is one row."""
+    data = feed.read(config.max_document_bytes + 1)
+    if len(data) > config.max_document_bytes:
+        yield too_large("", len(data), config)
+    else:
+        yield _read_line("", data, config)
+
+
+def too_large(place: str, size: int, config: FilesConfig) -> Fault:
+    """A document that is not held."""
+    limit = f"{size} bytes, max_document_bytes={config.max_document_bytes}"
+    return Fault(place, "larger than max_document_bytes", limit)
+
+
+def read_row(place: str, row: object, config: FilesConfig) -> Record | Fault:
+    """The text of a row of any format, with what it says of itself."""
+    if not isinstance(row, Mapping):
+        return Fault(place, "not an object", f"a {type(row).__name__}")
+    found: object = row
+    if config.text_field in row:
+        found = row[config.text_field]
+    else:
+        for name in config.text_field.split("."):
+            if not isinstance(found, Mapping) or name not in found:
+                fields = ", ".join(sorted(map(str, row))[:10])
+                wanted = f"wanted {config.text_field!r}, found {fields or 'none'}"
+                return Fault(place, "no text field", wanted)
+            found = found[name]
+    return record_of(place, found, about_row(row), config)
+
+
+def record_of(place: str, value: object, about: About, config: FilesConfig) -> Record | Fault:
+    """A record of a field's value, if it is text."""
+    if value is None:
+        return Fault(place, "the text is null")
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{config.text_field}.{name}" for name in sorted(map(str, value))[:10])
+        return Fault(place, "the text is an object", f"text_field may name one of {inside}")
+    if not isinstance(value, str | bytes):
+        return Fault(place, "the text is no string", f"a {type(value).__name__}")
+    try:
+        text, repair = decode(value) if isinstance(value, bytes) else mend_surrogates(value)
+    except FileFaultError as error:
+        return Fault(place, "the text is binary", str(error))
+    if not text:
+        return Fault(place, "the text is empty")
+    if len(text) > config.max_document_bytes:
+        return too_large(place, len(text), config)
+    if "\0" in text:
+        text, repair = text.replace("\0", ""), repair or "zero bytes removed"
+    return Record(place, "text", text, about, repair)
+
+
+def column_names() -> list[str]:
+    """All names of fields that are kept."""
+    return [name for names in _NAMES for name in names.split()]
+
+
+def about_row(row: Mapping[str, object]) -> About:
+    """What the row says of itself."""
+    return About(*(_first(row, names.split()) for names in _NAMES))
+
+
+def _first(row: Mapping[str, object], names: list[str]) -> str:
+    for name in names:
+        value = row.get(name)
+        if value is not None and not isinstance(value, Mapping | list | bytes | bool):
+            text = mend_surrogates(str(value)).text.replace("\0", "").strip()
+            if text and len(text) <= _MOST_SIGNS:
+                return text
+    return ""
+
+
+def _read_line(place: str, line: bytes, config: FilesConfig) -> Record | Fault:
+    try:
+        text, repair = _decode_line(line)
+        found = read_row(place, _parse(text), config)
+    except RecursionError:
+        return Fault(place, "nested too deep")
+    except (ValueError, OverflowError) as error:
+        return Fault(place, "no JSON", str(error)[:200])
+    if repair and isinstance(found, Record):
+        return found._replace(repair=found.repair or repair)
+    return found
+
+
+def _decode_line(line: bytes) -> Decoded:
+    try:
+        return Decoded(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return decode(line)
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than Python converts
+        return json.loads(text, parse_int=str)

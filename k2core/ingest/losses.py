@@ -1,0 +1,106 @@
+"""What was lost or left out: counted in full, with a few examples of each reason."""
+
+from collections import Counter
+from typing import TypedDict
+
+from k2core.ingest.records import Fault
+
+_EXAMPLES = 10
+_MOST_REASONS = 200
+_OTHER = "other reasons"
+
+
+class Example(TypedDict):
+    """One case of a reason."""
+
+    file: str
+    place: str
+    detail: str
+
+
+class Losses:
+    """Counts by reason; `faults.json`."""
+
+    def __init__(self) -> None:
+        self.num_files = 0
+        self.num_read = 0
+        self._lost: Counter[str] = Counter()
+        self._by_rule: Counter[str] = Counter()
+        self._repaired: Counter[str] = Counter()
+        self._examples: dict[str, list[Example]] = {}
+        self._lost_files: set[int] = set()
+
+    @property
+    def num_lost(self) -> int:
+        """Records that could not be read, a file of which nothing is known counting as one."""
+        return self._lost.total()
+
+    @property
+    def num_left_out(self) -> int:
+        """Records and files that a rule left out."""
+        return self._by_rule.total()
+
+    @property
+    def num_faulty_files(self) -> int:
+        """Files that lost anything."""
+        return len(self._lost_files)
+
+    def add(self, file: str, fault: Fault) -> None:
+        """Count a fault."""
+        counts = self._by_rule if fault.by_rule else self._lost
+        kind = fault.kind if fault.kind in counts or len(counts) < _MOST_REASONS else _OTHER
+        counts[kind] += fault.num
+        if not fault.by_rule:
+            self._lost_files.add(hash(file))
+        self._show(kind, file, fault.place, fault.detail)
+
+    def add_repair(self, file: str, place: str, kind: str) -> None:
+        """Count a record that was mended."""
+        self._repaired[kind] += 1
+        self._show(kind, file, place, "")
+
+    def first_reasons(self) -> str:
+        """The first that was lost or left out, in words."""
+        kinds = [*self._lost, *self._by_rule][:3]
+        shown = [(kind, self._examples[kind][0]) for kind in kinds]
+        return "; ".join(
+            " ".join(filter(None, (f"{case['file']}", case["place"] and f"({case['place']})")))
+            + f": {kind}"
+            + (f", {case['detail']}" if case["detail"] else "")
+            for kind, case in shown
+        )
+
+    def as_counts(self) -> dict[str, int]:
+        """What the stage's line says; nothing where nothing was lost."""
+        counts = {
+            "records lost": self.num_lost,
+            "files with losses": self.num_faulty_files,
+            "left out by rule": self.num_left_out,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def as_json(self) -> dict[str, object]:
+        """`faults.json`."""
+        return {
+            "files": self.num_files,
+            "documents": self.num_read,
+            "faulty_files": self.num_faulty_files,
+            "lost": dict(self._lost),
+            "left_out": dict(self._by_rule),
+            "repaired": dict(self._repaired),
+            "examples": self._examples,
+        }
+
+    def as_table(self) -> list[dict[str, object]]:
+        """A row a reason, with its first case."""
+        groups = (("lost", self._lost), ("left out", self._by_rule), ("repaired", self._repaired))
+        return [
+            {"what": what, "reason": kind, "count": num, **self._examples[kind][0]}
+            for what, counts in groups
+            for kind, num in counts.most_common()
+        ]
+
+    def _show(self, kind: str, file: str, place: str, detail: str) -> None:
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES:
+            examples.append({"file": file, "place": place, "detail": detail[:300]})

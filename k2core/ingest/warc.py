@@ -1,0 +1,166 @@
+"""WARC and WET: records one at a time; warcio parses HTTP and undoes its encodings.
+
+The bounds of records are found here, since they must hold where lengths lie: a record ends where
+its length says if a record or nothing follows there, and else before the next line that begins one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from k2core.ingest.charset import decode, decode_html
+from k2core.ingest.feed import Feed
+from k2core.ingest.http_body import parse_response, parse_type
+from k2core.ingest.looks import looks_html
+from k2core.ingest.records import About, Fault, FileFaultError, Record
+from schemas.ingest import FilesConfig
+
+_TYPES = ("response", "resource", "conversion")
+"""Those that hold a document; a revisit holds none, since it was the same before."""
+_NEXT = re.compile(rb"\r?\n\r?\n(?=WARC/[01]\.)")
+_TEXT = ("text/plain", "text/markdown")
+_HTML = ("text/html", "application/xhtml+xml")
+_HEADER_BYTES = 1 << 16
+_HEADER_LINES = 1000
+_HEAD = 1 << 16
+_MOST_ADDRESS = 8192
+
+
+class _Block(NamedTuple):
+    data: bytes
+    whole: bool
+
+
+def read_warc(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """Pages and plain texts of responses, resources and conversions."""
+    number = 0
+    while line := feed.line(_HEADER_BYTES):
+        if not line.strip():
+            continue
+        number += 1
+        place = f"record {number}"
+        if not line.startswith(b"WARC/"):
+            found = feed.skip_to(b"\nWARC/")
+            yield Fault(place, "bytes that are no WARC record", repr(line[:20]))
+            if not found:
+                return
+            continue
+        headers = _read_headers(feed)
+        kind = headers.get("warc-type", "").lower()
+        try:
+            length = int(headers.get("content-length", ""))
+        except ValueError:
+            length = -1
+        if length < 0:
+            yield Fault(place, "a WARC record without a length", headers.get("content-length", ""))
+            feed.skip_to(b"\nWARC/")
+        elif kind not in _TYPES:
+            if feed.skip(length) < length and kind != "revisit":
+                return
+        else:
+            yield _read_block(feed, place, length, headers, config)
+
+
+def _read_block(
+    feed: Feed, place: str, length: int, headers: Mapping[str, str], config: FilesConfig
+) -> Record | Fault:
+    limit = config.max_document_bytes
+    head = feed.peek(min(length, _HEAD))
+    if refused := _refuse_early(place, head, headers):
+        feed.skip(length)
+        return refused
+    if length > limit:
+        feed.skip(length)
+        return Fault(place, "larger than max_document_bytes", f"{length} bytes of {limit}")
+    block = _take_block(feed, length, limit)
+    if not block.whole:
+        return Fault(place, "a WARC record is cut short", f"{len(block.data)} of {length} bytes")
+    try:
+        return _read_record(place, block.data, headers, config)
+    except (FileFaultError, ValueError, LookupError, EOFError) as error:
+        return Fault(
+            place, "a page that cannot be decoded", f"{type(error).__name__}: {error}"[:200]
+        )
+
+
+def _take_block(feed: Feed, length: int, limit: int) -> _Block:
+    data = feed.read(length)
+    after = feed.peek(16)
+    ended = not after.strip() or after.startswith((b"\r\n\r\n", b"\n\n"))
+    if len(data) == length and (ended or after.lstrip(b"\r\n").startswith(b"WARC/")):
+        return _Block(data, whole=True)
+    if found := _NEXT.search(data + after):  # the length is too large
+        feed.put_back(data[found.end() :])
+        return _Block(data[: found.start()], whole=True)
+    if len(data) == length:  # too small: the rest lies before the next record
+        parts = [data]
+        while (line := feed.line(_HEADER_BYTES)) and not line.startswith(b"WARC/"):
+            parts.append(line)
+            if sum(map(len, parts)) > limit:
+                feed.skip_to(b"\nWARC/")
+                return _Block(data, whole=False)
+            parts = [b"".join(parts)] if len(parts) > 1000 else parts
+        feed.put_back(line)
+        return _Block(b"".join(parts).rstrip(b"\r\n"), whole=True)
+    # Cut short, unless somebody turned CRLF to LF after the length was written.
+    head = data.partition(b"\n\n")[0]
+    converted = b"\r\n" not in data and length - len(data) <= data.count(b"\n")
+    return _Block(data.rstrip(b"\n"), whole=converted and head != data)
+
+
+def _refuse_early(place: str, head: bytes, headers: Mapping[str, str]) -> Fault | None:
+    """What a response's first bytes already refuse, whatever its size."""
+    if headers.get("warc-type", "").lower() != "response":
+        return _refuse_type(place, headers.get("content-type", "text/plain"))
+    http = re.match(rb"HTTP/[\d.]+\s+(\d+)", head)
+    if http and not 200 <= int(http[1]) < 300:
+        return Fault(place, "an HTTP status other than 2xx", http[1].decode(), by_rule=True)
+    top = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("utf-8", "replace")
+    mime = re.search(r"(?im)^content-type[ \t]*:(.*)$", top)
+    return _refuse_type(place, mime[1]) if mime else None
+
+
+def _refuse_type(place: str, mime: str) -> Fault | None:
+    name = parse_type(mime).name
+    if not name or name in _HTML or name in _TEXT or name == "application/http":
+        return None
+    return Fault(place, "a type that is no text", name, by_rule=True)
+
+
+def _read_record(
+    place: str, block: bytes, headers: Mapping[str, str], config: FilesConfig
+) -> Record | Fault:
+    address = headers.get("warc-target-uri", "").strip("<>").replace(" ", "%20")[:_MOST_ADDRESS]
+    repair, body, mime = "", block, headers.get("content-type", "")
+    if headers["warc-type"].lower() == "response" and block.startswith(b"HTTP/"):
+        mime, body, repair = parse_response(block, config.max_document_bytes)
+    name, label = parse_type(mime)
+    html = name in _HTML or (name not in _TEXT and looks_html(body))
+    if len(body) > config.max_document_bytes:
+        limit = f"max_document_bytes={config.max_document_bytes}"
+        return Fault(place, "larger than max_document_bytes", f"decoded, {limit}")
+    if not body.strip():
+        return Fault(place, "the page is empty", address, by_rule=True)
+    found = decode_html(body, label) if html else decode(body, label)
+    about = About(url=address, date=headers.get("warc-date", ""))
+    form = "html" if html else "text"
+    return Record(place, form, found.text, about, repair or found.repair)
+
+
+def _read_headers(feed: Feed) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    key = ""
+    for _ in range(_HEADER_LINES):
+        line = feed.line(_HEADER_BYTES)
+        if len(line) > _HEADER_BYTES:
+            feed.skip_line()
+        if not line.strip():
+            break
+        text = line.decode("utf-8", "replace").rstrip()
+        if text[0] in " \t" and key:  # a header that goes on
+            headers[key] += " " + text.strip()
+            continue
+        key, _, value = text.partition(":")
+        key = key.strip().lower()
+        headers[key] = value.strip()
+    return headers
