@@ -51,13 +51,12 @@ def assemble_release(
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
     readings = {name: _read_elsewhere(folders[name], proofs[name], config) for name in folders}
     scores_file = workspace.open(evaluation) / "scores.json"
-    scores = Scores.model_validate_json(scores_file.read_bytes())
     for which, checkpoint in checkpoints.items():
         folder = folders[which]
         facts = Facts(
             which=which,
             folder=folder,
-            scores=scores,
+            scores=Scores.model_validate_json(scores_file.read_bytes()),
             sources=sources,
             lineage=lineage,
             digest=checkpoint.digest,
@@ -74,16 +73,22 @@ def assemble_release(
     report.table(
         "Readers", [{"checkpoint": n, **r.model_dump()} for n, rs in readings.items() for r in rs]
     )
-    files = sorted(path for path in out.rglob("*") if path.is_file())
-    sums = [f"{_sha256(path)}  {path.relative_to(out).as_posix()}\n" for path in files]
-    (out / "SHA256SUMS").write_text("".join(sums))
+    num_files = _write_sums(out)
     counts = {
-        "files": len(files) + 1,
+        "files": num_files,
         "sources": len(sources),
         "stages": len(lineage),
         "max_logit_difference": max(p.max_logit_difference for p in parities.values()),
     }
     return Draft(out, counts)
+
+
+def _write_sums(out: Path) -> int:
+    """Write `SHA256SUMS` of all files; returns how many there are with it."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    sums = [f"{_sha256(path)}  {path.relative_to(out).as_posix()}\n" for path in files]
+    (out / "SHA256SUMS").write_text("".join(sums))
+    return len(files) + 1
 
 
 def _read_elsewhere(folder: Path, proof: Proof, config: ReleaseConfig) -> list[Reading]:
