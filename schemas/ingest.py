@@ -72,7 +72,7 @@ class IngestConfig(Config):
     """Larger files are left out before sampling: change logs and generated tables."""
     shard_documents: int = Field(4000, ge=1)
     """Most documents in one parquet shard."""
-    shard_bytes: int = Field(16_000_000, ge=1)
+    shard_bytes: int = Field(8_000_000, ge=1)
     """Most bytes of text in one, but for a single larger document: what is held at a time."""
     files: FilesConfig | None = None
     """Your own files, beside the installed sources; all of them are read."""

@@ -22,6 +22,7 @@ _CHECKED = 16_000_000
 _STEP = 1 << 16
 _GZIP = b"\x1f\x8b\x08"
 ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".bgz")
+_PROBE = 1024
 _DAMAGED = "a gzip member is damaged"
 DECOMPRESSION_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
@@ -163,20 +164,19 @@ class GzipMembers(io.RawIOBase):
 
     def _find_member(self, *, after_damage: bool = False) -> bool:
         """Go to the next magic number whose member can be begun."""
-        strange = False
-        found = False
+        strange = found = False
         while not found and self._fill(32):
             at = self._input.find(_GZIP)
-            # Zeros pad a member to a block's end; two bytes may be the start of a magic number.
-            end = at if at >= 0 else max(1, len(self._input) - 2)
-            strange |= any(self._input[:end])
-            self._drop(end)
-            if at >= 0:
-                self._fill(1024)
-                found = _begins_member(self._input[:1024])
-                self._drop(0 if found else 1)
+            # Where one must begin it does, damaged or not; elsewhere the bytes may be chance.
+            strange |= bool(self._input[: max(at, 0) or 2].strip(b"\0")) if at else False
+            found = at >= 0 and not (strange or after_damage)
+            while at >= 0 and not found:
+                found = _begins_member(self._input[at : at + _PROBE])
+                at = at if found else self._input.find(_GZIP, at + 1)
+            # Two bytes at the end may be the start of a magic number.
+            self._drop(at if found else max(1, len(self._input) - 2))
         if strange and not after_damage:
-            self.faults.append(Fault(self._place, "bytes between gzip members are no gzip"))
+            self.faults.append(Fault(self._place, "bytes between gzip members"))
         self._start = self._at
         return found
 
@@ -199,8 +199,9 @@ class GzipMembers(io.RawIOBase):
 
 
 def _begins_member(data: bytes) -> bool:
+    """Whether something comes out of it; what is no member fails, or has a header without end."""
+    member = zlib.decompressobj(31)
     try:
-        zlib.decompressobj(31).decompress(data)
+        return bool(member.decompress(data)) or member.eof
     except zlib.error:
         return False
-    return True

@@ -6,7 +6,8 @@ from k2core.ingest.charset import decode, decode_html
 from k2core.ingest.delimited import read_commas, read_tabs
 from k2core.ingest.epub import read_epub
 from k2core.ingest.feed import Feed
-from k2core.ingest.jsonl import read_array, read_lines, read_object, too_large
+from k2core.ingest.json_array import read_array
+from k2core.ingest.jsonl import read_lines, read_object, too_large
 from k2core.ingest.looks import UNSUPPORTED, first_row, looks_html, looks_mail, looks_mbox
 from k2core.ingest.mail import read_mail, read_mbox
 from k2core.ingest.parquet import read_parquet
@@ -71,6 +72,9 @@ def read_page(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
         return
+    if not data:
+        yield Fault("", "the file is empty")
+        return
     text, repair = decode_html(data)
     yield Record("", "html", text, repair=repair)
 
@@ -80,6 +84,9 @@ def read_text(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     data = feed.read(config.max_document_bytes + 1)
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
+        return
+    if not data:
+        yield Fault("", "the file is empty")
         return
     text, repair = decode(data)
     yield Record("", "text", text, repair=repair)

@@ -1,9 +1,7 @@
-"""JSON lines, and a JSON array or object of such rows."""
+"""JSON lines, a file that is one such row, and what all formats of rows share."""
 
 import json
 from collections.abc import Iterator, Mapping
-
-import ijson
 
 from k2core.ingest.charset import Decoded, decode, mend_surrogates
 from k2core.ingest.feed import Feed, in_utf8
@@ -35,17 +33,6 @@ def read_lines(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
             yield too_large(place, size, config)
         elif line.strip():
             yield _read_line(place, line, config)
-
-
-def read_array(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
-    """The rows of an array, one at a time; no more than one is held."""
-    number = 0
-    try:
-        for row in ijson.items(in_utf8(feed), "item", use_float=True):
-            number += 1
-            yield read_row(f"item {number}", row, config)
-    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        raise FileFaultError(f"after item {number} it is no JSON: {error}") from error
 
 
 def read_object(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:

@@ -1,10 +1,10 @@
 """Mails: the text of each, decoded, without headers and attachments."""
 
 import email
-import email.policy
 import re
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import Message
+from email.policy import Compat32
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from k2core.ingest.looks import looks_html
 from k2core.ingest.records import About, Fault, FileFaultError, Record
 from schemas.ingest import FilesConfig
 
+_MOST_HEADER = 2000
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -55,7 +56,7 @@ def read_mbox(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
 
 def _read_message(place: str, data: bytes) -> Record | Fault:
     try:
-        message = email.message_from_bytes(data, policy=email.policy.default)
+        message = email.message_from_bytes(data, policy=_POLICY)
         html, (text, repair) = _read_body(message)
         about = _about(message)
     except FileFaultError as error:
@@ -74,19 +75,39 @@ class _Body(NamedTuple):
     decoded: Decoded
 
 
-def _read_body(message: EmailMessage) -> _Body:
-    part = message.get_body(preferencelist=("plain", "html"))
-    if part is None:
+def _read_body(message: Message) -> _Body:
+    """The first plain text that is no attachment, else the first page."""
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    shown = [part for part in parts if not _is_attached(part)]
+    plain = [part for part in shown if part.get_content_type() == "text/plain"]
+    pages = [part for part in shown if part.get_content_type() == "text/html"]
+    if not (plain or pages):
         return _Body(html=False, decoded=Decoded(""))
+    part = (plain or pages)[0]
     raw = part.get_payload(decode=True)
     data = raw if isinstance(raw, bytes) else b""
-    label = part.get_param("charset", "") or ""
-    charset = label if isinstance(label, str) else label[2]
-    html = part.get_content_type() == "text/html" or looks_html(data)
+    charset = str(part.get_content_charset(""))
+    html = not plain or looks_html(data)
     return _Body(html, decode_html(data, charset) if html else decode(data, charset))
 
 
-def _about(message: EmailMessage) -> About:
+def _is_attached(part: Message) -> bool:
+    return str(part.get("content-disposition", "")).strip().lower().startswith("attachment")
+
+
+class _ShortHeaders(Compat32):
+    """Cuts headers, since the parser takes quadratic time for their parameters."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Name and value."""
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_MOST_HEADER]
+
+
+_POLICY = _ShortHeaders()
+
+
+def _about(message: Message) -> About:
     own_id = mend_surrogates(str(message.get("message-id", ""))).text.strip().strip("<>")
     try:
         date = parsedate_to_datetime(str(message.get("date", ""))).isoformat()

@@ -51,7 +51,7 @@ def _find_column(schema: pa.Schema, name: str) -> pa.Field:
     """The column that holds the text or the object in which it is, checked for its type."""
     top, *inner = [name] if name in schema.names else name.split(".")
     if top not in schema.names:
-        raise FileFaultError(f"no column {name!r}: it has {', '.join(schema.names[:20])}")
+        raise FileFaultError(f"no column {name!r}: it has {', '.join(_leaves(schema)[:20])}")
     field = schema.field(top)
     kind = field.type
     for part in inner:
@@ -65,6 +65,15 @@ def _find_column(schema: pa.Schema, name: str) -> pa.Field:
     if not (_is_text(value) or pa.types.is_null(value)):
         raise FileFaultError(f"column {name!r} is {value}: name a column of strings or bytes")
     return field
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Columns, and the fields of those that are objects."""
+    found = []
+    for field in schema:
+        inside = field.type if pa.types.is_struct(field.type) else []
+        found += [f"{field.name}.{each.name}" for each in inside] or [field.name]
+    return found
 
 
 def _is_text(kind: pa.DataType) -> bool:

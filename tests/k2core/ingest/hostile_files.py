@@ -93,6 +93,16 @@ FILES: Mapping[str, Case] = {
         [T[1]],
         {"the rest of the file cannot be read": 1},
     ),
+    "array_deep": Case(
+        "a.json",
+        b'[{"text": "one"}, {"text": "x", "m": '
+        + b"[" * 20_000
+        + b"]" * 20_000
+        + b'}, {"text": "two"}]',
+        ["one", "two"],
+        {"nested too deep": 1},
+    ),
+    "array_open": Case("a.json", b"[" * 300_000, [], {UNREADABLE: 1}),
     "object": Case("a.json", json.dumps({"text": T[1]}, indent=1).encode(), [T[1]]),
     "big_integer": Case(
         "a.jsonl", b'{"id": ' + b"9" * 6000 + b', "text": "x"}\n' + rows(2), ["x", T[2]]
@@ -215,5 +225,13 @@ FILES: Mapping[str, Case] = {
     # Denial of service
     "parens": Case("a.txt", b"(" * 50_000, ["(" * 50_000]),
     "page_of_comments": Case("a.txt", b"<!--" * 12_000, ["<!--" * 12_000]),
+    "mail_parameters": Case(
+        "a.eml",
+        b'From: a\nContent-Type: multipart/mixed; boundary=x; a="'
+        + b';"' * 15_000
+        + b"\n\n--x\n\nHi.\n",
+        ["Hi."],
+    ),
+    "gzip_magic": Case("a.gz", b"\x1f\x8b\x08" * 100_000, [], {CUT: 1, "the file is empty": 1}),
     "meta_without_end": Case("a.html", b"<meta " * 8_000, ["<meta " * 8_000]),
 }
