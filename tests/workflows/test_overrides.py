@@ -22,7 +22,7 @@ def test_a_setting_changes_one_field_only() -> None:
         ("pretrain.optim.lr", "write it as stage.field=value"),
         ("pretrian.optim.lr=1", "no section 'pretrian'"),
         ("pretrain.optim.speed=1", "no field 'speed'"),
-        ("model.hidden_size=-1", "model.hidden_size: .*greater than or equal to 16"),
+        ("model.hidden_size=-8", "model.hidden_size: .*greater than or equal to 16"),
         ("model.experts_per_token=99", "experts_per_token=99 exceeds num_experts"),
         ("model.vocab_size=4096", "tokenize.vocab_size=.* differs from model.vocab_size=4096"),
         ("sft.sequence_length=100000", "exceeds model.max_position_embeddings"),
