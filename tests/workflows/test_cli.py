@@ -49,7 +49,7 @@ def test_help_teaches(name: str) -> None:
     [
         ("pretrain.optim.speed=1", ["no field 'speed'", "there are", "lr"]),
         ("pretrian.optim.lr=1", ["no section 'pretrian'", "pretrain"]),
-        ("model.hidden_size=-1", ["model.hidden_size", "greater than or equal to 16", "got -1"]),
+        ("model.hidden_size=-8", ["model.hidden_size", "greater than or equal to 16", "got -8"]),
         ("model.experts_per_token=99", ["experts_per_token=99 exceeds num_experts=16"]),
         (
             "tokenize.mixture={web: 0.5, code: 0.2}",

@@ -85,7 +85,7 @@ def test_the_release_is_whole_and_loads(place: Place) -> None:
         )
         assert isinstance(ids, BatchEncoding)
         generate = cast("Callable[..., torch.Tensor]", type(model).generate)
-        answer = generate(model, **ids, max_new_tokens=2)
+        answer = generate(model, **ids, min_new_tokens=2, max_new_tokens=2)
         assert answer.shape[1] == len(ids["input_ids"][0]) + 2
 
 

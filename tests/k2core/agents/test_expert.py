@@ -76,7 +76,8 @@ def test_who_insists_on_a_dead_server_meets_the_limit_of_turns() -> None:
 
 
 def test_a_session_that_goes_on_has_no_dialogue_yet() -> None:
-    problem = pose_training(ProblemsConfig(families={"compare": 1.0}), 0).problem
+    config = ProblemsConfig(families={"compare": 1.0}, two_turn_frac=0.0)
+    problem = pose_training(config, 0).problem
     session = Session(problem)
     with pytest.raises(RuntimeError, match=f"{problem.problem_id} has not ended"):
         close_session(session, "expert")
