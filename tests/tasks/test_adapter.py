@@ -140,6 +140,7 @@ def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
     assert not [p for p in (place / "store" / "work").iterdir() if p.is_dir()]
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_it_still_ends_as_if_it_never_was(place: Path) -> None:
     rng = random.Random(11)
     for attempt in range(3):

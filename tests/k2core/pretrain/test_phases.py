@@ -82,6 +82,7 @@ def test_without_phases_a_run_reads_all_text_in_the_models_shape(
     assert only.shape == shape
 
 
+@pytest.mark.slow
 def test_a_long_phase_trains_on_longer_rows_with_its_rotary_scaling(
     store: Store, corpus: TokenCorpus, extended: ModelShape, phased: PretrainConfig
 ) -> None:

@@ -87,10 +87,8 @@ def test_a_failure_names_its_rank(
     function, *inputs = work
     report = Refused()
     inputs = [report if isinstance(value, Silent) else value for value in inputs]
-    started = time.monotonic()
     with pytest.raises(kind, match=said):
         run_ranks(function, *inputs, placement=TWO, report=report)  # type: ignore[arg-type]
-    assert time.monotonic() - started < 90
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
