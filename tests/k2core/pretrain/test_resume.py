@@ -85,7 +85,9 @@ def run(
     return log, tensors_digest(trainer.export_weights())
 
 
-@pytest.mark.parametrize(("killed", "kept"), [pytest.param("7", 4, marks=pytest.mark.slow), ("saving", 4)])
+@pytest.mark.parametrize(
+    ("killed", "kept"), [pytest.param("7", 4, marks=pytest.mark.slow), ("saving", 4)]
+)
 def test_one_process_killed_in_a_step_or_while_saving_ends_with_the_same_bits(
     shape: ModelShape, tmp_path: Path, killed: str, kept: int
 ) -> None:
