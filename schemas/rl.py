@@ -50,7 +50,8 @@ class RlConfig(Config):
     validation_temperature: float = Field(1.0, ge=0, le=2)
     """Of those examinations, always the same, so that their curve shows learning alone."""
     keep: Literal["best", "last"] = "best"
-    """Which weights become the policy: the best by validation, or the last iteration's."""
+    """Which weights become the policy: the latest that none was better than by a standard error of
+    its validation, or the last iteration's."""
     ptx_weight: float = Field(0.05, ge=0)
     """Weight of the language-model loss on accepted trajectories (PTX); 0 turns it off."""
     ptx_dialogues: int = Field(32, ge=1)

@@ -33,6 +33,10 @@ class Examination(Config):
             max(self.rate * (1 - self.rate), 0.25 / self.num_problems) / self.num_problems
         )
 
+    def is_as_good_as(self, others: "Sequence[Examination]") -> bool:
+        """Whether none of the others is better by more than its standard error."""
+        return all(self.rate >= other.rate - other.standard_error for other in others)
+
 
 def examine(
     problems: Sequence[Problem], play: Play, judge: Judge, temperature: float, seed: int

@@ -74,12 +74,14 @@ class History(Config):
     def best(self) -> int | None:
         """Iterations that the best weights by validation had seen; None if none was examined.
 
-        Of equals the later ones: they have practised more.
+        They are the latest that no other was better than by more than a standard error: what so few
+        problems cannot tell apart, practice decides.
         """
         found = [(i.validation, n) for n, i in enumerate(self.iterations)]
         found.append((self.final, len(self.iterations)))
-        examined = [(validation.rate, n) for validation, n in found if validation]
-        return max(examined)[1] if examined else None
+        examined = [(validation, n) for validation, n in found if validation]
+        earlier = [validation for validation, _ in examined]
+        return max((n for found, n in examined if found.is_as_good_as(earlier)), default=None)
 
 
 def measure(

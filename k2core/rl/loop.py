@@ -75,7 +75,7 @@ def _say(iteration: Iteration, index: int, history: History, config: RlConfig) -
 
 
 def _examine(practice: Practice, history: History, states: States) -> Examination | None:
-    """The weights that are served now; they are kept if none were better."""
+    """The weights that are served now; they are kept if none were clearly better."""
     config = practice.config
     found = examine(
         practice.validation,
@@ -84,8 +84,8 @@ def _examine(practice: Practice, history: History, states: States) -> Examinatio
         config.validation_temperature,
         config.seed,
     )
-    earlier = [i.validation.rate for i in history.iterations if i.validation]
-    if found and all(found.rate >= rate for rate in earlier):
+    earlier = [i.validation for i in history.iterations if i.validation]
+    if found and found.is_as_good_as(earlier):
         states.keep_best(practice.learner, len(history.iterations))
     return found
 

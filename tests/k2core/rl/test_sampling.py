@@ -80,9 +80,15 @@ def test_a_run_with_faults_ends_and_counts_them(tmp_path: Path) -> None:
     assert [pl.read_parquet(path)["problem_id"].n_unique() for path in logged] == [7, 7, 7]
 
 
-def test_the_best_weights_by_validation_are_kept(tmp_path: Path) -> None:
-    """Examined at a fixed temperature before iterations 0, 3 and 6, and after the last."""
-    rates = iter([0.5, 0.9, 0.2, 0.4])
+@pytest.mark.parametrize(
+    ("examined", "kept_iteration"),
+    [([0.5, 0.9, 0.2, 0.4], 3), ([0.5, 0.625, 0.5, 0.5], 9), ([0.9, 0.2, 0.2, 0.2], 0)],
+)
+def test_the_best_weights_by_validation_are_kept(
+    tmp_path: Path, examined: list[float], kept_iteration: int
+) -> None:
+    """Examined before iterations 0, 3 and 6, and after the last; of like ones the latest."""
+    rates = iter(examined)
 
     class Examiner:
         def __call__(self, samples: Sequence[Sample]) -> list[Verdict]:
@@ -94,10 +100,11 @@ def test_the_best_weights_by_validation_are_kept(tmp_path: Path) -> None:
     engine, learner = ToyEngine(), ToyLearner()
     ready = Practice(CONFIG, POOL, POOL, [], learner, engine, engine.play, Examiner(), 0, 1)
     history = run_iterations(ready, workspace(tmp_path))
-    assert history.best == 3
+    assert history.best == kept_iteration
     (kept,) = (tmp_path / "scratch/iterations").glob("best-*")
-    assert kept.name == "best-00003"
-    assert not torch.equal(torch.load(kept / "table.pt"), learner.table.detach())
+    assert kept.name == f"best-{kept_iteration:05d}"
+    is_last = torch.equal(torch.load(kept / "table.pt"), learner.table.detach())
+    assert is_last == (kept_iteration == 9)
     assert [i.validation is not None for i in history.iterations] == [i % 3 == 0 for i in range(9)]
 
 
