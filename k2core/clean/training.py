@@ -36,7 +36,7 @@ _SCALE = 10.0
 _REJECTED = "rejected"
 
 
-class Sample(NamedTuple):
+class LabelledTexts(NamedTuple):
     """Documents with their features, N of them."""
 
     doc_ids: list[str]
@@ -83,7 +83,7 @@ def fit_scorer(
 
 def _collect(
     config: CleanConfig, rules: Classifier, held_out: HeldOut, shards: Sequence[Path]
-) -> Sample:
+) -> LabelledTexts:
     """Judge a sample of the documents by all other rules, shard by shard."""
     shares = _choose_shares(rules, shards)
     parts = []
@@ -125,7 +125,7 @@ def _describe(
     rows: Sequence[DocumentRow],
     texts: Sequence[str],
     dropped_N: NDArray[np.bool_],
-) -> Sample:
+) -> LabelledTexts:
     names = [(row["domain"], row["source"]) for row in rows]
     reference_N = np.array([_class_of(rules, *each) == "positive" for each in names], bool)
     raw_N = np.array([bool(set(each) & set(rules.negatives)) for each in names], bool)
@@ -137,17 +137,17 @@ def _describe(
     # A text without words says nothing of either class.
     label_N[np.array([not text.strip() for text in texts], bool)] = -1
     features = list_features(Batch(pl.Series(texts, dtype=pl.String)), rules.num_buckets)
-    return Sample(
+    return LabelledTexts(
         [row["doc_id"] for row in rows], np.array(draws), label_N, scored_N & ~dropped_N, features
     )
 
 
-def _join(parts: Sequence[Sample]) -> Sample:
+def _join(parts: Sequence[LabelledTexts]) -> LabelledTexts:
     sizes = np.cumsum([0, *(len(part.doc_ids) for part in parts)])
     rows = list(zip(parts, sizes, strict=False))
     document_X = np.concatenate([part.features.document_X + start for part, start in rows])
     bucket_X = np.concatenate([part.features.bucket_X for part in parts])
-    return Sample(
+    return LabelledTexts(
         [doc_id for part in parts for doc_id in part.doc_ids],
         np.concatenate([part.draw_N for part in parts]),
         np.concatenate([part.label_N for part in parts]),
@@ -156,7 +156,7 @@ def _join(parts: Sequence[Sample]) -> Sample:
     )
 
 
-def _train(rules: Classifier, sample: Sample, folder: Path) -> None:
+def _train(rules: Classifier, sample: LabelledTexts, folder: Path) -> None:
     train_N = (sample.label_N >= 0) & (sample.draw_N >= rules.heldout_frac)
     test_N = (sample.label_N >= 0) & ~train_N
     for name, rows_N in (("train", train_N), ("measure", test_N)):

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from k2core.problems.family import Call, Content, Draft, Family, Posed, Say, Script
+from k2core.problems.family import Call, Content, Family, Posed, Say, Script, Statement
 from k2core.problems.results import read_result
 from k2core.problems.tools import Names, environment_state, make_tool, name_arguments
 from k2core.problems.users import OPENERS, QUESTION, phrase
@@ -32,10 +32,10 @@ class SumMental(Family):
         """The order does not matter."""
         return sorted(content.values())
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         requests = ("What is {a} + {b}?", "Add {a} and {b}.")
-        return Draft(
+        return Statement(
             phrase(rng, requests, **content),
             "integer_answer",
             {"answer": content["a"] + content["b"]},
@@ -65,10 +65,10 @@ class WithCalculator(Family):
         """The order does not matter."""
         return sorted(content.values())
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn or two."""
         tool = make_tool(rng, self.names, self.description, self.operation, "integer")
-        return Draft(
+        return Statement(
             phrase(rng, self.requests, **content),
             "integer_answer",
             {"answer": self.answer(content)},

@@ -41,7 +41,7 @@ class Posed(NamedTuple):
     content: Content
 
 
-class Draft(NamedTuple):
+class Statement(NamedTuple):
     """What a family states of a problem; `Family.pose` adds what all problems have."""
 
     request: str
@@ -81,7 +81,7 @@ class Family(ABC):
         """What a problem is about."""
 
     @abstractmethod
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """Word it for a simulated user, and set up tools, their state and the verifier."""
 
     @abstractmethod
@@ -100,24 +100,24 @@ class Family(ABC):
         self, content: Content, rng: random.Random, problem_id: str, two_turn_frac: float
     ) -> Posed:
         """A whole problem about the content."""
-        draft = self.ask(content, rng, two_turns=rng.random() < two_turn_frac)
-        texts = (draft.opener, draft.request) if draft.opener else (draft.request,)
+        statement = self.ask(content, rng, two_turns=rng.random() < two_turn_frac)
+        texts = (statement.opener, statement.request) if statement.opener else (statement.request,)
         # Room for one failed call that the expert or the policy recovers from.
-        turns = draft.num_calls + len(texts) + (1 if draft.num_calls else 0)
+        turns = statement.num_calls + len(texts) + (1 if statement.num_calls else 0)
         problem = Problem(
             problem_id=problem_id,
             family=self.name,
             group=self.group,
             messages=(Message(role="user", content=texts[0]),),
             follow_ups=texts[1:],
-            tools=draft.tools,
-            environment=draft.environment,
+            tools=statement.tools,
+            environment=statement.environment,
             seed=int.from_bytes(hashlib.sha256(problem_id.encode()).digest()[:4], "big"),
-            state=draft.state,
-            verifier=draft.verifier,
-            expected=draft.expected,
-            rubric=(draft.rubric,),
+            state=statement.state,
+            verifier=statement.verifier,
+            expected=statement.expected,
+            rubric=(statement.rubric,),
             max_turns=turns,
-            max_tokens=draft.max_tokens,
+            max_tokens=statement.max_tokens,
         )
         return Posed(problem, content)

@@ -3,7 +3,7 @@
 import random
 from typing import NamedTuple
 
-from k2core.problems.family import Content, Draft, Family, Posed, Say, Script
+from k2core.problems.family import Content, Family, Posed, Say, Script, Statement
 from k2core.problems.users import phrase
 
 _REQUESTS = (
@@ -38,11 +38,11 @@ class LinearFunction(FunctionFamily):
         """The body, whatever the variable is called."""
         return content["body"][1:]
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         name, variable, body = content["name"], content["parameters"], content["body"]
         expected = [(x, eval_linear(body, x)) for x in (0, 1, 7)]
-        return Draft(
+        return Statement(
             phrase(rng, _REQUESTS, name=name, parameters=variable, what=body),
             "python_function",
             {
@@ -118,9 +118,9 @@ class TextFunction(FunctionFamily):
         """Name, parameter and body together: no held-out definition is a training one."""
         return [content["name"], content["parameters"], content["body"]]
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
-        return Draft(
+        return Statement(
             phrase(rng, _REQUESTS, **{k: content[k] for k in ("name", "parameters", "what")}),
             "python_function",
             {"tests": list(content["tests"]), "entry_points": [content["name"]]},

@@ -2,7 +2,7 @@
 
 import random
 
-from k2core.problems.family import Content, Draft, Family, Posed, Say, Script
+from k2core.problems.family import Content, Family, Posed, Say, Script, Statement
 from k2core.problems.users import phrase
 from k2core.problems.words import NUMBER_WORDS, WORDS
 
@@ -20,7 +20,7 @@ class RepeatWord(Family):
             "upper": rng.random() < 0.2,
         }
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         word, count, upper = content["word"], content["count"], content["upper"]
         requests = (
@@ -30,7 +30,7 @@ class RepeatWord(Family):
         )
         fields = {"word": word, "count": count, "number": NUMBER_WORDS[count]}
         case = " in upper case" if upper else ""
-        return Draft(
+        return Statement(
             phrase(rng, requests, case=case, **fields),
             "instruction",
             {"kind": "equals", "text": gold_repeat(content)},
@@ -52,12 +52,12 @@ class FollowFormat(Family):
         """Two words and a form."""
         return {"words": rng.sample(WORDS, 2), "form": rng.choice(list(_FORMS))}
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         a, b = content["words"]
         instruction, gold = _FORMS[content["form"]]
         requests = ('Write "{a}" and "{b}" {how}.', 'Give me "{a}" and "{b}" {how}.')
-        return Draft(
+        return Statement(
             phrase(rng, requests, a=a, b=b, how=instruction),
             "instruction",
             {"kind": "equals", "text": gold.format(a=a, b=b, A=a.upper(), B=b.upper())},
@@ -86,12 +86,12 @@ class PickWord(Family):
         """The words in any order, and what is asked."""
         return [sorted(content["words"]), content["which"]]
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         words, which = content["words"], content["which"]
         gold = _CHOICES[which](words)
         requests = ("Which is the {which} word: {a}, {b} or {c}?", "The {which} of {a}, {b}, {c}?")
-        return Draft(
+        return Statement(
             phrase(rng, requests, which=which, a=words[0], b=words[1], c=words[2]),
             "text_answer",
             {"answer": gold},

@@ -2,7 +2,7 @@
 
 import random
 
-from k2core.problems.family import Call, Content, Draft, Family, Posed, Say, Script
+from k2core.problems.family import Call, Content, Family, Posed, Say, Script, Statement
 from k2core.problems.results import read_result
 from k2core.problems.tools import (
     Names,
@@ -40,7 +40,7 @@ class Transfer(Family):
         giver = content["giver"]
         return [giver, content["taker"], content["amount"], content["balances"][giver]]
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn, or names and amount when asked."""
         giver, taker, amount = content["giver"], content["taker"], content["amount"]
         move = make_tool(rng, _MOVE, "Move coins.", "move", "mixed")
@@ -55,7 +55,7 @@ class Transfer(Family):
         final = dict(content["balances"])
         final[giver] -= moved
         final[taker] += moved
-        return Draft(
+        return Statement(
             f'{what.capitalize()} from "{giver}" to "{taker}".'
             if two_turns
             else phrase(rng, requests, what=what, giver=giver, taker=taker),

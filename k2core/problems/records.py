@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from k2core.environments import find_closest
-from k2core.problems.family import Call, Content, Draft, Family, Posed, Say, Script
+from k2core.problems.family import Call, Content, Family, Posed, Say, Script, Statement
 from k2core.problems.results import is_busy, read_result, read_suggestion
 from k2core.problems.tools import (
     Names,
@@ -93,7 +93,7 @@ class Lookup(RecordFamily):
 
     name = "lookup"
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn, or the attribute first and the key when asked."""
         domain, attribute = DOMAINS[content["domain"]], content["attribute"]
         right = make_reader(rng, domain, attribute)
@@ -101,7 +101,7 @@ class Lookup(RecordFamily):
         key = content["key"]
         others = {k: str(rng.choice(_VALUES)) for k in content["records"]}
         data = {attribute: content["records"], content["distractor"]: others}
-        return Draft(
+        return Statement(
             f'Of "{key}".' if two_turns else phrase(rng, _REQUESTS, key=key, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
@@ -133,7 +133,7 @@ class Retry(RecordFamily):
         content["old"] = content["records"][key] if rng.random() < 0.5 else stale
         return content
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         domain, attribute, key = (
             DOMAINS[content["domain"]],
@@ -152,7 +152,7 @@ class Retry(RecordFamily):
             fixed={"table": "old"},
         )
         data = {attribute: content["records"], "old": {key: content["old"]}}
-        return Draft(
+        return Statement(
             phrase(rng, _REQUESTS, key=key, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
@@ -181,7 +181,7 @@ class Correction(RecordFamily):
 
     name = "correction"
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn, with one letter left out or doubled."""
         domain, attribute, key = (
             DOMAINS[content["domain"]],
@@ -190,7 +190,7 @@ class Correction(RecordFamily):
         )
         typo = misspell(key, content["records"], rng)
         tool = make_reader(rng, domain, attribute)
-        return Draft(
+        return Statement(
             phrase(rng, _REQUESTS, key=typo, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
@@ -232,7 +232,7 @@ class LookupChain(Family):
         head = content["heads"][content["team"]]
         return [content["team"], head, content["attribute"], content["records"][head]]
 
-    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Draft:
+    def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""
         team, attribute = content["team"], content["attribute"]
         requests = (
@@ -245,7 +245,7 @@ class LookupChain(Family):
             rng, names, "Read the head of a team.", "read", "string", fixed={"table": "heads"}
         )
         reader = make_reader(rng, PERSON, attribute)
-        return Draft(
+        return Statement(
             phrase(rng, requests, team=team, attribute=attribute),
             "text_answer",
             {"answer": content["records"][content["heads"][team]]},
