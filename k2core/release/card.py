@@ -136,7 +136,7 @@ On the machine that made this release it printed, greedily:
 {facts.example.output}
 ```
 
-vLLM serves it with `--enable-auto-tool-choice --tool-call-parser kimi_k2`."""
+Its calls are written as vLLM's tool parser `kimi_k2` reads them; no stage has started that server."""
 
 
 def readers_table(facts: Facts) -> str:
