@@ -136,7 +136,7 @@ On the machine that made this release it printed, greedily:
 {facts.example.output}
 ```
 
-Its calls are written as vLLM's tool parser `kimi_k2` reads them; no stage has started that server."""
+Its calls have the form of vLLM's tool parser `kimi_k2`; no stage has started that server."""
 
 
 def readers_table(facts: Facts) -> str:
