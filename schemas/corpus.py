@@ -1,4 +1,9 @@
-"""Rows of text corpora: documents, rejects and rewrites."""
+"""Rows of text corpora: documents, rejects and rewrites.
+
+A table's rows as code passes them on are typed beside it, e.g. `DocumentRow` beside `Document`.
+"""
+
+from typing import TypedDict
 
 import pandera.polars as pa
 
@@ -26,6 +31,19 @@ class Document(pa.DataFrameModel):
         """Exact columns: a stranger in a shard is an error."""
 
         strict = True
+
+
+class DocumentRow(TypedDict):
+    """A row of `Document`."""
+
+    doc_id: str
+    source: str
+    path: str
+    domain: str
+    format: str
+    license: str
+    digest: str
+    text: str
 
 
 class Origin(pa.DataFrameModel):
@@ -99,6 +117,27 @@ class Decision(pa.DataFrameModel):
         strict = True
 
 
+class DecisionRow(TypedDict):
+    """A row of `Decision`."""
+
+    doc_id: str
+    source: str
+    path: str
+    domain: str
+    decision: str
+    rule: str
+    reason: str
+    rule_version: str
+    measured: float
+    threshold: float
+    shard: str
+    row: int
+    measures: str
+    redactions: str
+    quality_score: float
+    sampling_weight: float
+
+
 class Duplicate(pa.DataFrameModel):
     """A document that was dropped because it repeats one that was kept."""
 
@@ -165,6 +204,15 @@ class Rewrite(Document):
     """SHA-256 of the prompt's instruction, hex."""
     scores: str
     """The fidelity gate's measures, as a JSON object."""
+
+
+class RewriteRow(DocumentRow):
+    """A row of `Rewrite`."""
+
+    parent_id: str
+    prompt_id: str
+    prompt_digest: str
+    scores: str
 
 
 class RewriteReject(Rewrite):

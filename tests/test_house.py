@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from packaging.utils import canonicalize_name
 from infra.home import ROOT
 from infra.stages import name_faults
 from infra.versions import check_stage
+from schemas.corpus import Decision, DecisionRow, Document, DocumentRow, Rewrite, RewriteRow
 from schemas.recipe import STAGES
 
 ROOMS = ("workflows", "tasks", "schemas", "k2core", "infra", "bench")
@@ -132,6 +134,20 @@ def test_little_is_untyped() -> None:
         if re.search(r"\bAny\b", line) and "import" not in line
     ]
     assert len(untyped) <= MOST_UNTYPED, "\n".join(untyped)
+
+
+@pytest.mark.parametrize(
+    ("row", "table"), [(DocumentRow, Document), (DecisionRow, Decision), (RewriteRow, Rewrite)]
+)
+def test_a_row_is_typed_as_its_table_is(
+    row: type[dict[str, object]], table: type[Document]
+) -> None:
+    kinds = {name: kind.__name__ for name, kind in get_type_hints(row).items()}
+    columns = table.to_schema().columns
+    names = {"str": "String", "int": "Int64", "float": "Float64"}
+    assert {n: names[kind] for n, kind in kinds.items()} == {
+        n: str(column.dtype) for n, column in columns.items()
+    }
 
 
 def test_no_test_is_skipped_for_good() -> None:

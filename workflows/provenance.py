@@ -8,9 +8,8 @@ from typing import NamedTuple, TypeVar, cast
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
-from k2core.clean.rows import DecisionRow, DocumentRow
-from k2core.rephrase.outcome import RewriteRow
 from schemas.base import Artifact
+from schemas.corpus import DecisionRow, DocumentRow, RewriteRow
 from schemas.lineage import LineageRecord
 from tasks.adapter import open_store, published_folder
 from workflows.errors import NotRecordedError

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from k2core.clean.rows import DecisionRow, DocumentRow
 from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
 from k2core.tokenize.trace import Order, Place, read_orders
 from k2core.tokens import TokenStream
+from schemas.corpus import DecisionRow, DocumentRow
 from schemas.model import ModelShape
 from schemas.pretrain import PretrainConfig
 from schemas.rephrase import RephraseConfig

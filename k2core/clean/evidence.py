@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.clean.contamination import HeldOut
-from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import Twin, Verdict
 from k2core.reporting import Reporter
 from k2core.tables import write_shard
-from schemas.corpus import Duplicate, Overlap, RepeatedPassage
+from schemas.corpus import DocumentRow, Duplicate, Overlap, RepeatedPassage
 
 _ROWS = 30
 """Problems in the report; `overlaps/` has them all."""

@@ -3,9 +3,8 @@
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import VERSIONS, Verdict
-from schemas.corpus import DOMAINS
+from schemas.corpus import DOMAINS, DocumentRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

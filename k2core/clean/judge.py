@@ -19,10 +19,10 @@ from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
-from k2core.clean.rows import DocumentRow
 from k2core.clean.sampling import NO_SCORE, score_documents
 from k2core.clean.verdict import Verdict
 from schemas.clean import CleanConfig, DomainRules
+from schemas.corpus import DocumentRow
 
 _BATCH_CHARACTERS = 4_000_000
 """Texts looked at together: bounds memory at some 200 MB. No decision depends on it."""

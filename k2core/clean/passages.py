@@ -18,10 +18,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from k2core.clean.groups import GROUP, ITEM, LAST, Groups
-from k2core.clean.rows import DocumentRow
 from k2core.clean.signatures import save_array
 from k2core.clean.verdict import Verdict
 from schemas.clean import RepeatedPassages
+from schemas.corpus import DocumentRow
 
 _SEPARATOR = {"line": "\n", "paragraph": "\n\n"}
 ROW, NUMBER, KEY = 0, 1, 2

@@ -10,13 +10,13 @@ from k2core.clean.classifier import Scorer
 from k2core.clean.contamination import HeldOut
 from k2core.clean.judge import Judged, judge
 from k2core.clean.passages import sign_passages
-from k2core.clean.rows import DocumentRow, document_rows
+from k2core.clean.rows import document_rows
 from k2core.clean.signatures import sign_shard
 from k2core.store import Workspace
 from k2core.tables import list_shards, read_shard, write_shard
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
-from schemas.corpus import Document
+from schemas.corpus import Document, DocumentRow
 
 
 class JudgedDocument(Document):

@@ -1,22 +1,11 @@
-"""Rows of the cleaning's tables as they are read: `Document`, and what was judged of one."""
+"""Rows that cleaning passes from its first walk to its second: documents with verdicts."""
 
 from collections.abc import Iterator, Mapping
-from typing import TypedDict, cast
+from typing import cast
 
 import polars as pl
 
-
-class DocumentRow(TypedDict):
-    """A row of `schemas.corpus.Document`."""
-
-    doc_id: str
-    source: str
-    path: str
-    domain: str
-    format: str
-    license: str
-    digest: str
-    text: str
+from schemas.corpus import DocumentRow
 
 
 class JudgedRow(DocumentRow):
@@ -47,24 +36,3 @@ def document_of(row: JudgedRow) -> DocumentRow:
     """The document alone."""
     about: Mapping[str, object] = row
     return cast(DocumentRow, {name: about[name] for name in DocumentRow.__annotations__})
-
-
-class DecisionRow(TypedDict):
-    """A row of `schemas.corpus.Decision`."""
-
-    doc_id: str
-    source: str
-    path: str
-    domain: str
-    decision: str
-    rule: str
-    reason: str
-    rule_version: str
-    measured: float
-    threshold: float
-    shard: str
-    row: int
-    measures: str
-    redactions: str
-    quality_score: float
-    sampling_weight: float

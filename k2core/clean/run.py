@@ -14,7 +14,7 @@ from k2core.clean.evidence import Evidence
 from k2core.clean.funnel import Funnel
 from k2core.clean.passages import PassageCutter
 from k2core.clean.pieces import JudgedDocument, judge_shards
-from k2core.clean.rows import DocumentRow, JudgedRow, document_of, judged_rows
+from k2core.clean.rows import JudgedRow, document_of, judged_rows
 from k2core.clean.sampling import sample_document
 from k2core.clean.shards import CleanShards
 from k2core.clean.training import fit_scorer
@@ -23,6 +23,7 @@ from k2core.store import Draft, Workspace
 from k2core.tables import list_shards, read_shard
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
+from schemas.corpus import DocumentRow
 
 
 def clean_documents(

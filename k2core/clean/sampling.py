@@ -12,8 +12,8 @@ import numpy as np
 from k2core.clean.checks import Check, Floats
 from k2core.clean.code import ending_of
 from k2core.clean.draws import draw
-from k2core.clean.rows import DocumentRow
 from k2core.clean.verdict import Verdict
+from schemas.corpus import DocumentRow
 from schemas.selection import Sampling
 
 RULE = "sampling"

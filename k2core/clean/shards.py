@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandera.polars as pa
 
-from k2core.clean.rows import DocumentRow, JudgedRow
+from k2core.clean.rows import JudgedRow
 from k2core.clean.verdict import VERSIONS, Verdict
 from k2core.tables import write_shard
-from schemas.corpus import Decision, Document, Reject
+from schemas.corpus import Decision, Document, DocumentRow, Reject
 
 
 class CleanShards:

@@ -20,12 +20,12 @@ from k2core.clean.classifier import Features, Scorer, list_features
 from k2core.clean.contamination import HeldOut
 from k2core.clean.draws import draw
 from k2core.clean.judge import judge
-from k2core.clean.rows import DocumentRow, document_rows
+from k2core.clean.rows import document_rows
 from k2core.reporting import Reporter
 from k2core.store import Workspace
 from k2core.tables import read_shard
 from schemas.clean import CleanConfig
-from schemas.corpus import Document
+from schemas.corpus import Document, DocumentRow
 from schemas.selection import Classifier
 
 if TYPE_CHECKING:

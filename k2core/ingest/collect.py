@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from k2core.ingest.folder import OriginRow, read_folder
 from k2core.ingest.losses import Losses
-from k2core.ingest.source import DocumentRow, Item, Source, SourceError
+from k2core.ingest.source import Item, Source, SourceError
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
-from schemas.corpus import Document, Origin
+from schemas.corpus import Document, DocumentRow, Origin
 from schemas.ingest import FilesConfig, IngestConfig
 
 

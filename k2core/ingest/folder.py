@@ -10,7 +10,8 @@ from k2core.ingest.formats import UnsupportedError, choose_reader
 from k2core.ingest.losses import Losses
 from k2core.ingest.places import File, list_files
 from k2core.ingest.records import Fault, FileFaultError, Record
-from k2core.ingest.source import DocumentRow, SourceError
+from k2core.ingest.source import SourceError
+from schemas.corpus import DocumentRow
 from schemas.ingest import FilesConfig
 
 

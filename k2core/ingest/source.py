@@ -1,7 +1,7 @@
 """What a source is: a list of documents, each read when it is wanted."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from schemas.ingest import IngestConfig
 
@@ -39,16 +39,3 @@ class Source(NamedTuple):
 
 class SourceError(ValueError):
     """A source that cannot be read; the message says what to do."""
-
-
-class DocumentRow(TypedDict):
-    """A row of `schemas.corpus.Document`."""
-
-    doc_id: str
-    source: str
-    path: str
-    domain: str
-    format: str
-    license: str
-    digest: str
-    text: str

@@ -60,7 +60,9 @@ def pretrain_on_ranks(
     for stretch, stream in zip(stretches, streams, strict=True):
         if saved < stretch.last or stretch is stretches[-1]:
             log = _train_stretch(stretch, stream, stretches[-1].last, config, workspace, placement)
-    draft = Draft(workspace.out, _count(shape, log))
+    size = sum_parameters(shape)
+    sizes = {"parameters": size.total, "active_parameters": size.active}
+    draft = Draft(workspace.out, sizes | log.counts())
     if ranks.rank == 0:
         training = {
             "stage": "pretrain",
@@ -113,19 +115,6 @@ def _open_streams(
     folder: Path, config: PretrainConfig, stretches: Sequence[Stretch]
 ) -> list[TokenStream]:
     return [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
-
-
-def _count(shape: ModelShape, log: StepLog) -> dict[str, float]:
-    size, last = sum_parameters(shape), log.last_losses(10)
-    return {
-        "parameters": size.total,
-        "active_parameters": size.active,
-        "steps": log.num_steps,
-        "tokens": log.tokens,
-        "loss": round(sum(last) / len(last), 4),
-        "clipped_heads": len(log.clips),
-        "refused_steps": len(log.refused),
-    }
 
 
 def _job(stretch: Stretch, config: PretrainConfig) -> Job:

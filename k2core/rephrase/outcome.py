@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,27 +12,10 @@ from k2core.rephrase.fidelity import find_fault, score_rewrite
 from k2core.rephrase.progress import Rewritten
 from k2core.rephrase.rewrite import Rewriting
 from k2core.rephrase.styles import Job
-from schemas.corpus import Rewrite, RewriteReject
+from schemas.corpus import Rewrite, RewriteReject, RewriteRow
 from schemas.rephrase import RephraseConfig
 
 _SHARD_ROWS = 4000
-
-
-class RewriteRow(TypedDict):
-    """A row of `schemas.corpus.Rewrite`."""
-
-    doc_id: str
-    source: str
-    path: str
-    domain: str
-    format: str
-    license: str
-    digest: str
-    text: str
-    parent_id: str
-    prompt_id: str
-    prompt_digest: str
-    scores: str
 
 
 class Judged(NamedTuple):

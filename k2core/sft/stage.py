@@ -7,7 +7,7 @@ from k2core.parallel.rows import own_part
 from k2core.sft.dialogues import Dialogues, encode_dialogues
 from k2core.sft.packing import Epochs, PackedRow, build_batch
 from k2core.store import Draft, Workspace
-from k2core.training import Course, Document, StepLog, train, write_clips
+from k2core.training import Course, Document, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -89,20 +89,9 @@ def finetune_on_ranks(
         "skipped_dialogues": dialogues.num_skipped,
         "epochs": 1 + epochs.epoch_of(config.schedule.num_steps * config.batch_size - 1),
     }
-    return Draft(workspace.out, counts | _count(log))
+    return Draft(workspace.out, counts | log.counts())
 
 
 def _rows(epochs: Epochs, step: int, config: SftConfig) -> list[PackedRow]:
     first = step * config.batch_size
     return [epochs.row(number) for number in range(first, first + config.batch_size)]
-
-
-def _count(log: StepLog) -> dict[str, float]:
-    last = log.last_losses(10)
-    return {
-        "steps": log.num_steps,
-        "tokens": log.tokens,
-        "loss": round(sum(last) / len(last), 4),
-        "clipped_heads": len(log.clips),
-        "refused_steps": len(log.refused),
-    }

@@ -16,7 +16,7 @@ from schemas.chat import ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 
-Play = Callable[[str, Sequence[int]], Iterator[Trajectory]]
+PlaySessions = Callable[[str, Sequence[int]], Iterator[Trajectory]]
 """All attempts at the problems of a kind, by their numbers and in their order."""
 _NUM_THREADS = 8
 _BATCH = 16
@@ -39,7 +39,7 @@ class Work(NamedTuple):
 
 
 @contextmanager
-def open_play(work: Work, judge: Judge, num_actors: int = 0) -> Iterator[Play]:
+def open_play(work: Work, judge: Judge, num_actors: int = 0) -> Iterator[PlaySessions]:
     """What plays sessions, here or in actors.
 
     Args:

@@ -15,7 +15,7 @@ from k2core.synthesize.live_families import FAMILIES
 from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import report_diversity, report_summary
-from k2core.synthesize.sessions import Play, Work, open_play
+from k2core.synthesize.sessions import PlaySessions, Work, open_play
 from k2core.synthesize.shards import KINDS, Shard, make_shard
 from k2core.synthesize.statistics import Summary
 from k2core.tools.harvest import read_repository
@@ -87,7 +87,7 @@ def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
 
 
 def make_shards(
-    config: SynthesizeConfig, workspace: Workspace, judge: Judge, play: Play
+    config: SynthesizeConfig, workspace: Workspace, judge: Judge, play: PlaySessions
 ) -> Iterator[Shard]:
     """Live shards first, which this process plays, then simulated ones."""
     scratch = workspace.scratch

@@ -55,6 +55,17 @@ class StepLog:
                 found.append(self.losses[step - 1])
         return found[::-1]
 
+    def counts(self) -> dict[str, float]:
+        """What a stage says of its training in one line."""
+        last = self.last_losses(10)
+        return {
+            "steps": self.num_steps,
+            "tokens": self.tokens,
+            "loss": round(sum(last) / len(last), 4),
+            "clipped_heads": len(self.clips),
+            "refused_steps": len(self.refused),
+        }
+
     def to_json(self) -> str:
         """For `from_json`; floats come back bit for bit."""
         return json.dumps(asdict(self))

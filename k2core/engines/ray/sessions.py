@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import ray
 
@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-Play = Callable[[str, Sequence[int]], list[Any]]
+T = TypeVar("T")
+PlayBatch = Callable[[str, Sequence[int]], list[T]]
 """Plays the sessions of a kind by their numbers; what comes of one depends on its number alone."""
-OpenPlay = Callable[[CodeRunner | None], AbstractContextManager[Play]]
+OpenBatch = Callable[[CodeRunner | None], AbstractContextManager[PlayBatch[T]]]
 """Opens what sessions are played with, in the actor; None asks for a sandbox of its own."""
 _AHEAD = 2
 """Batches that an actor has: one that it plays, one that waits."""
 _RETRIES = 3
 
 
-class SessionActor:
+class SessionActor(Generic[T]):
     """Plays sessions in a process of its own, with what it opened once."""
 
-    def __init__(self, open_play: Callable[[], AbstractContextManager[Play]]) -> None:
-        self._play = ExitStack().enter_context(open_play())  # closed by the process's end
+    def __init__(self, open_batch: Callable[[], AbstractContextManager[PlayBatch[T]]]) -> None:
+        self._play = ExitStack().enter_context(open_batch())  # closed by the process's end
 
     def ready(self) -> bool:
         """Whether all was opened."""
         return True
 
-    def play(self, kind: str, numbers: Sequence[int]) -> list[Any]:
+    def play(self, kind: str, numbers: Sequence[int]) -> list[T]:
         """What came of these sessions, in their order."""
         return self._play(kind, numbers)
 
@@ -46,20 +47,20 @@ class SessionsLostError(RuntimeError):
     """An actor died again and again; nothing is known of its sessions."""
 
 
-class SessionPool(ActorGroup):
+class SessionPool(ActorGroup, Generic[T]):
     """Plays sessions in actors, one core each.
 
     An actor that dies is started anew and its batch is played again, to the same result.
 
     Args:
         num_actors: how many.
-        open_play: opens, in each actor, what sessions are played with; must be picklable.
+        open_batch: opens, in each actor, what sessions are played with; must be picklable.
     """
 
     kind = "session actors"
 
     def __init__(
-        self, num_actors: int, open_play: Callable[[], AbstractContextManager[Play]]
+        self, num_actors: int, open_batch: Callable[[], AbstractContextManager[PlayBatch[T]]]
     ) -> None:
         def launch() -> "list[ActorHandle]":
             actor = ray.remote(SessionActor).options(
@@ -68,11 +69,11 @@ class SessionPool(ActorGroup):
                 max_task_retries=_RETRIES,
                 runtime_env={"env_vars": {"PYTHONPATH": python_path()}},
             )
-            return [actor.remote(open_play) for _ in range(num_actors)]
+            return [actor.remote(open_batch) for _ in range(num_actors)]
 
         super().__init__(num_actors, launch, "ready")
 
-    def play(self, kind: str, batches: Iterable[Sequence[int]]) -> Iterator[Any]:
+    def play(self, kind: str, batches: Iterable[Sequence[int]]) -> Iterator[T]:
         """What comes of all sessions, in their order; the next batch goes to whoever is free.
 
         Raises:
@@ -80,8 +81,8 @@ class SessionPool(ActorGroup):
             Exception: what a session raised.
         """
         free = deque(self.actors * _AHEAD)
-        running: dict[ObjectRef[list[object]], ActorHandle] = {}
-        ordered = deque["ObjectRef[list[object]]"]()
+        running: dict[ObjectRef[list[T]], ActorHandle] = {}
+        ordered = deque["ObjectRef[list[T]]"]()
         for batch in batches:
             if not free:
                 done, _ = ray.wait(list(running), num_returns=1)
@@ -100,7 +101,7 @@ def _lost(said: str) -> SessionsLostError:
 
 
 @contextmanager
-def open_sessions(num_actors: int, open_play: OpenPlay) -> Iterator[SessionPool]:
+def open_sessions(num_actors: int, open_batch: OpenBatch[T]) -> Iterator[SessionPool[T]]:
     """A pool of session actors, and sandboxes for them where the cluster has nodes for these.
 
     Code that a model wrote then runs on those nodes alone; elsewhere each actor opens a sandbox.
@@ -112,4 +113,4 @@ def open_sessions(num_actors: int, open_play: OpenPlay) -> Iterator[SessionPool]
         runner = None
         if offered := int(ray.cluster_resources().get(RESOURCE, 0)):
             runner = stack.enter_context(SandboxPool(min(num_actors, offered))).runner
-        yield stack.enter_context(SessionPool(num_actors, partial(open_play, runner)))
+        yield stack.enter_context(SessionPool(num_actors, partial(open_batch, runner)))

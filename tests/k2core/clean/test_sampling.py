@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from k2core.clean import clean_documents
 from k2core.clean.checks import Check
 from k2core.clean.draws import draw
-from k2core.clean.rows import DocumentRow
 from k2core.clean.sampling import NO_SCORE, count_copies, sample_document, score_documents
 from k2core.store import Store
 from schemas.clean import CleanConfig
+from schemas.corpus import DocumentRow
 from schemas.selection import Sampling
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 

@@ -13,11 +13,10 @@ from k2core.ingest import SourceError, ingest_sources
 from k2core.ingest.collect import Collected, cut_shards
 from k2core.ingest.folder import Found, read_folder
 from k2core.ingest.losses import Losses
-from k2core.ingest.source import DocumentRow
 from k2core.store import Store
 from k2core.store.bucket import Bucket
 from k2core.tables import list_shards, read_shard
-from schemas.corpus import Document, Origin
+from schemas.corpus import Document, DocumentRow, Origin
 from schemas.ingest import FilesConfig, IngestConfig
 from tests.k2core.ingest.files import epub, members, page, parquet, response, rows, text, zstd
 from tests.k2core.ingest.hostile import MAIL, T

@@ -20,9 +20,10 @@ from k2core.rephrase.calibration import (
     trace_roc,
     trace_rocs,
 )
-from k2core.rephrase.outcome import Judged, RewriteRow
+from k2core.rephrase.outcome import Judged
 from k2core.rephrase.show import show_alignment
 from k2core.reporting import Silent
+from schemas.corpus import RewriteRow
 from schemas.rephrase import FidelityConfig
 from tests.k2core.rephrase.lighthouses import faithful, original
 

@@ -40,24 +40,26 @@ def marker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(marker: Path) -> Iterator[SessionPool]:
+def pool(marker: Path) -> Iterator[SessionPool[tuple[int, int]]]:
     with SessionPool(2, Opened(marker)) as started:
         yield started
 
 
-def test_all_actors_play_and_the_order_is_kept(pool: SessionPool) -> None:
+def test_all_actors_play_and_the_order_is_kept(pool: SessionPool[tuple[int, int]]) -> None:
     played = list(pool.play("plain", BATCHES))
     assert [number for number, _ in played] == list(range(60))
     assert len({process for _, process in played}) == 2
 
 
-def test_a_dead_actors_batch_is_played_again(pool: SessionPool, marker: Path) -> None:
+def test_a_dead_actors_batch_is_played_again(
+    pool: SessionPool[tuple[int, int]], marker: Path
+) -> None:
     marker.touch()
     assert [number for number, _ in pool.play("deadly", BATCHES)] == list(range(60))
     assert not marker.exists()
 
 
-def test_an_error_arrives_as_what_it_is(pool: SessionPool) -> None:
+def test_an_error_arrives_as_what_it_is(pool: SessionPool[tuple[int, int]]) -> None:
     played = pool.play("faulty", BATCHES)
     before = itertools.islice(played, 30)
     assert [number for number, _ in before] == list(range(30))
