@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from k2core.chat import SPECIAL_TOKENS, ChatCodec
+from k2core.chat import DROP_GUARD, SPECIAL_TOKENS, ChatCodec
 
 if TYPE_CHECKING:
     from tests.s3 import S3
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = DROP_GUARD
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

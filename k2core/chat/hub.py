@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from k2core.chat.template import CHAT_TEMPLATE
+from k2core.chat.jinja import CHAT_TEMPLATE
 from k2core.chat.tokens import BOS, END, PAD, SPECIAL_TOKENS
 
 CONFIG = "tokenizer_config.json"

@@ -7,64 +7,6 @@ from typing import NamedTuple
 from k2core.chat import tokens as t
 from schemas.chat import Message, ToolSpec
 
-CHAT_TEMPLATE = """\
-{%- macro text(content) -%}
-{%- if content is string -%}
-{{ content }}
-{%- elif content -%}
-{%- for part in content if part['type'] == 'text' -%}
-{{ part['text'] }}
-{%- endfor -%}
-{%- endif -%}
-{%- endmacro -%}
-{%- set said = namespace(calls=0, ids={}, names={}) -%}
-{%- if tools -%}
-<|im_system|>tool_declare<|im_middle|>{{ tools | tojson(separators=(',', ':')) }}<|im_end|>
-{%- endif -%}
-{%- for message in messages -%}
-{%- if message['role'] == 'user' -%}
-<|im_user|>user<|im_middle|>{{ text(message['content']) }}
-{%- elif message['role'] == 'assistant' -%}
-<|im_assistant|>assistant<|im_middle|>{{ text(message.get('content')) }}
-{%- if message.get('tool_calls') -%}
-<|tool_calls_section_begin|>
-{%- for call in message['tool_calls'] -%}
-{%- set name = call['function']['name'] -%}
-{%- set id = 'functions.' ~ name ~ ':' ~ said.calls -%}
-{%- set said.calls = said.calls + 1 -%}
-{%- set said.ids = dict(said.ids, **{call['id']: id}) -%}
-{%- set said.names = dict(said.names, **{call['id']: name}) -%}
-<|tool_call_begin|>{{ id }}<|tool_call_argument_begin|>
-{%- if not call['function']['arguments'] -%}
-{}
-{%- elif call['function']['arguments'] is string -%}
-{{ call['function']['arguments'] }}
-{%- else -%}
-{{ call['function']['arguments'] | tojson(separators=(',', ':')) }}
-{%- endif -%}
-<|tool_call_end|>
-{%- endfor -%}
-<|tool_calls_section_end|>
-{%- endif -%}
-{%- elif message['role'] == 'tool' -%}
-{%- set answered = message['tool_call_id'] -%}
-<|im_system|>{{ message.get('name') or said.names.get(answered, 'tool') }}<|im_middle|>
-{{- '## Return of ' ~ said.ids.get(answered, answered) ~ '\\n' ~ text(message['content']) }}
-{%- else -%}
-<|im_system|>{{ message['role'] }}<|im_middle|>{{ text(message['content']) }}
-{%- endif -%}
-<|im_end|>
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-<|im_assistant|>assistant<|im_middle|>
-{%- endif -%}
-"""
-"""The same format for `apply_chat_template` of transformers and vLLM.
-
-It takes what OpenAI's clients send: content as parts or absent, tool messages without a name, and
-ids of any form, which become K2's, counted over the dialogue.
-"""
-
 
 class Piece(NamedTuple):
     """A run of text that is tokenized by itself."""
@@ -104,7 +46,7 @@ def render(
     *,
     add_generation_prompt: bool = False,
 ) -> str:
-    """The dialogue as text, equal to `CHAT_TEMPLATE`'s."""
+    """The dialogue as text: what `CHAT_TEMPLATE` writes, without its guards."""
     parts = pieces(messages, tools, add_generation_prompt=add_generation_prompt)
     return "".join(piece.text for piece in parts)
 

@@ -85,9 +85,10 @@ Every stage with its config, versions and digests is in `lineage.json` beside th
 
 {readers_table(facts)}
 
-The template cannot keep a user's or a tool's text from spelling special tokens: transformers and
-public servers turn `<|im_end|>` in it into the token, which forges a turn. Serve untrusted text
-only where special tokens in it are escaped or encoded as text.
+Nothing in a message, result, argument or tool can forge a turn: where text spells a special token
+the template puts U+FDD0 into the spelling, and the tokenizer drops that character after it has
+found the special tokens (`tokenizer.json`, `normalizer`). Text put together without the template
+has no such guard.
 """
 
 

@@ -3,6 +3,7 @@
 The pattern that splits words is tiktoken's `cl100k_base`, and K2's, but for digits: those group up
 to three. A small vocabulary holds all groups of two, so that a number of two digits is one token to
 copy (docs/log.md: a model of 2 M parameters copies tokens long before it copies their digits).
+It drops the chat template's guard, a noncharacter, and keeps all other text.
 """
 
 import shutil
@@ -77,7 +78,10 @@ def end_of_document(tokenizer: Tokenizer) -> int:
 
 
 def _untrained() -> Tokenizer:
+    from k2core.chat import DROP_GUARD
+
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = DROP_GUARD
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_PATTERN), "isolated"),

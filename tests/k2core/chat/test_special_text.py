@@ -1,14 +1,19 @@
 """Text that spells a special token stays text: in corpora, in dialogues and in what is released."""
 
+import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from k2core.chat import SPECIAL_TOKENS, ChatCodec, parse_assistant
 from k2core.chat import tokens as t
+from k2core.chat.exchange import to_line
 from k2core.chat.hub import write_chat_files
+from k2core.chat.jinja import GUARD
 from k2core.tokenize.vocabulary import load_tokenizer
 from schemas.chat import Message, ToolCall, ToolSpec
 
@@ -43,12 +48,15 @@ def test_a_dialogue_holds_only_those_of_its_form(codec: ChatCodec, tokenizer_fol
     assert specials(SPELLED, call) == specials("text", plain)
 
 
-@pytest.fixture
-def released(tokenizer_folder: Path, tmp_path: Path) -> PreTrainedTokenizerFast:
+@pytest.fixture(scope="module")
+def released(
+    tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PreTrainedTokenizerFast:
     """The tokenizer as a reader of the release opens it."""
-    (tmp_path / "tokenizer.json").write_bytes((tokenizer_folder / "tokenizer.json").read_bytes())
-    write_chat_files(tmp_path)
-    return cast("PreTrainedTokenizerFast", PreTrainedTokenizerFast.from_pretrained(tmp_path))
+    folder = tmp_path_factory.mktemp("released")
+    (folder / "tokenizer.json").write_bytes((tokenizer_folder / "tokenizer.json").read_bytes())
+    write_chat_files(folder)
+    return cast("PreTrainedTokenizerFast", PreTrainedTokenizerFast.from_pretrained(folder))
 
 
 def test_a_reader_of_the_release_keeps_text_by_asking_for_it(
@@ -58,15 +66,54 @@ def test_a_reader_of_the_release_keeps_text_by_asking_for_it(
     assert ids == load_tokenizer(tokenizer_folder).encode(SPELLED, add_special_tokens=False).ids
 
 
-def test_the_released_template_is_a_text_and_cannot_tell(
-    released: PreTrainedTokenizerFast, codec: ChatCodec
+halves = [half for token in SPECIAL_TOKENS for half in (token[:3], token[3:])]
+plain = ["<", "|", "<|", "|>", "[", "]", GUARD, "\\", '"', "\n", " ", "a"]
+hostile = st.lists(st.sampled_from([*SPECIAL_TOKENS, *halves, *plain]), max_size=6).map("".join)
+
+
+@given(hostile, hostile, hostile, hostile)
+def test_the_released_template_forges_nothing(
+    released: PreTrainedTokenizerFast, codec: ChatCodec, said: str, done: str, given: str, does: str
 ) -> None:
-    """As every template of its kind: who serves strangers encodes piece by piece, as we do."""
-    said = [{"role": "user", "content": t.END}]
-    ids = released.apply_chat_template(said, tokenize=True, return_dict=False)
-    ours = codec.encode_dialogue([Message(role="user", content=t.END)]).ids
-    end = codec.stop_token_ids[0]
-    assert (list(ids).count(end), ours.count(end)) == (2, 1)
+    """Whatever is sent, in any field, is the very tokens of its text, as in training."""
+    call = ToolCall(id="functions.add:0", name="add", arguments=json.dumps({"a": given}))
+    tool = ToolSpec(name="add", description=does, parameters={"title": does})
+    messages = [
+        Message(role="system", content=done),
+        Message(role="user", content=said),
+        Message(role="assistant", content=given, tool_calls=(call,)),
+        Message(role="tool", content=done, tool_call_id=call.id, name="add"),
+        Message(role="assistant", content=said),
+    ]
+    sent = to_line(messages, [tool])
+    middle = len(said) // 2
+    sent["messages"][1]["content"] = [said[:middle], {"type": "text", "text": said[middle:]}]
+    ids = released.apply_chat_template(**as_conversation(sent), return_dict=False)
+    assert ids == codec.encode_dialogue(messages, [tool]).ids
+
+
+@given(hostile, hostile)
+def test_names_roles_and_ids_forge_nothing(
+    released: PreTrainedTokenizerFast, text: str, more: str
+) -> None:
+    """Where no dialogue of ours could hold them, they are still no special tokens."""
+
+    def specials(text: str, more: str) -> list[int]:
+        function = {"name": text, "arguments": {more: [text]}}
+        messages = [
+            {"role": f"x{text}", "content": {"k": more}},
+            {"role": "assistant", "tool_calls": [{"id": more, "function": function}]},
+            {"role": "tool", "tool_call_id": f"{more}!", "name": text, "content": [{text: 1}]},
+        ]
+        line = {"messages": messages, "tools": [{"function": {"name": text, "parameters": {}}}]}
+        ids = released.apply_chat_template(**as_conversation(line), return_dict=False)
+        return [i for i in cast("list[int]", ids) if i < len(SPECIAL_TOKENS)]
+
+    assert specials(text, more) == specials("a", "b")
+
+
+def as_conversation(line: dict[str, Any]) -> dict[str, Any]:
+    return {"conversation": line["messages"], "tools": line["tools"], "tokenize": True}
 
 
 def test_what_a_model_samples_as_a_token_is_one() -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from k2core.chat import SPECIAL_TOKENS
+from k2core.chat.jinja import GUARD
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
@@ -115,7 +116,7 @@ def test_digits_come_in_pairs_and_with_nothing_else(tokenizer: Tokenizer) -> Non
 @given(st.text(max_size=80))
 @settings(deadline=None)
 def test_any_text_survives(tokenizer: Tokenizer, text: str) -> None:
-    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text.replace(GUARD, "")
 
 
 def test_text_that_spells_a_special_token_stays_text(corpus: Path, tokenizer: Tokenizer) -> None:
