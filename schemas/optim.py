@@ -1,24 +1,19 @@
 """The optimizer and its schedule (arXiv:2507.20534, algorithm 1; arXiv:2502.16982)."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.base import Config
-from schemas.source import DOTTED, digest_source
+from schemas.source import DOTTED, NamedCode
 
 
-class OptimConfig(Config):
+class OptimConfig(NamedCode):
     """By default Muon for matrices, AdamW for the rest, QK-Clip per attention head."""
 
     kind: str = Field("MuonClip", pattern=rf"^(MuonClip|Muon|AdamW|{DOTTED})$")
     """MuonClip; Muon, without the clip; AdamW for every parameter; or an optimizer of one's own as
     `package.module:Class`, a subclass of `k2core.optim.rule.UpdateRule`."""
-    options: dict[str, float] = Field(default_factory=dict)
-    """What an optimizer of one's own takes beside the fields below, by name."""
-    source: str = ""
-    """The module that `kind` names by a path, with its SHA-256; filled in, so that other code is
-    another config."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of weights and activations; the optimizer's masters and states are fp32 in either case."""
     fp8_storage: bool = False
@@ -54,25 +49,6 @@ class OptimConfig(Config):
     """QK-Clip rescales every head whose max attention logit exceeds this (K2: 100)."""
     qk_clip_per_head: bool = True
     """Rescale each head for itself; off, a layer's worst head decides for all its heads."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sign(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        kind, source = str(values.get("kind", "")), str(values.get("source", ""))
-        if ":" not in kind:
-            return values | {"source": ""}
-        return values if source.startswith(f"{kind}@") else values | {"source": digest_source(kind)}
-
-    @model_validator(mode="after")
-    def _knows_options(self) -> Self:
-        if self.options and ":" not in self.kind:
-            raise ValueError(
-                f"optim.options ({', '.join(self.options)}) are for an optimizer of one's own; "
-                f"{self.kind} takes the named fields alone"
-            )
-        return self
 
 
 class Schedule(Config):

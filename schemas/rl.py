@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.base import Config
+from schemas.objective import ObjectiveConfig
 from schemas.optim import OptimConfig
 
 
@@ -20,13 +21,13 @@ class RlConfig(Config):
     samples_per_problem: int = Field(8, ge=2)
     """K: dialogues a problem; their mean reward is the baseline."""
     updates_per_iteration: int = Field(1, ge=1)
-    """Optimizer steps that an iteration's samples are dealt to; above 1, tau holds the policy."""
+    """Optimizer steps that an iteration's samples are dealt to."""
     optim: OptimConfig = OptimConfig(lr=8e-4, weight_decay=0.0)
     """The optimizer."""
     final_lr_frac: float = Field(0.2, gt=0, le=1)
     """Learning rate of the last iteration, as a share of the first's; linear between."""
-    tau: float = Field(0.1, gt=0)
-    """Weight of log(pi / pi_old) in the objective: the larger, the closer to the old policy."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What is minimised."""
     temperature: float = Field(1.0, gt=0, le=2)
     """Sampling temperature of the first iteration."""
     final_temperature: float = Field(0.8, gt=0, le=2)
@@ -66,7 +67,7 @@ class RlConfig(Config):
     mismatch_every: int = Field(8, ge=1)
     """Iterations between measurements of the mismatch where the engine's log pi_old are taken."""
     max_mismatch: float = Field(0.5, gt=0)
-    """Most that tau times a sample's log ratio may be before any update, as a share of the
+    """Most that the mismatch may weigh in the objective before any update, as a share of the
     advantages' RMS; beyond it the objective learns the mismatch, and the run stops."""
     balance_experts: bool = False
     """Go on moving the router's balancing bias; it moves the policy in a direction that no reward

@@ -3,6 +3,11 @@
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config
 
 DOTTED = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 """`package.module:Name`."""
@@ -30,3 +35,34 @@ def digest_source(dotted: str) -> str:
         source = path.read_bytes()
         digest.update(f"{path.relative_to(origin.parent)} {len(source)}\n".encode() + source)
     return f"{dotted}@{digest.hexdigest()}"
+
+
+class NamedCode(Config):
+    """What is known by a name, or is one's own code as `package.module:Class`."""
+
+    kind: str
+    """A name, or a path; subclasses say which names there are."""
+    options: dict[str, float] = Field(default_factory=dict)
+    """What code of one's own takes beside the named fields, by name."""
+    source: str = ""
+    """The module that `kind` names by a path, with its SHA-256; filled in, so that other code is
+    another config."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sign(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        kind, source = str(values.get("kind", "")), str(values.get("source", ""))
+        if ":" not in kind:
+            return values | {"source": ""}
+        return values if source.startswith(f"{kind}@") else values | {"source": digest_source(kind)}
+
+    @model_validator(mode="after")
+    def _knows_options(self) -> Self:
+        if self.options and ":" not in self.kind:
+            raise ValueError(
+                f"options ({', '.join(self.options)}) are for code of one's own, as "
+                f"package.module:Class; {self.kind} takes the named fields alone"
+            )
+        return self

@@ -1,5 +1,7 @@
 """Samples and PTX dialogues as one batch for the trainer."""
 
+import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +25,8 @@ class Row(NamedTuple):
     text_share: float
     temperature: float = 1.0
     """What it was sampled at; the trainer takes log p there."""
+    mean_tokens: float = 1.0
+    """Of the samples of the same problem."""
 
 
 def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -> list[Row]:
@@ -33,10 +37,21 @@ def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -
         num_asked: samples of the update in all: E_x is over every problem asked.
         temperature: what they were drawn at.
     """
-    share = 1.0 / max(1, num_asked)
+    share, lengths = 1.0 / max(1, num_asked), defaultdict[str, list[int]](list)
+    for sample in samples:
+        lengths[sample.problem.problem_id].append(sample.dialogue.num_tokens)
     return [
-        Row(d.token_ids, d.policy_mask, d.logprobs, advantage, share, 0.0, temperature)
-        for d, advantage in ((s.dialogue, s.advantage) for s in samples)
+        Row(
+            s.dialogue.token_ids,
+            s.dialogue.policy_mask,
+            s.dialogue.logprobs,
+            s.advantage,
+            share,
+            0.0,
+            temperature,
+            statistics.fmean(lengths[s.problem.problem_id]),
+        )
+        for s in samples
     ]
 
 
@@ -74,6 +89,7 @@ def build_batch(rows: Sequence[Row], pad_id: int, num_ranks: int) -> "Batch":
         "policy_share": torch.tensor([row.policy_share for row in rows]),
         "text_share": torch.tensor([row.text_share for row in rows]),
         "temperature": torch.tensor([row.temperature for row in rows]),
+        "mean_tokens": torch.tensor([row.mean_tokens for row in rows]),
         "weight": torch.ones(len(rows)),
     }
     return Batch(tokens, labels, mask, segments, extra)

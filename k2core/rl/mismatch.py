@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from k2core.rl.objectives.rule import PolicyObjective
 from schemas.rl import RlConfig
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def measure_mismatch(batch: "Batch", own_BS: "Tensor") -> Mismatch:
     )
 
 
-def check_mismatch(found: Mismatch, batch: "Batch", config: RlConfig) -> None:
+def check_mismatch(found: Mismatch, batch: "Batch", rule: PolicyObjective, limit: float) -> None:
     """Refuse to learn where the engine's log pi_old would drown the advantages.
 
     Raises:
@@ -68,12 +69,13 @@ def check_mismatch(found: Mismatch, batch: "Batch", config: RlConfig) -> None:
     """
     rows_B = batch.extra["policy_share"] > 0
     size = float(batch.extra["advantage"][rows_B].square().mean().sqrt())
-    noise = config.tau * found.sequence
-    if noise > config.max_mismatch * size:
+    noise = rule.noise(found.mean, found.sequence, size)
+    if noise > limit:
         raise MismatchError(
-            f"before any update tau * |log ratio| is {noise:.3g} a sample, and the advantages' RMS "
-            f"is {size:.3g}: the engine's log p differ from the trainer's by {found.mean:.2g} a "
-            'token. Set rl.old_logprobs="trainer" (and rl.mismatch="truncate"), or lower rl.tau'
+            f"before any update the engine's log p differ from the trainer's by {found.mean:.2g} a "
+            f"token and {found.sequence:.3g} a sample: {noise:.2g} of the advantages' RMS "
+            f"({size:.3g}), more than rl.max_mismatch={limit:g}. Set "
+            'rl.old_logprobs="trainer" (and rl.mismatch="truncate"), or lower rl.objective.tau'
         )
 
 

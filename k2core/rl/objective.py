@@ -1,11 +1,8 @@
-"""K2's policy objective (arXiv:2507.20534, section 3.2), in plain torch.
+"""An update's loss (arXiv:2507.20534, section 3.2): a policy objective, and PTX beside it.
 
-    L = E_x [ 1/K sum_i ( r(x, y_i) - mean_r(x) - tau log( pi(y_i|x) / pi_old(y_i|x) ) )^2 ]
-
-The log ratio is of whole sequences: the sum over the tokens that the policy itself wrote. There is
-no value network; the mean reward of a problem's K samples is the baseline. E_x is over all problems
-that were asked: one whose samples all earn alike adds nothing but its share of the mean. Both pi
-and pi_old are at the temperature that the samples were drawn at.
+There is no value network; the rewards of a problem's K samples are each other's baseline. E_x is
+over all problems that were asked: one whose samples all earn alike adds nothing but its share of
+the mean. Both pi and pi_old are at the temperature that the samples were drawn at.
 """
 
 from typing import TYPE_CHECKING
@@ -13,27 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from k2core.rl.objectives.rule import PolicyObjective, PolicyRows
+
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch, ObjectiveValue
 
 
-def advantages(rewards_PK: Tensor) -> Tensor:
-    """Rewards r minus mean_r, by problem. P problems, K samples each."""
-    return rewards_PK - rewards_PK.mean(dim=1, keepdim=True)
-
-
-def sequence_log_ratio(logprobs_BS: Tensor, old_BS: Tensor, mask_BS: Tensor) -> Tensor:
-    """Log of pi(y|x) / pi_old(y|x), of each row. B rows, S tokens."""
-    return ((logprobs_BS - old_BS) * mask_BS).sum(dim=1)
-
-
-def squared_residuals(advantage_B: Tensor, log_ratio_B: Tensor, tau: float) -> Tensor:
-    """( r - mean_r - tau log ratio )^2 of each row."""
-    return (advantage_B - tau * log_ratio_B).square()
-
-
-def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> "ObjectiveValue":
-    """Share of the policy loss and of the auxiliary language-model loss (PTX).
+def policy_loss(logprobs_BS: Tensor, batch: "Batch", rule: PolicyObjective) -> "ObjectiveValue":
+    """Share of the policy loss and of the auxiliary language-model loss (PTX). B rows, S tokens.
 
     Rows say in `batch.extra` how much they count: `policy_share` is 1 / samples of the update (0
     for PTX rows), `text_share` is PTX weight / PTX tokens of the update (0 for policy rows), and
@@ -45,26 +29,29 @@ def policy_objective(logprobs_BS: Tensor, batch: "Batch", tau: float) -> "Object
 
     extra, mask_BS = batch.extra, batch.loss_mask
     share_B, text_share_B = extra["policy_share"], extra["text_share"]
-    log_ratio_B = sequence_log_ratio(logprobs_BS, extra["old_logprobs"], mask_BS)
-    policy = (
-        share_B * extra["weight"] * squared_residuals(extra["advantage"], log_ratio_B, tau)
-    ).sum()
+    rows = PolicyRows(
+        logprobs_BS, extra["old_logprobs"], mask_BS, extra["advantage"], extra["mean_tokens"]
+    )
+    found = rule.losses(rows)
+    # A text's row has no share of the policy's loss, whatever an objective makes of it.
+    loss_B = torch.where(share_B > 0, found.losses, torch.zeros_like(found.losses))
+    policy = (share_B * extra["weight"] * loss_B).sum()
     text = -(text_share_B * (logprobs_BS * mask_BS).sum(dim=1)).sum()
     with torch.no_grad():
-        metrics = _figures(logprobs_BS, batch, log_ratio_B)
+        metrics = _figures(rows, share_B)
         metrics |= {"policy_loss": float(policy), "ptx_loss": float(text)}
+        if found.clipped is not None:
+            metrics["clipped_frac"] = float((share_B * found.clipped).sum())
     return ObjectiveValue(policy + text, metrics)
 
 
-def _figures(logprobs_BS: Tensor, batch: "Batch", log_ratio_B: Tensor) -> dict[str, float]:
+def _figures(rows: PolicyRows, share_B: Tensor) -> dict[str, float]:
     """Means over the update's samples; `kl` and `token_gap` are means over a sample's tokens."""
-    share_B, mask_BS = batch.extra["policy_share"], batch.loss_mask
-    gap_BS = (logprobs_BS - batch.extra["old_logprobs"]) * mask_BS
-    tokens_B = mask_BS.sum(dim=1).clamp(min=1.0)
+    gap_BS = rows.log_ratio
     # KL(pi_old || pi_theta) by an estimator that is unbiased and never negative: r - 1 - log r.
-    kl_B = ((gap_BS.exp() - 1 - gap_BS) * mask_BS).sum(dim=1) / tokens_B
+    kl_B = ((gap_BS.exp() - 1 - gap_BS) * rows.mask).sum(dim=1) / rows.tokens
     return {
-        "log_ratio": float((share_B * log_ratio_B).sum()),
+        "log_ratio": float((share_B * gap_BS.sum(dim=1)).sum()),
         "kl": float((share_B * kl_B).sum()),
-        "token_gap": float((share_B * gap_BS.abs().sum(dim=1) / tokens_B).sum()),
+        "token_gap": float((share_B * gap_BS.abs().sum(dim=1) / rows.tokens).sum()),
     }

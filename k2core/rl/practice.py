@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from k2core.engines.learner import Learner
+from k2core.rl.objectives.rule import PolicyObjective
 from k2core.rl.samples import Judge, Play
 from schemas.chat import Problem
 from schemas.rl import RlConfig
@@ -27,6 +28,8 @@ class Practice:
     """Everything that the iterations work with."""
 
     config: RlConfig
+    rule: PolicyObjective
+    """What is minimised."""
     problems: Sequence[Problem]
     """The training split; validation and held-out problems are never among them."""
     validation: Sequence[Problem]

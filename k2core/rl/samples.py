@@ -1,7 +1,6 @@
 """On-policy samples: dialogues with their exact tokens, rewards and advantages."""
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -45,8 +44,9 @@ def score(
     verdicts: Sequence[Verdict],
     num_samples: int,
     penalties: Mapping[str, float],
+    advantages: Callable[[Sequence[float]], list[float]],
 ) -> Scored:
-    """Rewards, and advantages against the mean of each problem's `num_samples` neighbours.
+    """Rewards, and advantages among each problem's `num_samples` neighbours.
 
     A group with a faulty sample is left out whole: the mean of the rest would be of other samples
     than K.
@@ -56,6 +56,7 @@ def score(
         verdicts: one a sample.
         num_samples: K.
         penalties: reason -> reward in place of the verdict's (`penalties_of`).
+        advantages: of a group's rewards.
     """
     scored, dropped = list[Sample](), Counter[str]()
     for start in range(0, len(samples), num_samples):
@@ -65,10 +66,9 @@ def score(
             dropped[faults[0]] += 1
             continue
         rewards = [penalties.get(v.reason, v.reward) for v in judged]
-        mean = statistics.fmean(rewards)
         scored += [
-            s._replace(reward=r, advantage=r - mean, passed=v.reward >= 1.0, reason=v.reason)
-            for s, r, v in zip(group, rewards, judged, strict=True)
+            s._replace(reward=r, advantage=a, passed=v.reward >= 1.0, reason=v.reason)
+            for s, r, a, v in zip(group, rewards, advantages(rewards), judged, strict=True)
         ]
     return Scored(scored, dropped)
 

@@ -58,7 +58,8 @@ def sample_groups(
         rows = [problem for problem in chosen for _ in range(num_samples)]
         samples = practice.play(rows, [rng.getrandbits(31) for _ in rows], temperature)
         clock.lap("rollout")
-        found = score(samples, practice.judge(samples), num_samples, penalties)
+        verdicts = practice.judge(samples)
+        found = score(samples, verdicts, num_samples, penalties, practice.rule.advantages)
         clock.lap("reward")
         kept, dropped = kept + found.samples, dropped + found.dropped
         useful = len(groups_of(learnable(kept, num_samples), num_samples))

@@ -15,6 +15,7 @@ from k2core.problems import training_problem, validation_problems
 from k2core.rewards import Verdict, judge_dialogues
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
+from k2core.rl.objectives.registry import load_objective
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.rl.state import States
@@ -127,6 +128,7 @@ def _practise(
     ):
         practice = Practice(
             config,
+            load_objective(config.objective),
             pool,
             validation_problems(problems, config.validation_per_family),
             texts,

@@ -1,4 +1,4 @@
-"""The updates of an iteration: K2's objective on its samples, with PTX mixed in."""
+"""The updates of an iteration: the objective on its samples, with PTX mixed in."""
 
 import random
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from k2core.rl.batches import Row, build_batch, policy_rows, text_rows
 from k2core.rl.clock import Clock
 from k2core.rl.history import Iteration, measure, with_updates
 from k2core.rl.mismatch import Mismatch, check_mismatch, measure_mismatch, weigh_samples
-from k2core.rl.objective import policy_objective
+from k2core.rl.objective import policy_loss
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample, learnable, split_updates
 
@@ -26,7 +26,7 @@ def update_policy(
     index: int,
     clock: Clock,
 ) -> Iteration:
-    """K2's objective, with PTX mixed in.
+    """The objective, with PTX mixed in.
 
     Before its first update the policy is pi_old, and a sample of advantage 0 has no gradient: with
     one update those are left out of the batch, though not of E_x.
@@ -45,7 +45,7 @@ def update_policy(
     ]
     found = _compare_engines(practice, batches, index)
     clock.lap("log-probabilities")
-    objective = partial(policy_objective, tau=config.tau)
+    objective = partial(policy_loss, rule=practice.rule)
     stats = [practice.learner.step(batch, lr, objective) for batch in batches]
     clock.lap("update")
     parity = found.mean if found else stats[0].metrics["token_gap"] if stats else 0.0
@@ -67,7 +67,7 @@ def _compare_engines(practice: Practice, batches: "Sequence[Batch]", index: int)
             weigh_samples(batch, own, config)
             batch.extra["old_logprobs"].copy_(own)
         else:
-            check_mismatch(first, batch, config)
+            check_mismatch(first, batch, practice.rule, config.max_mismatch)
     return first
 
 

@@ -19,10 +19,12 @@ from k2core.reporting import Silent
 from k2core.rewards import Outcome, Verdict, verify
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
+from k2core.rl.objectives.registry import load_objective
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.store import Store, Workspace
 from schemas.chat import Message, Problem
+from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
 
 NUM_ANSWERS = 4
@@ -42,10 +44,12 @@ CONFIG = RlConfig(
     num_problems=8,
     problems_per_iteration=6,
     samples_per_problem=8,
-    tau=0.05,
+    objective=ObjectiveConfig(tau=0.05),
     ptx_weight=0.0,
     validation_every=3,
 )
+
+K2 = load_objective(CONFIG.objective)
 
 
 class ToyLearner:
@@ -138,7 +142,7 @@ def judge(samples: Sequence[Sample]) -> list[Verdict]:
 
 def practice(engine: ToyEngine, config: RlConfig = CONFIG, ranks: int = 1) -> Practice:
     learner = ToyLearner()
-    return Practice(config, POOL, POOL, [], learner, engine, engine.play, judge, 0, ranks)
+    return Practice(config, K2, POOL, POOL, [], learner, engine, engine.play, judge, 0, ranks)
 
 
 def workspace(root: Path) -> Workspace:
@@ -222,7 +226,7 @@ def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
     engine = ToyEngine()
     texts = [EncodedDialogue([0, 0], [0, 1])] * 3
     run_iterations(
-        Practice(config, POOL, POOL, texts, Watching(), engine, engine.play, judge, 0, 2),
+        Practice(config, K2, POOL, POOL, texts, Watching(), engine, engine.play, judge, 0, 2),
         workspace(tmp_path),
     )
     assert seen == [2]
@@ -240,7 +244,7 @@ def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
             raise NonFiniteError("loss nan, gradient norm nan")
 
     engine = ToyEngine()
-    broken = Practice(CONFIG, POOL, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
+    broken = Practice(CONFIG, K2, POOL, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
     with pytest.raises(
         FloatingPointError, match=r"iteration 1 of 9: loss nan.*lower rl\.optim\.lr"
     ):

@@ -10,8 +10,10 @@ from k2core.chat import EncodedDialogue
 from k2core.engines.megatron.batch import Batch
 from k2core.rl.batches import build_batch, policy_rows, text_rows
 from k2core.rl.mismatch import MismatchError, check_mismatch, measure_mismatch, weigh_samples
+from k2core.rl.objectives.registry import load_objective
 from k2core.rl.samples import Sample
 from schemas.chat import Message, Problem
+from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
 
 PROBLEM = Problem(
@@ -21,6 +23,7 @@ PROBLEM = Problem(
     messages=(Message(role="user", content="?"),),
     verifier="integer_answer",
 )
+K2 = load_objective(ObjectiveConfig())
 TEXTS = [EncodedDialogue([1, 2], [0, 1])]
 
 
@@ -80,5 +83,5 @@ def test_a_bf16_mismatch_over_a_long_sample_is_refused() -> None:
     own = torch.full((2, length), -1.001)
     found = measure_mismatch(batch, own)
     with pytest.raises(MismatchError, match=r'Set rl\.old_logprobs="trainer"'):
-        check_mismatch(found, batch, RlConfig())
-    check_mismatch(found._replace(sequence=1e-3), batch, RlConfig())
+        check_mismatch(found, batch, K2, 0.5)
+    check_mismatch(found._replace(sequence=1e-3), batch, K2, 0.5)

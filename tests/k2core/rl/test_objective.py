@@ -8,14 +8,11 @@ import torch
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
 from k2core.rl.batches import build_batch, policy_rows, text_rows
-from k2core.rl.objective import (
-    advantages,
-    policy_objective,
-    sequence_log_ratio,
-    squared_residuals,
-)
+from k2core.rl.objective import policy_loss
+from k2core.rl.objectives.k2 import SquaredLogRatio
 from k2core.rl.samples import Sample
 from schemas.chat import Message, Problem
+from schemas.objective import ObjectiveConfig
 
 PROBLEM = Problem(
     problem_id="f/train/0",
@@ -32,21 +29,12 @@ def sample(ids: list[int], written: list[int], old: list[float], advantage: floa
     return Sample(said, advantage=advantage)
 
 
-def test_advantages_by_hand() -> None:
-    got = advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]]))
-    assert got.tolist() == [[0.5, -0.5, -0.5, 0.5], [0.0, 0.0, 0.0, 0.0]]
-
-
-def test_only_own_tokens_count_in_the_ratio() -> None:
-    new, old = torch.tensor([[-1.0, -2.0, -9.0]]), torch.tensor([[-1.5, -1.0, 0.0]])
-    mask = torch.tensor([[1.0, 1.0, 0.0]])
-    assert sequence_log_ratio(new, old, mask).tolist() == [-0.5]
+def k2(tau: float) -> SquaredLogRatio:
+    return SquaredLogRatio(ObjectiveConfig(tau=tau))
 
 
 def test_loss_by_hand() -> None:
     # log ratios 0.5 and -1, advantages 0.5 and -0.5, tau 0.2: (0.4^2 + (-0.3)^2) / 2 = 0.125
-    residuals = squared_residuals(torch.tensor([0.5, -0.5]), torch.tensor([0.5, -1.0]), 0.2)
-    assert residuals.tolist() == pytest.approx([0.16, 0.09])
     rows = policy_rows(
         [
             sample([1, 2, 3], [0, 1, 1], [0.0, -1.0, -1.5], 0.5),
@@ -56,7 +44,7 @@ def test_loss_by_hand() -> None:
         1.0,
     )
     batch = build_batch(rows, pad_id=0, num_ranks=1)
-    share = policy_objective(torch.tensor([[-1.0, -1.0], [-7.0, -2.0]]), batch, 0.2)
+    share = policy_loss(torch.tensor([[-1.0, -1.0], [-7.0, -2.0]]), batch, k2(0.2))
     assert float(share.loss) == pytest.approx(0.125)
     assert share.metrics["log_ratio"] == pytest.approx(-0.25)
     # |gaps| a token: (0 + 0.5) / 2 and 1; r - 1 - log r a token: (e^0.5 - 1.5) / 2 and e^-1
@@ -70,7 +58,7 @@ def test_text_loss_is_the_weighted_mean_of_its_own_tokens() -> None:
     batch = build_batch(rows, pad_id=0, num_ranks=1)
     logprobs = torch.tensor([[-6.0, -77.0], [-1.0, -2.0]])
     order = [1, 0] if batch.loss_mask[0].sum() == 2 else [0, 1]
-    share = policy_objective(logprobs[order], batch, 0.2)
+    share = policy_loss(logprobs[order], batch, k2(0.2))
     assert float(share.loss) == pytest.approx(0.3 * (6 + 1 + 2) / 3)
     assert share.metrics["kl"] == 0.0
 
@@ -84,9 +72,9 @@ def test_shares_of_micro_batches_add_up() -> None:
     ) + text_rows([EncodedDialogue([5, 6, 7], [0, 1, 1])], 0.1)
     batch = build_batch(rows, pad_id=0, num_ranks=1)
     logprobs = -torch.rand(batch.tokens.shape, generator=generator)
-    whole = policy_objective(logprobs, batch, 0.1)
+    whole = policy_loss(logprobs, batch, k2(0.1))
     parts = [
-        policy_objective(logprobs[i : i + 1], batch.select_rows(i, i + 1), 0.1) for i in range(4)
+        policy_loss(logprobs[i : i + 1], batch.select_rows(i, i + 1), k2(0.1)) for i in range(4)
     ]
     assert float(sum(p.loss for p in parts)) == pytest.approx(float(whole.loss))
     for name, value in whole.metrics.items():
@@ -114,7 +102,7 @@ def test_gradient_on_a_toy_is_the_analytic_one() -> None:
         table = policy.log_softmax(-1)[:3].expand(2, 3, 8)
         return table.gather(2, batch.labels[..., None]).squeeze(2)
 
-    policy_objective(logprobs_of(logits), batch, tau).loss.backward()
+    policy_loss(logprobs_of(logits), batch, k2(tau)).loss.backward()
     by_hand = torch.zeros_like(logits)
     probabilities = logits.detach().softmax(-1)
     current = logprobs_of(logits.detach())
@@ -149,7 +137,7 @@ def test_optimising_a_toy_finds_the_rewarded_token_and_tau_holds_it_back() -> No
         for _ in range(400):
             optimizer.zero_grad()
             logprobs = logits.log_softmax(-1)[batch.labels.squeeze(1)][:, None]
-            policy_objective(logprobs, batch, tau).loss.backward()
+            policy_loss(logprobs, batch, k2(tau)).loss.backward()
             optimizer.step()
         return float(logits.softmax(-1)[2].detach())
 
@@ -193,7 +181,7 @@ def test_a_token_that_decides_nothing_has_no_gradient_at_any_temperature(
         ],
         dim=1,
     )
-    policy_objective(logprobs, batch, 0.1).loss.backward()
+    policy_loss(logprobs, batch, k2(0.1)).loss.backward()
     assert first.grad is not None
     assert second.grad is not None
     assert float(first.grad[0]) < -1e-3
@@ -204,6 +192,6 @@ def test_the_expectation_is_over_all_problems_asked() -> None:
     """arXiv:2507.20534, section 3.2: two informative samples of 192 count 1/192 each."""
     rows = policy_rows([sample([1, 2], [0, 1], [0.0, -1.0], a) for a in (0.5, -0.5)], 192, 1.0)
     batch = build_batch(rows, pad_id=0, num_ranks=1)
-    assert float(policy_objective(torch.full((2, 1), -1.0), batch, 0.1).loss) == pytest.approx(
+    assert float(policy_loss(torch.full((2, 1), -1.0), batch, k2(0.1)).loss) == pytest.approx(
         2 * 0.25 / 192
     )

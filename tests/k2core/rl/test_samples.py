@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from k2core.agents import Dialogue, Segment
 from k2core.rewards import MALFORMED, OVER_BUDGET, Verdict
 from k2core.rl.batches import build_batch, policy_rows
+from k2core.rl.objectives.registry import load_objective
 from k2core.rl.priority import Successes, choose_problems
 from k2core.rl.samples import Sample, learnable, penalties_of, score, split_updates
 from schemas.chat import Message, Problem
+from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
 
+CENTRED = load_objective(ObjectiveConfig()).advantages
 PENALTIES = penalties_of(-0.5, -0.5)
 
 
@@ -38,7 +41,7 @@ def sample(number: int = 0, length: int = 3) -> Sample:
 
 def test_score_by_hand() -> None:
     verdicts = [Verdict(1.0), Verdict(0.0, "wrong"), Verdict(0.0, OVER_BUDGET), Verdict(1.0)]
-    scored = score([sample(0)] * 2 + [sample(1)] * 2, verdicts, 2, PENALTIES).samples
+    scored = score([sample(0)] * 2 + [sample(1)] * 2, verdicts, 2, PENALTIES, CENTRED).samples
     assert [s.reward for s in scored] == [1.0, 0.0, -0.5, 1.0]
     assert [s.advantage for s in scored] == [0.5, -0.5, -0.75, 0.75]
     assert [s.passed for s in scored] == [True, False, False, True]
@@ -47,9 +50,9 @@ def test_score_by_hand() -> None:
 def test_breaking_the_format_never_pays() -> None:
     """Seven over budget and one malformed: by the malformed one's old reward of 0 it had won."""
     verdicts = [*[Verdict(0.0, OVER_BUDGET)] * 7, Verdict(0.0, MALFORMED)]
-    scored = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.25)).samples
+    scored = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.25), CENTRED).samples
     assert [s.advantage for s in scored] == [0.0] * 8
-    harsher = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.5)).samples
+    harsher = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.5), CENTRED).samples
     assert harsher[-1].advantage < 0 < harsher[0].advantage
     with pytest.raises(ValidationError, match="breaking the format would pay"):
         RlConfig(over_budget_reward=-0.25, malformed_reward=-0.1)
@@ -72,7 +75,9 @@ def test_a_group_with_a_faulty_sample_is_left_out_and_counted(
     segments = (broken.dialogue.segments[0], written)
     broken = broken._replace(dialogue=broken.dialogue._replace(segments=segments))
     samples = [sample(0), sample(0), sample(1), broken]
-    scored = score(samples, [Verdict(1.0), Verdict(0.0), Verdict(1.0), verdict], 2, PENALTIES)
+    scored = score(
+        samples, [Verdict(1.0), Verdict(0.0), Verdict(1.0), verdict], 2, PENALTIES, CENTRED
+    )
     assert [s.advantage for s in scored.samples] == [0.5, -0.5]
     ((said, count),) = scored.dropped.items()
     assert reason in said
@@ -81,7 +86,9 @@ def test_a_group_with_a_faulty_sample_is_left_out_and_counted(
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=4, max_size=4))
 def test_advantages_sum_to_zero_and_uniform_groups_teach_nothing(rewards: list[float]) -> None:
-    scored = score([sample()] * 4, [Verdict(r, "x") for r in rewards], 4, PENALTIES).samples
+    scored = score(
+        [sample()] * 4, [Verdict(r, "x") for r in rewards], 4, PENALTIES, CENTRED
+    ).samples
     assert sum(s.advantage for s in scored) == pytest.approx(0.0)
     assert len(learnable(scored, 4)) == (0 if len(set(rewards)) == 1 else 4)
 

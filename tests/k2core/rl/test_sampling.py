@@ -16,12 +16,12 @@ from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
 from k2core.rl.sampling import FaultyError, sample_groups
 from schemas.rl import RlConfig
-from tests.k2core.rl.test_loop import CONFIG, POOL, ToyEngine, ToyLearner, judge, workspace
+from tests.k2core.rl.test_loop import CONFIG, K2, POOL, ToyEngine, ToyLearner, judge, workspace
 
 
 def practice(config: RlConfig, judged: "Judge") -> Practice:
     engine = ToyEngine()
-    return Practice(config, POOL, POOL, [], ToyLearner(), engine, engine.play, judged, 0, 1)
+    return Practice(config, K2, POOL, POOL, [], ToyLearner(), engine, engine.play, judged, 0, 1)
 
 
 class Judge:
@@ -98,7 +98,7 @@ def test_the_best_weights_by_validation_are_kept(
             return [Verdict(float(place < passed)) for place in range(len(samples))]
 
     engine, learner = ToyEngine(), ToyLearner()
-    ready = Practice(CONFIG, POOL, POOL, [], learner, engine, engine.play, Examiner(), 0, 1)
+    ready = Practice(CONFIG, K2, POOL, POOL, [], learner, engine, engine.play, Examiner(), 0, 1)
     history = run_iterations(ready, workspace(tmp_path))
     assert history.best == kept_iteration
     (kept,) = (tmp_path / "scratch/iterations").glob("best-*")

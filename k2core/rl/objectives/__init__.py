@@ -1,0 +1,1 @@
+"""Policy objectives, one file each; chosen by `rl.objective.kind`."""
