@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from schemas.source import NamedCode, digest_source
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def load_class(
-    config: NamedCode, known: Mapping[str, type[T]], base: type[T], field: str
+    config: NamedCode, known: Mapping[str, type[T]], base: type[object], field: str
 ) -> type[T]:
     """The class that a config names.
 
@@ -39,4 +39,4 @@ def load_class(
         raise TypeError(
             f"{field}.kind={config.kind}: {name} is no {base.__module__}.{base.__qualname__}"
         )
-    return own
+    return cast("type[T]", own)
