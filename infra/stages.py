@@ -1,4 +1,4 @@
-"""What a stage lacks: one word in five places, and a place in the pipeline.
+"""What a stage lacks: one word in five places.
 
 `schemas/recipe.py` lists the stages; everything else about them is found by their names.
 """
@@ -27,7 +27,6 @@ def _lacks(stage: str, root: Path) -> list[str]:
         f"schemas/{stage}.py": (config,),
         f"tasks/{stage}.py": (stage, "VERSION"),
         f"k2core/{stage}/__init__.py": (),
-        "workflows/k2.py": (stage,),
     }
     faults = []
     for name, words in needs.items():

@@ -2,22 +2,29 @@
 
 import sys
 import typing
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import flyte
-from flyte._task import AsyncFunctionTaskTemplate
 from pydantic import BaseModel
 
-from infra.cache import StageVersion, refreshed
+from infra.cache import refreshed
 from infra.lineage import find_runs, record_reuse
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+from schemas.recipe import Recipe
 from tasks.adapter import open_store, outputs_of, record_of, work_key
+from workflows.stages import (
+    TASKS,
+    Stage,
+    T,
+    artifact_inputs,
+    recipe_inputs,
+    result_type,
+    version_of,
+)
 
-T = TypeVar("T", bound=BaseModel)
 Tried = TypeVar("Tried", bound=flyte.TaskTemplate[..., Any, Any])
-Stage = AsyncFunctionTaskTemplate[..., Coroutine[Any, Any, T], Any]
 
 
 class Chain:
@@ -29,6 +36,7 @@ class Chain:
 
     def __init__(self, recorded: Sequence[LineageRecord] = ()) -> None:
         self.records: list[LineageRecord] = []
+        self._given: dict[str, Artifact] = {}
         self._recorded = recorded
         self._flyte_run = flyte_run_name()
 
@@ -37,18 +45,37 @@ class Chain:
         stage = tried(stage)
         name, version = stage.short_name, version_of(stage)
         record = record_of(name, version, inputs)
-        result = self._recall(record, stage)
-        if result is None:
-            result = await stage(**inputs)
-            if fault := _find_fault(outputs_of(result)):
-                print(f"  {name} is run again: {fault}", file=sys.stderr, flush=True)
-                again = stage.override(cache=refreshed(name, version))
-                result = typing.cast("T", await again(**inputs))
+        self._given |= {n: value for n, value in inputs.items() if isinstance(value, Artifact)}
+        result = await self._answer(stage, record, inputs)
         record = record.model_copy(update={"outputs": outputs_of(result)})
         if not find_runs(kind="stage", stage=name, flyte_run=self._flyte_run):
             record_reuse(record, self._flyte_run)
         self.records.append(record)
         return result
+
+    async def _answer(
+        self, stage: Stage[T], record: LineageRecord, inputs: Mapping[str, object]
+    ) -> T:
+        known = self._recall(record, stage)
+        if known is not None:
+            return known
+        result = await stage(**inputs)
+        if fault := _find_fault(outputs_of(result)):
+            name = stage.short_name
+            print(f"  {name} is run again: {fault}", file=sys.stderr, flush=True)
+            again = stage.override(cache=refreshed(name, version_of(stage)))
+            result = typing.cast("T", await again(**inputs))
+        return result
+
+    async def run_others(self, recipe: Recipe) -> None:
+        """Run the stages that were not called: each asks for artifacts by others' names for them.
+
+        Raises:
+            TypeError: it asks for what no stage is given by that name.
+        """
+        done = {record.stage for record in self.records}
+        for stage in (task for name, task in TASKS.items() if name not in done):
+            await self(stage, **recipe_inputs(stage, recipe), **artifact_inputs(stage, self._given))
 
     def _recall(self, record: LineageRecord, stage: Stage[T]) -> T | None:
         for known in self._recorded:
@@ -74,20 +101,6 @@ def tried(task: Tried) -> Tried:
     if context is not None and context.mode == "remote":
         return task
     return typing.cast("Tried", task.override(retries=flyte.RetryStrategy(0)))
-
-
-def version_of(stage: Stage[T]) -> str:
-    """The VERSION that the stage's cache policy carries."""
-    policies = getattr(stage.cache, "policies", None) or []
-    for policy in policies:
-        if isinstance(policy, StageVersion):
-            return policy.version
-    raise TypeError(f"{stage.name} has no StageVersion: declare its task with cache=at(VERSION)")
-
-
-def result_type(stage: Stage[T]) -> type[BaseModel]:
-    """The model that the stage returns."""
-    return typing.cast("type[BaseModel]", typing.get_type_hints(stage.func)["return"])
 
 
 def restore(record: LineageRecord, kind: type[BaseModel]) -> BaseModel:

@@ -35,7 +35,7 @@ async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Rel
 
 
 async def make_model(r: Recipe, chain: Chain) -> Release:
-    """The stages and what flows between them."""
+    """The stages and what flows between them; then those that only look on."""
     place = r.placement
 
     # Text: collect, clean, rewrite instead of repeating, tokenize.
@@ -69,7 +69,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         policy=learned.policy,
         tokens=tokens,
     )
-    return await chain(
+    released = await chain(
         release,
         config=r.release,
         base=base,
@@ -80,3 +80,5 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         trajectories=dialogues,
         lineage=list(chain.records),
     )
+    await chain.run_others(r)
+    return released

@@ -1,6 +1,5 @@
 """Starts local runs through Flyte: cached, recorded, listed by `flyte start tui`."""
 
-import importlib
 import os
 import time
 from collections.abc import Sequence
@@ -16,30 +15,14 @@ from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
-from workflows.chain import Stage, tried, version_of
+from workflows.chain import tried
 from workflows.errors import NotRecordedError
 from workflows.find import find_pipeline, recipe_of, records_of
 from workflows.k2 import k2
 from workflows.overrides import change
+from workflows.stages import recipe_inputs, task_of, version_of
 
 _LINEAGE = TypeAdapter(list[LineageRecord])
-
-
-def task_of(stage: str) -> Stage[Any]:
-    """The stage's task: `tasks.NAME:NAME`."""
-    task: Stage[Any] = getattr(importlib.import_module(f"tasks.{stage}"), stage)
-    return task
-
-
-def recipe_inputs(task: Stage[Any], recipe: Recipe) -> dict[str, BaseModel]:
-    """What the recipe says of a task's arguments: those of the type of one of its fields."""
-    fields = {field.annotation: name for name, field in Recipe.model_fields.items()}
-    kinds = task.native_interface.inputs
-    return {
-        argument: getattr(recipe, fields[kind])
-        for argument, (kind, _) in kinds.items()
-        if kind in fields
-    }
 
 
 def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tuple[str, Release]:

@@ -18,9 +18,8 @@ from infra.home import ROOT
 from schemas.base import Config
 from schemas.lineage import LineageRecord
 from schemas.recipe import STAGES, Recipe
-from workflows.chain import Stage, version_of
 from workflows.k2 import k2
-from workflows.launch import task_of
+from workflows.stages import Stage, task_of, version_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from infra.home import ROOT
 from infra.pools import RETRIES
 from schemas.recipe import STAGES
-from workflows.launch import task_of
+from workflows.stages import task_of
 
 Json: TypeAlias = dict[str, Any]
 

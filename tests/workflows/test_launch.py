@@ -22,6 +22,7 @@ from workflows import find, launch, show
 from workflows.chain import Chain
 from workflows.errors import NotRecordedError
 from workflows.k2 import k2
+from workflows.stages import task_of
 
 RAW = RawCorpus(digest="sha256:" + "a" * 64, counts={"documents": 3})
 CLEAN = CleanCorpus(digest="sha256:" + "b" * 64)
@@ -87,7 +88,7 @@ def test_only_equal_work_is_answered_from_a_record(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("k2core.store.Store.find_fault", lambda store, artifact, verify=False: "")
     record = record.model_copy(update={"version": identity_of("clean", "1")})
     chain = Chain([record])
-    task = launch.task_of("clean")
+    task = task_of("clean")
     same = {"config": RECIPE.clean, "problems": RECIPE.problems, "raw": RAW}
     assert chain._recall(record_of("clean", "1", same), task) == CLEAN
     assert chain._recall(record_of("clean", "2", same), task) is None
