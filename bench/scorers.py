@@ -7,6 +7,7 @@ counts, but of mathematics, which a sandbox bounds, the wall's.
 
 import gc
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from k2core.agents.bodies import BrokenBodyError, read_turn
 from k2core.agents.user import asked_details
-from k2core.chat import ToolCallSyntaxError, parse_assistant
+from k2core.chat import SPECIAL_TOKENS, Span, ToolCallSyntaxError, parse_spans
 from k2core.chat import tokens as t
 from k2core.chat.exchange import validate_line
 from k2core.chat.schemas import read_schema
@@ -77,6 +78,7 @@ _FORMS: Mapping[str, dict[str, JsonValue]] = {
     "words": {"count": 1},
     "numbered": {"count": 1},
 }
+_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 _CALL = f"{t.CALL_BEGIN}functions.f:0{t.CALL_ARGUMENT}{{}}{t.CALL_END}"
 _PAGES = (
     "-----BEGIN PRIVATE KEY-----",
@@ -142,7 +144,7 @@ def list_parsers() -> Iterator[Scorer]:
     for piece in ("a", "aab"):
         yield Scorer("schema", piece, read_schema(pattern).find_breaches)
     for piece in (_CALL, t.CALL_BEGIN, "functions.f:"):
-        yield Scorer("parse_assistant", piece, _parse)
+        yield Scorer("parse_spans", piece, _parse)
     for piece in _PAGES:
         yield Scorer("redact", piece, redact)
 
@@ -154,7 +156,9 @@ def _line(text: str) -> str:
 def _parse(text: str) -> object:
     numbered = text.split("functions.f:0")
     calls = "".join(f"functions.f:{at}{part}" for at, part in enumerate(numbered[1:]))
-    return _try(parse_assistant, f"{t.CALLS_BEGIN}{numbered[0]}{calls}{t.CALLS_END}", 0)
+    parts = _SPECIAL.split(f"{t.CALLS_BEGIN}{numbered[0]}{calls}{t.CALLS_END}")
+    spans = [Span(part, special=place % 2 == 1) for place, part in enumerate(parts) if part]
+    return _try(parse_spans, spans, 0)
 
 
 def _try(read: Callable[..., object], *given: object) -> object:

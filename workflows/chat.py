@@ -8,7 +8,7 @@ from typing import NamedTuple
 import typer
 
 from k2core.agents import Session, rollout
-from k2core.chat import ChatCodec, ToolCallSyntaxError, parse_assistant
+from k2core.chat import ChatCodec, ToolCallSyntaxError
 from k2core.engines.protocol import Engine, Sampling
 from k2core.model.hf import load_shape
 from k2core.problems import held_out_problems
@@ -120,7 +120,7 @@ def take_turn(partner: Partner, session: Session) -> None:
     closed = bool(ids) and ids[-1] in partner.codec.stop_token_ids
     text = partner.codec.decode(ids[:-1] if closed else ids)
     try:
-        message = parse_assistant(text, session.num_calls)
+        message = partner.codec.parse(ids, session.num_calls)
     except ToolCallSyntaxError:
         session.cut_off(Message(role="assistant", content=text), "malformed")
     else:

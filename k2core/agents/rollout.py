@@ -7,7 +7,7 @@ from typing import Protocol
 
 from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.session import Session
-from k2core.chat import ToolCallSyntaxError, parse_assistant
+from k2core.chat import ToolCallSyntaxError
 from k2core.engines.protocol import Completion, Engine, Sampling
 from schemas.chat import Message, Problem, ToolSpec
 
@@ -30,6 +30,9 @@ class Codec(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text, special tokens included."""
+
+    def parse(self, ids: Sequence[int], next_index: int) -> Message:
+        """A sampled turn as a message."""
 
 
 def rollout(
@@ -175,7 +178,7 @@ class _Run:
             self.session.cut_off(raw, "context" if full else "token_budget")
             return
         try:
-            message = parse_assistant(text, self.session.num_calls)
+            message = self._codec.parse(ids, self.session.num_calls)
         except ToolCallSyntaxError:
             self.session.cut_off(raw, "malformed")
             return

@@ -2,7 +2,7 @@
 
 from k2core.chat.codec import ChatCodec, EncodedDialogue
 from k2core.chat.jinja import CHAT_TEMPLATE, DROP_GUARD
-from k2core.chat.parse import ToolCallSyntaxError, parse_assistant, validate_dialogue
+from k2core.chat.parse import Span, ToolCallSyntaxError, parse_spans, validate_dialogue
 from k2core.chat.template import render
 from k2core.chat.tokens import SPECIAL_TOKENS
 from k2core.chat.trajectories import iterate_dialogues, read_dialogues
@@ -13,9 +13,10 @@ __all__ = [
     "SPECIAL_TOKENS",
     "ChatCodec",
     "EncodedDialogue",
+    "Span",
     "ToolCallSyntaxError",
     "iterate_dialogues",
-    "parse_assistant",
+    "parse_spans",
     "read_dialogues",
     "render",
     "validate_dialogue",

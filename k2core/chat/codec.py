@@ -1,12 +1,14 @@
 """Dialogues to token ids and back, over one tokenizer folder."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
 from k2core.chat import tokens as t
+from k2core.chat.parse import Span, parse_spans
 from k2core.chat.template import Piece, pieces
 from schemas.chat import Message, ToolSpec
 
@@ -33,6 +35,7 @@ class ChatCodec:
             if number is None:
                 raise ValueError(f"{path} lacks the special token {token}")
             self._special[token] = number
+        self._names = {number: token for token, number in self._special.items()}
         self._cache: dict[str, list[int]] = {}
 
     @property
@@ -77,6 +80,29 @@ class ChatCodec:
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def split(self, ids: Sequence[int]) -> list[Span]:
+        """Special tokens, and the text between them."""
+        spans: list[Span] = []
+        for special, group in groupby(ids, self._names.get):
+            if special is None:
+                spans.append(Span(self.decode(list(group)), special=False))
+            else:
+                spans += [Span(special, special=True) for _ in group]
+        return spans
+
+    def parse(self, ids: Sequence[int], next_index: int) -> Message:
+        """An assistant's turn as it was sampled, with or without the token that closes it.
+
+        Args:
+            ids: what follows the header of `encode_prompt`.
+            next_index: calls made in the dialogue so far; K2 counts over the whole dialogue.
+
+        Raises:
+            ToolCallSyntaxError: says which part of the tool-call section is wrong.
+        """
+        is_closed = bool(ids) and ids[-1] in self.stop_token_ids
+        return parse_spans(self.split(ids[:-1] if is_closed else ids), next_index)
 
     def _encode(self, parts: Iterable[Piece]) -> EncodedDialogue:
         ids: list[int] = []

@@ -1,7 +1,8 @@
-"""An assistant's text back to a message, and the ids of a dialogue's calls."""
+"""An assistant's turn back to a message, and the ids of a dialogue's calls."""
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from k2core.chat import tokens as t
 from schemas.chat import Message, ToolCall
@@ -13,31 +14,40 @@ class ToolCallSyntaxError(ValueError):
     """A tool-call section that does not follow K2's format."""
 
 
-def parse_assistant(text: str, next_index: int) -> Message:
-    """Read what follows `<|im_assistant|>assistant<|im_middle|>`, with or without `<|im_end|>`.
+class Span(NamedTuple):
+    """A special token, or the text between two of them, as a model wrote it."""
+
+    text: str
+    special: bool
+
+
+_CLOSED = Span(t.CALLS_END, special=True)
+
+
+def parse_spans(spans: Sequence[Span], next_index: int) -> Message:
+    """Read an assistant's turn; what plain text spells is text, whatever it spells.
 
     Args:
-        text: what the model wrote.
+        spans: what follows `<|im_assistant|>assistant<|im_middle|>`, without what closes the turn.
         next_index: calls made in the dialogue so far; K2 counts over the whole dialogue.
 
     Raises:
         ToolCallSyntaxError: says which part of the section is wrong.
     """
-    body = text.removesuffix(t.END)
-    content, begin, section = body.partition(t.CALLS_BEGIN)
-    if not begin:
-        stray = [token for token in t.SPECIAL_TOKENS if token in body]
-        if stray:
-            raise ToolCallSyntaxError(f"{stray[0]} outside of a tool-call section")
+    left = list(reversed(spans))
+    content = left.pop().text if left and not left[-1].special else ""
+    if not left:
         return Message(role="assistant", content=content)
-    if not section.endswith(t.CALLS_END):
-        raise ToolCallSyntaxError(f"the tool-call section does not end with {t.CALLS_END}")
-    section = section.removesuffix(t.CALLS_END)
+    if left[-1].text != t.CALLS_BEGIN:
+        raise ToolCallSyntaxError(f"{left[-1].text} outside of a tool-call section")
+    left.pop()
     calls: list[ToolCall] = []
-    at = 0
-    while at < len(section):
-        call, at = _parse_call(section, at, next_index + len(calls))
-        calls.append(call)
+    while left and left[-1] != _CLOSED:
+        calls.append(_parse_call(left, next_index + len(calls)))
+    if not left:
+        raise ToolCallSyntaxError(f"the tool-call section does not end with {t.CALLS_END}")
+    if len(left) > 1:
+        raise ToolCallSyntaxError(f"{left[-2].text[:30]!r} after the tool-call section")
     if not calls:
         raise ToolCallSyntaxError("the tool-call section is empty")
     return Message(role="assistant", content=content, tool_calls=tuple(calls))
@@ -69,22 +79,28 @@ def validate_dialogue(messages: Sequence[Message]) -> None:
                 raise ToolCallSyntaxError(f"message {position} is from {message.name}, not {name}")
 
 
-def _parse_call(section: str, at: int, index: int) -> tuple[ToolCall, int]:
-    """The call that begins there, and where the next one does."""
-    if not section.startswith(t.CALL_BEGIN, at):
-        raise ToolCallSyntaxError(f"expected {t.CALL_BEGIN}, found {section[at : at + 30]!r}")
-    begin, end = at + len(t.CALL_BEGIN), section.find(t.CALL_END, at)
-    if end < 0:
-        raise ToolCallSyntaxError(f"a call does not end with {t.CALL_END}")
-    identity, separator, arguments = section[begin:end].partition(t.CALL_ARGUMENT)
-    if not separator:
-        raise ToolCallSyntaxError(f"a call has no {t.CALL_ARGUMENT}")
+def _parse_call(left: list[Span], index: int) -> ToolCall:
+    """Take the next call from spans in reverse."""
+    _take(left, t.CALL_BEGIN)
+    identity = _take_text(left)
     match = _CALL_ID.fullmatch(identity)
     if match is None:
         raise ToolCallSyntaxError(f"call id {identity[:80]!r} is not functions.NAME:INDEX")
     if match[2] != str(index):  # as text: a model may write more digits than Python converts
         raise ToolCallSyntaxError(f"call id {identity[:80]} should have index {index}")
-    stray = [token for token in t.SPECIAL_TOKENS if token in arguments]
-    if stray:
-        raise ToolCallSyntaxError(f"{stray[0]} inside a call's arguments")
-    return ToolCall(id=identity, name=match[1], arguments=arguments), end + len(t.CALL_END)
+    _take(left, t.CALL_ARGUMENT)
+    arguments = _take_text(left)
+    _take(left, t.CALL_END)
+    return ToolCall(id=identity, name=match[1], arguments=arguments)
+
+
+def _take(left: list[Span], token: str) -> None:
+    if not left:
+        raise ToolCallSyntaxError(f"expected {token}, found the end")
+    found = left.pop()
+    if found != Span(token, special=True):
+        raise ToolCallSyntaxError(f"expected {token}, found {found.text[:30]!r}")
+
+
+def _take_text(left: list[Span]) -> str:
+    return left.pop().text if left and not left[-1].special else ""

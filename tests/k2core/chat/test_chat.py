@@ -1,6 +1,7 @@
 """The chat format: K2's text, the jinja twin, parsing, masks and injection."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from k2core.chat import (
     SPECIAL_TOKENS,
     ChatCodec,
     ToolCallSyntaxError,
-    parse_assistant,
     render,
     validate_dialogue,
 )
@@ -90,10 +90,38 @@ def _bare() -> object:
     return Tokenizer(models.BPE())
 
 
-def test_what_is_rendered_parses_back() -> None:
-    text = render(DIALOGUE[2:3]).removeprefix("<|im_assistant|>assistant<|im_middle|>")
-    assert parse_assistant(text, 0) == DIALOGUE[2]
-    assert parse_assistant("3<|im_end|>", 1) == DIALOGUE[4]
+def written(codec: ChatCodec, message: Message) -> list[int]:
+    """What a model writes to say it."""
+    ids, mask = codec.encode_dialogue([message])
+    return [i for i, m in zip(ids, mask, strict=True) if m]
+
+
+@pytest.mark.parametrize("closing", [0, 1])
+def test_what_is_written_is_read_back(codec: ChatCodec, closing: int) -> None:
+    """A turn is closed by `<|im_end|>` or by `[EOS]`, or cut off where it ends."""
+    for message in (DIALOGUE[2], DIALOGUE[4], Message(role="assistant", content="")):
+        ids = written(codec, message)
+        assert codec.parse(ids[:-1], 0) == message
+        assert codec.parse([*ids[:-1], codec.stop_token_ids[closing]], 0) == message
+
+
+@given(st.lists(st.sampled_from([*SPECIAL_TOKENS, "a", "{", '"', "ü", "\n"]), max_size=8))
+def test_text_that_spells_special_tokens_is_read_back(codec: ChatCodec, parts: list[str]) -> None:
+    text = "".join(parts)
+    calls = tuple(
+        ToolCall(id=f"functions.add:{n}", name="add", arguments=f'{{"a":"{text}"}}') for n in (3, 4)
+    )
+    for message in (
+        Message(role="assistant", content=text, tool_calls=calls),
+        Message(role="assistant", content=text),
+    ):
+        assert codec.parse(written(codec, message), 3) == message
+
+
+def test_a_call_is_made_by_special_tokens_alone(codec: ChatCodec) -> None:
+    spelt = render(DIALOGUE[2:3]).removeprefix("<|im_assistant|>assistant<|im_middle|>")
+    said = codec.parse(codec.encode(spelt), 0)
+    assert said == Message(role="assistant", content=spelt)
 
 
 SECTION = "<|tool_calls_section_begin|>{}<|tool_calls_section_end|>"
@@ -105,16 +133,33 @@ ONE = "<|tool_call_begin|>{}<|tool_call_argument_begin|>{{}}<|tool_call_end|>"
     [
         (SECTION.format(""), "empty"),
         ("<|tool_calls_section_begin|>" + ONE.format("functions.add:0"), "does not end with"),
+        (SECTION.format(ONE.format("functions.add:0")) + "so", "'so' after the tool-call section"),
+        (SECTION.format(ONE.format("functions.add:0")) * 2, "after the tool-call section"),
         (SECTION.format(ONE.format("add:0")), "is not functions.NAME:INDEX"),
+        (SECTION.format(ONE.format("")), "is not functions.NAME:INDEX"),
         (SECTION.format(ONE.format("functions.add:1")), "should have index 0"),
+        (SECTION.format(ONE.format("functions.add:00")), "should have index 0"),
         (SECTION.format("hm" + ONE.format("functions.add:0")), "expected <.tool_call_begin"),
-        (SECTION.format("<|tool_call_begin|>functions.add:0<|tool_call_end|>"), "has no"),
+        (
+            SECTION.format("<|tool_call_begin|>functions.add:0<|tool_call_end|>"),
+            "expected <.tool_c",
+        ),
+        ("<|tool_calls_section_begin|><|tool_call_begin|>functions.add:0", "found the end"),
         ("<|tool_call_begin|>x", "outside of a tool-call section"),
+        ("x<|im_end|>y", "<.im_end.> outside of a tool-call section"),
+        ("<|im_user|>", "outside of a tool-call section"),
+        (SECTION.format(ONE.format("functions.add:0").replace("{}", "{[BOS]}")), "found '.BOS.'"),
     ],
 )
-def test_a_broken_section_is_named(text: str, message: str) -> None:
+def test_a_broken_section_is_named(codec: ChatCodec, text: str, message: str) -> None:
+    special = re.split("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")", text)
+    ids = [
+        i
+        for n, part in enumerate(special)
+        for i in ([SPECIAL_TOKENS.index(part)] if n % 2 else codec.encode(part))
+    ]
     with pytest.raises(ToolCallSyntaxError, match=message):
-        parse_assistant(text, 0)
+        codec.parse(ids, 0)
 
 
 def test_call_ids_count_over_the_whole_dialogue() -> None:
