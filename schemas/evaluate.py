@@ -1,7 +1,5 @@
 """What the models are asked at the end, and the scores that come of it."""
 
-from collections.abc import Sequence
-
 import pandera.polars as pa
 from pydantic import Field
 
@@ -9,6 +7,9 @@ from schemas.base import Config
 
 CHECKPOINTS = ("base", "sft", "policy")
 """What is graded, in the order of their making."""
+
+SIGNIFICANT = 0.05
+"""Most of a corrected p value that is called a change."""
 
 
 class EvaluateConfig(Config):
@@ -34,7 +35,7 @@ class EvaluateConfig(Config):
 
 
 class Rate(Config):
-    """A share with its 95 % confidence interval (Wilson, 1927)."""
+    """A share with its 95 % confidence interval, clustered by problem (Wilson, 1927)."""
 
     passed: int = Field(ge=0)
     """How many."""
@@ -46,6 +47,28 @@ class Rate(Config):
     """Lower end of the interval."""
     high: float = Field(ge=0, le=1)
     """Upper end of the interval."""
+
+
+class Change(Config):
+    """What a later model won and lost against an earlier one, problem by problem."""
+
+    gained: int = Field(ge=0)
+    """Samples more that pass, over the problems that got better."""
+    lost: int = Field(ge=0)
+    """Samples fewer that pass, over the problems that got worse."""
+    total: int = Field(ge=0)
+    """Samples of each model that were compared."""
+    p_value: float = Field(ge=0, le=1)
+    """Chance of a difference as large between equals (exact, paired, two-sided)."""
+    p_corrected: float = Field(1.0, ge=0, le=1)
+    """The same, corrected for the number of families that were looked at (Holm)."""
+
+    @property
+    def mark(self) -> str:
+        """`+` for a gain, `-` for a loss, nothing for what may be chance."""
+        if self.p_corrected >= SIGNIFICANT or self.gained == self.lost:
+            return ""
+        return "+" if self.gained > self.lost else "-"
 
 
 class Perplexity(Config):
@@ -74,14 +97,17 @@ class Scores(Config):
     """Checkpoint -> calls that name a declared tool with arguments of its schema."""
     perplexity: dict[str, dict[str, Perplexity]]
     """Domain -> checkpoint -> perplexity on held-out text."""
+    changes: dict[str, dict[str, Change]]
+    """Later checkpoint (sft over base, policy over sft) -> family, or `all` -> what changed."""
+    failures: dict[str, dict[str, int]]
+    """Checkpoint -> reason -> answers that failed for it, the commonest first."""
+    pass_at: dict[str, dict[str, dict[str, float]]]
+    """Checkpoint -> `pass@k` and `pass^k` -> k -> share of problems; k up to the samples."""
 
-    def improved(self, later: str = "policy", earlier: str = "sft") -> Sequence[str]:
-        """Families whose pass rate rose beyond both intervals."""
-        return [
-            family
-            for family, rates in self.families.items()
-            if rates[later].low > rates[earlier].high
-        ]
+    def mark(self, family: str, later: str = "policy") -> str:
+        """Whether the family was won or lost by the later checkpoint: `+`, `-` or nothing."""
+        change = self.changes.get(later, {}).get(family)
+        return change.mark if change else ""
 
 
 class AnswerRow(pa.DataFrameModel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra.progress import format_seconds
 from schemas.base import Artifact
-from schemas.evaluate import CHECKPOINTS, Rate
+from schemas.evaluate import CHECKPOINTS, Rate, Scores
 
 if TYPE_CHECKING:
     from workflows.report import RunReport
@@ -64,9 +64,8 @@ def whole(report: "RunReport") -> str:
         for s in report.stages
         for name, a in s.outputs.items()
     ]
-    improved = set(report.scores.improved())
     families = [
-        (f"{family} (+)" if family in improved else family, *_rates(rates))
+        (family, *_rates(rates), *_changed(report.scores, family))
         for family, rates in report.scores.families.items()
     ]
     texts = [
@@ -78,8 +77,10 @@ def whole(report: "RunReport") -> str:
     return "\n\n".join(
         (
             _page(report, stage_heads, made),
-            "Passed, with 95 % intervals; (+) RL above SFT beyond both intervals:",
-            _table(heads, families),
+            "Passed, with 95 % intervals; what RL won and lost against SFT on the same problems, "
+            "and the chance of as much between equals (exact McNemar); + and - mark what stays "
+            "below 5 % when corrected for the number of families (Holm):",
+            _table((*heads, "RL won, lost", "p", ""), families),
             groups(report),
             _table(heads, texts),
         )
@@ -108,6 +109,11 @@ def _counts(outputs: Mapping[str, Artifact], most: int | None = None) -> str:
 
 def _short(artifact: Artifact) -> str:
     return artifact.digest.removeprefix("sha256:")[:16]
+
+
+def _changed(scores: Scores, family: str) -> tuple[str, str, str]:
+    change = scores.changes["policy"][family]
+    return f"+{change.gained} -{change.lost}", f"{change.p_value:.2g}", scores.mark(family)
 
 
 def _rates(rates: Mapping[str, Rate]) -> list[str]:

@@ -52,16 +52,15 @@ def show_evaluation(evaluation: Evaluation) -> None:
     """Pass rates with 95 % intervals and perplexities, base / SFT / RL side by side."""
     path = open_store().open(evaluation) / "scores.json"
     scores = Scores.model_validate_json(path.read_bytes())
-    improved = set(scores.improved())
     names = (Column(name, no_wrap=True) for name in ("held out", "base", "SFT", "RL"))
     table = Table(
         *names,
         "",
         title="pass rates in %, with 95 % intervals",
-        caption="+ RL above SFT beyond both intervals",
+        caption="+, -: RL won, lost against SFT, paired, p < 5 % over all families",
     )
     for family, rates in scores.families.items():
-        table.add_row(family, *_cells(rates), "+" if family in improved else "")
+        table.add_row(family, *_cells(rates), scores.mark(family))
     table.add_section()
     for group, rates in scores.groups.items():
         table.add_row(f"[bold]{group}[/bold]", *_cells(rates), "")

@@ -33,9 +33,8 @@ def draw_rates(title: str, rates: Mapping[str, Mapping[str, Rate]]) -> "Figure":
 
 def rate_rows(scores: Scores) -> list[dict[str, object]]:
     """A row a family, then a row a group."""
-    marks = set(scores.improved())
     rows = [
-        {"family": f, **_rates(r), "rl beyond sft": "yes" if f in marks else ""}
+        {"family": f, **_rates(r), "RL won, lost": _change(scores, f), "": scores.mark(f)}
         for f, r in scores.families.items()
     ]
     return [*rows, *({"family": f"all {g}", **_rates(r)} for g, r in scores.groups.items())]
@@ -53,6 +52,20 @@ def perplexity_rows(perplexity: Mapping[str, Mapping[str, Perplexity]]) -> list[
         }
         for domain, by in perplexity.items()
     ]
+
+
+def failure_rows(scores: Scores) -> list[dict[str, object]]:
+    """A row a reason, with how many answers of each checkpoint failed for it."""
+    reasons = dict.fromkeys(r for found in scores.failures.values() for r in found)
+    return [
+        {"reason": reason, **{n: found.get(reason, 0) for n, found in scores.failures.items()}}
+        for reason in reasons
+    ]
+
+
+def _change(scores: Scores, family: str) -> str:
+    change = scores.changes["policy"].get(family)
+    return f"+{change.gained} -{change.lost} (p {change.p_value:.2g})" if change else ""
 
 
 def _rates(rates: Mapping[str, Rate]) -> dict[str, object]:

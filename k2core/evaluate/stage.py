@@ -11,10 +11,11 @@ import polars as pl
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import answer_rows, samples_of
 from k2core.evaluate.perplexity import HeldOut, cut_windows, measure_perplexity
-from k2core.evaluate.show import draw_rates, perplexity_rows, rate_rows
+from k2core.evaluate.scoring import score
+from k2core.evaluate.show import draw_rates, failure_rows, perplexity_rows, rate_rows
 from k2core.model.hf import load_shape, load_weights, write_json
 from k2core.problems import held_out_problems
-from k2core.rates import pool, rate_of
+from k2core.rates import pool
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
@@ -22,8 +23,8 @@ from k2core.tables import read_shard, write_shard
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, TokenCorpus
 from schemas.chat import Problem
-from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity, Rate, Scores
-from schemas.problems import FAMILY_GROUPS, ProblemsConfig
+from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity, Scores
+from schemas.problems import ProblemsConfig
 
 if TYPE_CHECKING:
     from k2core.engines.protocol import Engine
@@ -64,14 +65,7 @@ def evaluate_checkpoints(
         for place, name in enumerate(CHECKPOINTS):
             examination.examine(name, folders[name], place)
     answers = examination.collect()
-    scores = Scores(
-        checkpoints={name: artifact.digest for name, artifact in artifacts.items()},
-        weights={name: str(rows["weights"][0]) for name, rows in answers.items()},
-        families=rates_by(answers, "family"),
-        groups=rates_by(answers, "group"),
-        tool_calls={name: valid_calls(rows) for name, rows in answers.items()},
-        perplexity=examination.perplexities(),
-    )
+    scores = score(answers, artifacts, examination.perplexities())
     write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
     _report(scores, workspace)
     faulty = sum(int(rows["faulty"].sum()) for rows in answers.values())
@@ -167,23 +161,6 @@ def read_held_out(
     }
 
 
-def rates_by(answers: Mapping[str, pl.DataFrame], column: str) -> dict[str, dict[str, Rate]]:
-    """Family or group -> checkpoint -> pass rate, in the order of the families."""
-    order = list(dict.fromkeys(FAMILY_GROUPS if column == "family" else FAMILY_GROUPS.values()))
-    rates: dict[str, dict[str, Rate]] = {}
-    for value in order:
-        for name, rows in answers.items():
-            passed = rows.filter((pl.col(column) == value) & ~pl.col("faulty"))["passed"]
-            if len(passed):
-                rates.setdefault(value, {})[name] = rate_of(int(passed.sum()), len(passed))
-    return rates
-
-
-def valid_calls(rows: pl.DataFrame) -> Rate:
-    """Valid calls of all calls."""
-    return rate_of(int(rows["num_valid_calls"].sum()), int(rows["num_calls"].sum()))
-
-
 def _read_perplexities(path: Path) -> dict[str, Perplexity]:
     return {d: Perplexity.model_validate(p) for d, p in json.loads(path.read_text()).items()}
 
@@ -193,6 +170,7 @@ def _report(scores: Scores, workspace: Workspace) -> None:
     report.plot("Pass rates by group", draw_rates("held-out problems", scores.groups))
     report.plot("Pass rates by family", draw_rates("held-out problems", scores.families))
     report.table("Pass rates", rate_rows(scores))
+    report.table("Why answers failed", failure_rows(scores))
     report.table("Perplexity", perplexity_rows(scores.perplexity))
     for step, name in enumerate(CHECKPOINTS):
         values = {f"pass_rate/{f}": rates[name].rate for f, rates in scores.families.items()}
@@ -205,5 +183,6 @@ def _count(scores: Scores) -> dict[str, float]:
     return {
         "answers": sum(rate.total for rate in overall.values()),
         **{f"pass_rate_{name}": round(rate.rate, 4) for name, rate in overall.items()},
-        "families_improved_by_rl": len(scores.improved()),
+        "families_gained_by_rl": sum(scores.mark(f) == "+" for f in scores.families),
+        "families_lost_by_rl": sum(scores.mark(f) == "-" for f in scores.families),
     }

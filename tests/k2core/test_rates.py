@@ -1,10 +1,12 @@
 """Intervals: against Wilson's published values, and what they must be at the ends."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.rates import pool, rate_of
+from k2core.rates import clustered_rate, pool, rate_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,31 @@ def test_more_passed_than_asked_is_an_error() -> None:
 
 def test_pooling_adds_up() -> None:
     assert pool([rate_of(1, 4), rate_of(9, 10)]) == rate_of(10, 14)
+
+
+def test_one_sample_a_problem_is_wilsons() -> None:
+    assert clustered_rate(["a", "b", "c"], [True, False, True]) == rate_of(2, 3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_equal_samples_say_no_more_than_one(share: float) -> None:
+    passed = [n < 100 * share for n in range(100)]
+    found = clustered_rate([str(n) for n in range(100) for _ in range(8)], _each(passed, 8))
+    one = rate_of(sum(passed), 100)
+    assert (found.low, found.high) == pytest.approx((one.low, one.high), abs=2e-3)
+
+
+@pytest.mark.parametrize("samples", [4, 16])
+def test_the_interval_covers_the_truth_whatever_the_samples(samples: int) -> None:
+    """Difficulties Beta(.25, .25), 100 problems: pooled samples cover in 75 and 45 of 100."""
+    draw, covered = random.Random(samples), 0
+    for _ in range(400):
+        hard = [draw.betavariate(0.25, 0.25) for _ in range(100)]
+        passed = [draw.random() < p for p in hard for _ in range(samples)]
+        found = clustered_rate([str(n) for n in range(100) for _ in range(samples)], passed)
+        covered += found.low <= 0.5 <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def _each(values: list[bool], times: int) -> list[bool]:
+    return [value for value in values for _ in range(times)]

@@ -7,12 +7,11 @@ import pytest
 
 from k2core.agents import Dialogue, Habits, play_expert
 from k2core.evaluate.answers import answer_rows, count_calls, is_valid_call, samples_of
-from k2core.evaluate.stage import rates_by, valid_calls
+from k2core.evaluate.scoring import changes, count_reasons, pass_curves, rates_by, valid_calls
 from k2core.problems import FAMILIES, pose_training
-from k2core.rates import rate_of
 from k2core.rewards import judge_dialogues
 from schemas.chat import ToolCall, ToolSpec
-from schemas.evaluate import AnswerRow, Scores
+from schemas.evaluate import AnswerRow
 from schemas.problems import ProblemsConfig
 
 TOOL = ToolSpec(
@@ -84,12 +83,38 @@ def test_samples_of_a_problem_stand_together() -> None:
     assert samples_of([first, second], 2) == [first, first, second, second]
 
 
-def test_improved_means_beyond_both_intervals() -> None:
-    families = {
-        "far": {"sft": rate_of(10, 100), "policy": rate_of(60, 100)},
-        "near": {"sft": rate_of(50, 100), "policy": rate_of(60, 100)},
-    }
-    scores = Scores(
-        checkpoints={}, weights={}, families=families, groups={}, tool_calls={}, perplexity={}
+def graded(family: str, passed: list[list[bool]]) -> pl.DataFrame:
+    rows = [
+        {"family": family, "problem_id": f"{family}/{n}", "passed": ok, "faulty": False}
+        | {"reason": "" if ok else "wrong_answer"}
+        for n, samples in enumerate(passed)
+        for ok in samples
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_changes_are_paired_by_problem_and_marked_both_ways() -> None:
+    sft = pl.concat([graded("won", [[False]] * 10 + [[True]] * 90), graded("lost", [[True]] * 30)])
+    policy = pl.concat(
+        [graded("won", [[True]] * 100), graded("lost", [[False]] * 12 + [[True]] * 18)]
     )
-    assert scores.improved() == ["far"]
+    found = changes(sft, policy)
+    assert [(found[f].gained, found[f].lost, found[f].mark) for f in ("won", "lost", "all")] == [
+        (10, 0, "+"),
+        (0, 12, "-"),
+        (10, 12, ""),
+    ]
+    assert found["won"].p_value == 2 / 2**10
+    assert found["won"].p_corrected == 2 / 2**10  # the larger of both keeps its own
+    assert found["lost"].p_corrected == 2 * 2 / 2**12
+
+
+def test_samples_of_a_problem_stay_together() -> None:
+    rows = graded("lookup", [[True, True, False, True], [False] * 4])
+    rates = rates_by({"sft": rows.with_columns(group=pl.lit("tools"))}, "family")
+    assert (rates["lookup"]["sft"].passed, rates["lookup"]["sft"].total) == (3, 8)
+    assert pass_curves(rows) == {
+        "pass@k": {"1": 0.375, "2": 0.5, "4": 0.5},
+        "pass^k": {"1": 0.375, "2": 0.25, "4": 0.0},
+    }
+    assert count_reasons(rows) == {"wrong_answer": 5}

@@ -1,6 +1,6 @@
 """Scores, sources and the other small things that a release is made of."""
 
-from schemas.evaluate import CHECKPOINTS, Perplexity, Rate, Scores
+from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores
 
 SOURCES: dict[str, dict[str, dict[str, str | int]]] = {
     "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
@@ -20,17 +20,24 @@ def rates(*triple: Rate) -> dict[str, Rate]:
     return dict(zip(CHECKPOINTS, triple, strict=True))
 
 
-def scores(rl_low: float = 0.76) -> Scores:
+def change(gained: int, lost: int, p_value: float) -> Change:
+    return Change(gained=gained, lost=lost, total=20, p_value=p_value, p_corrected=p_value)
+
+
+def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
     none, some = rate(0, 0.0, 0.16), rate(10, 0.3, 0.7)
     texts = [Perplexity(tokens=9, perplexity=p, bits_per_byte=1) for p in (12.3456, 13, 14)]
     return Scores(
         checkpoints=dict.fromkeys(CHECKPOINTS, "x"),
         weights=dict.fromkeys(CHECKPOINTS, "y"),
         families={
-            "lookup": rates(none, some, rate(19, rl_low, 0.99)),
+            "lookup": rates(none, some, rate(19, 0.76, 0.99)),
             "compare": rates(none, some, some),
         },
         groups={"tools": rates(none, some, some)},
         tool_calls=rates(none, none, some),
         perplexity={"web": dict(zip(CHECKPOINTS, texts, strict=True))},
+        changes={"policy": {"lookup": change(*lookup), "compare": change(3, 3, 1.0)}},
+        failures={"policy": {"wrong_answer": 7}},
+        pass_at={},
     )
