@@ -4,6 +4,7 @@ A rank is one process with one thread: two contending OpenMP threads are slower 
 """
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -20,11 +22,17 @@ from k2core.engines.torchrun.desk import Desk
 from k2core.engines.torchrun.group import is_rank, joined_ranks
 from k2core.engines.torchrun.job import Job, read_failures, read_value, write_job
 from k2core.engines.torchrun.peers import RankError
+from k2core.engines.torchrun.rank import be_rank
 from k2core.reporting import Reporter, Silent
 from schemas.placement import Placement
 
 T = TypeVar("T")
 _POLL_S = 0.2
+_PRELOADED = [
+    "k2core.engines.torchrun.rank",
+    "k2core.engines.megatron",
+    "megatron.core.models.gpt.gpt_layer_specs",
+]
 
 
 def run_ranks(
@@ -118,12 +126,30 @@ def _launch(folder: Path, num_ranks: int) -> None:
         local_addr="127.0.0.1",
         run_id=uuid.uuid4().hex,
         max_restarts=0,
+        start_method="forkserver",
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=quiet),
         shutdown_timeout=5,
     )
-    settings = [f"{name}={value}" for name, value in _settings().items()]
-    command = [sys.executable, "-m", "k2core.engines.torchrun.rank", str(folder), str(os.getpid())]
-    elastic_launch(config, "env")(*settings, *command)
+    _start_server()
+    elastic_launch(config, be_rank)(folder, Path.cwd(), dict(os.environ) | _settings())
+
+
+def _start_server() -> None:
+    """The process that ranks are forked from: it imports once what each would take seconds for.
+
+    It has one thread, as a process that is forked must. So nothing that starts threads is imported
+    there (polars, pyarrow), and nothing at all where a GPU's driver could come in.
+    """
+    if not Path("/dev/nvidiactl").exists():
+        multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+    known = dict(os.environ)
+    os.environ.update(_settings())
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in _settings():
+            del os.environ[name]
+        os.environ.update(known)
 
 
 def _kill(folder: Path) -> None:

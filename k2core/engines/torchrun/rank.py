@@ -1,12 +1,12 @@
-"""One rank on the machine of the stage that started it: does the job, and leaves how it ended.
+"""One rank on the machine of the stage that started it: does the job, and leaves how it ended."""
 
-`python -m k2core.engines.torchrun.rank FOLDER PARENT_PID`
-"""
-
+import multiprocessing
 import os
 import sys
 import threading
-import time
+import warnings
+from collections.abc import Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from k2core.engines.torchrun.desk import Line
@@ -16,12 +16,39 @@ from k2core.reporting import Silent
 _LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
 
 
-def die_with(parent: int) -> None:
-    """End this process within half a second of its parent's death, even in the middle of work."""
+def be_rank(folder: Path, place: Path, environ: Mapping[str, str]) -> None:
+    """A rank's life, in the process that torchrun's agent had forked for it.
+
+    Args:
+        folder: what the stage's process and its ranks leave for each other.
+        place: the stage's working directory.
+        environ: the stage's environment; what the agent set of a rank is kept.
+    """
+    os.setsid()  # a Ctrl-C of the terminal reaches the stage, which ends its ranks
+    _die_with_stage()
+    os.chdir(place)
+    launched = {n: value for n, value in os.environ.items() if n.startswith(_LAUNCHERS)}
+    os.environ.clear()
+    os.environ.update({**environ, **launched})
+    warnings.simplefilter("ignore")
+    rank = int(os.environ["RANK"])
+    (folder / f"pid-{rank}").write_text(str(os.getpid()))
+    try:
+        do_job(folder, rank)
+    except Exception as error:  # the stage's process raises it
+        write_failure(folder, rank, error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)  # gloo's threads would otherwise be joined in a process group that is gone
+
+
+def _die_with_stage() -> None:
+    """End this process with the stage's, even in the middle of work."""
+    stage = multiprocessing.parent_process()
+    assert stage is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        wait([stage.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
@@ -46,23 +73,3 @@ def _work(job: Job) -> object:
         for name in [n for n in os.environ if n.startswith(_LAUNCHERS)]:
             del os.environ[name]
         return job.work(*job.inputs)
-
-
-def main() -> int:
-    """The exit code."""
-    die_with(int(sys.argv[2]))
-    folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
-    (folder / f"pid-{rank}").write_text(str(os.getpid()))
-    try:
-        do_job(folder, rank)
-    except Exception as error:  # the stage's process raises it
-        write_failure(folder, rank, error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # gloo's threads would otherwise be joined in a process group that is gone
