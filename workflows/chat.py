@@ -18,9 +18,9 @@ from k2core.sandbox import Sandbox
 from schemas.base import Artifact
 from schemas.chat import Message, Problem
 from schemas.problems import ProblemsConfig
-from tasks.adapter import published_folder
+from tasks.store import published_folder
 from workflows.errors import MendableError
-from workflows.find import SERVABLE, all_records, config_behind, find_artifact, makers_of
+from workflows.find import SERVABLE, config_behind, find_artifact
 from workflows.show import show_line, show_messages
 
 _TOOLS = [
@@ -53,7 +53,7 @@ class Partner(NamedTuple):
 
 def talk(target: str, texts: Iterable[str], temperature: float) -> None:
     """Answer one text after another, with a calculator at hand."""
-    artifact = find_artifact(target, all_records(), SERVABLE)
+    artifact = find_artifact(target, SERVABLE)
     with serve_artifact(artifact, temperature) as partner:
         session = Session(CALCULATOR)
         for text in texts:
@@ -65,8 +65,8 @@ def talk(target: str, texts: Iterable[str], temperature: float) -> None:
 
 def solve(target: str, family: str, number: int, temperature: float) -> None:
     """Put a checkpoint through a held-out problem, exactly as evaluation does, and judge it."""
-    artifact = find_artifact(target, records := all_records(), SERVABLE)
-    config = ProblemsConfig.model_validate(config_behind(artifact, "problems", makers_of(records)))
+    artifact = find_artifact(target, SERVABLE)
+    config = ProblemsConfig.model_validate(config_behind(artifact, "problems"))
     asked = held_out_problems(config.model_copy(update={"families": {family: 1.0}}))
     if number >= len(asked):
         raise MendableError(f"--number {number}: {family} has problems 0 to {len(asked) - 1}")

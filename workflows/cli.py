@@ -1,5 +1,6 @@
 """`k2`: run the pipeline, rerun a stage, look at runs, lineage and the released model."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,11 +35,16 @@ Settings = Annotated[
 def run(
     recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "tiny",
     settings: Settings = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every file of what the cache answers.")
+    ] = False,
 ) -> None:
     """Run every stage here. What was done before is cached; what was killed resumes.
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
+    if verify:
+        os.environ["K2_VERIFY"] = "1"
     with _plain_errors():
         changed = _recipe(recipe, settings)
         from workflows.plan import refuse_absent, refuse_unfit
@@ -163,6 +169,27 @@ def lineage(
 
     with _plain_errors():
         show_lineage(target)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
+    ] = "latest",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Recompute every digest along a chain; name the first that diverged.
+
+    A folder is verified by what is in it alone: a downloaded release, a model with its card, an
+    object of a store. Ends with 0 if all is as recorded, 1 if something diverged, 2 if there is no
+    such thing.
+
+    Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
+    """
+    with _plain_errors():
+        from workflows.verify import verify as check
+
+        raise typer.Exit(0 if check(target, as_json) else 1)
 
 
 @app.command()

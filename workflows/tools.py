@@ -68,7 +68,7 @@ def harvest(
     from k2core.tools.harvest import adopt_listed, drop_duplicates, harvest_servers
     from k2core.tools.listed import read_listed_tools
     from k2core.tools.servers import ServersMissingError
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     entries = read_catalogue()
     if unknown := set(server or ()) - {entry.name for entry in entries}:
@@ -224,7 +224,7 @@ def read_real() -> list["RealTool"]:
     from k2core.tools.listed import read_listed_tools
     from k2core.tools.servers import ServersMissingError
     from schemas.tools import ToolRepository
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     if last_harvest().exists():
         repository = ToolRepository.model_validate_json(last_harvest().read_text())
@@ -241,7 +241,7 @@ def _publish(tools: Sequence["RealTool"], listings: Sequence["Listing"]) -> "Too
     from k2core.store import Draft
     from k2core.tools.harvest import write_repository
     from schemas.tools import ToolRepository
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     store = open_store()
     with store.locked("tools-harvest"):
