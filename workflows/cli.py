@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tools_app, name="tools")
+app.add_typer(problems_app, name="problems")
 
 Settings = Annotated[
     list[str] | None,
@@ -246,10 +248,6 @@ def chat(
 
     Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
     """
-    from schemas.problems import FAMILY_GROUPS
-
-    if problem is not None and problem not in FAMILY_GROUPS:
-        raise _fail(f"no family {problem!r}; there are {', '.join(FAMILY_GROUPS)}")
     with _plain_errors():
         from workflows.chat import solve, talk
 

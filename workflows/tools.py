@@ -4,36 +4,23 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from infra.home import ROOT, home
 from workflows.errors import MendableError
+from workflows.plain import PlainErrors
 
 if TYPE_CHECKING:
     from k2core.tools.diversity import Vectors
     from k2core.tools.harvest import Listing
     from schemas.tools import RealTool, ToolRepository
 
-
-class _PlainErrors(TyperGroup):
-    """Errors that the user can mend are one message, without a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except MendableError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(2) from None
-
-
 app = typer.Typer(
-    cls=_PlainErrors,
+    cls=PlainErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="""Real MCP tools and synthetic ones: harvest, count, show.
