@@ -9,8 +9,6 @@ from pydantic import Field, model_validator
 
 from schemas.base import Config
 
-from schemas.base import Config
-
 DOTTED = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 """`package.module:Name`."""
 
