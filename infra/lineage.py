@@ -1,16 +1,14 @@
 """Lineage in MLflow: a parent run a pipeline, a child a stage, artifacts as edges by digest."""
 
-import hashlib
 import json
 import logging
 import os
-import shutil
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 from mlflow.entities import (
     Dataset,
@@ -31,13 +29,12 @@ from infra.machine import describe_machine
 from infra.runs import EXPERIMENT
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from schemas.recipe import STAGES
+from schemas.recipe import Recipe
 
 # Reading a run's own JSON file is no download to watch, and making the tables no news.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-SEAL = "kept.json"
 _PARAM_LIMIT = 500
 _TAG_LIMIT = 5000
 
@@ -108,12 +105,10 @@ def pipeline_run(flyte_run: str, recipe: Mapping[str, object]) -> Iterator[str]:
         "k2.flyte_run": flyte_run,
         "k2.code": code_version(),
         "k2.machine": describe_machine(),
-        "k2.stages": str(len(STAGES)),
+        "k2.stages": str(len(Recipe.model_validate(recipe).stages)),
     }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
-    kept = Kept(run_id)
-    kept.json("recipe.json", recipe)
-    kept.seal()
+    client().log_dict(run_id, dict(recipe), "recipe.json")
     _log_params(run_id, flatten(recipe))
     try:
         yield run_id
@@ -134,37 +129,6 @@ def close_stale(key: str) -> None:
     for run in find_runs(kind="stage", key=key):
         if run.info.status == "RUNNING":
             client().set_terminated(run.info.run_id, "KILLED")
-
-
-class Kept:
-    """The files that a run keeps, and their digests, so that none can change unnoticed."""
-
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self._digests: dict[str, str] = {}
-
-    def json(self, name: str, content: Mapping[str, object]) -> None:
-        """Keep a JSON object."""
-        self.file(name, json.dumps(content, indent=1).encode())
-
-    def file(self, name: str, data: bytes) -> None:
-        """Keep a file by its path, e.g. `plots/loss.png`."""
-        folder, _, base = name.rpartition("/")
-        place = home() / "tmp" / uuid.uuid4().hex
-        place.mkdir(parents=True)
-        try:
-            (place / base).write_bytes(data)
-            client().log_artifact(self._run_id, str(place / base), folder or None)
-        finally:
-            shutil.rmtree(place)
-        self._digests[name] = hashlib.sha256(data).hexdigest()
-
-    def seal(self, report: bytes = b"") -> None:
-        """List the digests in `kept.json`, and the digest of that in the tag `k2.kept`."""
-        files = dict(sorted(self._digests.items()))
-        page = {"report": hashlib.sha256(report).hexdigest()} if report else {}
-        self.json(SEAL, {"files": files, **page})
-        client().set_tag(self._run_id, "k2.kept", self._digests[SEAL])
 
 
 class StageRun:
@@ -188,7 +152,6 @@ class StageRun:
         self.stage = record.stage
         self.flyte_run = flyte_run
         self.record = record
-        self._kept = Kept(self.run_id)
         self._metrics: list[Metric] = []
         self._flushed = time.monotonic()
         _log_params(self.run_id, flatten(record.configs))
@@ -209,24 +172,24 @@ class StageRun:
         self._flushed = time.monotonic()
 
     def json(self, name: str, content: Mapping[str, object]) -> None:
-        """Keep a JSON object with the run; `read_kept_json` reads it."""
-        self._kept.json(name, content)
+        """Keep a JSON object with the run; `read_json` reads it."""
+        client().log_dict(self.run_id, dict(content), name)
 
     def file(self, name: str, data: bytes) -> None:
         """Keep a small file with the run, e.g. a plot."""
-        self._kept.file(f"plots/{name}", data)
+        path = home() / "tmp" / f"{self.run_id}-{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        try:
+            client().log_artifact(self.run_id, str(path), "plots")
+        finally:
+            path.unlink()
 
-    def finish(self, outputs: Mapping[str, Artifact], report: bytes = b"") -> None:
-        """Record what was made and close the run.
-
-        Args:
-            outputs: name -> artifact.
-            report: its page, of which the digest is kept.
-        """
+    def finish(self, outputs: Mapping[str, Artifact]) -> None:
+        """Record what was made and close the run."""
         self.flush()
         self.record = self.record.model_copy(update={"outputs": dict(outputs)})
-        log_outputs(self.run_id, self.record, self._kept)
-        self._kept.seal(report)
+        log_outputs(self.run_id, self.record)
         client().set_terminated(self.run_id, "FINISHED")
 
     def fail(self, error: BaseException) -> None:
@@ -258,13 +221,11 @@ def record_reuse(record: LineageRecord, flyte_run: str) -> None:
     run = client().create_run(experiment_id(), tags=tags, run_name=f"{record.stage} (cached)")
     run_id = str(run.info.run_id)
     _log_inputs(run_id, record.inputs)
-    kept = Kept(run_id)
-    log_outputs(run_id, record, kept)
-    kept.seal()
+    log_outputs(run_id, record)
     client().set_terminated(run_id, "FINISHED")
 
 
-def log_outputs(run_id: str, record: LineageRecord, kept: "Kept") -> None:
+def log_outputs(run_id: str, record: LineageRecord) -> None:
     """Write the output edges, the digests as tags, and the whole record."""
     for name, artifact in record.outputs.items():
         if artifact.kind == "checkpoint":
@@ -273,7 +234,19 @@ def log_outputs(run_id: str, record: LineageRecord, kept: "Kept") -> None:
         else:
             client().log_inputs(run_id, datasets=[_dataset(name, artifact, "output")])
     client().set_tag(run_id, "k2.outputs", _digests(record.outputs))
-    kept.json("record.json", record.model_dump(mode="json"))
+    client().log_dict(run_id, record.model_dump(mode="json"), "record.json")
+
+
+def read_record(run: Run) -> LineageRecord:
+    """The record that a finished stage run keeps."""
+    return LineageRecord.model_validate(read_json(run, "record.json"))
+
+
+def read_json(run: Run, name: str) -> dict[str, object]:
+    """A JSON object kept with a run."""
+    path = Path(client().download_artifacts(run.info.run_id, name))
+    found: dict[str, object] = json.loads(path.read_text())
+    return found
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:

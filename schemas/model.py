@@ -40,12 +40,22 @@ class ModelShape(Config):
     """Routed experts that each token visits (K2: 8)."""
     num_shared_experts: int = Field(1, ge=1)
     """Experts that every token visits (K2: 1)."""
+    num_expert_groups: int = Field(1, ge=1)
+    """Groups that the routed experts form (DeepSeek-V3: 8; K2: 1, none)."""
+    groups_per_token: int = Field(1, ge=1)
+    """Groups that a token's experts are of, those with the largest two scores (DeepSeek-V3: 4)."""
     routed_scaling_factor: float | None = Field(None, gt=0)
     """Scale of the routed experts' sum; None derives it from (num_experts, experts_per_token)."""
     rope_theta: float = Field(50_000.0, gt=0)
     """Rotary base (K2: 50,000)."""
     yarn_factor: float = Field(1.0, ge=1)
     """Context extension by YaRN; 1 is plain rotary (K2: 32, from 4,096 to 128K)."""
+    yarn_beta_fast: float = Field(1.0, gt=0)
+    """Rotations at which YaRN's ramp begins, in K2's released config; DeepSeek-V3 has 32."""
+    yarn_beta_slow: float = Field(1.0, gt=0)
+    """Rotations at which it ends."""
+    yarn_mscale: float = Field(1.0, gt=0)
+    """Growth of the attention's scale with the logarithm of the extension."""
     max_position_embeddings: int = Field(1024, ge=32)
     """Longest context, in tokens, that the model is served with."""
     original_max_position_embeddings: int = Field(1024, ge=32)
@@ -70,6 +80,7 @@ class ModelShape(Config):
                 f"experts_per_token={self.experts_per_token} exceeds num_experts="
                 f"{self.num_experts}: a token cannot visit more experts than there are"
             )
+        self._check_groups()
         if self.num_dense_layers > self.num_layers:
             raise ValueError(
                 f"num_dense_layers={self.num_dense_layers} exceeds num_layers={self.num_layers}"
@@ -80,3 +91,18 @@ class ModelShape(Config):
                 f"original_max_position_embeddings={self.original_max_position_embeddings}"
             )
         return self
+
+    def _check_groups(self) -> None:
+        groups, chosen = self.num_expert_groups, self.groups_per_token
+        if groups == 1 == chosen:
+            return
+        if self.num_experts % groups or self.num_experts < 2 * groups or chosen > groups:
+            raise ValueError(
+                f"num_experts={self.num_experts} in num_expert_groups={groups}, of which a token "
+                f"takes groups_per_token={chosen}: groups are equal and of two experts at least"
+            )
+        if self.experts_per_token > chosen * self.num_experts // groups:
+            raise ValueError(
+                f"experts_per_token={self.experts_per_token} are more than groups_per_token="
+                f"{chosen} groups of {self.num_experts // groups} hold"
+            )

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.adopt import AdoptConfig
 from schemas.base import Config
 from schemas.clean import CleanConfig
 from schemas.evaluate import EvaluateConfig
@@ -46,6 +47,8 @@ class Recipe(Shared):
     """Filters, deduplication, privacy and decontamination."""
     rephrase: RephraseConfig = RephraseConfig()
     """The rewriting model, its prompts and the fidelity gate."""
+    adopt: AdoptConfig = AdoptConfig()
+    """A model that is brought instead of pre-trained."""
     tokenize: TokenizeConfig = TokenizeConfig()
     """Vocabulary and mixture."""
     pretrain: PretrainConfig = PretrainConfig()
@@ -61,22 +64,32 @@ class Recipe(Shared):
     release: ReleaseConfig = ReleaseConfig()
     """What is published."""
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Stages that it leaves out: a base is brought, or pre-trained on texts and rewrites."""
+        return ("rephrase", "pretrain") if self.adopt.source else ("adopt",)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages that it runs."""
+        return tuple(stage for stage in STAGES if stage not in self.unused)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.tokenize.vocab_size != self.model.vocab_size:
+        if not self.adopt.source and self.tokenize.vocab_size != self.model.vocab_size:
             raise ValueError(
                 f"tokenize.vocab_size={self.tokenize.vocab_size} differs from model.vocab_size="
                 f"{self.model.vocab_size}: the embedding needs one row a token"
             )
         longest = self.model.max_position_embeddings
-        for stage in ("pretrain", "sft"):
+        for stage in {"pretrain", "sft"} - set(self.unused):
             length = getattr(self, stage).sequence_length
             if length > longest:
                 raise ValueError(
                     f"{stage}.sequence_length={length} exceeds model.max_position_embeddings="
                     f"{longest}"
                 )
-        for phase in self.pretrain.phases:
+        for phase in () if "pretrain" in self.unused else self.pretrain.phases:
             if self.pretrain.length_of(phase) > longest:
                 raise ValueError(
                     f"phase {phase.name!r} of pretrain: sequence_length={phase.sequence_length} "

@@ -2,7 +2,7 @@
 
 from infra.cache import at
 from infra.pools import CPU, RETRIES, within
-from schemas.artifacts import CleanCorpus, RephrasedCorpus, TokenCorpus
+from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCorpus
 from schemas.tokenize import TokenizeConfig
 from tasks.adapter import stage_run
 
@@ -14,12 +14,13 @@ VERSION = "2026.11.28.2"
 async def tokenize(
     config: TokenizeConfig,
     clean: CleanCorpus,
-    rephrased: RephrasedCorpus,
+    rephrased: RephrasedCorpus | None = None,
+    tokenizer: Checkpoint | None = None,
 ) -> TokenCorpus:
-    """Train the byte-level BPE and write the mixture as Megatron IndexedDatasets."""
+    """Train the byte-level BPE, or take a model's, and write the mixture as IndexedDatasets."""
     from k2core.tokenize import tokenize_corpora
 
     async with stage_run(
-        "tokenize", VERSION, config=config, clean=clean, rephrased=rephrased
+        "tokenize", VERSION, config=config, clean=clean, rephrased=rephrased, tokenizer=tokenizer
     ) as run:
         return run.publish(TokenCorpus, await run.work(tokenize_corpora))

@@ -1,10 +1,8 @@
 """Calls tasks one after another and keeps the record of each."""
 
-import os
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import flyte
@@ -15,8 +13,7 @@ from infra.lineage import find_runs, record_reuse
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
-from tasks.store import open_store
-from tasks.work import outputs_of, record_of, work_key
+from tasks.adapter import open_store, outputs_of, record_of, work_key
 from workflows.stages import (
     TASKS,
     Stage,
@@ -71,12 +68,12 @@ class Chain:
         return result
 
     async def run_others(self, recipe: Recipe) -> None:
-        """Run the stages that were not called: each asks for artifacts by others' names for them.
+        """Run the recipe's stages that were not called: each asks for artifacts by others' names.
 
         Raises:
             TypeError: it asks for what no stage is given by that name.
         """
-        done = {record.stage for record in self.records}
+        done = {*recipe.unused, *(record.stage for record in self.records)}
         for stage in (task for name, task in TASKS.items() if name not in done):
             await self(stage, **recipe_inputs(stage, recipe), **artifact_inputs(stage, self._given))
 
@@ -88,12 +85,8 @@ class Chain:
 
 
 def _find_fault(outputs: Mapping[str, Artifact]) -> str:
-    """What is wrong with the first artifact that is not whole, as far as a cheap look tells.
-
-    With `K2_VERIFY` set every file is hashed.
-    """
-    find = partial(open_store().find_fault, verify="K2_VERIFY" in os.environ)
-    return next(filter(None, map(find, outputs.values())), "")
+    """What is wrong with the first artifact that is not whole, as far as a cheap look tells."""
+    return next(filter(None, map(open_store().find_fault, outputs.values())), "")
 
 
 def flyte_run_name() -> str:

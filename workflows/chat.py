@@ -10,17 +10,17 @@ import typer
 from k2core.agents import Session, rollout
 from k2core.chat import ChatCodec, ToolCallSyntaxError
 from k2core.engines.protocol import Engine, Sampling
-from k2core.model.hf import load_shape
+from k2core.model.config import load_shape
 from k2core.problems import held_out_problems
 from k2core.problems.tools import Names, environment_state, make_tool
-from k2core.rewards import CONFINED, judge_dialogue
+from k2core.rewards import judge_dialogue
 from k2core.sandbox import Sandbox
 from schemas.base import Artifact
 from schemas.chat import Message, Problem
-from schemas.problems import FAMILY_GROUPS, ProblemsConfig, Sources
-from tasks.store import published_folder
+from schemas.problems import ProblemsConfig
+from tasks.adapter import published_folder
 from workflows.errors import MendableError
-from workflows.find import SERVABLE, config_behind, find_artifact
+from workflows.find import SERVABLE, all_records, config_behind, find_artifact, makers_of
 from workflows.show import show_line, show_messages
 
 _TOOLS = [
@@ -53,7 +53,7 @@ class Partner(NamedTuple):
 
 def talk(target: str, texts: Iterable[str], temperature: float) -> None:
     """Answer one text after another, with a calculator at hand."""
-    artifact = find_artifact(target, SERVABLE)
+    artifact = find_artifact(target, all_records(), SERVABLE)
     with serve_artifact(artifact, temperature) as partner:
         session = Session(CALCULATOR)
         for text in texts:
@@ -65,9 +65,9 @@ def talk(target: str, texts: Iterable[str], temperature: float) -> None:
 
 def solve(target: str, family: str, number: int, temperature: float) -> None:
     """Put a checkpoint through a held-out problem, exactly as evaluation does, and judge it."""
-    artifact = find_artifact(target, SERVABLE)
-    config = ProblemsConfig.model_validate(config_behind(artifact, "problems"))
-    asked = held_out_problems(_asking_only(config, family))
+    artifact = find_artifact(target, records := all_records(), SERVABLE)
+    config = ProblemsConfig.model_validate(config_behind(artifact, "problems", makers_of(records)))
+    asked = held_out_problems(config.model_copy(update={"families": {family: 1.0}}))
     if number >= len(asked):
         raise MendableError(f"--number {number}: {family} has problems 0 to {len(asked) - 1}")
     problem = asked[number]
@@ -76,7 +76,7 @@ def solve(target: str, family: str, number: int, temperature: float) -> None:
             [problem], engine, codec, seeds=[0], temperature=heat, max_context=context
         )[0]
     show_messages(dialogue.messages)
-    if problem.verifier in CONFINED:
+    if problem.verifier == "python_function":
         with Sandbox.start() as sandbox:
             verdict = judge_dialogue(dialogue, sandbox)
     else:
@@ -84,19 +84,6 @@ def solve(target: str, family: str, number: int, temperature: float) -> None:
     outcome = "passed" if verdict.reward >= 1 else f"failed: {verdict.reason}"
     expected = problem.expected.get("answer", " ".join(problem.rubric))
     show_line(f"{problem.problem_id} {outcome} (expected: {expected})", "bold")
-
-
-def _asking_only(config: ProblemsConfig, family: str) -> ProblemsConfig:
-    if family in FAMILY_GROUPS:
-        return config.model_copy(update={"families": {family: 1.0}, "sources": Sources()})
-    own = {
-        kind: tuple(source for source in sources if source.name == family)
-        for kind, sources in config.sources
-    }
-    if not any(own.values()):
-        known = dict.fromkeys((*FAMILY_GROUPS, *config.weights))
-        raise MendableError(f"no family {family!r}; there are {', '.join(known)}")
-    return config.model_copy(update={"families": {}, "sources": Sources(**own)})
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`k2`: run the pipeline, rerun a stage, look at runs, lineage and the released model."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
-from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ app = typer.Typer(
 )
 
 app.add_typer(tools_app, name="tools")
-app.add_typer(problems_app, name="problems")
 
 Settings = Annotated[
     list[str] | None,
@@ -36,19 +33,22 @@ Settings = Annotated[
 @app.command()
 def run(
     recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "tiny",
+    base: Annotated[
+        str | None,
+        typer.Option(help="Start from this model, as for `k2 import`, or from its digest."),
+    ] = None,
     settings: Settings = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Hash every file of what the cache answers.")
-    ] = False,
 ) -> None:
     """Run every stage here. What was done before is cached; what was killed resumes.
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
-    if verify:
-        os.environ["K2_VERIFY"] = "1"
     with _plain_errors():
-        changed = _recipe(recipe, settings)
+        changed = _recipe(recipe, [] if base else settings)
+        if base:
+            from workflows.bring import based_on
+
+            changed = based_on(changed, base, settings or [])
         from workflows.plan import refuse_absent, refuse_unfit
 
         refuse_unfit(changed)  # before the slow imports
@@ -60,6 +60,30 @@ def run(
         name, _ = run_pipeline(changed)
         show_result(name)
     _next_steps(name)
+
+
+@app.command(name="import")
+def bring(
+    source: Annotated[
+        str, typer.Argument(help="A folder, hf://ORG/NAME@REVISION or s3://BUCKET/FOLDER.")
+    ],
+    license: Annotated[str, typer.Option(help="Of its weights; default: what its card says.")] = "",
+    add_chat_tokens: Annotated[
+        bool, typer.Option("--add-chat-tokens", help="Give K2's special tokens unused rows.")
+    ] = False,
+) -> None:
+    """Bring a checkpoint of K2's architecture, with its tokenizer, as an artifact.
+
+    DeepSeek-V3's form: in shards or one file, bf16, fp32 or block-scaled FP8. No code of it is run.
+
+    Example: `k2 import ~/moonlight --license MIT`, then `k2 run --base ~/moonlight`
+    """
+    with _plain_errors():
+        from workflows.bring import import_model
+        from workflows.show import show_outputs
+
+        name, made = import_model(source, license, add_chat_tokens=add_chat_tokens)
+        show_outputs(name, made)
 
 
 @app.command()
@@ -174,27 +198,6 @@ def lineage(
 
 
 @app.command()
-def verify(
-    target: Annotated[
-        str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
-    ] = "latest",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Recompute every digest along a chain; name the first that diverged.
-
-    A folder is verified by what is in it alone: a downloaded release, a model with its card, an
-    object of a store. Ends with 0 if all is as recorded, 1 if something diverged, 2 if there is no
-    such thing.
-
-    Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
-    """
-    with _plain_errors():
-        from workflows.verify import verify as check
-
-        raise typer.Exit(0 if check(target, as_json) else 1)
-
-
-@app.command()
 def why(
     document: Annotated[
         str | None, typer.Argument(help="A document's or a rewrite's id; its beginning is enough.")
@@ -248,6 +251,10 @@ def chat(
 
     Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
     """
+    from schemas.problems import FAMILY_GROUPS
+
+    if problem is not None and problem not in FAMILY_GROUPS:
+        raise _fail(f"no family {problem!r}; there are {', '.join(FAMILY_GROUPS)}")
     with _plain_errors():
         from workflows.chat import solve, talk
 

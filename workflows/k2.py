@@ -8,6 +8,7 @@ from infra.pools import DRIVER, within
 from schemas.artifacts import Release
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
+from tasks.adopt import adopt
 from tasks.clean import clean
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
@@ -38,14 +39,20 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
     """The stages and what flows between them; then those that only look on."""
     place = r.placement
 
-    # Text: collect, clean, rewrite instead of repeating, tokenize.
+    # Text: collect, clean.
     raw = await chain(ingest, config=r.ingest)
     text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=place)
-    rewrites = await chain(rephrase, config=r.rephrase, clean=text)
-    tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
 
-    # The base model, with MuonClip.
-    base = await chain(pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place)
+    # The base model: brought with its tokenizer, or trained with MuonClip on texts and rewrites.
+    if r.adopt.source:
+        base = await chain(adopt, config=r.adopt, shape=r.model)
+        tokens = await chain(tokenize, config=r.tokenize, clean=text, tokenizer=base)
+    else:
+        rewrites = await chain(rephrase, config=r.rephrase, clean=text)
+        tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
+        base = await chain(
+            pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place
+        )
 
     # The agent: trajectories, imitation, then reinforcement on what can be verified.
     dialogues = await chain(synthesize, config=r.synthesize, problems=r.problems, placement=place)

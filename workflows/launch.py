@@ -36,9 +36,13 @@ def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tupl
 
 def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:
     """Run one stage that needs no other's artifacts; returns the run's name and the result."""
-    task = task_of(stage)
-    name = run_name(f"{recipe.name}-{stage}")
-    return name, _run(name, task, **recipe_inputs(task, recipe))
+    return run_inputs(f"{recipe.name}-{stage}", stage, **recipe_inputs(task_of(stage), recipe))
+
+
+def run_inputs(prefix: str, stage: str, **inputs: BaseModel) -> tuple[str, Any]:
+    """Run one stage on these inputs; returns the run's name and the result."""
+    name = run_name(prefix)
+    return name, _run(name, task_of(stage), **inputs)
 
 
 def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
@@ -52,7 +56,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
     record = records_of(pipeline).get(stage)
     if record is None:
         raise NotRecordedError(
-            f"run {pipeline.name} recorded no finished {stage}; it has "
+            f"run {pipeline.info.run_name} recorded no finished {stage}; it has "
             f"{', '.join(records_of(pipeline)) or 'none'}"
         )
     task = task_of(stage)
@@ -61,7 +65,8 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
         if argument in record.inputs:
             inputs[argument] = _typed(kind, record.inputs[argument])
         elif argument not in inputs:
-            inputs[argument] = _LINEAGE.validate_python(record.configs[argument])
+            found = record.configs[argument]
+            inputs[argument] = found and _LINEAGE.validate_python(found)
     again = task.override(cache=refreshed(stage, version_of(task)))
     name = run_name(f"{recipe.name}-{stage}")
     return name, recipe, _run(name, again, **inputs)
@@ -98,4 +103,6 @@ def _flyte_place() -> str:
 
 
 def _typed(kind: type[BaseModel], artifact: Artifact) -> BaseModel:
-    return kind.model_validate(artifact.model_dump())
+    """The artifact as its own class; an input that may be absent is of two kinds."""
+    adapter: TypeAdapter[BaseModel] = TypeAdapter(kind)
+    return adapter.validate_python(artifact.model_dump())

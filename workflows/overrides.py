@@ -1,17 +1,19 @@
 """`--set pretrain.lr=3e-3`: changes of a recipe from the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.recipe import Recipe
 from workflows.errors import BadRecipeError
 
 
-def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """The recipe with `stage.field=value` settings applied; values are YAML.
+def change(
+    recipe: Recipe, settings: Sequence[str], sections: Mapping[str, BaseModel] | None = None
+) -> Recipe:
+    """The recipe with other sections, then `stage.field=value` settings; values are YAML.
 
     A section between them may be left out where only one has the field: `pretrain.lr`.
 
@@ -19,6 +21,7 @@ def change(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         BadRecipeError: no such field, several such fields, or a recipe that is not valid.
     """
     tree = recipe.model_dump(mode="json")
+    tree |= {name: section.model_dump(mode="json") for name, section in (sections or {}).items()}
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:

@@ -44,14 +44,19 @@ def jobs_of(recipe: Recipe) -> dict[str, Job]:
     RL is not among them: its rows are as long as its dialogues become.
     """
     config, first = recipe.pretrain, job_of(recipe)
-    jobs = {"pretrain": first} | {
-        f"pretrain, {phase.name}": first._replace(
-            batch_size=config.batch_of(phase),
-            sequence_length=config.length_of(phase),
-            num_steps=config.steps_of(phase),
-        )
-        for phase in config.phases
-    }
+    jobs = (
+        {}
+        if "pretrain" not in recipe.stages
+        else {"pretrain": first}
+        | {
+            f"pretrain, {phase.name}": first._replace(
+                batch_size=config.batch_of(phase),
+                sequence_length=config.length_of(phase),
+                num_steps=config.steps_of(phase),
+            )
+            for phase in config.phases
+        }
+    )
     sft = recipe.sft
     jobs["sft"] = first._replace(
         batch_size=sft.batch_size,

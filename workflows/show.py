@@ -3,20 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from mlflow.entities import Run
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.tree import Tree
 
-from infra.index import Index
+from infra.lineage import find_runs, read_record
 from infra.progress import format_seconds
-from infra.runs import SeenRun
 from schemas.artifacts import Evaluation, RlResult
 from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
-from tasks.store import open_store
-from workflows.find import locate
+from tasks.adapter import open_store
+from workflows.find import Recorded, all_records, find_artifact, makers_of
 
 console = Console()
 
@@ -25,10 +25,14 @@ def show_result(flyte_run: str) -> None:
     """A finished run: stage by stage, then the evaluation, then where to look next."""
     table = Table("stage", "wall time", "in", "out", title=f"run {flyte_run}")
     evaluation: Artifact | None = None
-    with Index() as index:
-        stages = index.stages("pipeline = ?", [flyte_run])
-    for run, record in sorted(stages, key=lambda stage: stage.run.started):
-        took = "cached" if "cached" in run.tags else _took(run)
+    stages = sorted(
+        find_runs(kind="stage", flyte_run=flyte_run), key=lambda run: run.info.start_time
+    )
+    for run in stages:
+        if run.info.status != "FINISHED":
+            continue
+        record = read_record(run)
+        took = "cached" if "k2.cached" in run.data.tags else _took(run)
         outputs = "\n".join(a.describe_counts() for a in record.outputs.values())
         table.add_row(record.stage, took, "\n".join(record.inputs) or "-", outputs)
         evaluation = record.outputs.get("evaluation", evaluation)
@@ -70,22 +74,27 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_lineage(target: str) -> None:
     """The tree of stages, configs and digests that made a run's release or an artifact."""
-    with Index() as index:
-        artifact = locate(index, target)
-        tree = Tree(_label(artifact))
-        _grow(tree, artifact, index, set())
+    records = all_records()
+    artifact = find_artifact(target, records)
+    tree = Tree(_label(artifact))
+    _grow(tree, artifact, makers_of(records), set())
     console.print(tree)
 
 
-def _grow(tree: Tree, artifact: Artifact, index: Index, seen: set[str]) -> None:
-    made = index.maker(artifact.digest)
-    if made is None:
+def _grow(
+    tree: Tree,
+    artifact: Artifact,
+    makers: Mapping[str, Recorded],
+    seen: set[str],
+) -> None:
+    if artifact.digest not in makers:
         tree.add("[red]maker not recorded[/red]")
         return
-    run, record = made
+    record, run = makers[artifact.digest]
     branch = tree.add(
         f"made by [cyan]{record.stage}[/cyan] version {record.version}, code "
-        f"{run.tags['code'][:12]}, run {run.tags['flyte_run']}, mlflow {run.run_id[:8]}"
+        f"{run.data.tags['k2.code'][:12]}, run {run.data.tags['k2.flyte_run']}, "
+        f"mlflow {run.info.run_id[:8]}"
     )
     if artifact.digest in seen:
         branch.add("(shown above)")
@@ -100,7 +109,7 @@ def _grow(tree: Tree, artifact: Artifact, index: Index, seen: set[str]) -> None:
         for name, source in sources.items():
             branch.add(f"source [green]{name}[/green]: {escape(_source(source))}")
     for name, parent in record.inputs.items():
-        _grow(branch.add(f"{name}: {_label(parent)}"), parent, index, seen)
+        _grow(branch.add(f"{name}: {_label(parent)}"), parent, makers, seen)
 
 
 def show_messages(messages: Sequence[Message]) -> None:
@@ -135,5 +144,7 @@ def _source(source: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in source.items() if key != "digest")
 
 
-def _took(run: SeenRun) -> str:
-    return "-" if run.ended is None else format_seconds((run.ended - run.started) / 1000)
+def _took(run: Run) -> str:
+    if run.info.end_time is None:
+        return "-"
+    return format_seconds((run.info.end_time - run.info.start_time) / 1000)

@@ -63,7 +63,7 @@ def artifact_inputs(task: Stage[Any], made: Mapping[str, Artifact]) -> dict[str,
     """
     found: dict[str, BaseModel] = {}
     for argument, (kind, _) in task.native_interface.inputs.items():
-        if not issubclass(kind, Artifact):
+        if not (isinstance(kind, type) and issubclass(kind, Artifact)):
             continue
         if not isinstance(made.get(argument), kind):
             fitting = [name for name, artifact in made.items() if isinstance(artifact, kind)]

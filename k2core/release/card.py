@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from k2core.model.config import load_shape
 from k2core.model.counts import sum_parameters
-from k2core.model.hf import load_shape
 from k2core.release.example import Example
 from k2core.release.licenses import Source
 from k2core.release.metadata import Which, card_head, repository

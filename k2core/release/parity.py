@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k2core.engines.protocol import Sampling
-from k2core.model.hf import load_shape
+from k2core.model.config import load_shape
 from schemas.base import Config
 from schemas.optim import OptimConfig
 from schemas.placement import Placement

@@ -1,7 +1,9 @@
 """The stage: from a base checkpoint and trajectories to a tuned checkpoint."""
 
 from k2core.chat import ChatCodec
-from k2core.model.hf import describe_checkpoint, load_shape
+from k2core.chat.hub import state_max_length, write_chat_files
+from k2core.model.config import load_shape
+from k2core.model.hf import describe_checkpoint
 from k2core.optim.schedule import learning_rate
 from k2core.parallel.rows import own_part
 from k2core.sft.dialogues import Dialogues, encode_dialogues
@@ -83,6 +85,9 @@ def finetune_on_ranks(
         training |= {"base": base.digest, "trajectories": trajectories.digest}
         training["history"] = log.summarize()
         describe_checkpoint(workspace.out, shape, start, training)
+        # A base that was brought may have a template of its own; this is what was trained.
+        write_chat_files(workspace.out)
+        state_max_length(workspace.out, shape.max_position_embeddings)
         write_clips(log, "sft", workspace.out)
     counts = {
         "dialogues": len(dialogues),

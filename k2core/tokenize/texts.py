@@ -21,9 +21,9 @@ class Shard(NamedTuple):
     model: type[pa.DataFrameModel]
 
 
-def find_shards(clean: Path, rephrased: Path) -> list[Shard]:
+def find_shards(clean: Path, rephrased: Path | None = None) -> list[Shard]:
     """All shards in order; a rephrased corpus may be empty, a clean one may not."""
-    rewrites = sorted((rephrased / "kept").glob("*.parquet"))
+    rewrites = sorted((rephrased / "kept").glob("*.parquet")) if rephrased else []
     return [
         *(Shard(path, Document) for path in list_shards(clean / "kept")),
         *(Shard(path, Rewrite) for path in rewrites),

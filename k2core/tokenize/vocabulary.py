@@ -60,6 +60,17 @@ def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: 
     return Path(shutil.copytree(kept, workspace.out / "tokenizer"))
 
 
+def copy_tokenizer(model: Path, out: Path) -> Path:
+    """A model's own, as `tokenizer/`."""
+    from k2core.chat.hub import CONFIG
+
+    folder = out / "tokenizer"
+    folder.mkdir()
+    for name in ("tokenizer.json", CONFIG, "chat_template.jinja"):
+        shutil.copyfile(model / name, folder / name)
+    return folder
+
+
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer for corpora: text that spells a special token stays text."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

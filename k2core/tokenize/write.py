@@ -3,8 +3,11 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from k2core.tokenize.encode import Encoded
 from k2core.tokenize.mixture import Selection
+from k2core.tokenize.vocabulary import end_of_document
 from k2core.tokens import write_ids
 from schemas.tokenize import TokenDomain, TokenizeConfig, TokenManifest
 
@@ -13,19 +16,20 @@ def write_domains(
     config: TokenizeConfig,
     selected: dict[str, Selection],
     encoded: Encoded,
-    end_id: int,
+    tokenizer: Tokenizer,
     out: Path,
 ) -> TokenManifest:
     """Write `train/` and `heldout/`, all domains at once: the encoded shards are read once."""
     from k2core.engines.megatron.indexed import IndexedWriter
 
+    vocab_size = tokenizer.get_vocab_size()
     parts = {
         out / split / name: documents
         for name, (_, train, held_out) in selected.items()
         for split, documents in (("train", train), ("heldout", held_out))
     }
     with ExitStack() as stack:
-        writers = [stack.enter_context(IndexedWriter(p, config.vocab_size)) for p in parts]
+        writers = [stack.enter_context(IndexedWriter(p, vocab_size)) for p in parts]
         for place, tokens in encoded.read(list(parts.values())):
             writers[place].add(tokens)
     for prefix, documents in parts.items():
@@ -42,4 +46,5 @@ def write_domains(
             num_train_documents=len(train),
             num_heldout_documents=len(held_out),
         )
-    return TokenManifest(vocab_size=config.vocab_size, end_id=end_id, domains=domains)
+    end_id = end_of_document(tokenizer)
+    return TokenManifest(vocab_size=vocab_size, end_id=end_id, domains=domains)

@@ -30,7 +30,7 @@ FOUR_NODES = PLACES | {"K2_GPU_POOL": "A100_80G:4", "K2_GPU_NODES": "4"}
 UNEQUAL = PLACES | {"K2_GPU_POOL": "8", "K2_GPU_NODES": "train=64, rl=16"}
 CONFIGURATIONS = (NO_GPUS, ONE_NODE, FOUR_NODES, UNEQUAL)
 POOLS = {
-    **dict.fromkeys(("ingest", "clean", "tokenize", "synthesize", "release"), "k2-cpu"),
+    **dict.fromkeys(("ingest", "clean", "adopt", "tokenize", "synthesize", "release"), "k2-cpu"),
     **dict.fromkeys(("pretrain", "sft"), "k2-train"),
     **dict.fromkeys(("rephrase", "evaluate"), "k2-serve"),
     "rl": "k2-rl",

@@ -12,7 +12,7 @@ from infra import lineage
 from infra.runs import SeenRun, _ask_mlflow, see_runs
 from schemas.artifacts import RawCorpus
 from schemas.lineage import LineageRecord
-from schemas.recipe import STAGES
+from schemas.recipe import Recipe
 
 RAW = RawCorpus(digest="sha256:" + "a" * 64, counts={"documents": 3})
 
@@ -51,7 +51,9 @@ def test_the_database_read_as_it_is_says_what_mlflow_says(home: Path) -> None:
         "two": "FAILED",
         "clean": "RUNNING",
     }
-    assert {r.tags["stages"] for r in seen if r.tags["kind"] == "pipeline"} == {str(len(STAGES))}
+    assert {r.tags["stages"] for r in seen if r.tags["kind"] == "pipeline"} == {
+        str(len(Recipe().stages))
+    }
 
 
 def test_a_tracking_server_says_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,15 @@ from k2core.store import Draft
 from schemas.artifacts import Evaluation, Release
 from schemas.base import Artifact
 from schemas.evaluate import Scores
-from schemas.recipe import STAGES, Recipe
-from tasks.store import open_store
+from schemas.recipe import Recipe
+from tasks.adapter import open_store
 from tests.k2core.release.facts import scores
 from tests.workflows.conftest import Record
 from workflows.errors import NotRecordedError
 from workflows.report import PAGES, RECORD, RunReport, read_report, write_report
 from workflows.report_tables import render
 
+STAGES = Recipe().stages
 KEPT = RunReport.model_validate_json((ROOT / RECORD).read_bytes())
 RELEASE = Release(digest="sha256:" + "f" * 64, counts={"files": 22.0})
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from infra.home import ROOT
-from schemas.recipe import STAGES
+from workflows.recipes import smoke
 
 pytestmark = pytest.mark.timeout(1500)
+STAGES = smoke().stages
 
 
 class Place:

@@ -8,10 +8,11 @@ import pytest
 from pydantic import BaseModel
 
 from infra.cache import at
+from schemas.adopt import AdoptConfig
 from schemas.artifacts import CleanCorpus, Release, TokenCorpus
 from schemas.base import Artifact
 from schemas.clean import CleanConfig
-from schemas.recipe import STAGES, Recipe
+from schemas.recipe import Recipe
 from workflows import chain as chains
 from workflows.chain import Chain
 from workflows.k2 import make_model
@@ -64,12 +65,23 @@ def test_a_stage_that_nothing_calls_runs_last_with_what_others_were_given(
     monkeypatch.setattr(chains, "TASKS", TASKS | {"survey": survey})
     recipe = Recipe()
     asyncio.run(make_model(recipe, noted))
-    assert set(noted.calls) == {*STAGES, "survey"}
+    assert set(noted.calls) == {*recipe.stages, "survey"}
     assert list(noted.calls)[-1] == "survey"
     given = noted.calls["survey"]
     assert given["config"] == recipe.clean
     assert given["clean"] == noted.calls["tokenize"]["clean"]
     assert given["base"] == noted.calls["sft"]["base"]
+
+
+def test_a_base_that_is_brought_takes_the_place_of_what_would_make_one(noted: Noted) -> None:
+    recipe = Recipe(adopt=AdoptConfig(source="/a/model"))
+    asyncio.run(make_model(recipe, noted))
+    assert set(noted.calls) == set(recipe.stages)
+    assert noted.calls["adopt"] == {"config": recipe.adopt, "shape": recipe.model}
+    base = noted.calls["sft"]["base"]
+    assert all(noted.calls[stage]["base"] is base for stage in ("evaluate", "release"))
+    assert noted.calls["tokenize"]["tokenizer"] is base
+    assert "rephrased" not in noted.calls["tokenize"]
 
 
 def test_what_no_stage_is_given_by_that_name_is_told() -> None:

@@ -5,7 +5,6 @@ import torch.nn.functional as F  # noqa: N812
 from megatron.core.transformer.transformer_config import MLATransformerConfig
 
 from k2core.engines.megatron.layout import stage_layers
-from k2core.model.hf import YARN_BETAS
 from k2core.model.scaling import routed_scaling_factor
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -15,7 +14,11 @@ def _describe_experts(shape: ModelShape) -> dict[str, object]:
     num_sparse = shape.num_layers - shape.num_dense_layers
     if num_sparse == 0:
         return {}
-    return {
+    groups: dict[str, object] = {}
+    if shape.num_expert_groups > 1:
+        groups["moe_router_num_groups"] = shape.num_expert_groups
+        groups["moe_router_group_topk"] = shape.groups_per_token
+    return groups | {
         "num_moe_experts": shape.num_experts,
         "moe_layer_freq": [0] * shape.num_dense_layers + [1] * num_sparse,
         "moe_ffn_hidden_size": shape.moe_ffn_hidden_size,
@@ -83,9 +86,10 @@ def megatron_config(
         rotary_base=shape.rope_theta,
         rotary_scaling_factor=shape.yarn_factor,
         original_max_position_embeddings=shape.original_max_position_embeddings,
-        mscale=1.0,
-        mscale_all_dim=1.0,
-        **YARN_BETAS,
+        mscale=shape.yarn_mscale,
+        mscale_all_dim=shape.yarn_mscale,
+        beta_fast=shape.yarn_beta_fast,
+        beta_slow=shape.yarn_beta_slow,
         normalization="RMSNorm",
         layernorm_epsilon=shape.rms_norm_eps,
         gated_linear_unit=True,

@@ -7,6 +7,7 @@ the layer spec is put right there instead (`spec.py`, `attention.py`, `experts.p
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Module = Any
@@ -27,10 +28,32 @@ def judge_transformer_engine(mla: Module) -> None:
     mla.HAVE_TE = isinstance(mla.TELinear, type)
 
 
-def name_te_gemm(moe_utils: Module) -> None:
-    """`te_general_gemm` is imported only with TE, and read without asking."""
+def mend_routing(moe_utils: Module) -> None:
+    """Two faults of one module.
+
+    `te_general_gemm` is imported only with TE, and read without asking. Groups are chosen by the
+    sum of their best topk / group_topk scores; DeepSeek-V3's, and every other reader's, by two.
+    """
     if not hasattr(moe_utils, "te_general_gemm"):
         moe_utils.te_general_gemm = None
+    moe_utils.group_limited_topk = choose_in_groups
+
+
+def choose_in_groups(
+    scores: Tensor, topk: int, num_tokens: int, num_experts: int, num_groups: int, group_topk: int
+) -> tuple[Tensor, Tensor]:
+    """The best experts of the groups whose best two sum highest (arXiv:2412.19437, section 2.1.2).
+
+    Returns:
+        Scores and experts [t, topk].
+    """
+    grouped = scores.view(num_tokens, num_groups, num_experts // num_groups)  # t g e
+    best = grouped.topk(2, -1).values.sum(-1).topk(group_topk, -1).indices
+    masked = torch.full_like(grouped, float("-inf"))
+    places = best.unsqueeze(-1).expand(-1, -1, grouped.size(-1))
+    masked.scatter_(1, places, grouped.gather(1, places))
+    found = masked.flatten(1).topk(topk, -1)
+    return found.values, found.indices
 
 
 def list_splits(dispatcher: Module) -> None:
@@ -61,7 +84,7 @@ FIXES: dict[str, Callable[[Module], None]] = {
     "megatron.core.jit": compile_nothing,
     "megatron.core.tensor_parallel.random": ask_for_no_fp8,
     "megatron.core.transformer.multi_latent_attention": judge_transformer_engine,
-    "megatron.core.transformer.moe.moe_utils": name_te_gemm,
+    "megatron.core.transformer.moe.moe_utils": mend_routing,
     "megatron.core.transformer.moe.token_dispatcher": list_splits,
 }
 """Module -> what is done to it."""

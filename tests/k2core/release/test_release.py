@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from k2core.model.hf import load_shape, write_json
+from k2core.model.config import load_shape
+from k2core.model.hf import write_json
 from k2core.release import assemble_release
 from k2core.release.parity import ParityError, check_parity
 from k2core.release.readers import ReaderError, list_readers, read_elsewhere

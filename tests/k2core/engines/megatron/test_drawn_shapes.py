@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from k2core.engines.megatron.trainer import Trainer
-from k2core.model.hf import load_shape
+from k2core.model.config import load_shape
 from k2core.model.scaling import routed_scaling_factor
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig

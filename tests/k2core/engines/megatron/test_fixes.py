@@ -155,7 +155,7 @@ def test_without_ours_the_routers_counts_refuse_padding(
 def test_fixes_leave_what_is_right() -> None:
     gemm = object()
     with_te = types.SimpleNamespace(te_general_gemm=gemm, TELinear=torch.nn.Linear)
-    upstream.name_te_gemm(with_te)
+    upstream.mend_routing(with_te)
     upstream.judge_transformer_engine(with_te)
     assert with_te.te_general_gemm is gemm
     assert with_te.HAVE_TE is True

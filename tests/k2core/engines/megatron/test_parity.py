@@ -7,9 +7,10 @@ import torch
 
 from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
+from k2core.model.config import load_shape
 from k2core.model.counts import sum_parameters
 from k2core.model.digest import tensors_digest
-from k2core.model.hf import describe_checkpoint, load_shape, load_weights
+from k2core.model.hf import describe_checkpoint, load_weights
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
