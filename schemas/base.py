@@ -1,6 +1,6 @@
 """What every promise is made of: frozen configs, and artifacts named by their content."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode
@@ -45,6 +45,10 @@ class Config(Promise):
         validate_default=True,
         hide_input_in_errors=True,
     )
+
+    extent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say only how far the work goes: with another value it goes on from what is kept
+    of a shorter one (`Workspace.kept`)."""
 
 
 class Artifact(Promise):

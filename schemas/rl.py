@@ -1,6 +1,6 @@
 """Reinforcement learning on verifiable rewards (arXiv:2507.20534, section 3.2)."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,8 +12,13 @@ from schemas.optim import OptimConfig
 class RlConfig(Config):
     """K2's objective on on-policy dialogues; K and tau are undisclosed and chosen here."""
 
+    extent: ClassVar[frozenset[str]] = frozenset({"num_iterations"})
+
     num_iterations: int = Field(32, ge=1)
-    """Rounds of sampling, updating the policy, and serving the new weights."""
+    """Rounds of sampling, updating the policy, and serving the new weights. Raised on a finished
+    run, it goes on from there, to the bytes that an uninterrupted run would have."""
+    decay_iterations: int = Field(32, ge=1)
+    """Rounds over which learning rate and temperature fall; later ones keep the last values."""
     num_problems: int = Field(1024, ge=1)
     """Training problems to choose from: the first of the training split."""
     problems_per_iteration: int = Field(24, ge=1)
@@ -25,13 +30,13 @@ class RlConfig(Config):
     optim: OptimConfig = OptimConfig(lr=8e-4, weight_decay=0.0)
     """The optimizer."""
     final_lr_frac: float = Field(0.2, gt=0, le=1)
-    """Learning rate of the last iteration, as a share of the first's; linear between."""
+    """Learning rate after `decay_iterations`, as a share of the first's; linear until then."""
     objective: ObjectiveConfig = ObjectiveConfig()
     """What is minimised."""
     temperature: float = Field(1.0, gt=0, le=2)
     """Sampling temperature of the first iteration."""
     final_temperature: float = Field(0.8, gt=0, le=2)
-    """Of the last; linear between (K2: high early, decayed later)."""
+    """After `decay_iterations`; linear until then (K2: high early, decayed later)."""
     token_budgets: dict[str, int] = Field({})
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from infra.reports import dialogue_html, figure_png, plot_html, table_html
 from infra.versions import identity_of
 from k2core.reporting import Turn
 from k2core.store import Draft, Lease, Store, Workspace, publish_together
-from schemas.base import Artifact
+from schemas.base import Artifact, Config
 from schemas.lineage import LineageRecord
 from schemas.placement import Placement
 
@@ -62,9 +62,16 @@ def record_of(stage: str, version: str, inputs: Mapping[str, object]) -> Lineage
     )
 
 
-def work_key(record: LineageRecord) -> str:
-    """Names the work: the same stage, version, configs and inputs find the same workspace."""
+def work_key(record: LineageRecord, extent: Collection[str] = ()) -> str:
+    """Names the work: the same stage, version, configs and inputs find the same workspace.
+
+    Args:
+        record: of the work.
+        extent: fields of its config that are left out: the name of all works that differ in them.
+    """
     identity = record.model_dump(mode="json", exclude={"outputs"})
+    for field in extent:
+        del identity["configs"]["config"][field]
     for artifact in identity["inputs"].values():
         del artifact["counts"]
     text = json.dumps(identity, sort_keys=True)
@@ -250,7 +257,10 @@ async def _lead(
             return
         close_stale(key)
         run = StageRun(record, key, *names)
-        running = RunningStage(run, inputs, lambda reporter: store.workspace(key, reporter), ranks)
+        family = _family(record, inputs)
+        running = RunningStage(
+            run, inputs, lambda reporter: store.workspace(key, reporter, family=family), ranks
+        )
         try:
             yield running
             lease.check()
@@ -261,6 +271,13 @@ async def _lead(
         done = record.model_copy(update={"outputs": outputs})
         store.note_result(key, done.model_dump_json().encode())
         store.clear(key)
+
+
+def _family(record: LineageRecord, inputs: Mapping[str, object]) -> str:
+    """Names all works that go on from one another; empty for work of a fixed extent."""
+    config = inputs.get("config")
+    extent = config.extent if isinstance(config, Config) else ()
+    return f"{work_key(record, extent)}-kept" if extent else ""
 
 
 @asynccontextmanager

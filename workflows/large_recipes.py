@@ -91,7 +91,11 @@ def _rl(optim: OptimConfig, num_iterations: int) -> RlConfig:
     weighted by the difference.
     """
     return RlConfig(
-        optim=optim, num_iterations=num_iterations, old_logprobs="trainer", mismatch="truncate"
+        optim=optim,
+        num_iterations=num_iterations,
+        decay_iterations=num_iterations,
+        old_logprobs="trainer",
+        mismatch="truncate",
     )
 
 

@@ -47,6 +47,7 @@ def smoke() -> Recipe:
         sft=SftConfig(schedule=Schedule(num_steps=6), batch_size=4, checkpoint_every=2),
         rl=RlConfig(
             num_iterations=2,
+            decay_iterations=2,
             num_problems=64,
             problems_per_iteration=6,
             samples_per_problem=4,

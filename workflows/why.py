@@ -98,7 +98,9 @@ def replay_corpora(corpora: Corpora) -> dict[str, Order]:
     texts = (corpora.folder("clean_corpus"), corpora.folder("rephrased_corpus"))
     with tempfile.TemporaryDirectory(prefix="k2-why-") as scratch:
         store, folder = open_store(), Path(scratch)
-        workspace = Workspace(store, folder, folder, store.states("why"), Silent())
+        workspace = Workspace(
+            store, folder, folder, store.states("why"), Silent(), store.states("why")
+        )
         tokenizer = corpora.folder("token_corpus") / "tokenizer"
         return replay_orders(config, tokenizer, *texts, workspace)
 

@@ -71,6 +71,11 @@ class History(Config):
         return self.model_copy(update={"iterations": (*self.iterations, iteration)})
 
     @property
+    def validations(self) -> list[Examination]:
+        """All that were made before updates, in order."""
+        return [i.validation for i in self.iterations if i.validation]
+
+    @property
     def best(self) -> int | None:
         """Iterations that the best weights by validation had seen; None if none was examined.
 

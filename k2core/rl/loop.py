@@ -24,18 +24,21 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
     """
     config, report = practice.config, workspace.report
     states = States(workspace.scratch / "iterations")
+    states.begin_with(workspace.kept, config.num_iterations)
     history, seen = states.resume(practice.learner)
     if history.iterations:
         _serve(practice)
     report.progress(len(history.iterations), config.num_iterations, "sampling")
     for index in range(len(history.iterations), config.num_iterations):
         rng = random.Random(f"{config.seed}/{index}")  # its own: resuming needs no other state
-        temperature = _between(config.temperature, config.final_temperature, index, config)
-        lr = config.optim.lr * _between(1.0, config.final_lr_frac, index, config)
+        temperature = _fall(config.temperature, config.final_temperature, index, config)
+        lr = config.optim.lr * _fall(1.0, config.final_lr_frac, index, config)
         clock = Clock()
         validation = None
         if config.validation_every and index % config.validation_every == 0:
-            validation = _examine(practice, history, states)
+            validation = _examine(practice)
+            if validation and validation.is_as_good_as(history.validations):
+                states.keep_best(practice.learner, index)
             clock.lap("validation")
         sampled = sample_groups(practice, seen, temperature, rng, clock)
         seen = seen.add(sampled.passed)
@@ -55,8 +58,9 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         alarm = {"alarm": float(is_alarming(history.iterations))} if validation else {}
         report.metrics(index + 1, {**iteration.curves(), **alarm, **clock.curves()})
         report.progress(index + 1, config.num_iterations, _say(iteration, index, history, config))
+    states.keep_for_later(workspace.kept, config.num_iterations)
     if config.validation_every:
-        final = _examine(practice, history, states)
+        final = _examine(practice)
         history = history.model_copy(update={"final": final})
         if final:
             report.metrics(config.num_iterations + 1, {"validation": final.rate})
@@ -70,24 +74,20 @@ def _say(iteration: Iteration, index: int, history: History, config: RlConfig) -
         f"iter {index + 1}/{config.num_iterations} reward {iteration.reward:.2f} "
         f"len {iteration.length:.0f}"
     )
-    examined = [i.validation for i in history.iterations if i.validation]
+    examined = history.validations
     return f"{text} validation {examined[-1].rate:.0%}" if examined else text
 
 
-def _examine(practice: Practice, history: History, states: States) -> Examination | None:
-    """The weights that are served now; they are kept if none were clearly better."""
+def _examine(practice: Practice) -> Examination | None:
+    """The weights that are served now."""
     config = practice.config
-    found = examine(
+    return examine(
         practice.validation,
         practice.play,
         practice.judge,
         config.validation_temperature,
         config.seed,
     )
-    earlier = [i.validation for i in history.iterations if i.validation]
-    if found and found.is_as_good_as(earlier):
-        states.keep_best(practice.learner, len(history.iterations))
-    return found
 
 
 def _serve(practice: Practice) -> None:
@@ -98,5 +98,6 @@ def _serve(practice: Practice) -> None:
         raise RuntimeError(f"the engine serves {served} after an update with {expected}")
 
 
-def _between(first: float, last: float, index: int, config: RlConfig) -> float:
-    return first + (last - first) * index / max(1, config.num_iterations - 1)
+def _fall(first: float, last: float, index: int, config: RlConfig) -> float:
+    """Independent of how far the run goes, so that it can go further."""
+    return first + (last - first) * min(1.0, index / max(1, config.decay_iterations - 1))

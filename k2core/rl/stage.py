@@ -81,7 +81,7 @@ def train_on_ranks(
     def work(learner: Learner) -> PolicyDrafts:
         history = _practise(config, problems, start, trajectories, placement, workspace, learner)
         best = States(workspace.scratch / "iterations").best
-        if config.keep == "best" and best is not None:
+        if best is not None and _kept(history, config) < len(history.iterations):
             shutil.copytree(best, workspace.out / "policy")
         else:
             learner.export_checkpoint(workspace.out / "policy")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from k2core import store
 from k2core.engines.learner import Learner
 from k2core.rl.history import History
 from k2core.rl.priority import Successes
@@ -73,6 +74,40 @@ class States:
         for folder in self._root.glob("best-*"):
             if folder != kept:
                 shutil.rmtree(folder)
+
+    def keep_for_later(self, kept: store.States, num_iterations: int) -> None:
+        """Put all aside for work that goes further, in place of what a shorter one has put there.
+
+        Before the last validation: a run that goes further has none there.
+        """
+        name = f"iterations-{num_iterations:08d}"
+        if any(found >= name for found in kept.sealed("iterations-")):
+            return
+        kept.delete(name)
+        for path in sorted(p for p in self._root.rglob("*") if p.is_file()):
+            place = path.relative_to(self._root)
+            if not place.parts[0].startswith("aside"):
+                with kept.writing(f"{name}/{place.as_posix()}") as copy:
+                    shutil.copyfile(path, copy)
+        kept.seal(name, keep=1)
+
+    def begin_with(self, kept: store.States, num_iterations: int) -> None:
+        """Where nothing is done yet: take up what finished work of fewer iterations has left."""
+        shorter = [
+            name
+            for name in kept.sealed("iterations-")
+            if int(name.rpartition("-")[2]) < num_iterations
+        ]
+        if not shorter or any(self._root.iterdir()):
+            return
+        aside = self._root.with_name("aside-kept")
+        shutil.rmtree(aside, ignore_errors=True)
+        for file in kept.names(f"{shorter[-1]}/"):
+            path = aside / file.partition("/")[2]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept.fetch(file), path)
+        self._root.rmdir()
+        aside.rename(self._root)
 
     def _folders(self) -> list[Path]:
         return sorted(self._root.glob("iteration-*"))

@@ -183,16 +183,20 @@ class Store:
             self._remote.complete(_name(artifact), manifest)
         self._objects.add_manifest(_name(artifact), manifest)
 
-    def workspace(self, key: str, report: Reporter | None = None, part: int = 0) -> Workspace:
+    def workspace(
+        self, key: str, report: Reporter | None = None, part: int = 0, family: str = ""
+    ) -> Workspace:
         """The folders of the work named `key`: `out` emptied, `scratch` as it was left.
 
         Args:
             key: of the work.
             report: the stage's.
             part: of a work that several processes do; each has an `out` of its own.
+            family: names all works that differ from this one in their extent alone.
         """
         folders, states = self._works.folders(key, part), self._works.states(key)
-        return Workspace(self, folders.out, folders.scratch, states, report or Silent())
+        kept = self._works.states(family or f"{key}-kept")
+        return Workspace(self, folders.out, folders.scratch, states, report or Silent(), kept)
 
     def states(self, key: str) -> States:
         """The states of the work named `key`: for a process beside the one that leads it."""

@@ -56,6 +56,9 @@ class Workspace:
     states: States
     """Files that outlive the machine, for another one to resume from; deleted when published."""
     report: "Reporter"
+    kept: States
+    """Files of the longest finished work that differs in its config's `extent` alone: not deleted
+    when published, so that work that goes further can begin with them."""
 
     def open(self, artifact: Artifact) -> Path:
         """The artifact's folder, read-only, verified once a process."""

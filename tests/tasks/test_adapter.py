@@ -207,3 +207,14 @@ def test_a_machine_lost_with_its_disk_is_replaced_by_one_that_waits(
     assert "step 5" in out
     assert json.loads(out.splitlines()[-1].removeprefix("RESULT "))["counts"] == {"characters": 12}
     assert ("ingest", "KILLED") in _stage_runs(place)
+
+
+def test_work_that_goes_further_has_the_family_of_the_shorter() -> None:
+    from schemas.rl import RlConfig
+    from tasks.adapter import record_of, work_key
+
+    configs = RlConfig(), RlConfig(num_iterations=64), RlConfig(seed=1)
+    records = [record_of("rl", "1", {"config": config}) for config in configs]
+    assert len({work_key(record) for record in records}) == 3
+    short, long, other = (work_key(record, RlConfig.extent) for record in records)
+    assert short == long != other

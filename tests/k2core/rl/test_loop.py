@@ -41,6 +41,7 @@ POOL = [
 ]
 CONFIG = RlConfig(
     num_iterations=9,
+    decay_iterations=9,
     num_problems=8,
     problems_per_iteration=6,
     samples_per_problem=8,
@@ -145,12 +146,8 @@ def practice(engine: ToyEngine, config: RlConfig = CONFIG, ranks: int = 1) -> Pr
     return Practice(config, K2, POOL, POOL, [], learner, engine, engine.play, judge, 0, ranks)
 
 
-def workspace(root: Path) -> Workspace:
-    folders = root / "out", root / "scratch"
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    store = Store(root / "store")
-    return Workspace(store, *folders, store.states("key"), Silent())
+def workspace(root: Path, key: str = "key") -> Workspace:
+    return Store(root).workspace(key, Silent(), family="family")
 
 
 def test_reward_rises_and_gap_to_the_engine_is_nothing(tmp_path: Path) -> None:
@@ -169,22 +166,45 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     whole = run_iterations(practice(ToyEngine()), workspace(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         run_iterations(practice(ToyEngine(fail_at=4)), workspace(tmp_path / "killed"))
-    (tmp_path / "killed/scratch/iterations/aside").mkdir()  # torn in the middle of a save
+    (tmp_path / "killed/work/key/scratch/iterations/aside").mkdir()  # torn in the middle of a save
     resumed = ToyEngine()
     assert run_iterations(practice(resumed), workspace(tmp_path / "killed")) == whole
     assert resumed.calls == 7 + 3  # iterations, and examinations
-    files = sorted((tmp_path / "whole/scratch/iterations").glob("*/rollouts.parquet"))
+    files = sorted((tmp_path / "whole/work/key/scratch/iterations").glob("*/rollouts.parquet"))
     assert len(files) == CONFIG.num_iterations
     for path in files:
-        other = tmp_path / "killed/scratch/iterations" / path.parent.name / path.name
+        other = tmp_path / "killed/work/key/scratch/iterations" / path.parent.name / path.name
         assert path.read_bytes() == other.read_bytes()
+
+
+def test_more_iterations_go_on_from_a_finished_run_to_the_same_bytes(tmp_path: Path) -> None:
+    longer = CONFIG.model_copy(update={"num_iterations": 13})
+    whole = run_iterations(practice(ToyEngine(), longer), workspace(tmp_path / "whole"))
+    at = tmp_path / "grown"
+    run_iterations(practice(ToyEngine()), workspace(at, "short"))
+    Store(at).clear("short")  # as a finished stage does
+    grown = ToyEngine()
+    assert run_iterations(practice(grown, longer), workspace(at, "long")) == whole
+    assert grown.calls == 4 + 3  # iterations 10 to 13, and examinations
+    assert [i.lr for i in whole.iterations[8:]] == [whole.iterations[8].lr] * 5
+    for path in sorted((tmp_path / "whole/work/key/scratch/iterations").rglob("*.parquet")):
+        place = path.relative_to(tmp_path / "whole/work/key")
+        assert path.read_bytes() == (at / "work/long" / place).read_bytes()
+    assert Store(at).states("family").sealed() == ["iterations-00000013"]
+    Store(at).clear("long")
+    again = ToyEngine()
+    assert (
+        run_iterations(practice(again), workspace(at, "short")).iterations == (whole.iterations[:9])
+    )
+    assert again.calls == 9 + 4  # fewer, or as many, begin anew
+    assert Store(at).states("family").sealed() == ["iterations-00000013"]
 
 
 def test_rollouts_name_the_weights_that_served_them(tmp_path: Path) -> None:
     run_iterations(practice(ToyEngine()), workspace(tmp_path))
     tables = [
         pl.read_parquet(path)
-        for path in sorted((tmp_path / "scratch/iterations").glob("*/rollouts.parquet"))
+        for path in sorted((tmp_path / "work/key/scratch/iterations").glob("*/rollouts.parquet"))
     ]
     digests = [table["weights"].unique().to_list() for table in tables]
     assert digests[0] == [tensors_digest({"table": torch.zeros(4, 4)})]

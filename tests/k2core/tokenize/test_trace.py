@@ -46,7 +46,7 @@ def replayed(
     bare = tmp_path_factory.mktemp("bare")
     shutil.copytree(folder / "tokenizer", bare / "tokenizer")
     clean, rephrased = map(store.open, publish_inputs(store))
-    workspace = Workspace(store, bare, bare, store.states("bare"), Silent())
+    workspace = Workspace(store, bare, bare, store.states("bare"), Silent(), store.states("bare"))
     return replay_orders(CONFIG, bare / "tokenizer", clean, rephrased, workspace)
 
 
