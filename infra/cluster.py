@@ -28,6 +28,7 @@ CARRIED = (
 
 LOCAL_ONLY = {
     "K2_HOME": "this machine's folder of state; a pod's is its own",
+    "K2_VERIFY": "`k2 run --verify` on this machine hashes every cached file",
     "K2_MCP_VENV": "this machine's environment of MCP servers",
     "K2_WEB_DOCS": "a folder of this machine; the image has these pages where the config looks",
     "K2_RENDEZVOUS": "set by a trainer for the ranks that it starts",

@@ -1,14 +1,16 @@
 """Lineage in MLflow: a parent run a pipeline, a child a stage, artifacts as edges by digest."""
 
+import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 from mlflow.entities import (
     Dataset,
@@ -35,6 +37,7 @@ from schemas.recipe import Recipe
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
+SEAL = "kept.json"
 _PARAM_LIMIT = 500
 _TAG_LIMIT = 5000
 
@@ -98,17 +101,21 @@ def find_runs(**tags: str) -> list[Run]:
 
 
 @contextmanager
-def pipeline_run(flyte_run: str, recipe: Mapping[str, object]) -> Iterator[str]:
-    """Hold the parent run of a pipeline open; yields its id."""
+def pipeline_run(
+    flyte_run: str, recipe: Mapping[str, object], num_stages: int = len(Recipe().stages)
+) -> Iterator[str]:
+    """Hold the parent run of a pipeline of so many stages open; yields its id."""
     tags = {
         "k2.kind": "pipeline",
         "k2.flyte_run": flyte_run,
         "k2.code": code_version(),
         "k2.machine": describe_machine(),
-        "k2.stages": str(len(Recipe.model_validate(recipe).stages)),
+        "k2.stages": str(num_stages),
     }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
-    client().log_dict(run_id, dict(recipe), "recipe.json")
+    kept = Kept(run_id)
+    kept.json("recipe.json", recipe)
+    kept.seal()
     _log_params(run_id, flatten(recipe))
     try:
         yield run_id
@@ -129,6 +136,37 @@ def close_stale(key: str) -> None:
     for run in find_runs(kind="stage", key=key):
         if run.info.status == "RUNNING":
             client().set_terminated(run.info.run_id, "KILLED")
+
+
+class Kept:
+    """The files that a run keeps, and their digests, so that none can change unnoticed."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._digests: dict[str, str] = {}
+
+    def json(self, name: str, content: Mapping[str, object]) -> None:
+        """Keep a JSON object."""
+        self.file(name, json.dumps(content, indent=1).encode())
+
+    def file(self, name: str, data: bytes) -> None:
+        """Keep a file by its path, e.g. `plots/loss.png`."""
+        folder, _, base = name.rpartition("/")
+        place = home() / "tmp" / uuid.uuid4().hex
+        place.mkdir(parents=True)
+        try:
+            (place / base).write_bytes(data)
+            client().log_artifact(self._run_id, str(place / base), folder or None)
+        finally:
+            shutil.rmtree(place)
+        self._digests[name] = hashlib.sha256(data).hexdigest()
+
+    def seal(self, report: bytes = b"") -> None:
+        """List the digests in `kept.json`, and the digest of that in the tag `k2.kept`."""
+        files = dict(sorted(self._digests.items()))
+        page = {"report": hashlib.sha256(report).hexdigest()} if report else {}
+        self.json(SEAL, {"files": files, **page})
+        client().set_tag(self._run_id, "k2.kept", self._digests[SEAL])
 
 
 class StageRun:
@@ -152,6 +190,7 @@ class StageRun:
         self.stage = record.stage
         self.flyte_run = flyte_run
         self.record = record
+        self._kept = Kept(self.run_id)
         self._metrics: list[Metric] = []
         self._flushed = time.monotonic()
         _log_params(self.run_id, flatten(record.configs))
@@ -172,24 +211,24 @@ class StageRun:
         self._flushed = time.monotonic()
 
     def json(self, name: str, content: Mapping[str, object]) -> None:
-        """Keep a JSON object with the run; `read_json` reads it."""
-        client().log_dict(self.run_id, dict(content), name)
+        """Keep a JSON object with the run; `read_kept_json` reads it."""
+        self._kept.json(name, content)
 
     def file(self, name: str, data: bytes) -> None:
         """Keep a small file with the run, e.g. a plot."""
-        path = home() / "tmp" / f"{self.run_id}-{name}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        try:
-            client().log_artifact(self.run_id, str(path), "plots")
-        finally:
-            path.unlink()
+        self._kept.file(f"plots/{name}", data)
 
-    def finish(self, outputs: Mapping[str, Artifact]) -> None:
-        """Record what was made and close the run."""
+    def finish(self, outputs: Mapping[str, Artifact], report: bytes = b"") -> None:
+        """Record what was made and close the run.
+
+        Args:
+            outputs: name -> artifact.
+            report: its page, of which the digest is kept.
+        """
         self.flush()
         self.record = self.record.model_copy(update={"outputs": dict(outputs)})
-        log_outputs(self.run_id, self.record)
+        log_outputs(self.run_id, self.record, self._kept)
+        self._kept.seal(report)
         client().set_terminated(self.run_id, "FINISHED")
 
     def fail(self, error: BaseException) -> None:
@@ -221,11 +260,13 @@ def record_reuse(record: LineageRecord, flyte_run: str) -> None:
     run = client().create_run(experiment_id(), tags=tags, run_name=f"{record.stage} (cached)")
     run_id = str(run.info.run_id)
     _log_inputs(run_id, record.inputs)
-    log_outputs(run_id, record)
+    kept = Kept(run_id)
+    log_outputs(run_id, record, kept)
+    kept.seal()
     client().set_terminated(run_id, "FINISHED")
 
 
-def log_outputs(run_id: str, record: LineageRecord) -> None:
+def log_outputs(run_id: str, record: LineageRecord, kept: "Kept") -> None:
     """Write the output edges, the digests as tags, and the whole record."""
     for name, artifact in record.outputs.items():
         if artifact.kind == "checkpoint":
@@ -234,19 +275,7 @@ def log_outputs(run_id: str, record: LineageRecord) -> None:
         else:
             client().log_inputs(run_id, datasets=[_dataset(name, artifact, "output")])
     client().set_tag(run_id, "k2.outputs", _digests(record.outputs))
-    client().log_dict(run_id, record.model_dump(mode="json"), "record.json")
-
-
-def read_record(run: Run) -> LineageRecord:
-    """The record that a finished stage run keeps."""
-    return LineageRecord.model_validate(read_json(run, "record.json"))
-
-
-def read_json(run: Run, name: str) -> dict[str, object]:
-    """A JSON object kept with a run."""
-    path = Path(client().download_artifacts(run.info.run_id, name))
-    found: dict[str, object] = json.loads(path.read_text())
-    return found
+    kept.json("record.json", record.model_dump(mode="json"))
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple, TypedDict, cast
+from urllib.parse import quote
 
 from infra.home import tracking_uri
 
@@ -23,6 +24,8 @@ EXPERIMENT = os.environ.get("K2_EXPERIMENT", "k2")
 class SeenRun(NamedTuple):
     """A run, as far as a list shows it."""
 
+    run_id: str
+    """MLflow's."""
     name: str
     status: str
     """`RUNNING`, `FINISHED`, `FAILED` or `KILLED`."""
@@ -33,38 +36,44 @@ class SeenRun(NamedTuple):
     """Its `k2.` tags, without the prefix."""
 
 
-def see_runs() -> list[SeenRun]:
-    """All runs of pipelines and stages, the newest first."""
+def see_runs(since: int = 0) -> list[SeenRun]:
+    """All runs of pipelines and stages that started at this millisecond or later, newest first."""
     uri = tracking_uri()
     if uri.startswith("sqlite:///"):
-        found = _read_sqlite(uri.removeprefix("sqlite:///"))
+        found = _read_sqlite(uri.removeprefix("sqlite:///"), since)
     elif uri.startswith(("http://", "https://")):
-        found = list(_ask_server(uri.rstrip("/")))
+        found = list(_ask_server(uri.rstrip("/"), since))
     else:
-        found = _ask_mlflow()
+        found = _ask_mlflow(since)
     return sorted(found, key=lambda run: -run.started)
 
 
 _RUNS = """
 select run_uuid, runs.name, status, start_time, end_time
 from runs join experiments using (experiment_id)
-where experiments.name = ? and runs.lifecycle_stage = 'active'
+where experiments.name = ? and runs.lifecycle_stage = 'active' and start_time >= ?
+"""
+_TAGS = """
+select run_uuid, key, value
+from tags join runs using (run_uuid)
+where key like 'k2.%' and start_time >= ?
 """
 
 
-def _read_sqlite(path: str) -> list[SeenRun]:
+def _read_sqlite(path: str, since: int) -> list[SeenRun]:
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            rows = database.execute(_RUNS, (EXPERIMENT,)).fetchall()
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as database:
+            rows = database.execute(_RUNS, (EXPERIMENT, since)).fetchall()
             tags: dict[str, dict[str, str]] = {row[0]: {} for row in rows}
-            for run, key, value in database.execute(
-                "select run_uuid, key, value from tags where key like 'k2.%'"
-            ):
+            for run, key, value in database.execute(_TAGS, (since,)):
                 if run in tags:
                     tags[run][key.removeprefix("k2.")] = value
     except sqlite3.OperationalError:  # nothing was recorded yet: there is no file, or no table
         return []
-    return [SeenRun(name, status, start, end, tags[run]) for run, name, status, start, end in rows]
+    return [
+        SeenRun(run_id, name, status, start, end, tags[run_id])
+        for run_id, name, status, start, end in rows
+    ]
 
 
 class _Tag(TypedDict):
@@ -73,6 +82,7 @@ class _Tag(TypedDict):
 
 
 class _Info(TypedDict, total=False):
+    run_id: str
     run_name: str
     status: str
     start_time: int
@@ -98,7 +108,7 @@ class _Answer(TypedDict, total=False):
     next_page_token: str
 
 
-def _ask_server(uri: str) -> Iterator[SeenRun]:
+def _ask_server(uri: str, since: int) -> Iterator[SeenRun]:
     place = f"{uri}/api/2.0/mlflow"
     try:
         found = _get(f"{place}/experiments/get-by-name?experiment_name={EXPERIMENT}")
@@ -109,6 +119,7 @@ def _ask_server(uri: str) -> Iterator[SeenRun]:
     asked: dict[str, object] = {
         "experiment_ids": [found["experiment"]["experiment_id"]],
         "max_results": 1000,
+        "filter": f"attributes.start_time >= {since}",
     }
     while True:
         page = _get(f"{place}/runs/search", asked)
@@ -116,6 +127,7 @@ def _ask_server(uri: str) -> Iterator[SeenRun]:
             info = run["info"]
             tags = {t["key"]: t["value"] for t in run["data"].get("tags", [])}
             yield SeenRun(
+                info["run_id"],
                 info["run_name"],
                 info["status"],
                 int(info["start_time"]),
@@ -141,11 +153,12 @@ def _get(url: str, body: dict[str, object] | None = None) -> _Answer:
         return cast("_Answer", json.load(answer))
 
 
-def _ask_mlflow() -> list[SeenRun]:
+def _ask_mlflow(since: int = 0) -> list[SeenRun]:
     from infra.lineage import find_runs
 
     return [
         SeenRun(
+            str(run.info.run_id),
             str(run.info.run_name),
             str(run.info.status),
             run.info.start_time,
@@ -154,4 +167,5 @@ def _ask_mlflow() -> list[SeenRun]:
         )
         for kind in ("pipeline", "stage")
         for run in find_runs(kind=kind)
+        if run.info.start_time >= since
     ]

@@ -1,11 +1,15 @@
 """What agents are asked: families of problems, their weights and the held-out split."""
 
+import hashlib
 import math
-from typing import Self
+import re
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.base import Config
+from schemas.source import Code, read_code
 
 FAMILY_GROUPS = {
     "sum_mental": "math",
@@ -44,6 +48,116 @@ DEFAULT_WEIGHTS = {
 """For the tiny model; *transfer* has the longest dialogues, and it never learned them."""
 
 
+class _Source(Config):
+    """Problems from elsewhere, as a family of their own."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,39}$")
+    """The family's name, in ids, reports and `rl.token_budgets`."""
+    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """Relative weight in training, beside those of `families`; 0 is never asked."""
+    group: Literal["code", "tools", "math", "general"] = "general"
+    """The group in reports."""
+    max_turns: int = Field(1, ge=1)
+    """Assistant messages allowed, where a row does not say."""
+    max_tokens: int = Field(64, ge=1)
+    """Tokens that an answer may take, where a row does not say."""
+
+
+class FileSource(_Source):
+    """Problems from a file of JSON lines or parquet; docs/own-problems.md has a row's fields."""
+
+    path: str = Field(min_length=1)
+    """The file, here or as `s3://`, `gs://`, `abfs://`."""
+    digest: str = ""
+    """SHA-256 of the file: other bytes are another config. Filled in for a file on this machine."""
+    verifier: str = "text_answer"
+    """What judges where a row names none: a name of `k2core.rewards.VERIFIERS`, or a function of
+    your own as `FILE.py:NAME` or `package.module:NAME`."""
+    code: Code | None = None
+    """That function with its source, filled in: another source is another config."""
+    code_seconds: int = Field(5, ge=1)
+    """CPU seconds that the function may take for an answer."""
+    system: str = ""
+    """A system message before each row's own messages."""
+    max_row_bytes: int = Field(1_000_000, ge=100)
+    """Largest row."""
+    max_faulty_frac: float = Field(0.1, ge=0, lt=1)
+    """Share of rows that may be unusable; they are counted and left out. More is an error."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sign(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        path, verifier, code = (str(values.get(key) or "") for key in ("path", "verifier", "code"))
+        if path and "://" not in path and not values.get("digest"):
+            values |= {"path": str(Path(path).absolute()), "digest": _digest_file(Path(path))}
+        if ":" not in verifier:
+            values["code"] = None
+        elif not code:
+            values["code"] = read_code(verifier)
+            values["verifier"] = values["code"].named
+        return values
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Self:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.digest):
+            raise ValueError(
+                f"{self.path}: state the file's SHA-256 in digest; `k2 problems check` prints it"
+            )
+        if self.code and self.code.named != self.verifier:
+            raise ValueError(f"code is of {self.code.named}, not of {self.verifier}: leave it out")
+        return self
+
+
+class PuzzleSource(_Source):
+    """Problems of a generator of reasoning-gym, judged by its own scorer."""
+
+    dataset: str
+    """The generator, e.g. `knights_knaves`."""
+    size: int = Field(1000, ge=10, le=1_000_000)
+    """Problems that are drawn, over all splits."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """The generator's own settings, e.g. `{"n_people": 2}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, values: object) -> object:
+        if isinstance(values, dict) and "name" not in values:
+            return {**values, "name": values.get("dataset")}
+        return values
+
+
+class Sources(Config):
+    """Problems that do not come with the house; each is a family without an expert."""
+
+    files: tuple[FileSource, ...] = ()
+    """Files of questions with answers."""
+    puzzles: tuple[PuzzleSource, ...] = ()
+    """Generators of reasoning-gym."""
+
+    @property
+    def all(self) -> "tuple[FileSource | PuzzleSource, ...]":
+        """In the order of the kinds."""
+        return (*self.files, *self.puzzles)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [source.name for source in self.all]
+        if twice := sorted({n for n in names if names.count(n) > 1 or n in FAMILY_GROUPS}):
+            raise ValueError(f"the names {twice} are taken: give each source a name of its own")
+        return self
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 class ProblemsConfig(Config):
     """Families of verifiable problems, split by the hash of what each problem is about."""
 
@@ -51,6 +165,8 @@ class ProblemsConfig(Config):
     """Seed of all problems and of the split."""
     families: dict[str, float] = Field(DEFAULT_WEIGHTS)
     """Relative weight of each family in training; 0 or left out is never asked in training."""
+    sources: Sources = Sources()
+    """Problems of your own, beside the families: files with answers, puzzles."""
     held_out_frac: float = Field(0.2, gt=0, lt=0.9)
     """Share of all possible contents that only the last examination meets, by their hash."""
     validation_frac: float = Field(0.1, ge=0, lt=0.5)
@@ -69,9 +185,20 @@ class ProblemsConfig(Config):
         wrong = {n: w for n, w in families.items() if not (math.isfinite(w) and w >= 0)}
         if wrong:
             raise ValueError(f"weights {wrong} are not at least 0 and finite")
-        if not any(families.values()):
-            raise ValueError("all weights are 0: give at least one family a weight above 0")
         return families
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of every family, generated ones first."""
+        return self.families | {source.name: source.weight for source in self.sources.all}
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if not any(self.weights.values()):
+            raise ValueError(
+                "all weights are 0: give at least one family or source a weight above 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:

@@ -1,4 +1,4 @@
-"""Code that a config names by a dotted path: its source is part of the config's identity."""
+"""Code that a config names by a path: its source is part of the config's identity."""
 
 import hashlib
 import importlib.util
@@ -11,6 +11,58 @@ from schemas.base import Config
 
 DOTTED = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 """`package.module:Name`."""
+
+
+class Code(Config):
+    """A function or class of somebody's own, with what makes it the same one."""
+
+    named: str
+    """`FILE.py:NAME`, or `package.module:NAME` of what is installed here."""
+    text: str = ""
+    """The file's source, filled in: it is all that runs, wherever it runs."""
+    signed: str = ""
+    """Of a module: the SHA-256 of its package's sources, filled in."""
+
+    @property
+    def entry(self) -> str:
+        """The name in it."""
+        return self.named.rpartition(":")[2]
+
+    @property
+    def module(self) -> str:
+        """The module's dotted path."""
+        return self.named.rpartition(":")[0]
+
+
+def read_code(named: str) -> Code:
+    """What a config names, with its source.
+
+    Raises:
+        ValueError: there is no such file or module, or it is no Python; says which.
+    """
+    place, colon, entry = named.rpartition(":")
+    if not colon or not entry.isidentifier():
+        raise ValueError(f"{named!r} is not FILE.py:NAME or package.module:NAME")
+    if not place.endswith(".py"):
+        return Code(named=named, signed=digest_package(named))
+    try:
+        text = Path(place).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{place}: cannot be read: {error}") from None
+    try:
+        compile(text, place, "exec")
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{place}: no Python: {error}") from None
+    return Code(named=f"{Path(place).name}:{entry}", text=text)
+
+
+def digest_package(dotted: str) -> str:
+    """SHA-256 of all Python files of the package that holds a module.
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    return digest_source(dotted.partition(":")[0].partition(".")[0]).partition("@")[2]
 
 
 def digest_source(dotted: str) -> str:

@@ -1,31 +1,27 @@
 """What every task does around its work: lineage, workspace, progress, report, publishing."""
 
 import asyncio
-import hashlib
-import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import flyte
 import flyte.report
-from pydantic import BaseModel
 
-from infra.home import home, store_root
+from infra.home import home
 from infra.lineage import StageRun, close_stale
-from infra.progress import ProgressLine, format_seconds
+from infra.progress import ProgressLine
 from infra.reports import dialogue_html, figure_png, plot_html, table_html
-from infra.versions import identity_of
 from k2core.reporting import Turn
 from k2core.store import Draft, Lease, Store, Workspace, publish_together
 from schemas.base import Artifact, Config
 from schemas.lineage import LineageRecord
 from schemas.placement import Placement
+from tasks.store import open_store
+from tasks.work import record_of, work_key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,47 +31,6 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=Artifact)
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=1)
-def open_store() -> Store:
-    """The artifact store of this process, from `K2_STORE`."""
-    return Store(store_root(), cache=home() / "store-cache")
-
-
-def record_of(stage: str, version: str, inputs: Mapping[str, object]) -> LineageRecord:
-    """The record of a stage that has not run yet; `placement` is no part of what it is."""
-    configs: dict[str, object] = {}
-    artifacts: dict[str, Artifact] = {}
-    for name, value in inputs.items():
-        if isinstance(value, Artifact):
-            artifacts[name] = value
-        elif name != "placement":
-            configs[name] = _as_json(value)
-    return LineageRecord.model_validate(
-        {
-            "stage": stage,
-            "version": identity_of(stage, version),
-            "configs": configs,
-            "inputs": artifacts,
-        }
-    )
-
-
-def work_key(record: LineageRecord, extent: Collection[str] = ()) -> str:
-    """Names the work: the same stage, version, configs and inputs find the same workspace.
-
-    Args:
-        record: of the work.
-        extent: fields of its config that are left out: the name of all works that differ in them.
-    """
-    identity = record.model_dump(mode="json", exclude={"outputs"})
-    for field in extent:
-        del identity["configs"]["config"][field]
-    for artifact in identity["inputs"].values():
-        del artifact["counts"]
-    text = json.dumps(identity, sort_keys=True)
-    return f"{record.stage}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
 class RunningStage:
@@ -132,14 +87,14 @@ class RunningStage:
 
     async def finish(self) -> dict[str, Artifact]:
         """Close the run, flush the report and leave the last line; returns what was published."""
-        self._run.json("progress.json", {"reports": self._line.trace()})
-        self._run.finish(self._outputs)
         counts = [_in_words(artifact) for artifact in self._outputs.values()]
         rows = [
             {"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()
         ]
         for row in rows:
             self._html.insert(0, table_html("Published", [row]))
+        self._run.json("progress.json", {"reports": self._line.trace()})
+        self._run.finish(self._outputs, report=self._page().encode())
         await self.flush()
         self._line.finish("; ".join(counts))
         return self._outputs
@@ -153,12 +108,15 @@ class RunningStage:
 
     async def flush(self) -> None:
         """Write the Flyte report, and a copy of it that outlives Flyte's own folder."""
-        page = "\n".join(self._html)
+        page = self._page()
         copy = home() / "reports" / (self._run.flyte_run or "alone") / f"{self._run.stage}.html"
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(page)
         if flyte.ctx():
             await flyte.report.replace.aio(page, do_flush=True)
+
+    def _page(self) -> str:
+        return "\n".join(self._html)
 
 
 class _Gone:
@@ -301,34 +259,9 @@ def _finished_outputs(store: Store, key: str) -> dict[str, Artifact]:
     return outputs if all(map(store.has, outputs.values())) else {}
 
 
-def outputs_of(result: object) -> dict[str, Artifact]:
-    """A task's result as named artifacts: one by its kind, several by their field names."""
-    if isinstance(result, Artifact):
-        return {result.kind: result}
-    if isinstance(result, BaseModel):
-        return {name: a for name, a in result if isinstance(a, Artifact)}
-    raise TypeError(f"a stage returns artifacts, not {type(result).__name__}")
-
-
-def published_folder(artifact: Artifact) -> Path:
-    """Where this machine holds an artifact, verified."""
-    return open_store().open(artifact)
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_as_json(item) for item in value]
-    return value
-
-
 def _file_name(title: str) -> str:
     return title.lower().replace(" ", "-").replace("/", "-").replace(":", "")
 
 
 def _in_words(artifact: Artifact) -> str:
     return f"{artifact.kind} {artifact.digest[7:15]} ({artifact.describe_counts()})"
-
-
-__all__ = ["format_seconds", "open_store", "outputs_of", "record_of", "stage_run", "work_key"]

@@ -20,7 +20,7 @@ from k2core.tables import write_shard
 from schemas.artifacts import CleanCorpus
 from schemas.corpus import Document
 from schemas.survey import SurveyConfig
-from tasks.adapter import open_store
+from tasks.store import open_store
 from workflows.launch import _run
 from workflows.stages import artifact_inputs, task_of
 

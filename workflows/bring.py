@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.index import Index
 from k2core.adopt import AdoptError, Source, digest_of, look, look_at_config, pin
 from schemas.adopt import AdoptConfig
 from schemas.artifacts import Checkpoint
 from schemas.model import ModelShape
 from schemas.recipe import Recipe
 from workflows.errors import MendableError, NotRecordedError
-from workflows.find import all_records
 from workflows.overrides import change
 
 
@@ -64,8 +64,9 @@ def _look(address: str) -> Bring:
 
 
 def _recall(digest: str) -> Bring:
-    for made in all_records():
-        record = made.record
+    with Index() as index:
+        records = [made.record for made in index.stages()]
+    for record in records:
         named = [a for a in record.outputs.values() if a.digest.startswith(digest)]
         if record.stage == "adopt" and named:
             config = AdoptConfig.model_validate(record.configs["config"])

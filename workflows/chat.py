@@ -1,6 +1,7 @@
 """Talk to a checkpoint: what it says, what it calls, and what the tools really return."""
 
 import random
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,14 +14,14 @@ from k2core.engines.protocol import Engine, Sampling
 from k2core.model.config import load_shape
 from k2core.problems import held_out_problems
 from k2core.problems.tools import Names, environment_state, make_tool
-from k2core.rewards import judge_dialogue
+from k2core.rewards import CONFINED, judge_dialogue
 from k2core.sandbox import Sandbox
 from schemas.base import Artifact
 from schemas.chat import Message, Problem
-from schemas.problems import ProblemsConfig
-from tasks.adapter import published_folder
+from schemas.problems import FAMILY_GROUPS, ProblemsConfig, Sources
+from tasks.store import published_folder
 from workflows.errors import MendableError
-from workflows.find import SERVABLE, all_records, config_behind, find_artifact, makers_of
+from workflows.find import SERVABLE, config_behind, find_artifact
 from workflows.show import show_line, show_messages
 
 _TOOLS = [
@@ -53,7 +54,7 @@ class Partner(NamedTuple):
 
 def talk(target: str, texts: Iterable[str], temperature: float) -> None:
     """Answer one text after another, with a calculator at hand."""
-    artifact = find_artifact(target, all_records(), SERVABLE)
+    artifact = find_artifact(target, SERVABLE)
     with serve_artifact(artifact, temperature) as partner:
         session = Session(CALCULATOR)
         for text in texts:
@@ -65,9 +66,9 @@ def talk(target: str, texts: Iterable[str], temperature: float) -> None:
 
 def solve(target: str, family: str, number: int, temperature: float) -> None:
     """Put a checkpoint through a held-out problem, exactly as evaluation does, and judge it."""
-    artifact = find_artifact(target, records := all_records(), SERVABLE)
-    config = ProblemsConfig.model_validate(config_behind(artifact, "problems", makers_of(records)))
-    asked = held_out_problems(config.model_copy(update={"families": {family: 1.0}}))
+    artifact = find_artifact(target, SERVABLE)
+    config = ProblemsConfig.model_validate(config_behind(artifact, "problems"))
+    asked = held_out_problems(_asking_only(config, family))
     if number >= len(asked):
         raise MendableError(f"--number {number}: {family} has problems 0 to {len(asked) - 1}")
     problem = asked[number]
@@ -76,7 +77,7 @@ def solve(target: str, family: str, number: int, temperature: float) -> None:
             [problem], engine, codec, seeds=[0], temperature=heat, max_context=context
         )[0]
     show_messages(dialogue.messages)
-    if problem.verifier == "python_function":
+    if problem.verifier in CONFINED:
         with Sandbox.start() as sandbox:
             verdict = judge_dialogue(dialogue, sandbox)
     else:
@@ -84,6 +85,19 @@ def solve(target: str, family: str, number: int, temperature: float) -> None:
     outcome = "passed" if verdict.reward >= 1 else f"failed: {verdict.reason}"
     expected = problem.expected.get("answer", " ".join(problem.rubric))
     show_line(f"{problem.problem_id} {outcome} (expected: {expected})", "bold")
+
+
+def _asking_only(config: ProblemsConfig, family: str) -> ProblemsConfig:
+    if family in FAMILY_GROUPS:
+        return config.model_copy(update={"families": {family: 1.0}, "sources": Sources()})
+    own = {
+        kind: tuple(source for source in sources if source.name == family)
+        for kind, sources in config.sources
+    }
+    if not any(own.values()):
+        known = dict.fromkeys((*FAMILY_GROUPS, *config.weights))
+        raise MendableError(f"no family {family!r}; there are {', '.join(known)}")
+    return config.model_copy(update={"families": {}, "sources": Sources(**own)})
 
 
 @contextmanager
@@ -128,3 +142,14 @@ def take_turn(partner: Partner, session: Session) -> None:
             session.reply(message)
         else:
             session.cut_off(message, "token_budget")
+
+
+def typed_lines() -> Iterator[str]:
+    """What the user says, a line a turn, until Ctrl-D or the end of the input."""
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        if line:
+            yield line

@@ -1,15 +1,16 @@
 """`k2`: run the pipeline, rerun a stage, look at runs, lineage and the released model."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.exits import fail, plain_errors
+from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tools_app, name="tools")
+app.add_typer(problems_app, name="problems")
 
 Settings = Annotated[
     list[str] | None,
@@ -38,12 +40,17 @@ def run(
         typer.Option(help="Start from this model, as for `k2 import`, or from its digest."),
     ] = None,
     settings: Settings = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every file of what the cache answers.")
+    ] = False,
 ) -> None:
     """Run every stage here. What was done before is cached; what was killed resumes.
 
     Example: `k2 run --recipe tiny --set rl.num_iterations=10`
     """
-    with _plain_errors():
+    if verify:
+        os.environ["K2_VERIFY"] = "1"
+    with plain_errors():
         changed = _recipe(recipe, [] if base else settings)
         if base:
             from workflows.bring import based_on
@@ -78,7 +85,7 @@ def bring(
 
     Example: `k2 import ~/moonlight --license MIT`, then `k2 run --base ~/moonlight`
     """
-    with _plain_errors():
+    with plain_errors():
         from workflows.bring import import_model
         from workflows.show import show_outputs
 
@@ -119,7 +126,7 @@ def plan(
     from workflows.plan import Wish
     from workflows.plan_tables import print_plan
 
-    with _plain_errors():
+    with plain_errors():
         wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, cp, virtual_stages, micro_batch)
         print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
 
@@ -138,8 +145,8 @@ def rerun(
     from schemas.recipe import STAGES
 
     if stage not in STAGES:
-        raise _fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
-    with _plain_errors():
+        raise fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    with plain_errors():
         from workflows.launch import rerun_downstream, rerun_stage
         from workflows.show import show_outputs, show_result
 
@@ -172,7 +179,7 @@ def report(
 
     Example: `k2 report tiny-1128-1400 --write`
     """
-    with _plain_errors():
+    with plain_errors():
         from workflows.report import read_report, write_report
         from workflows.report_tables import whole
 
@@ -193,8 +200,29 @@ def lineage(
     """
     from workflows.show import show_lineage
 
-    with _plain_errors():
+    with plain_errors():
         show_lineage(target)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
+    ] = "latest",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Recompute every digest along a chain; name the first that diverged.
+
+    A folder is verified by what is in it alone: a downloaded release, a model with its card, an
+    object of a store. Ends with 0 if all is as recorded, 1 if something diverged, 2 if there is no
+    such thing.
+
+    Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
+    """
+    with plain_errors():
+        from workflows.verify import verify as check
+
+        raise typer.Exit(0 if check(target, as_json) else 1)
 
 
 @app.command()
@@ -220,10 +248,10 @@ def why(
     Example: `k2 why 3f2a91` or `k2 why --token train/web:1234 --replay`
     """
     if (document is None) == (token is None):
-        raise _fail("say either a document's id or --token SHARD:OFFSET")
+        raise fail("say either a document's id or --token SHARD:OFFSET")
     if replay and token is None:
-        raise _fail("--replay derives the order of a token's shard: it goes with --token")
-    with _plain_errors():
+        raise fail("--replay derives the order of a token's shard: it goes with --token")
+    with plain_errors():
         from workflows.why import explain, explain_token
 
         if token is not None:
@@ -251,17 +279,13 @@ def chat(
 
     Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
     """
-    from schemas.problems import FAMILY_GROUPS
-
-    if problem is not None and problem not in FAMILY_GROUPS:
-        raise _fail(f"no family {problem!r}; there are {', '.join(FAMILY_GROUPS)}")
-    with _plain_errors():
-        from workflows.chat import solve, talk
+    with plain_errors():
+        from workflows.chat import solve, talk, typed_lines
 
         if problem is not None:
             solve(checkpoint, problem, number, temperature)
         else:
-            talk(checkpoint, _typed_lines() if say is None else [say], temperature)
+            talk(checkpoint, typed_lines() if say is None else [say], temperature)
 
 
 @app.command()
@@ -276,7 +300,7 @@ def synthesize(
     from workflows.overrides import change
     from workflows.recipes import RECIPES
 
-    with _plain_errors():
+    with plain_errors():
         asked = [f"synthesize.num_problems={count}", *(settings or [])]
         recipe = change(RECIPES["tiny"](), asked)
 
@@ -294,7 +318,7 @@ def rejudge(
 
     Example: `k2 rejudge --out rejudged`
     """
-    with _plain_errors():
+    with plain_errors():
         from workflows.trajectories import rejudge_set
 
         rejudge_set(target, out)
@@ -309,7 +333,7 @@ def export(
 
     Example: `k2 export dialogues.jsonl`
     """
-    with _plain_errors():
+    with plain_errors():
         from workflows.trajectories import export_set
 
         export_set(target, out)
@@ -323,7 +347,7 @@ def validate(
 
     Example: `k2 validate dialogues.jsonl`
     """
-    with _plain_errors():
+    with plain_errors():
         from workflows.trajectories import validate_file
 
         raise typer.Exit(0 if validate_file(path) else 1)
@@ -345,7 +369,7 @@ def _recipe(name: str, settings: list[str] | None) -> "Recipe":
     from workflows.recipes import RECIPES
 
     if name not in RECIPES:
-        raise _fail(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise fail(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
     return change(RECIPES[name](), settings or [])
 
 
@@ -359,34 +383,6 @@ Where to look next
   the tree behind it      .venv/bin/k2 lineage {name}
   talk to the policy      .venv/bin/k2 chat"""
     )
-
-
-def _typed_lines() -> Iterator[str]:
-    """What the user says, a line a turn, until Ctrl-D or the end of the input."""
-    while True:
-        try:
-            line = input("> " if sys.stdin.isatty() else "").strip()
-        except EOFError:
-            return
-        if line:
-            yield line
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turns errors that the user can mend into one plain message, without a traceback."""
-    from k2core.store import ArtifactCorruptError, ArtifactMissingError
-    from workflows.errors import MendableError
-
-    try:
-        yield
-    except (MendableError, ArtifactCorruptError, ArtifactMissingError) as error:
-        raise _fail(str(error)) from None
-
-
-def _fail(message: str) -> typer.Exit:
-    typer.secho(f"error: {message}", fg="red", err=True)
-    return typer.Exit(2)
 
 
 if __name__ == "__main__":

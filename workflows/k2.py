@@ -31,7 +31,7 @@ async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Rel
         recorded: Work already done, e.g. by the run that this one repeats in part; equal work
             is not done again.
     """
-    with pipeline_run(flyte_run_name(), recipe.model_dump(mode="json")):
+    with pipeline_run(flyte_run_name(), recipe.model_dump(mode="json"), len(recipe.stages)):
         return await make_model(recipe, Chain(recorded or []))
 
 

@@ -56,7 +56,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
     record = records_of(pipeline).get(stage)
     if record is None:
         raise NotRecordedError(
-            f"run {pipeline.info.run_name} recorded no finished {stage}; it has "
+            f"run {pipeline.name} recorded no finished {stage}; it has "
             f"{', '.join(records_of(pipeline)) or 'none'}"
         )
     task = task_of(stage)

@@ -8,12 +8,13 @@ from typing import NamedTuple, TypeVar, cast
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
+from infra.index import Index, Indexed
 from schemas.base import Artifact
 from schemas.corpus import DecisionRow, DocumentRow, RewriteRow
 from schemas.lineage import LineageRecord
-from tasks.adapter import open_store, published_folder
+from tasks.store import open_store, published_folder
 from workflows.errors import NotRecordedError
-from workflows.find import LATEST, Recorded, makers_of
+from workflows.find import LATEST
 
 C = TypeVar("C", bound=BaseModel)
 _SHOWN = 5
@@ -33,9 +34,7 @@ class Corpora(NamedTuple):
     run: str
     artifacts: dict[str, Artifact]
     """By kind; a clean corpus is always among them."""
-    makers: dict[str, Recorded]
-    """Digest -> the stage that made it, in whichever run."""
-    stages: dict[str, Recorded]
+    stages: dict[str, Indexed]
     """What the run itself recorded, by stage."""
 
     def has(self, kind: str) -> bool:
@@ -53,8 +52,12 @@ class Corpora(NamedTuple):
         return published_folder(self.artifacts[kind])
 
     def maker_of(self, kind: str) -> LineageRecord:
-        """The record of the stage that made an artifact."""
-        return self.makers[self.artifacts[kind].digest].record
+        """The record of the stage that made an artifact, in whichever run."""
+        with Index() as index:
+            made = index.maker(self.artifacts[kind].digest)
+        if made is None:
+            raise NotRecordedError(f"nobody recorded who made the {kind} of run {self.run}")
+        return made.record
 
     def config_of(self, kind: str, model: type[C]) -> C:
         """The config that an artifact was made with; an error as of `read_config`."""
@@ -83,17 +86,18 @@ class Found(NamedTuple):
     doc_id: str
 
 
-def list_corpora(records: Sequence[Recorded], source: str = LATEST) -> list[Corpora]:
+def list_corpora(source: str = LATEST) -> list[Corpora]:
     """The corpora of each run, or of the runs whose names begin so, the newest first.
 
     Raises:
         NotRecordedError: no run has cleaned a corpus, or none is named so.
     """
-    runs: dict[str, list[Recorded]] = {}
-    for made in sorted(records, key=lambda made: -made.run.info.start_time):
-        runs.setdefault(made.run.data.tags["k2.flyte_run"], []).append(made)
-    makers = makers_of(records)
-    found = [c for run, made in runs.items() if (c := _gather(run, made, makers)) is not None]
+    runs: dict[str, list[Indexed]] = {}
+    with Index() as index:
+        stages = index.stages()
+    for stage in sorted(stages, key=lambda stage: -stage.run.started):
+        runs.setdefault(stage.run.tags["flyte_run"], []).append(stage)
+    found = [c for run, made in runs.items() if (c := _gather(run, made)) is not None]
     if not found:
         raise NotRecordedError("no corpus is recorded yet: `k2 run` makes one")
     named = [c for c in found if source == LATEST or c.run.startswith(source)]
@@ -157,7 +161,7 @@ def read_evidence(clean: Path, table: str, doc_id: str) -> list[dict[str, object
     return list(frame.iter_rows(named=True))
 
 
-def _gather(run: str, made: Sequence[Recorded], makers: dict[str, Recorded]) -> Corpora | None:
+def _gather(run: str, made: Sequence[Indexed]) -> Corpora | None:
     artifacts: dict[str, Artifact] = {}
     for entry in reversed(made):  # what a run made goes before what it was given
         given, out = entry.record.inputs.values(), entry.record.outputs.values()
@@ -165,7 +169,7 @@ def _gather(run: str, made: Sequence[Recorded], makers: dict[str, Recorded]) -> 
     if "clean_corpus" not in artifacts:
         return None
     stages = {entry.record.stage: entry for entry in reversed(made)}
-    return Corpora(run, artifacts, makers, stages)
+    return Corpora(run, artifacts, stages)
 
 
 def _scans(corpora: Corpora) -> Iterator[pl.LazyFrame]:

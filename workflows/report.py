@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlflow.entities import Run
 from pydantic import BaseModel, ConfigDict
 
 from infra.home import ROOT
-from infra.lineage import client, find_runs, read_record
+from infra.index import Index, Indexed
 from schemas.artifacts import Evaluation
 from schemas.base import Artifact
 from schemas.evaluate import Scores
-from tasks.adapter import open_store
+from tasks.store import open_store
 from workflows.errors import NotRecordedError
-from workflows.find import find_pipeline, recipe_of
+from workflows.find import find_pipeline, recipe_of, stages_of
 from workflows.report_tables import render_pages
 
 RECORD = Path("docs/results/run.json")
@@ -60,24 +59,21 @@ def read_report(name: str) -> RunReport:
         NotRecordedError: there is no such run, or it has not come to its end.
     """
     pipeline = find_pipeline(name)
-    tags = pipeline.data.tags
-    runs = {r.data.tags["k2.stage"]: r for r in find_runs(kind="stage", flyte_run=_flyte(pipeline))}
-    done = {stage: run for stage, run in runs.items() if run.info.status == "FINISHED"}
-    wanted = recipe_of(pipeline).stages
+    done, wanted = stages_of(pipeline), recipe_of(pipeline).stages
     if missing := [stage for stage in wanted if stage not in done]:
         raise NotRecordedError(
-            f"run {pipeline.info.run_name} has not finished {', '.join(missing)}: only a whole "
+            f"run {pipeline.name} has not finished {', '.join(missing)}: only a whole "
             "run is reported; `k2 runs` lists them"
         )
-    stages = [_read_stage(stage, done[stage]) for stage in wanted]
+    stages = [_read_stage(done[stage]) for stage in wanted]
     return RunReport(
-        run=str(pipeline.info.run_name),
-        recipe=str(pipeline.info.run_name).partition("-")[0],
-        date=datetime.fromtimestamp(pipeline.info.start_time / 1000, UTC).date().isoformat(),
-        machine=tags.get("k2.machine", "unknown"),
-        code=tags["k2.code"],
+        run=pipeline.name,
+        recipe=pipeline.name.partition("-")[0],
+        date=datetime.fromtimestamp(pipeline.started / 1000, UTC).date().isoformat(),
+        machine=pipeline.tags.get("machine", "unknown"),
+        code=pipeline.tags["code"],
         stages=stages,
-        scores=_read_scores({a.kind: a for stage in stages for a in stage.outputs.values()}),
+        scores=read_scores({a.kind: a for stage in stages for a in stage.outputs.values()}),
     )
 
 
@@ -90,21 +86,20 @@ def write_report(report: RunReport, root: Path = ROOT) -> list[Path]:
     return [path, *(root / page for page in PAGES)]
 
 
-def _read_stage(stage: str, run: Run) -> StageReport:
-    record = read_record(run)
-    maker = client().get_run(run.data.tags.get("k2.made_by", run.info.run_id))
+def _read_stage(done: Indexed) -> StageReport:
+    """The time is its maker's where the run answered from the cache."""
+    with Index() as index:
+        maker = index.runs("id = ?", [done.run.tags.get("made_by", done.run.run_id)])
+    run = maker[0] if maker else done.run
     return StageReport(
-        stage=stage,
-        version=record.version,
-        seconds=round((maker.info.end_time - maker.info.start_time) / 1000, 1),
-        outputs=record.outputs,
+        stage=done.record.stage,
+        version=done.record.version,
+        seconds=round(((run.ended or run.started) - run.started) / 1000, 1),
+        outputs=done.record.outputs,
     )
 
 
-def _read_scores(made: Mapping[str, Artifact]) -> Scores:
+def read_scores(made: Mapping[str, Artifact]) -> Scores:
+    """The scores among what was made, by kind."""
     evaluation = Evaluation.model_validate(made["evaluation"].model_dump())
     return Scores.model_validate_json((open_store().open(evaluation) / "scores.json").read_bytes())
-
-
-def _flyte(pipeline: Run) -> str:
-    return str(pipeline.data.tags["k2.flyte_run"])

@@ -3,20 +3,20 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from mlflow.entities import Run
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.tree import Tree
 
-from infra.lineage import find_runs, read_record
+from infra.index import Index
 from infra.progress import format_seconds
+from infra.runs import SeenRun
 from schemas.artifacts import Evaluation, RlResult
 from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
-from tasks.adapter import open_store
-from workflows.find import Recorded, all_records, find_artifact, makers_of
+from tasks.store import open_store
+from workflows.find import locate
 
 console = Console()
 
@@ -25,14 +25,10 @@ def show_result(flyte_run: str) -> None:
     """A finished run: stage by stage, then the evaluation, then where to look next."""
     table = Table("stage", "wall time", "in", "out", title=f"run {flyte_run}")
     evaluation: Artifact | None = None
-    stages = sorted(
-        find_runs(kind="stage", flyte_run=flyte_run), key=lambda run: run.info.start_time
-    )
-    for run in stages:
-        if run.info.status != "FINISHED":
-            continue
-        record = read_record(run)
-        took = "cached" if "k2.cached" in run.data.tags else _took(run)
+    with Index() as index:
+        stages = index.stages("pipeline = ?", [flyte_run])
+    for run, record in sorted(stages, key=lambda stage: stage.run.started):
+        took = "cached" if "cached" in run.tags else _took(run)
         outputs = "\n".join(a.describe_counts() for a in record.outputs.values())
         table.add_row(record.stage, took, "\n".join(record.inputs) or "-", outputs)
         evaluation = record.outputs.get("evaluation", evaluation)
@@ -74,27 +70,22 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def show_lineage(target: str) -> None:
     """The tree of stages, configs and digests that made a run's release or an artifact."""
-    records = all_records()
-    artifact = find_artifact(target, records)
-    tree = Tree(_label(artifact))
-    _grow(tree, artifact, makers_of(records), set())
+    with Index() as index:
+        artifact = locate(index, target)
+        tree = Tree(_label(artifact))
+        _grow(tree, artifact, index, set())
     console.print(tree)
 
 
-def _grow(
-    tree: Tree,
-    artifact: Artifact,
-    makers: Mapping[str, Recorded],
-    seen: set[str],
-) -> None:
-    if artifact.digest not in makers:
+def _grow(tree: Tree, artifact: Artifact, index: Index, seen: set[str]) -> None:
+    made = index.maker(artifact.digest)
+    if made is None:
         tree.add("[red]maker not recorded[/red]")
         return
-    record, run = makers[artifact.digest]
+    run, record = made
     branch = tree.add(
         f"made by [cyan]{record.stage}[/cyan] version {record.version}, code "
-        f"{run.data.tags['k2.code'][:12]}, run {run.data.tags['k2.flyte_run']}, "
-        f"mlflow {run.info.run_id[:8]}"
+        f"{run.tags['code'][:12]}, run {run.tags['flyte_run']}, mlflow {run.run_id[:8]}"
     )
     if artifact.digest in seen:
         branch.add("(shown above)")
@@ -109,7 +100,7 @@ def _grow(
         for name, source in sources.items():
             branch.add(f"source [green]{name}[/green]: {escape(_source(source))}")
     for name, parent in record.inputs.items():
-        _grow(branch.add(f"{name}: {_label(parent)}"), parent, makers, seen)
+        _grow(branch.add(f"{name}: {_label(parent)}"), parent, index, seen)
 
 
 def show_messages(messages: Sequence[Message]) -> None:
@@ -144,7 +135,5 @@ def _source(source: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in source.items() if key != "digest")
 
 
-def _took(run: Run) -> str:
-    if run.info.end_time is None:
-        return "-"
-    return format_seconds((run.info.end_time - run.info.start_time) / 1000)
+def _took(run: SeenRun) -> str:
+    return "-" if run.ended is None else format_seconds((run.ended - run.started) / 1000)

@@ -11,7 +11,7 @@ from schemas.corpus import DecisionRow, DocumentRow
 from schemas.model import ModelShape
 from schemas.pretrain import PretrainConfig
 from schemas.rephrase import RephraseConfig
-from tasks.adapter import open_store
+from tasks.store import open_store
 from workflows.errors import NotRecordedError
 from workflows.provenance import (
     Corpora,

@@ -4,36 +4,23 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from infra.home import ROOT, home
 from workflows.errors import MendableError
+from workflows.plain import PlainErrors
 
 if TYPE_CHECKING:
     from k2core.tools.diversity import Vectors
     from k2core.tools.harvest import Listing
     from schemas.tools import RealTool, ToolRepository
 
-
-class _PlainErrors(TyperGroup):
-    """Errors that the user can mend are one message, without a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except MendableError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(2) from None
-
-
 app = typer.Typer(
-    cls=_PlainErrors,
+    cls=PlainErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="""Real MCP tools and synthetic ones: harvest, count, show.
@@ -68,7 +55,7 @@ def harvest(
     from k2core.tools.harvest import adopt_listed, drop_duplicates, harvest_servers
     from k2core.tools.listed import read_listed_tools
     from k2core.tools.servers import ServersMissingError
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     entries = read_catalogue()
     if unknown := set(server or ()) - {entry.name for entry in entries}:
@@ -224,7 +211,7 @@ def read_real() -> list["RealTool"]:
     from k2core.tools.listed import read_listed_tools
     from k2core.tools.servers import ServersMissingError
     from schemas.tools import ToolRepository
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     if last_harvest().exists():
         repository = ToolRepository.model_validate_json(last_harvest().read_text())
@@ -241,7 +228,7 @@ def _publish(tools: Sequence["RealTool"], listings: Sequence["Listing"]) -> "Too
     from k2core.store import Draft
     from k2core.tools.harvest import write_repository
     from schemas.tools import ToolRepository
-    from tasks.adapter import open_store
+    from tasks.store import open_store
 
     store = open_store()
     with store.locked("tools-harvest"):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from infra.index import Index
 from k2core.chat.exchange import to_line, validate_lines
 from k2core.sandbox import Sandbox
 from k2core.synthesize.judge import JUDGE, Judge
@@ -18,9 +19,9 @@ from k2core.synthesize.trajectories import from_row
 from k2core.tables import list_shards, read_shard
 from schemas.chat import TrajectoryRow
 from schemas.recipe import Recipe
-from tasks.adapter import published_folder
+from tasks.store import published_folder
 from workflows.errors import MendableError
-from workflows.find import LATEST, all_records, find_artifact
+from workflows.find import LATEST, find_artifact
 
 _SHOWN_FAULTS = 20
 
@@ -118,13 +119,12 @@ def validate_file(path: Path) -> bool:
 
 def find_set(target: str) -> Path:
     """The folder of a trajectory set: of a run, by digest, or the newest."""
-    records = all_records()
     if target == LATEST:
-        newest = sorted(records, key=lambda made: -made.run.info.start_time)
-        sets = [
-            a for made in newest for a in made.record.outputs.values() if a.kind == "trajectory_set"
-        ]
+        with Index() as index:
+            newest = sorted(index.stages(), key=lambda stage: -stage.run.started)
+        made = [a for stage in newest for a in stage.record.outputs.values()]
+        sets = [artifact for artifact in made if artifact.kind == "trajectory_set"]
         if not sets:
             raise MendableError("no trajectories are recorded yet: `k2 synthesize` makes some")
         return published_folder(sets[0])
-    return published_folder(find_artifact(target, records, ("trajectory_set",)))
+    return published_folder(find_artifact(target, ("trajectory_set",)))

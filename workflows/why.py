@@ -15,9 +15,9 @@ from k2core.tokenize.trace import (
     verify_place,
 )
 from schemas.tokenize import TokenizeConfig
-from tasks.adapter import open_store
+from tasks.store import open_store
 from workflows.errors import MendableError
-from workflows.find import LATEST, all_records
+from workflows.find import LATEST
 from workflows.provenance import Corpora, find_document, list_corpora
 from workflows.show import show_line
 from workflows.story import Section, list_readings, read_text, tell_document
@@ -25,7 +25,7 @@ from workflows.story import Section, list_readings, read_text, tell_document
 
 def explain(doc_id: str, source: str = LATEST) -> None:
     """Print what became of a document or of a rewrite."""
-    found = find_document(doc_id, list_corpora(all_records(), source))
+    found = find_document(doc_id, list_corpora(source))
     _print(f"{found.doc_id} in run {found.corpora.run}", tell_document(*found))
 
 
@@ -38,7 +38,7 @@ def explain_token(token: str, source: str = LATEST, replay: bool = False) -> Non
         replay: derive the shard's order from config and corpora, and hold the manifest to it.
     """
     shard, offset = parse_token(token)
-    candidates = list_corpora(all_records(), source)
+    candidates = list_corpora(source)
     corpora = next((c for c in candidates if c.has("token_corpus")), None)
     if corpora is None:
         raise MendableError(

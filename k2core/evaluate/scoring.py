@@ -44,8 +44,10 @@ def score(
 
 
 def rates_by(answers: Mapping[str, pl.DataFrame], column: str) -> dict[str, dict[str, Rate]]:
-    """Family or group -> checkpoint -> pass rate, in the order of the families."""
-    order = list(dict.fromkeys(FAMILY_GROUPS if column == "family" else FAMILY_GROUPS.values()))
+    """Family or group -> checkpoint -> pass rate; the house's own first, then as they are met."""
+    known = FAMILY_GROUPS if column == "family" else FAMILY_GROUPS.values()
+    met = (value for rows in answers.values() for value in rows[column])
+    order = list(dict.fromkeys((*known, *met)))
     rates: dict[str, dict[str, Rate]] = {}
     for value in order:
         for name, rows in answers.items():

@@ -15,7 +15,7 @@ from k2core.evaluate.scoring import score
 from k2core.evaluate.show import draw_rates, failure_rows, perplexity_rows, rate_rows
 from k2core.model.config import load_shape
 from k2core.model.hf import load_weights, write_json
-from k2core.problems import held_out_problems
+from k2core.problems import fit_context, held_out_problems
 from k2core.rates import pool
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
@@ -48,11 +48,15 @@ def evaluate_checkpoints(
     """
     from k2core.engines.ray import serve
 
-    asked = samples_of(held_out_problems(problems), config.samples_per_problem)
     artifacts = dict(zip(CHECKPOINTS, (base, sft, policy), strict=True))
     folders = {name: workspace.open(artifact) for name, artifact in artifacts.items()}
     context = load_shape(folders["base"]).max_position_embeddings
-    texts = read_held_out(workspace.open(tokens), ChatCodec(folders["base"]), context, config)
+    codec = ChatCodec(folders["base"])
+    posed = fit_context(held_out_problems(problems), codec, context)
+    if left_out := posed.rows(context):
+        workspace.report.table("Problems left out", left_out)
+    asked = samples_of(posed.kept, config.samples_per_problem)
+    texts = read_held_out(workspace.open(tokens), codec, context, config)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         serve(

@@ -1,6 +1,9 @@
 """Families of verifiable problems, and their training and held-out splits."""
 
+from k2core.problems.bank import describe_families, own_families
 from k2core.problems.family import Act, Call, Content, Family, Posed, Say, Script
+from k2core.problems.files import SourceError
+from k2core.problems.fitting import fit_context
 from k2core.problems.registry import FAMILIES
 from k2core.problems.splits import (
     TooFewContentsError,
@@ -21,8 +24,12 @@ __all__ = [
     "Posed",
     "Say",
     "Script",
+    "SourceError",
     "TooFewContentsError",
+    "describe_families",
+    "fit_context",
     "held_out_problems",
+    "own_families",
     "pose_training",
     "split_of",
     "training_problem",

@@ -2,10 +2,11 @@
 
 from k2core.rewards.dialogues import MALFORMED, judge_dialogue, judge_dialogues, try_to_judge
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
-from k2core.rewards.verifiable import VERIFIERS, extract_code, verify
+from k2core.rewards.verifiable import CONFINED, VERIFIERS, extract_code, verify
 from k2core.sandbox import Verdict
 
 __all__ = [
+    "CONFINED",
     "MALFORMED",
     "OVER_BUDGET",
     "VERIFIERS",

@@ -11,6 +11,7 @@ from k2core.rewards.calls import check_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.numbers import Value, final_number
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
+from k2core.rewards.own_code import check_own_code
 from k2core.rewards.scenarios import check_scenario
 from k2core.rewards.scoring import check_expression, check_puzzle
 from k2core.sandbox import CodeRunner, IoCase, Verdict
@@ -126,7 +127,10 @@ VERIFIERS: dict[str, Verifier] = {
     "tool_calls": check_calls,
     "instruction": check_instruction,
     "scenario": check_scenario,
+    "own_code": check_own_code,
 }
+CONFINED = frozenset({"expression", "puzzle", "python_function", "program", "own_code"})
+"""Those that judge in a sandbox."""
 
 
 def extract_code(text: str) -> str:

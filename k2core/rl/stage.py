@@ -12,7 +12,12 @@ from k2core.chat import ChatCodec, read_dialogues
 from k2core.engines.learner import Learner
 from k2core.model.config import load_shape
 from k2core.model.hf import describe_checkpoint
-from k2core.problems import training_problem, validation_problems
+from k2core.problems import (
+    describe_families,
+    fit_context,
+    training_problem,
+    validation_problems,
+)
 from k2core.rewards import Verdict, judge_dialogues
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
@@ -114,7 +119,13 @@ def _practise(
 
     codec, shape = ChatCodec(start), load_shape(start)
     context = shape.max_position_embeddings
-    pool = practice_problems(config, problems)
+    pool = fit_context(practice_problems(config, problems), codec, context)
+    asked = validation_problems(problems, config.validation_per_family)
+    validation = fit_context(asked, codec, context)
+    if problems.sources.all:
+        workspace.report.table("Problems of one's own", describe_families(problems))
+    if left_out := pool.rows(context) + validation.rows(context):
+        workspace.report.table("Problems left out", left_out)
     texts = []
     if config.ptx_weight:
         texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
@@ -130,8 +141,8 @@ def _practise(
         practice = Practice(
             config,
             load_objective(config.objective),
-            pool,
-            validation_problems(problems, config.validation_per_family),
+            pool.kept,
+            validation.kept,
             texts,
             learner,
             engine,
@@ -144,21 +155,21 @@ def _practise(
 
 
 def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Problem]:
-    """The first of the training split, each with its family's token budget.
+    """The first of the training split, each once, with its family's token budget.
 
     Raises:
         ValueError: a budget is of a family that is never asked.
     """
-    strange = sorted(set(config.token_budgets) - set(problems.families))
+    strange = sorted(set(config.token_budgets) - set(problems.weights))
     if strange:
         raise ValueError(
             f"rl.token_budgets names {', '.join(strange)}; the families are "
-            f"{', '.join(problems.families)}"
+            f"{', '.join(problems.weights)}"
         )
     pool = (training_problem(problems, index) for index in range(config.num_problems))
     return [
         p.model_copy(update={"max_tokens": config.token_budgets.get(p.family, p.max_tokens)})
-        for p in pool
+        for p in {p.problem_id: p for p in pool}.values()
     ]
 
 

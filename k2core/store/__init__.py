@@ -6,7 +6,7 @@ from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, LeaseLostError
 from k2core.store.lease import Beat, Lease
 from k2core.store.states import States
-from k2core.store.store import Store
+from k2core.store.store import Difference, Store
 from k2core.store.together import publish_together
 from k2core.store.workspace import Artifacts, Draft, StoredFile, Workspace
 
@@ -15,6 +15,7 @@ __all__ = [
     "ArtifactMissingError",
     "Artifacts",
     "Beat",
+    "Difference",
     "Draft",
     "Lease",
     "LeaseLostError",

@@ -78,11 +78,15 @@ class Objects:
         self._remember(name, found)
         return [entry.path for entry, bad in zip(entries, wrong, strict=True) if bad]
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """An object's files as they are, with their bytes."""
+        folder = self.folder(name)
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
     def find_added(self, name: str, manifest: Iterable[ManifestEntry]) -> list[str]:
         """Files that are not in the manifest."""
-        folder, wanted = self.folder(name), {entry.path for entry in manifest}
-        found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        return sorted(found - wanted)
+        return sorted(self.sizes(name).keys() - {entry.path for entry in manifest})
 
     def note_verified(self, name: str, paths: Iterable[str]) -> None:
         """Files whose bytes were hashed on their way here."""

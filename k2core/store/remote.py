@@ -40,12 +40,18 @@ class Remote:
         self, name: str, manifest: Sequence[ManifestEntry], *, verify: bool = False
     ) -> list[str]:
         """Files that are lost or have another size; with `verify` also those of another SHA-256."""
-        sizes = self._bucket.sizes(f"objects/{name}")
+        sizes = self.sizes(name)
         wrong = [entry.path for entry in manifest if sizes.get(entry.path) != entry.size]
-        if wrong or not verify:
+        if not verify:
             return wrong
-        found = do_all(lambda e: self._bucket.hash(_address(name, e), e.size), manifest)
-        return [e.path for e, sha in zip(manifest, found, strict=True) if sha != e.sha256]
+        rest = [entry for entry in manifest if entry.path not in wrong]
+        found = do_all(lambda e: self._bucket.hash(_address(name, e), e.size), rest)
+        changed = [e.path for e, sha in zip(rest, found, strict=True) if sha != e.sha256]
+        return wrong + changed
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """An object's files as they are, with their bytes."""
+        return self._bucket.sizes(f"objects/{name}")
 
     def upload(self, name: str, folder: Path, manifest: Sequence[ManifestEntry]) -> None:
         """Send an object; before its manifest is there nobody sees it.

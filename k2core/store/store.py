@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from k2core.reporting import Reporter, Silent
 from k2core.store.bucket import Bucket
@@ -21,6 +21,16 @@ from k2core.store.workspace import Draft, StoredFile, Workspace
 from schemas.base import Artifact
 
 A = TypeVar("A", bound=Artifact)
+
+
+class Difference(NamedTuple):
+    """A file that is not as it was published."""
+
+    what: str
+    """`changed`, `missing` or `extra`."""
+    path: str
+
+
 _BEAT = Beat()
 
 
@@ -69,6 +79,25 @@ class Store:
         if not self._remote:
             wrong += self._objects.find_added(name, manifest)
         return self._describe(artifact, wrong) if wrong else ""
+
+    def differences(self, artifact: Artifact) -> list[Difference]:
+        """Every file, hashed, that is not what the artifact's digest says.
+
+        Raises:
+            ArtifactMissingError: the store does not hold the digest.
+            ArtifactCorruptError: the manifest is not the digest's.
+        """
+        manifest, name = self.manifest(artifact), _name(artifact)
+        place = self._remote or self._objects
+        there = place.sizes(name)
+        wrong = place.find_wrong(name, [e for e in manifest if e.path in there], verify=True)
+        known = {entry.path for entry in manifest}
+        found = [
+            *(Difference("missing", path) for path in known - there.keys()),
+            *(Difference("changed", path) for path in wrong),
+            *(Difference("extra", path) for path in there.keys() - known),
+        ]
+        return sorted(found, key=lambda difference: difference.path)
 
     def manifest(self, artifact: Artifact) -> list[ManifestEntry]:
         """The artifact's files with sizes and SHA-256, sorted by path; none is fetched.

@@ -45,7 +45,7 @@ def synthesize_trajectories(
         work = Work(config, problems, distractors, bool(calibration and calibration.counts))
         judge = work.open_judge(sandbox)
         with open_play(work, judge, placement.session_actors) as play:
-            shards = list(make_shards(config, workspace, judge, play))
+            shards = list(make_shards(config, problems, workspace, judge, play))
     publish_shards(shards, workspace.out)
     summary = Summary.of(shards)
     entries = [*listed, *summary.generated_tools(distractors)]
@@ -87,15 +87,23 @@ def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
 
 
 def make_shards(
-    config: SynthesizeConfig, workspace: Workspace, judge: Judge, play: PlaySessions
+    config: SynthesizeConfig,
+    problems: ProblemsConfig,
+    workspace: Workspace,
+    judge: Judge,
+    play: PlaySessions,
 ) -> Iterator[Shard]:
-    """Live shards first, which this process plays, then simulated ones."""
+    """Live shards first, which this process plays, then simulated ones.
+
+    Without a model that acts, and without generated families, there is no expert to play problems.
+    """
     scratch = workspace.scratch
     for family in pick_live(config):
         workspace.report.progress(0, config.num_problems, f"mcp-server-{family.server}")
         make = partial(sample_live, config, family, judge, scratch)
         yield make_shard(scratch, f"live-{family.server}", make)
-    counts = {"problem": config.num_problems, "scenario": config.num_scenarios}
+    played = config.num_problems if config.agent or any(problems.families.values()) else 0
+    counts = {"problem": played, "scenario": config.num_scenarios}
     total, done = sum(counts.values()), 0
     for kind, count in counts.items():
         prefix = "" if kind == "problem" else f"{kind}-"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from k2core.agents import Dialogue, Habits, play_expert
 from k2core.agents.endpoint import ChatModel, play_model
 from k2core.environments import open_environment
-from k2core.problems import FAMILIES, Posed, pose_training
+from k2core.problems import FAMILIES, Posed, pose_training, training_problem
 from k2core.problems.family import Script
 from k2core.synthesize.faults import Outage, SilentUser
 from k2core.synthesize.judge import JUDGE, Judge, Judgement
@@ -76,17 +76,20 @@ def sample_problem(
         index: which training problem.
         judge: accepts or rejects.
         distractors: real tools that some problems declare in vain.
-        agent: who acts; by default the family's scripted expert.
+        agent: who acts; by default the family's scripted expert, who plays generated ones alone.
     """
     rng = random.Random(f"{config.seed}/synthesize/{index}")
-    posed = pose_training(problems, index)
-    problem, family = posed.problem, FAMILIES[posed.problem.family]
+    posed = (
+        Posed(training_problem(problems, index), {}) if agent else pose_training(problems, index)
+    )
+    problem = posed.problem
     if problem.tools and distractors and rng.random() < config.distractor_frac:
         problem = add_distractor(problem, rng.choice(distractors), rng)
 
     def attempt() -> Dialogue:
         if agent:
             return play_model(problem, agent, rng.randrange(2**31))
+        family = FAMILIES[problem.family]
         conditions = draw_conditions(config, posed, rng, has_shortcut=family.has_shortcut)
         script = family.act(posed, shortcut=conditions.shortcut)
         return play(problem, script, conditions, rng)

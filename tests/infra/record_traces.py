@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from infra.lineage import find_runs, read_json
+from infra.kept import read_kept_json
+from infra.lineage import find_runs
 
 TRACES = Path(__file__).parent / "traces"
 
@@ -17,7 +18,9 @@ def main(flyte_run: str) -> None:
     traces = {}
     for run in find_runs(kind="stage", flyte_run=flyte_run):
         if run.info.status == "FINISHED" and "k2.cached" not in run.data.tags:
-            traces[run.data.tags["k2.stage"]] = read_json(run, "progress.json")["reports"]
+            traces[run.data.tags["k2.stage"]] = read_kept_json(run.info.run_id, "progress.json")[
+                "reports"
+            ]
     lines = [f" {json.dumps(stage)}: {json.dumps(trace)}" for stage, trace in traces.items()]
     (TRACES / f"{flyte_run}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 

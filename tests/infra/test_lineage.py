@@ -8,6 +8,7 @@ import pytest
 from mlflow.entities import Run, RunInputs, RunOutputs
 
 from infra import lineage
+from infra.kept import read_kept
 from schemas.artifacts import Checkpoint, RawCorpus
 from schemas.lineage import LineageRecord
 
@@ -60,7 +61,8 @@ def test_a_stage_run_carries_edges_parameters_and_curves() -> None:
     assert json.loads(dataset.source)["digest"] == RAW.digest
     model = lineage.client().get_logged_model(outputs.model_outputs[0].model_id)
     assert model.tags["digest"] == BASE.digest
-    assert lineage.read_record(stored).outputs["checkpoint"].digest == BASE.digest
+    kept = LineageRecord.model_validate_json(read_kept(run.run_id, "record.json"))
+    assert kept.outputs["checkpoint"].digest == BASE.digest
 
 
 def test_a_checkpoint_consumed_is_the_model_that_was_produced() -> None:

@@ -211,7 +211,7 @@ def test_a_machine_lost_with_its_disk_is_replaced_by_one_that_waits(
 
 def test_work_that_goes_further_has_the_family_of_the_shorter() -> None:
     from schemas.rl import RlConfig
-    from tasks.adapter import record_of, work_key
+    from tasks.work import record_of, work_key
 
     configs = RlConfig(), RlConfig(num_iterations=64), RlConfig(seed=1)
     records = [record_of("rl", "1", {"config": config}) for config in configs]

@@ -23,7 +23,7 @@ from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
 from schemas.pretrain import PretrainConfig
-from tasks.adapter import record_of, work_key
+from tasks.work import record_of, work_key
 from tests.k2core.pretrain.conftest import write_corpus
 from tests.k2core.sft.test_stage import finetuning, write_base, write_trajectories
 from tests.tasks.hosts import NAMES, Hosts, Pod, find_obstacle, two_hosts

@@ -147,3 +147,9 @@ def test_a_number_beyond_the_split_is_named(play: Script) -> None:
     play([])
     with pytest.raises(MendableError, match="--number 100: compare has problems 0 to 99"):
         chat.solve("latest", "compare", 100, 0.0)
+
+
+def test_a_family_that_nobody_asks_is_named(play: Script) -> None:
+    play([])
+    with pytest.raises(MendableError, match="no family 'chess'; there are sum_mental, "):
+        chat.solve("latest", "chess", 0, 0.0)

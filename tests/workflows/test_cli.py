@@ -88,7 +88,7 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
         (["lineage", "nonsense"], ["'nonsense' is neither a recorded run"]),
         (["chat"], ["nothing is released yet: `k2 run` makes a release"]),
         (["chat", "nonsense", "--say", "hi"], ["'nonsense' is neither", "release or checkpoint"]),
-        (["chat", "--problem", "chess"], ["no family 'chess'; there are sum_mental"]),
+        (["chat", "--problem", "chess"], ["nothing is released yet"]),
     ],
 )
 def test_what_is_not_there_is_said(arguments: list[str], words: list[str]) -> None:

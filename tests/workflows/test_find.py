@@ -1,13 +1,16 @@
 """Finding what was recorded: by run, by digest, and what led to it."""
 
+from pathlib import Path
+
 import pytest
 
+from infra.index import Index
 from infra.lineage import record_reuse
 from schemas.artifacts import Checkpoint, Evaluation, Release
 from schemas.problems import ProblemsConfig
 from tests.workflows.conftest import Record
 from workflows.errors import NotRecordedError
-from workflows.find import SERVABLE, all_records, config_behind, find_artifact, makers_of
+from workflows.find import SERVABLE, config_behind, find_artifact
 
 BASE = Checkpoint(digest="sha256:" + "b" * 64)
 POLICY = Checkpoint(digest="sha256:" + "c" * 64)
@@ -27,35 +30,38 @@ def _two_runs(record: Record) -> None:
 
 
 def test_a_run_is_its_release_and_without_one_its_newest_checkpoint() -> None:
-    records = all_records()
-    assert find_artifact("latest", records).digest == RELEASE.digest
-    assert find_artifact("one", records).digest == RELEASE.digest
-    assert find_artifact("two", records, SERVABLE).digest == POLICY.digest
+    assert find_artifact("latest").digest == RELEASE.digest
+    assert find_artifact("one").digest == RELEASE.digest
+    assert find_artifact("two", SERVABLE).digest == POLICY.digest
 
 
 def test_a_digest_is_found_by_its_beginning_and_among_the_kinds_asked_for() -> None:
-    records = all_records()
-    assert find_artifact("eeee", records).digest == SCORES.digest
-    assert find_artifact("sha256:bbb", records, SERVABLE).digest == BASE.digest
+    assert find_artifact("eeee").digest == SCORES.digest
+    assert find_artifact("sha256:bbb", SERVABLE).digest == BASE.digest
     with pytest.raises(NotRecordedError, match=r"'eeee' is neither .* recorded release or ch"):
-        find_artifact("eeee", records, SERVABLE)
+        find_artifact("eeee", SERVABLE)
 
 
 def test_what_is_missing_is_said() -> None:
     with pytest.raises(NotRecordedError, match="'nonsense' is neither a recorded run"):
-        find_artifact("nonsense", all_records())
+        find_artifact("nonsense")
+
+
+def test_without_a_release_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K2_HOME", str(tmp_path))
     with pytest.raises(NotRecordedError, match="nothing is released yet: `k2 run` makes"):
-        find_artifact("latest", [])
+        find_artifact("latest")
 
 
 def test_a_cached_stage_is_no_maker() -> None:
-    makers = makers_of(all_records())
-    assert makers[BASE.digest].run.data.tags["k2.flyte_run"] == "one-1"
-    assert "k2.cached" not in makers[BASE.digest].run.data.tags
+    with Index() as index:
+        made = index.maker(BASE.digest)
+    assert made is not None
+    assert made.run.tags["flyte_run"] == "one-1"
+    assert "cached" not in made.run.tags
 
 
 def test_the_config_behind_an_artifact_is_the_nearest_one() -> None:
-    makers = makers_of(all_records())
-    assert config_behind(RELEASE, "problems", makers) == PROBLEMS
+    assert config_behind(RELEASE, "problems") == PROBLEMS
     with pytest.raises(NotRecordedError, match=r"no stage behind checkpoint .* has a problems"):
-        config_behind(POLICY, "problems", makers)
+        config_behind(POLICY, "problems")

@@ -16,7 +16,7 @@ from schemas.artifacts import (
     TokenCorpus,
 )
 from schemas.recipe import Recipe
-from tasks.adapter import record_of
+from tasks.work import record_of
 from tests.workflows.conftest import Record
 from workflows import find, launch, show
 from workflows.chain import Chain

@@ -12,7 +12,7 @@ from schemas.artifacts import Evaluation, Release
 from schemas.base import Artifact
 from schemas.evaluate import Scores
 from schemas.recipe import Recipe
-from tasks.adapter import open_store
+from tasks.store import open_store
 from tests.k2core.release.facts import scores
 from tests.workflows.conftest import Record
 from workflows.errors import NotRecordedError

@@ -23,12 +23,11 @@ from schemas.optim import Schedule
 from schemas.pretrain import Phase, PretrainConfig
 from schemas.rephrase import RephraseConfig
 from schemas.tokenize import TokenizeConfig
-from tasks.adapter import open_store
+from tasks.store import open_store
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 from tests.workflows.conftest import Record
 from workflows.cli import app
-from workflows.find import all_records
-from workflows.provenance import list_corpora
+from workflows.provenance import Corpora, list_corpora
 
 CLEAN = CleanConfig()
 PROBLEM = "If a train has 17 cars and loses 5 of them, how many of its cars remain?"
@@ -217,11 +216,12 @@ def test_what_is_wrong_is_said() -> None:
 def test_tokens_that_no_text_makes_are_found_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (old,) = list_corpora(all_records(), "old")
+    (old,) = list_corpora("old")
     wrong = TOKENIZE.model_copy(update={"heldout_frac": 0.3}).model_dump(mode="json")
     made = old.maker_of("token_corpus")
-    monkeypatch.setitem(made.configs, "config", wrong)
-    monkeypatch.setattr("workflows.why.list_corpora", lambda *_: [old])
+    changed = made.model_copy(update={"configs": {"config": wrong}})
+    monkeypatch.setattr(Corpora, "maker_of", lambda *_: changed)
+    monkeypatch.setattr("workflows.why.list_corpora", lambda _: [old])
     message = fails("--token", "math:5", "--replay")
     assert "the documents are not those that config and corpora make" in message
     assert len(read_folder(old.folder("clean_corpus") / "decisions")) == len(RAW)

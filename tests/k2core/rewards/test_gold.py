@@ -134,6 +134,20 @@ CASES: dict[str, list[Case]] = {
         Case({"kind": "words", "count": 3, "relation": "exactly"}, ("a b c",), ("a b", "a b c d")),
         Case({"kind": "no_commas"}, ("Yes.",), ("Yes, sir.", "")),
     ],
+    "own_code": [
+        Case(
+            {
+                "code": {
+                    "named": "r.py:score",
+                    "text": "def score(response, answer):\n    return response == answer",
+                },
+                "seconds": 5,
+                "row": {"answer": "Paris"},
+            },
+            ("Paris",),
+            ("paris", ""),
+        )
+    ],
 }
 
 

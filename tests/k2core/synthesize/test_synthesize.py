@@ -221,7 +221,7 @@ def test_a_killed_run_goes_on_after_the_last_whole_shard(made: Draft, tmp_path: 
     with Sandbox.start() as sandbox:
         judge = Judge(sandbox)
         with open_play(Work(CONFIG, PROBLEMS, distractors), judge) as play:
-            begun = make_shards(CONFIG, workspace, judge, play)
+            begun = make_shards(CONFIG, PROBLEMS, workspace, judge, play)
             whole, half = next(begun), next(begun)
     half.rejects.unlink()  # killed between a shard's two tables
     before = [path.stat().st_mtime_ns for path in (*whole, half.accepted)]

@@ -1,0 +1,173 @@
+"""Problems of somebody's own: read once, held against their verifiers, split by what they ask."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from k2core.problems.files import SourceError, read_bytes, read_rows
+from k2core.problems.place import place_of
+from k2core.problems.puzzles import draw_puzzles
+from k2core.problems.rows import OwnProblem, RowError, Split, read_row
+from schemas.chat import Problem
+from schemas.problems import FileSource, ProblemsConfig, PuzzleSource
+
+
+class Fault(NamedTuple):
+    """A row that was left out."""
+
+    row: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {self.field}: {self.reason}"
+
+
+class Family(NamedTuple):
+    """A source's problems."""
+
+    splits: Mapping[Split, tuple[Problem, ...]]
+    """Each in an order of its own, which is not the file's."""
+    num_rows: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def num_problems(self) -> int:
+        """In all splits."""
+        return sum(map(len, self.splits.values()))
+
+
+def own_families(config: ProblemsConfig) -> Mapping[str, Family]:
+    """The families of the config's sources, by name; read once a process.
+
+    Raises:
+        SourceError: a source cannot be used, or too many of its rows cannot.
+    """
+    return _read_all(config.model_dump_json(include={"seed", *_SPLITTING, "sources"}))
+
+
+_SPLITTING = ("held_out_frac", "validation_frac")
+
+
+@lru_cache(maxsize=4)
+def _read_all(config_json: str) -> Mapping[str, Family]:
+    # Any family will do: what is read does not depend on the generated ones.
+    stated = ProblemsConfig.model_validate_json(config_json)
+    return {source.name: read_family(stated, source) for source in stated.sources.all}
+
+
+def read_family(config: ProblemsConfig, source: FileSource | PuzzleSource) -> Family:
+    """One source's problems.
+
+    Raises:
+        SourceError: it cannot be used, or more than `max_faulty_frac` of its rows cannot.
+    """
+    family = split_rows(config, source.name, look_through(config, source))
+    if isinstance(source, FileSource):
+        check_faults(family, source)
+    if not family.num_problems:
+        raise SourceError(f"{source.name}: no row of {family.num_rows} makes a problem")
+    return family
+
+
+def check_faults(family: Family, source: FileSource) -> None:
+    """Hold what was left out against the rule.
+
+    Raises:
+        SourceError: it is more than the rule allows; names the first of each kind.
+    """
+    if len(family.faults) <= source.max_faulty_frac * family.num_rows:
+        return
+    first = {fault.field: fault for fault in reversed(family.faults)}
+    examples = "; ".join(map(str, sorted(first.values())[:3]))
+    raise SourceError(
+        f"{source.name}: {len(family.faults)} of {family.num_rows} rows of {source.path} are "
+        f"unusable, more than max_faulty_frac={source.max_faulty_frac:g} allows. {examples}. "
+        "`k2 problems check` shows all"
+    )
+
+
+def look_through(
+    config: ProblemsConfig, source: FileSource | PuzzleSource
+) -> Iterator[OwnProblem | Fault]:
+    """A source's rows in order, each a problem that its verifier accepts, or a fault."""
+    if isinstance(source, PuzzleSource):
+        rows = enumerate(draw_puzzles(source, config.seed), start=1)
+        yield from _without_twins(rows)
+        return
+    yield from _without_twins(
+        (row.number, _problem_of(row.found, source))
+        for row in read_rows(read_bytes(source), source)
+    )
+
+
+def _problem_of(
+    found: Mapping[str, JsonValue] | RowError, source: FileSource
+) -> OwnProblem | RowError:
+    # Rewards stand above problems, but what makes a row usable is what its verifier takes.
+    from k2core.rewards.gold import find_misfit
+
+    if isinstance(found, RowError):
+        return found
+    try:
+        own = read_row(found, source)
+    except RowError as error:
+        return error
+    misfit = find_misfit(own.problem)
+    return RowError(*misfit) if misfit else own
+
+
+def _without_twins(
+    rows: Iterator[tuple[int, OwnProblem | RowError]],
+) -> Iterator[OwnProblem | Fault]:
+    keys: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for number, own in rows:
+        if isinstance(own, RowError):
+            yield Fault(number, own.field, own.reason)
+        elif own.key in keys:
+            yield Fault(number, "prompt", f"asks what row {keys[own.key]} asks")
+        elif own.problem.problem_id in names:
+            first = names[own.problem.problem_id]
+            yield Fault(number, "id", f"{own.problem.problem_id!r} is that of row {first}, too")
+        else:
+            keys[own.key] = names[own.problem.problem_id] = number
+            yield own
+
+
+def split_rows(config: ProblemsConfig, name: str, rows: Iterator[OwnProblem | Fault]) -> Family:
+    """Put problems where they belong, by what they ask."""
+    splits: dict[Split, list[Problem]] = {"train": [], "validation": [], "held_out": []}
+    faults, total = list[Fault](), 0
+    for own in rows:
+        total += 1
+        if isinstance(own, Fault):
+            faults.append(own)
+            continue
+        split = own.split or place_of(config, own.key)
+        named = f"{name}/{split}/{own.problem.problem_id}"
+        splits[split].append(own.problem.model_copy(update={"problem_id": named}))
+    for split, problems in splits.items():
+        random.Random(f"{config.seed}/{split}/{name}").shuffle(problems)
+    return Family({s: tuple(found) for s, found in splits.items()}, total, tuple(faults))
+
+
+def describe_families(config: ProblemsConfig) -> list[dict[str, object]]:
+    """A row a source for reports: what was read, where it lies, what was left out and why."""
+    return [
+        {
+            "source": name,
+            "rows": family.num_rows,
+            **{split: len(found) for split, found in family.splits.items()},
+            "left out": len(family.faults),
+            "by field": ", ".join(
+                f"{count} {field}"
+                for field, count in sorted(Counter(f.field for f in family.faults).items())
+            ),
+        }
+        for name, family in own_families(config).items()
+    ]

@@ -1,0 +1,191 @@
+"""A row of somebody's file as a problem, or what is wrong with it."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from schemas.chat import Message, Problem, ToolSpec
+from schemas.problems import FileSource
+
+Split = Literal["train", "validation", "held_out"]
+OWN_CODE = "own_code"
+"""The verifier that runs a function of somebody's own."""
+_MEANT = {"prompt", "messages", "answer", "expected", "verifier", "tools", "environment", "state"}
+_FIELDS = frozenset(_MEANT | {"id", "split", "max_tokens", "max_turns"})
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "validation": "validation",
+    "held_out": "held_out",
+    "test": "held_out",
+}
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+_TOOLS = TypeAdapter(tuple[ToolSpec, ...])
+
+
+class RowError(ValueError):
+    """A row that makes no problem; says which field, and what would be right."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason = field, reason
+
+
+class OwnProblem(NamedTuple):
+    """A problem of somebody's own, before it has its place."""
+
+    problem: Problem
+    """Its `problem_id` is the row's id alone."""
+    key: str
+    """What it asks, however it is typed: equal keys lie in one split."""
+    split: Split | None
+    """As the row states it."""
+
+
+def read_row(row: Mapping[str, JsonValue], source: FileSource) -> OwnProblem:
+    """One row.
+
+    Raises:
+        RowError: it makes no problem.
+    """
+    messages = _messages(row, source)
+    key = key_of(messages)
+    tools = _tools(row.get("tools"))
+    verifier, expected = _expected(row, source)
+    problem = Problem(
+        problem_id=_identity(row.get("id"), key),
+        family=source.name,
+        group=source.group,
+        messages=messages,
+        tools=tools,
+        environment=_text(row, "environment") or "none",
+        state=_object(row, "state"),
+        verifier=verifier,
+        expected=expected,
+        max_turns=_count(row, "max_turns", source.max_turns + 4 * bool(tools)),
+        max_tokens=_count(row, "max_tokens", source.max_tokens),
+    )
+    return OwnProblem(problem, key, _split(row))
+
+
+def key_of(messages: tuple[Message, ...]) -> str:
+    """What the messages ask, without how it is typed."""
+    texts = [f"{message.role} {message.content}" for message in messages]
+    return " ".join(unicodedata.normalize("NFKC", "\n".join(texts)).casefold().split())
+
+
+def _messages(row: Mapping[str, JsonValue], source: FileSource) -> tuple[Message, ...]:
+    prompt, given = row.get("prompt"), row.get("messages")
+    if isinstance(prompt, list) and given is None:
+        prompt, given = None, prompt
+    if (prompt is None) == (given is None):
+        raise RowError("prompt", "give either prompt, a text, or messages, a list")
+    if given is None:
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise RowError("prompt", "must be a text that is not empty")
+        messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
+    else:
+        try:
+            messages = _MESSAGES.validate_python(_without_nulls(given))
+        except ValidationError as error:
+            raise RowError("messages", _first(error)) from None
+        if not messages or messages[-1].role != "user" or not messages[-1].content.strip():
+            raise RowError("messages", "must end with what a user says")
+        if any(m.role == "tool" or m.tool_calls for m in messages):
+            raise RowError("messages", "must be of system, user and assistant, without calls")
+    if source.system and messages[0].role != "system":
+        messages = (Message(role="system", content=source.system), *messages)
+    return messages
+
+
+def _tools(given: JsonValue) -> tuple[ToolSpec, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise RowError("tools", "must be a list of functions as OpenAI's API has them")
+    specs = [t["function"] if isinstance(t, dict) and "function" in t else t for t in given]
+    try:
+        return _TOOLS.validate_python(_without_nulls(specs))
+    except ValidationError as error:
+        raise RowError("tools", _first(error)) from None
+
+
+def _expected(row: Mapping[str, JsonValue], source: FileSource) -> tuple[str, dict[str, JsonValue]]:
+    """The verifier, and what it holds an answer against: whatever the row has beside the rest."""
+    others = {key: value for key, value in row.items() if key not in _FIELDS}
+    found = others | _object(row, "expected")
+    if row.get("answer") is not None:
+        found = {"answer": row["answer"]} | found
+    named = _text(row, "verifier") or source.verifier
+    if named == "integer_answer" and "answer" in found:
+        found["answer"] = _whole(found["answer"])
+    if ":" not in named:
+        return named, found
+    if source.code is None or named != source.verifier:
+        raise RowError("verifier", f"{named!r}: name a function in the source's verifier, not here")
+    code: JsonValue = source.code.model_dump()
+    return OWN_CODE, {"code": code, "seconds": source.code_seconds, "row": found}
+
+
+def _identity(given: JsonValue, key: str) -> str:
+    if given is None:
+        return hashlib.sha256(key.encode()).hexdigest()[:12]
+    if isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
+        raise RowError("id", "must be a text or a whole number")
+    return str(given)[:100]
+
+
+def _split(row: Mapping[str, JsonValue]) -> Split | None:
+    named = _text(row, "split")
+    if named and named not in _SPLITS:
+        raise RowError("split", f"{named[:40]!r} is none of {', '.join(_SPLITS)}")
+    return _SPLITS[named] if named else None
+
+
+def _text(row: Mapping[str, JsonValue], field: str) -> str:
+    value = row.get(field)
+    if value is not None and not isinstance(value, str):
+        raise RowError(field, f"must be a text, not {json.dumps(value)[:40]}")
+    return value or ""
+
+
+def _object(row: Mapping[str, JsonValue], field: str) -> dict[str, JsonValue]:
+    value = row.get(field)
+    if value is not None and not isinstance(value, dict):
+        raise RowError(field, f"must be an object, not {json.dumps(value)[:40]}")
+    return value or {}
+
+
+def _count(row: Mapping[str, JsonValue], field: str, default: int) -> int:
+    value = row.get(field)
+    if value is None:
+        return default
+    if type(value) is not int or value < 1:
+        raise RowError(field, f"must be a whole number from 1 on, not {json.dumps(value)[:40]}")
+    return value
+
+
+def _whole(answer: JsonValue) -> int:
+    """`"2"`, `" 2 "` and `2.0` are 2, as data sets write it."""
+    if type(answer) is int or (isinstance(answer, float) and answer.is_integer()):
+        return int(answer)
+    if isinstance(answer, str):
+        with suppress(ValueError):
+            return int(answer)
+    raise RowError("answer", f"must be a whole number, not {json.dumps(answer)[:40]}")
+
+
+def _without_nulls(value: JsonValue) -> JsonValue:
+    """Parquet and many data sets write absent fields of messages as null."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

@@ -1,0 +1,78 @@
+"""A right and a wrong answer of a problem, and whether its verifier can tell them apart."""
+
+from typing import NamedTuple, TypeVar
+
+from k2core.rewards.outcome import Outcome
+from k2core.rewards.verifiable import VERIFIERS, verify
+from k2core.sandbox import CodeRunner
+from k2core.sandbox.protocol import Asked
+from schemas.chat import Message, Problem
+
+_T = TypeVar("_T")
+
+
+class Misfit(NamedTuple):
+    """What a verifier cannot work with."""
+
+    field: str
+    reason: str
+
+
+class _ReachedError(Exception):
+    """A verifier took what is expected, and is about to judge."""
+
+
+class _NoRunner(CodeRunner):
+    """Runs nothing: a verifier that comes so far has read all that it needs."""
+
+    def ask(self, job: Asked[_T]) -> _T:
+        """Tell that it came here."""
+        raise _ReachedError
+
+
+def find_misfit(problem: Problem) -> Misfit | None:
+    """What is wrong with a problem, as far as can be told without running anything."""
+    if problem.verifier not in VERIFIERS:
+        known = ", ".join(sorted(VERIFIERS))
+        return Misfit("verifier", f"there is no {problem.verifier[:40]!r}; there are {known}")
+    right = gold_answer(problem)
+    try:
+        verdict = verify(problem, answered(problem, right or "?"), _NoRunner())
+    except _ReachedError:
+        return None
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{problem.problem_id}: ")
+        return Misfit("answer" if "'answer'" in reason else "expected", reason[:200])
+    if right is not None and verdict.reward < 1.0:
+        return Misfit("answer", f"{problem.verifier} refuses it: {verdict.reason}")
+    return None
+
+
+def gold_answer(problem: Problem) -> str | None:
+    """What a right answer is, where what is expected tells; None where it does not."""
+    expected = problem.expected
+    if problem.verifier == "puzzle":
+        entry = expected.get("entry")
+        expected = entry if isinstance(entry, dict) else {}
+    elif problem.verifier == "own_code":
+        row = expected.get("row")
+        expected = row if isinstance(row, dict) else {}
+    elif problem.verifier in ("python_function", "program"):
+        expected = {"answer": expected.get("solution")}
+    elif problem.verifier not in ("integer_answer", "text_answer", "expression"):
+        return None
+    answer = expected.get("answer")
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        return None
+    return str(answer)
+
+
+def wrong_answer(problem: Problem) -> str:
+    """What a wrong answer is, whatever is expected."""
+    right = gold_answer(problem) or ""
+    return str(int(right) + 1) if right.lstrip("-").isdecimal() else "I do not know."
+
+
+def answered(problem: Problem, text: str) -> Outcome:
+    """A dialogue that ends with this answer."""
+    return Outcome((*problem.messages, Message(role="assistant", content=text)))

@@ -1,0 +1,132 @@
+"""Reward functions of somebody's own: what they give counts, what they do harms nobody."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k2core.rewards import Outcome, verify
+from k2core.rewards.gold import answered
+from k2core.sandbox import Sandbox, Verdict
+from schemas.chat import Message, Problem
+from schemas.source import read_code
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start() as started:
+        yield started
+
+
+def asking(source: str, folder: Path, seconds: int = 1) -> Problem:
+    path = folder / "rewards.py"
+    path.write_text(source)
+    code = read_code(f"{path}:score").model_dump()
+    return Problem(
+        problem_id="own/train/1",
+        family="own",
+        group="general",
+        messages=(Message(role="user", content="Where?"),),
+        verifier="own_code",
+        expected={"code": code, "seconds": seconds, "row": {"answer": "Paris", "level": 3}},
+    )
+
+
+def judged(source: str, folder: Path, sandbox: Sandbox, answer: str = "Paris") -> Verdict:
+    problem = asking(source, folder)
+    return verify(problem, answered(problem, answer), sandbox)
+
+
+@pytest.mark.parametrize(
+    ("source", "reward"),
+    [
+        ("def score(response, answer): return response == answer", 1.0),
+        ("def score(response, answer): return response != answer", 0.0),
+        ("def score(answer, response, *, level, missing=0.25): return missing * level", 0.75),
+        ("def score(**about): return float(about['row']['level'] == 3)", 1.0),
+        ("async def score(completion, **_): return completion[-1]['content'] == 'Paris'", 1.0),
+        ("def score(prompt, info): return prompt[0]['role'] == 'user' and info['level'] == 3", 1.0),
+        ("import numpy as np\ndef score(response): return np.float32(0.5)", 0.5),
+        ("class Score:\n  def __call__(self, response): return 1\nscore = Score()", 1.0),
+        ("import os\ndef score(response): print('x' * 10**6); os.write(2, b'{}'); return 1", 1.0),
+    ],
+)
+def test_what_a_function_gives_is_the_reward(
+    tmp_path: Path, sandbox: Sandbox, source: str, reward: float
+) -> None:
+    verdict = judged(source, tmp_path, sandbox)
+    assert verdict.reward == reward, verdict.reason
+    assert bool(verdict.reason) is (reward < 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def score(response): raise ValueError('no\\x00 \\ud800')", "ValueError: no? ?"),
+        ("raise KeyError('at the top')", "KeyError: 'at the top'"),
+        ("def score(response): return float('nan')", "returned nan, not a number from 0 to 1"),
+        ("def score(response): return 1.5", "returned 1.5"),
+        ("def score(response): return '1'", "returned str"),
+        ("def score(response): return None", "returned NoneType"),
+        ("def score(response): return 1j", "returned complex"),
+        ("def score(response): return [1.0]", "returned list"),
+        ("def score(response): import sys; sys.exit(0)", "SystemExit"),
+        ("import os\ndef score(response): os._exit(0)", "ends without a reward"),
+        ("def score(response): return score(response)", "RecursionError"),
+        ("def score(response): return len(bytearray(10 ** 11))", "MemoryError"),
+        ("import time\ndef score(response): time.sleep(99)", "takes more than 5 s"),
+        ("def score(response):\n  while True: pass", "more than 1 s of CPU time"),
+        ("import os\ndef score(response): return os.fork() >= 0", "Operation not permitted"),
+        ("import socket\ndef score(response): return socket.socket()", "Operation not permitted"),
+        ("def score(response): open('/etc/passwd'); return 1", "Permission denied"),
+        ("def score(response): return nobody", "'nobody' is not defined"),
+        ("def score(wish): return 1", "there is no 'wish' to pass; there are"),
+        ("def other(response): return 1", "has no score"),
+        ("import no_such_thing\ndef score(response): return 1", "No module named 'no_such_thing'"),
+    ],
+)
+def test_what_else_it_does_is_its_own_fault_and_no_reward(
+    tmp_path: Path, sandbox: Sandbox, source: str, words: str
+) -> None:
+    verdict = judged(source, tmp_path, sandbox)
+    assert verdict.is_faulty
+    assert words in verdict.reason
+
+
+def test_it_deletes_and_writes_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for act in (f"shutil.rmtree({str(kept)!r})", f"open({str(tmp_path / 'new')!r}, 'w')"):
+        verdict = judged(f"import shutil\ndef score(response): {act}", tmp_path, sandbox)
+        assert "Permission denied" in verdict.reason
+    assert kept.exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_one_judgement_leaves_nothing_to_the_next(tmp_path: Path, sandbox: Sandbox) -> None:
+    source = "seen = []\ndef score(response):\n  seen.append(1)\n  return float(len(seen) == 1)"
+    assert [judged(source, tmp_path, sandbox).reward for _ in range(2)] == [1.0, 1.0]
+
+
+def test_a_module_that_is_installed_may_judge(sandbox: Sandbox) -> None:
+    code = read_code("statistics:mean")
+    problem = Problem(
+        problem_id="own/train/1",
+        family="own",
+        group="general",
+        messages=(),
+        verifier="own_code",
+        expected={"code": code.model_dump(), "seconds": 2, "row": {"data": [0.25, 0.75]}},
+    )
+    assert verify(problem, Outcome(()), sandbox) == (0.5, "partly_right")
+    changed = {**problem.expected, "code": code.model_copy(update={"signed": "0"}).model_dump()}
+    with pytest.raises(ValueError, match="has changed since the config was stated"):
+        verify(problem.model_copy(update={"expected": changed}), Outcome(()), sandbox)
+
+
+def test_an_answer_of_a_megabyte_is_judged(tmp_path: Path, sandbox: Sandbox) -> None:
+    verdict = judged(
+        "def score(response): return len(response) / 1e6", tmp_path, sandbox, "x" * 10**6
+    )
+    assert math.isclose(verdict.reward, 1.0)

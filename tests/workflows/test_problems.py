@@ -1,0 +1,82 @@
+"""`k2 problems check` says what would be read, and what should be mended."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.recipe import Recipe
+from workflows.cli import app
+from workflows.overrides import change
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    shown = CliRunner().invoke(app, ["problems", "check", *arguments], env={"COLUMNS": "200"})
+    return shown.exit_code, shown.output
+
+
+def write(path: Path, count: int, *more: str) -> Path:
+    rows = [json.dumps({"prompt": f"What is {n} + 1?", "answer": n + 1}) for n in range(count)]
+    path.write_text("\n".join([*rows, *more]))
+    return path
+
+
+def test_a_sound_file_ends_with_the_setting_that_trains_on_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "my sums.jsonl", 30)
+    code, said = run(str(path), "--verifier", "integer_answer", "--show", "1")
+    assert code == 0
+    assert "my_sums: 30 rows, 30 problems (" in said
+    assert said.count("<|im_user|>user<|im_middle|>What is ") == 1
+    assert "it passes 30 right answers and refuses 30 wrong ones" in said
+    last = said.strip().splitlines()[-1]
+    flag, setting = shlex.split(last.partition(": ")[2])
+    source = change(Recipe(), [setting]).problems.sources.files[0]
+    assert (flag, source.name, source.path) == ("--set", "my_sums", str(path))
+    assert source.verifier == "integer_answer"
+
+
+def test_a_function_that_fails_is_told_by_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "sums.jsonl", 5)
+    rewards = tmp_path / "rewards.py"
+    rewards.write_text("def score(response, answer): return str(answer) in response or 1 / 0")
+    code, said = run(str(path), "--verifier", f"{rewards}:score", "--show", "0")
+    assert code == 1
+    assert "it passes 5 right answers and refuses 0 wrong ones" in said
+    assert "the verifier: 5" in said
+    assert "it says: faulty environment: rewards.py:score: ZeroDivisionError" in said
+    setting = shlex.split(said.strip().splitlines()[-1].partition(": ")[2])[1]
+    assert change(Recipe(), [setting]).problems.sources.files[0].code is not None
+
+
+def test_unusable_rows_are_listed(tmp_path: Path) -> None:
+    path = write(tmp_path / "sums.jsonl", 2, *["{"] * 12)
+    code, said = run(str(path), "--verifier", "integer_answer")
+    assert code == 1
+    assert "row 3: row: is no JSON" in said
+    assert "left out: 12" in said
+    assert "and 2 more (--all)" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["s3+http://x/q.jsonl"], "cannot be read"),
+        (["chess"], "reasoning-gym has no 'chess'"),
+    ],
+)
+def test_what_is_not_there_is_said(arguments: list[str], words: str) -> None:
+    code, said = run(*arguments)
+    assert code == 2
+    assert words in said
+
+
+def test_a_generator_is_checked_like_a_file() -> None:
+    code, said = run("count_bits", "--show", "0")
+    assert code == 0
+    assert "count_bits: 1000 rows, " in said
+    assert (
+        """'problems.sources.puzzles=[{"name": "count_bits", "dataset": "count_bits"}]'""" in said
+    )
