@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.cli_models import app as models_app
 from workflows.exits import fail, plain_errors
 from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+app.add_typer(models_app)
 app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
 

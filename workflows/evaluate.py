@@ -1,0 +1,146 @@
+"""`k2 evaluate`: serves a model where it is not served yet, asks the suites, shows the scores."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.home import home
+from k2core.evaluate.harness import Asked, run_suites
+from k2core.model.digest import tensors_digest
+from k2core.model.hf import load_weights
+from k2core.rephrase.rephraser import PACKAGED, find_rephraser
+from k2core.sandbox import Sandbox
+from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
+from schemas.endpoint import Endpoint
+from workflows.errors import MendableError
+from workflows.serve import find_served, start_server, stop_server, wait_until_healthy
+
+_HOST = "127.0.0.1"
+_SERVED = "k2"
+
+
+class Wanted(NamedTuple):
+    """What the user asked for."""
+
+    suites: tuple[str, ...]
+    limit: int | None
+    samples: int
+    temperature: float
+    max_tokens: int
+    tool_calls: str | None
+    free: bool
+
+
+def evaluate_model(
+    target: str, wanted: Wanted, name: str, key_variable: str, out: Path | None, *, as_json: bool
+) -> None:
+    """Ask the suites and print the scores.
+
+    Raises:
+        MendableError: no such model, suite or way of calling; a folder of other answers.
+    """
+    for suite in wanted.suites:
+        if suite not in SUITES:
+            raise MendableError(f"--suite {suite}: there are {', '.join(SUITES)}")
+    with serving(target, wanted, name, key_variable) as (asked, native), Sandbox.start() as sandbox:
+        config = BenchmarkConfig(
+            suites=wanted.suites or tuple(SUITES),
+            limit=wanted.limit,
+            samples=wanted.samples,
+            temperature=wanted.temperature,
+            max_tokens=wanted.max_tokens,
+            tool_calls=_tool_calls(wanted.tool_calls, native=native),
+        )
+        folder = out or home() / "benchmarks" / _folder_name(asked)
+        try:
+            found = run_suites(config, asked, sandbox, folder)
+        except ValueError as error:
+            raise MendableError(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
+    else:
+        show_benchmarks(found)
+        typer.echo(f"answers and logs: {folder}")
+
+
+@contextmanager
+def serving(
+    target: str, wanted: Wanted, name: str, key_variable: str
+) -> Iterator[tuple[Asked, bool]]:
+    """The model behind an address, and whether it takes declared tools."""
+    if target.startswith(("http://", "https://")):
+        if not name:
+            raise MendableError("--name: how is the model called at that URL?")
+        endpoint = Endpoint(
+            url=target, model=name, api_key_variable=key_variable, temperature=wanted.temperature
+        )
+        yield Asked(f"{target} {name}", "", endpoint), True
+        return
+    if target in PACKAGED:
+        folder = find_rephraser(target, home() / "store" / "models")
+        served = find_served(str(folder))
+    else:
+        served = find_served(target)
+    weights = tensors_digest(load_weights(served.folder))
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port = probe.getsockname()[1]
+    typer.echo(f"starting vLLM on {served.label} ...", err=True)
+    server = start_server(served, _HOST, port, free=wanted.free)
+    try:
+        wait_until_healthy(server, _HOST, port)
+        endpoint = Endpoint(
+            url=f"http://{_HOST}:{port}/v1", model=_SERVED, temperature=wanted.temperature
+        )
+        yield Asked(target, weights, endpoint), served.is_k2
+    finally:
+        stop_server(server)
+
+
+def show_benchmarks(found: Benchmarks) -> None:
+    """A row a suite and one a category, with 95 % intervals."""
+    table = Table("", "passed", "of", "rate", "cut off", "valid calls", "commonest failure")
+    for name, score in found.suites.items():
+        calls = f"{score.valid_calls.rate:.0%}" if score.valid_calls else ""
+        failure = next(iter(score.reasons), "")
+        table.add_row(
+            f"[bold]{name}[/bold] ({score.group})",
+            *_cells(score.rate),
+            f"{score.cut_off.rate:.0%}",
+            calls,
+            failure[:40],
+        )
+        if len(score.categories) > 1:
+            for category, rate in score.categories.items():
+                table.add_row(f"  {category}", *_cells(rate))
+        if score.faulty:
+            table.add_row(f"  {score.faulty} faulty: no part of the rate")
+        table.add_section()
+    console = Console()
+    console.print(table)
+    for name, score in found.suites.items():
+        console.print(f"{name}: {score.source}, items {score.data[7:19]}", highlight=False)
+    console.print(f"{found.model}, weights {found.weights[7:19] or 'unknown'}, {found.harness}")
+
+
+def _cells(rate: object) -> tuple[str, str, str]:
+    passed, total = rate.passed, rate.total
+    return str(passed), str(total), f"{rate.rate:.1%} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def _tool_calls(asked: str | None, *, native: bool) -> str:
+    if asked not in (None, "native", "prompted"):
+        raise MendableError(f"--tool-calls {asked}: native or prompted")
+    return asked or ("native" if native else "prompted")
+
+
+def _folder_name(asked: Asked) -> str:
+    plain = "".join(c if c.isalnum() or c in "-." else "_" for c in asked.name)[-60:].strip("_.")
+    return f"{plain}-{asked.weights[7:19]}" if asked.weights else plain
