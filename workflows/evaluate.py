@@ -1,11 +1,10 @@
 """`k2 evaluate`: serves a model where it is not served yet, asks the suites, shows the scores."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -13,17 +12,11 @@ from rich.table import Table
 
 from infra.home import home
 from k2core.evaluate.harness import Asked, run_suites
-from k2core.model.digest import tensors_digest
-from k2core.model.hf import load_weights
-from k2core.rephrase.rephraser import PACKAGED, find_rephraser
 from k2core.sandbox import Sandbox
 from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
+from schemas.evaluate import Rate
 from workflows.errors import MendableError
-from workflows.serve import find_served, start_server, stop_server, wait_until_healthy
-
-_HOST = "127.0.0.1"
-_SERVED = "k2"
 
 
 class Wanted(NamedTuple):
@@ -83,25 +76,7 @@ def serving(
         )
         yield Asked(f"{target} {name}", "", endpoint), True
         return
-    if target in PACKAGED:
-        folder = find_rephraser(target, home() / "store" / "models")
-        served = find_served(str(folder))
-    else:
-        served = find_served(target)
-    weights = tensors_digest(load_weights(served.folder))
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port = probe.getsockname()[1]
-    typer.echo(f"starting vLLM on {served.label} ...", err=True)
-    server = start_server(served, _HOST, port, free=wanted.free)
-    try:
-        wait_until_healthy(server, _HOST, port)
-        endpoint = Endpoint(
-            url=f"http://{_HOST}:{port}/v1", model=_SERVED, temperature=wanted.temperature
-        )
-        yield Asked(target, weights, endpoint), served.is_k2
-    finally:
-        stop_server(server)
+    raise MendableError(f"{target}: give the URL of an OpenAI-compatible server")
 
 
 def show_benchmarks(found: Benchmarks) -> None:
@@ -130,15 +105,17 @@ def show_benchmarks(found: Benchmarks) -> None:
     console.print(f"{found.model}, weights {found.weights[7:19] or 'unknown'}, {found.harness}")
 
 
-def _cells(rate: object) -> tuple[str, str, str]:
+def _cells(rate: Rate) -> tuple[str, str, str]:
     passed, total = rate.passed, rate.total
     return str(passed), str(total), f"{rate.rate:.1%} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
-def _tool_calls(asked: str | None, *, native: bool) -> str:
-    if asked not in (None, "native", "prompted"):
-        raise MendableError(f"--tool-calls {asked}: native or prompted")
-    return asked or ("native" if native else "prompted")
+def _tool_calls(asked: str | None, *, native: bool) -> Literal["native", "prompted"]:
+    if asked == "prompted" or (asked is None and not native):
+        return "prompted"
+    if asked in (None, "native"):
+        return "native"
+    raise MendableError(f"--tool-calls {asked}: native or prompted")
 
 
 def _folder_name(asked: Asked) -> str:
