@@ -129,6 +129,42 @@ class PuzzleSource(_Source):
         return values
 
 
+class EnvironmentSource(_Source):
+    """Problems of an environment of your own: `k2core.environments.OwnEnvironment` says how."""
+
+    environment: str = Field(min_length=1)
+    """The class, as `FILE.py:NAME` or `package.module:NAME`."""
+    code: Code | None = None
+    """That class with its source, filled in: another source is another config."""
+    code_seconds: int = Field(5, ge=1)
+    """CPU seconds that a dialogue with it may take."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the class takes, by name."""
+    size: int = Field(200, ge=1, le=100_000)
+    """Problems, over all splits: one a seed."""
+    max_turns: int = Field(8, ge=1)
+    """Assistant messages allowed."""
+    max_tokens: int = Field(256, ge=1)
+    """Tokens that all of a dialogue's answers may take."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sign(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("code") or not values.get("environment"):
+            return values
+        code = read_code(str(values["environment"]))
+        return {**values, "code": code, "environment": code.named}
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Self:
+        if self.code is None or self.code.named != self.environment:
+            raise ValueError(f"code is not of {self.environment}: leave it out")
+        return self
+
+
+Source = FileSource | PuzzleSource | EnvironmentSource
+
+
 class Sources(Config):
     """Problems that do not come with the house; each is a family without an expert."""
 
@@ -136,11 +172,13 @@ class Sources(Config):
     """Files of questions with answers."""
     puzzles: tuple[PuzzleSource, ...] = ()
     """Generators of reasoning-gym."""
+    environments: tuple[EnvironmentSource, ...] = ()
+    """Worlds that answer."""
 
     @property
-    def all(self) -> "tuple[FileSource | PuzzleSource, ...]":
+    def all(self) -> tuple[Source, ...]:
         """In the order of the kinds."""
-        return (*self.files, *self.puzzles)
+        return (*self.files, *self.puzzles, *self.environments)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from k2core.chat import ChatCodec
     from k2core.sandbox import Sandbox
     from schemas.chat import Problem
-    from schemas.problems import FileSource, PuzzleSource
+    from schemas.problems import Source
 
 app = typer.Typer(
     cls=PlainErrors,
@@ -44,7 +44,10 @@ def _problems() -> None:
 @app.command()
 def check(
     source: Annotated[
-        str, typer.Argument(help="A file of JSON lines or parquet, or a reasoning-gym generator.")
+        str,
+        typer.Argument(
+            help="A file of JSON lines or parquet, a reasoning-gym generator, or FILE.py:CLASS."
+        ),
     ],
     verifier: Annotated[
         str, typer.Option(help="A verifier's name, FILE.py:FUNCTION or package.module:FUNCTION.")
@@ -66,18 +69,17 @@ def check(
 
     Example: `k2 problems check questions.jsonl --verifier expression`
     or `k2 problems check questions.parquet --verifier my_rewards.py:score`
-    or `k2 problems check knights_knaves`
+    or `k2 problems check knights_knaves` or `k2 problems check my_game.py:Game`
     """
     stated = state_source(source, verifier, system, max_tokens)
     sound = check_source(stated, model, show, every=every)
-    typer.echo(f"to train on it: --set '{setting_of(stated, verifier)}'")
+    setting = setting_of(stated, verifier if Path(source).is_file() else source)
+    typer.echo(f"to train on it: --set '{setting}'")
     if not sound:
         raise typer.Exit(1)
 
 
-def state_source(
-    place: str, verifier: str, system: str, max_tokens: int
-) -> "FileSource | PuzzleSource":
+def state_source(place: str, verifier: str, system: str, max_tokens: int) -> "Source":
     """The source as a config states it.
 
     Raises:
@@ -85,14 +87,16 @@ def state_source(
     """
     from pydantic import ValidationError
 
-    from schemas.problems import FileSource, PuzzleSource
+    from schemas.problems import EnvironmentSource, FileSource, PuzzleSource
 
     try:
+        if "://" not in place and ":" in place:
+            named = _name_after(place.rpartition(":")[2])
+            return EnvironmentSource(name=named, environment=place, max_tokens=max_tokens)
         if "://" not in place and not Path(place).suffix and not Path(place).exists():
             return PuzzleSource(name=place, dataset=place, max_tokens=max_tokens)
-        name = "".join(c if c.isalnum() and c.isascii() else "_" for c in Path(place).stem)[:40]
         return FileSource(
-            name=name if name[:1].isalpha() else f"own_{name}"[:40],
+            name=_name_after(Path(place).stem),
             path=place,
             digest=_remote_digest(place) if "://" in place else "",
             verifier=verifier,
@@ -103,17 +107,20 @@ def state_source(
         raise NoProblemsError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
-def check_source(
-    source: "FileSource | PuzzleSource", model: str, show: int, *, every: bool = False
-) -> bool:
+def _name_after(text: str) -> str:
+    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in text)
+    return (name if name[:1].isalpha() else f"own_{name}")[:40]
+
+
+def check_source(source: "Source", model: str, show: int, *, every: bool = False) -> bool:
     """Print all that there is to know of a source; False where something should be mended."""
     from k2core.problems import SourceError
     from k2core.problems.bank import look_through, split_rows
     from k2core.sandbox import Sandbox
     from schemas.problems import FileSource, ProblemsConfig, Sources
 
-    of_file = isinstance(source, FileSource)
-    sources = Sources(files=(source,)) if of_file else Sources(puzzles=(source,))
+    kind, of_file = _kind_of(source), isinstance(source, FileSource)
+    sources = Sources.model_validate({kind: (source,)})
     config = ProblemsConfig(families={}, sources=sources)
     try:
         family = split_rows(config, source.name, look_through(config, source))
@@ -220,18 +227,30 @@ def _say_list(title: str, lines: "Sequence[str]", total: int) -> None:
         typer.echo(f"  and {total - len(lines)} more (--all)")
 
 
-def setting_of(source: "FileSource | PuzzleSource", verifier: str) -> str:
-    """What to put behind `k2 run --set` or `k2 rerun rl --set`."""
-    from schemas.problems import FileSource
+def setting_of(source: "Source", named: str) -> str:
+    """What to put behind `k2 run --set` or `k2 rerun rl --set`.
+
+    Args:
+        source: what was checked.
+        named: the verifier or environment as it was typed.
+    """
+    from schemas.problems import FileSource, PuzzleSource
 
     filled = {"code", "digest"} if "://" not in getattr(source, "path", "") else {"code"}
     kept = source.model_dump(mode="json", exclude_defaults=True, exclude=filled)
-    if not isinstance(source, FileSource):
-        return f"problems.sources.puzzles=[{json.dumps(kept)}]"
-    if source.code and source.code.text:
-        file, _, name = verifier.rpartition(":")
-        kept["verifier"] = f"{Path(file).absolute()}:{name}"
-    return f"problems.sources.files=[{json.dumps(kept)}]"
+    if not isinstance(source, PuzzleSource) and source.code and source.code.text:
+        field = "verifier" if isinstance(source, FileSource) else "environment"
+        file, _, name = named.rpartition(":")
+        kept[field] = f"{Path(file).absolute()}:{name}"
+    return f"problems.sources.{_kind_of(source)}=[{json.dumps(kept)}]"
+
+
+def _kind_of(source: "Source") -> str:
+    from schemas.problems import FileSource, PuzzleSource
+
+    if isinstance(source, FileSource):
+        return "files"
+    return "puzzles" if isinstance(source, PuzzleSource) else "environments"
 
 
 def _remote_digest(place: str) -> str:

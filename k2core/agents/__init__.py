@@ -3,6 +3,7 @@
 from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.expert import Habits, play_expert
 from k2core.agents.faults import TooManyFaultsError, check_faults
+from k2core.agents.opening import OpenSession, open_session
 from k2core.agents.rollout import PromptTooLongError, rollout
 from k2core.agents.session import Session
 from k2core.agents.user import ListeningUser, ScriptedUser, User, open_user
@@ -11,6 +12,7 @@ __all__ = [
     "Dialogue",
     "Habits",
     "ListeningUser",
+    "OpenSession",
     "PromptTooLongError",
     "ScriptedUser",
     "Segment",
@@ -20,6 +22,7 @@ __all__ = [
     "break_off",
     "check_faults",
     "close_session",
+    "open_session",
     "open_user",
     "play_expert",
     "rollout",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from k2core.agents.bodies import BrokenBodyError, Turn, collect, read_turn
 from k2core.agents.dialogue import Dialogue, break_off, close_session
+from k2core.agents.opening import OpenSession
 from k2core.agents.session import Session
 from k2core.chat.exchange import to_line
 from schemas.chat import Message, Problem, ToolSpec
@@ -112,19 +113,21 @@ class ChatModel:
         return make_encodable(text)
 
 
-def play_model(problem: Problem, model: ChatModel, seed: int) -> Dialogue:
+def play_model(
+    problem: Problem, model: ChatModel, seed: int, open_session: OpenSession = Session
+) -> Dialogue:
     """Put a model before a problem, to the end or to the problem's budgets.
 
     Where endpoint or environment fail, the dialogue is `is_faulty` and says why; nothing raises.
     """
     try:
-        return _play(problem, model, seed)
+        return _play(open_session(problem), model, seed)
     except Exception as error:
         return break_off(problem, model.name, error)
 
 
-def _play(problem: Problem, model: ChatModel, seed: int) -> Dialogue:
-    session, left = Session(problem), problem.max_tokens
+def _play(session: Session, model: ChatModel, seed: int) -> Dialogue:
+    problem, left = session.problem, session.problem.max_tokens
     while session.stop_reason is None:
         turn = model.say(session.messages, problem.tools, left, seed + session.num_calls)
         if turn.malformed:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
+from k2core.agents.opening import OpenSession
 from k2core.agents.session import Session
 from k2core.chat import ToolCallSyntaxError
 from k2core.engines.protocol import Completion, Engine, Sampling
@@ -46,6 +47,7 @@ def rollout(
     max_context: int = 1024,
     max_retries: int = 2,
     on_turn: Callable[[int, int], None] | None = None,
+    open_session: OpenSession = Session,
 ) -> list[Dialogue]:
     """Play each problem to its end; order is kept.
 
@@ -67,10 +69,11 @@ def rollout(
         top_p: of the sampling.
         max_context: most tokens that the engine can hold, prompt and answer together.
         max_retries: times that a faulty dialogue is played again.
+        open_session: begins a dialogue; by default with a simulator of the problem's own.
         on_turn: told after each round how many dialogues have ended, and how many there are.
     """
     weights = engine.weights
-    play = partial(_Run, codec=codec, max_context=max_context)
+    play = partial(_Run, codec=codec, max_context=max_context, open_session=open_session)
     players = [
         _Player(p, s, play, weights, max_retries) for p, s in zip(problems, seeds, strict=True)
     ]
@@ -138,7 +141,14 @@ class _Player:
 class _Run:
     """One dialogue while it is played."""
 
-    def __init__(self, problem: Problem, seed: int, codec: Codec, max_context: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        codec: Codec,
+        max_context: int,
+        open_session: OpenSession,
+    ) -> None:
         prompt = codec.encode_prompt(problem.messages, problem.tools)
         self.token_ids = prompt
         self._segments = [Segment(list(prompt), None)]
@@ -151,7 +161,7 @@ class _Run:
                 f"{problem.problem_id}: its prompt has {len(prompt)} tokens, the context only "
                 f"{max_context}: shorten it or raise max_context"
             )
-        self.session = Session(problem)
+        self.session = open_session(problem)
 
     def next_sampling(self, temperature: float, top_p: float) -> Sampling:
         """How to sample the next turn, within the budget and the context."""

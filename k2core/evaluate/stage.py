@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,7 @@ class Examination:
         return dict(by_domain)
 
     def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
-        from k2core.agents import check_faults, rollout
+        from k2core.agents import check_faults, open_session, rollout
 
         dialogues = rollout(
             self._asked,
@@ -136,6 +137,7 @@ class Examination:
             seeds=[self._config.seed + index for index in range(len(self._asked))],
             temperature=self._config.temperature,
             max_context=self._context,
+            open_session=partial(open_session, sandbox=self._sandbox),
             on_turn=lambda done, total: self._progress(
                 place, done / total, f"{name}: {done} of {total} dialogues"
             ),

@@ -12,8 +12,9 @@ from k2core.problems.files import SourceError, read_bytes, read_rows
 from k2core.problems.place import place_of
 from k2core.problems.puzzles import draw_puzzles
 from k2core.problems.rows import OwnProblem, RowError, Split, read_row
+from k2core.problems.worlds import draw_worlds
 from schemas.chat import Problem
-from schemas.problems import FileSource, ProblemsConfig, PuzzleSource
+from schemas.problems import EnvironmentSource, FileSource, ProblemsConfig, PuzzleSource, Source
 
 
 class Fault(NamedTuple):
@@ -60,7 +61,7 @@ def _read_all(config_json: str) -> Mapping[str, Family]:
     return {source.name: read_family(stated, source) for source in stated.sources.all}
 
 
-def read_family(config: ProblemsConfig, source: FileSource | PuzzleSource) -> Family:
+def read_family(config: ProblemsConfig, source: Source) -> Family:
     """One source's problems.
 
     Raises:
@@ -70,7 +71,8 @@ def read_family(config: ProblemsConfig, source: FileSource | PuzzleSource) -> Fa
     if isinstance(source, FileSource):
         check_faults(family, source)
     if not family.num_problems:
-        raise SourceError(f"{source.name}: no row of {family.num_rows} makes a problem")
+        why = f": {family.faults[0]}" if family.faults else ""
+        raise SourceError(f"{source.name}: no row of {family.num_rows} makes a problem{why}")
     return family
 
 
@@ -91,18 +93,17 @@ def check_faults(family: Family, source: FileSource) -> None:
     )
 
 
-def look_through(
-    config: ProblemsConfig, source: FileSource | PuzzleSource
-) -> Iterator[OwnProblem | Fault]:
+def look_through(config: ProblemsConfig, source: Source) -> Iterator[OwnProblem | Fault]:
     """A source's rows in order, each a problem that its verifier accepts, or a fault."""
+    rows: Iterator[tuple[int, OwnProblem | RowError]]
     if isinstance(source, PuzzleSource):
         rows = enumerate(draw_puzzles(source, config.seed), start=1)
-        yield from _without_twins(rows)
-        return
-    yield from _without_twins(
-        (row.number, _problem_of(row.found, source))
-        for row in read_rows(read_bytes(source), source)
-    )
+    elif isinstance(source, EnvironmentSource):
+        rows = enumerate(draw_worlds(source, config.seed), start=1)
+    else:
+        lines = read_rows(read_bytes(source), source)
+        rows = ((line.number, _problem_of(line.found, source)) for line in lines)
+    yield from _without_twins(rows)
 
 
 def _problem_of(

@@ -52,9 +52,9 @@ def read_row(row: Mapping[str, JsonValue], source: FileSource) -> OwnProblem:
     Raises:
         RowError: it makes no problem.
     """
-    messages = _messages(row, source)
+    messages = read_messages(row, source.system)
     key = key_of(messages)
-    tools = _tools(row.get("tools"))
+    tools = read_tools(row.get("tools"))
     verifier, expected = _expected(row, source)
     problem = Problem(
         problem_id=_identity(row.get("id"), key),
@@ -78,7 +78,12 @@ def key_of(messages: tuple[Message, ...]) -> str:
     return " ".join(unicodedata.normalize("NFKC", "\n".join(texts)).casefold().split())
 
 
-def _messages(row: Mapping[str, JsonValue], source: FileSource) -> tuple[Message, ...]:
+def read_messages(row: Mapping[str, JsonValue], system: str) -> tuple[Message, ...]:
+    """What a row asks, after the system message if it has none of its own.
+
+    Raises:
+        RowError: it asks nothing that a model could be asked.
+    """
     prompt, given = row.get("prompt"), row.get("messages")
     if isinstance(prompt, list) and given is None:
         prompt, given = None, prompt
@@ -97,12 +102,17 @@ def _messages(row: Mapping[str, JsonValue], source: FileSource) -> tuple[Message
             raise RowError("messages", "must end with what a user says")
         if any(m.role == "tool" or m.tool_calls for m in messages):
             raise RowError("messages", "must be of system, user and assistant, without calls")
-    if source.system and messages[0].role != "system":
-        messages = (Message(role="system", content=source.system), *messages)
+    if system and messages[0].role != "system":
+        messages = (Message(role="system", content=system), *messages)
     return messages
 
 
-def _tools(given: JsonValue) -> tuple[ToolSpec, ...]:
+def read_tools(given: JsonValue) -> tuple[ToolSpec, ...]:
+    """Tools as OpenAI's API declares them, or the functions alone.
+
+    Raises:
+        RowError: they are none.
+    """
     if given is None:
         return ()
     if not isinstance(given, list):

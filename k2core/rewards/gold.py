@@ -75,4 +75,6 @@ def wrong_answer(problem: Problem) -> str:
 
 def answered(problem: Problem, text: str) -> Outcome:
     """A dialogue that ends with this answer."""
-    return Outcome((*problem.messages, Message(role="assistant", content=text)))
+    said = Message(role="assistant", content=text)
+    own = problem.verifier == "own_environment"
+    return Outcome((*problem.messages, said), {"actions": [text]} if own else {})

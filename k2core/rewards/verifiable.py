@@ -11,7 +11,7 @@ from k2core.rewards.calls import check_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.numbers import Value, final_number
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
-from k2core.rewards.own_code import check_own_code
+from k2core.rewards.own_code import check_own_code, check_own_environment
 from k2core.rewards.scenarios import check_scenario
 from k2core.rewards.scoring import check_expression, check_puzzle
 from k2core.sandbox import CodeRunner, IoCase, Verdict
@@ -128,8 +128,11 @@ VERIFIERS: dict[str, Verifier] = {
     "instruction": check_instruction,
     "scenario": check_scenario,
     "own_code": check_own_code,
+    "own_environment": check_own_environment,
 }
-CONFINED = frozenset({"expression", "puzzle", "python_function", "program", "own_code"})
+CONFINED = frozenset(
+    {"expression", "puzzle", "python_function", "program", "own_code", "own_environment"}
+)
 """Those that judge in a sandbox."""
 
 

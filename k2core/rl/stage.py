@@ -146,7 +146,7 @@ def _practise(
             texts,
             learner,
             engine,
-            partial(play, engine=engine, codec=codec, max_context=context),
+            partial(play, engine=engine, codec=codec, max_context=context, sandbox=sandbox),
             partial(judge, sandbox=sandbox),
             codec.pad_id,
             placement.num_ranks,
@@ -181,9 +181,10 @@ def play(
     engine: "Engine",
     codec: ChatCodec,
     max_context: int,
+    sandbox: Sandbox,
 ) -> list[Sample]:
-    """On-policy dialogues; the environments' simulators execute the calls."""
-    from k2core.agents import rollout
+    """On-policy dialogues; simulators execute the calls, somebody's own code in the sandbox."""
+    from k2core.agents import open_session, rollout
 
     dialogues = rollout(
         problems,
@@ -192,6 +193,7 @@ def play(
         seeds=seeds,
         temperature=temperature,
         max_context=max_context,
+        open_session=partial(open_session, sandbox=sandbox),
     )
     return [Sample(dialogue) for dialogue in dialogues]
 

@@ -2,6 +2,7 @@
 
 from k2core.sandbox.check import check_problem
 from k2core.sandbox.jobs import RunResult
+from k2core.sandbox.own import OwnCodeError, read_own, run_own
 from k2core.sandbox.protocol import CodeRunner
 from k2core.sandbox.sandbox import Sandbox
 from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
@@ -12,10 +13,13 @@ __all__ = [
     "IoCase",
     "JobEnd",
     "Limits",
+    "OwnCodeError",
     "RunResult",
     "Sandbox",
     "SandboxError",
     "SandboxUnavailableError",
     "Verdict",
     "check_problem",
+    "read_own",
+    "run_own",
 ]

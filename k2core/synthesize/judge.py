@@ -47,7 +47,8 @@ class Judge:
     """
 
     def __init__(self, sandbox: CodeRunner, second: ModelJudge | None = None) -> None:
-        self._sandbox = sandbox
+        self.sandbox = sandbox
+        """Where what it judges runs, too."""
         self._second = second
         self._verdicts: dict[str, Verdict] = {}
 
@@ -83,7 +84,7 @@ class Judge:
             return try_to_judge(dialogue)
         key = json.dumps([problem.expected, answer])
         if key not in self._verdicts:
-            verdict = try_to_judge(dialogue, self._sandbox)
+            verdict = try_to_judge(dialogue, self.sandbox)
             if verdict.is_faulty:
                 return verdict
             self._verdicts[key] = verdict

@@ -183,7 +183,7 @@ def check(name: str, case: Case, sandbox: Sandbox) -> None:
 
 
 def test_every_verifier_has_its_cases() -> None:
-    assert set(CASES) | {"puzzle"} == set(VERIFIERS)
+    assert set(CASES) | {"puzzle", "own_environment"} == set(VERIFIERS)
 
 
 @pytest.mark.parametrize("name", CASES)

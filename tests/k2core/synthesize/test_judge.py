@@ -91,7 +91,7 @@ def test_equal_answers_to_equal_tests_run_once(judge: Judge) -> None:
             self.calls += 1
             return getattr(self.sandbox, name)
 
-    counting = Counting(judge._sandbox)
+    counting = Counting(judge.sandbox)
     once: Judge = Judge(counting)  # type: ignore[arg-type]
     posed = pose("linear_function", 0)
     found = [play(once, posed, Conditions(Habits())) for _ in range(3)]

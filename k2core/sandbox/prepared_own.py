@@ -1,4 +1,4 @@
-"""Runs a function of somebody's own, by its source. Imports nothing of ours."""
+"""Runs somebody's own function or environment in a jail. Imports nothing of ours."""
 
 import importlib
 import inspect
@@ -6,6 +6,9 @@ import math
 import numbers
 import sys
 from typing import Any
+
+MOST_HEARD = 20_000
+"""Characters of an observation."""
 
 
 def prepare(modules: list[str], path: list[str]) -> None:
@@ -18,12 +21,13 @@ def prepare(modules: list[str], path: list[str]) -> None:
             print(f"{name}: {error}", file=sys.stderr)
 
 
-def judge(given: dict[str, Any]) -> dict[str, object]:
-    """`reward`, or `error`: why there is none."""
+def answer(given: dict[str, Any]) -> dict[str, object]:
+    """What came of it, or `error`: why nothing did."""
     try:
-        function = load(given["text"], given["module"], given["entry"])
-        value = call(function, given["about"])
-        return {"reward": check(value)}
+        made = load(given["text"], given["module"], given["entry"])
+        if given["task"] == "score":
+            return {"reward": check(call(made, given["about"]))}
+        return play(made, **given["about"])
     except BaseException as error:
         said = "".join(c if c.isprintable() else "?" for c in f"{type(error).__name__}: {error}")
         return {"error": said[:300].encode(errors="replace").decode()}
@@ -39,6 +43,32 @@ def load(text: str, module: str, entry: str) -> Any:
     if not hasattr(own, entry):
         raise NameError(f"{module} has no {entry}")
     return getattr(own, entry)
+
+
+def play(
+    made: Any, options: dict[str, Any], seed: int, actions: list[Any], judged: bool
+) -> dict[str, object]:
+    """An environment from its beginning through these actions; with `judged` its score."""
+    world = made(**options)
+    first = world.reset(seed)
+    heard = [hear(world.step(action), action) for action in actions]
+    score = check(world.score()) if judged else None
+    return {
+        "first": first,
+        "tools": list(getattr(world, "tools", ())),
+        "heard": heard,
+        "reward": score,
+    }
+
+
+def hear(said: Any, action: Any) -> str | None:
+    """An observation, of a bounded length."""
+    if not isinstance(said, str) and (said is not None or isinstance(action, dict)):
+        wanted = "a text" if isinstance(action, dict) else "a text, or None at the end"
+        raise TypeError(f"step returned {type(said).__name__}, not {wanted}")
+    if said is not None and len(said) > MOST_HEARD:
+        raise ValueError(f"step returned {len(said)} characters, more than {MOST_HEARD}")
+    return said
 
 
 def call(function: Any, about: dict[str, Any]) -> Any:

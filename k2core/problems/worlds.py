@@ -1,0 +1,54 @@
+"""Problems of somebody's own environment: one a seed, each as its `reset` begins it."""
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from k2core.environments.own import OWN, play_own
+from k2core.problems.rows import OwnProblem, RowError, key_of, read_messages, read_tools
+from k2core.sandbox import OwnCodeError, Sandbox
+from schemas.chat import Problem
+from schemas.problems import EnvironmentSource
+
+
+def draw_worlds(source: EnvironmentSource, seed: int) -> Iterator[OwnProblem | RowError]:
+    """`size` problems, or why a seed gives none.
+
+    Raises:
+        SandboxUnavailableError: there is nothing that the environment could be run in.
+    """
+    assert source.code is not None
+    with Sandbox.start() as sandbox:
+        for number in range(source.size):
+            state: dict[str, JsonValue] = {
+                "code": source.code.model_dump(),
+                "seconds": source.code_seconds,
+                "options": dict(source.options),
+                "seed": seed * 1_000_003 + number,
+            }
+            try:
+                yield _pose(source, number, state, play_own(state, [], sandbox))
+            except OwnCodeError as error:
+                yield RowError("reset", str(error))
+            except RowError as error:
+                yield error
+
+
+def _pose(
+    source: EnvironmentSource, number: int, state: dict[str, JsonValue], begun: dict[str, JsonValue]
+) -> OwnProblem:
+    messages = read_messages({"prompt": begun["first"]}, "")
+    problem = Problem(
+        problem_id=str(number),
+        family=source.name,
+        group=source.group,
+        messages=messages,
+        tools=read_tools(begun["tools"]),
+        environment=OWN,
+        state=state,
+        verifier="own_environment",
+        max_turns=source.max_turns,
+        max_tokens=source.max_tokens,
+    )
+    # Two seeds may begin alike and hide different things.
+    return OwnProblem(problem, f"{key_of(messages)} {state['seed']}", None)
