@@ -63,6 +63,8 @@ LEDGER: Mapping[str, Operation] = {"read_balance": read_balance, "move": move}
 
 
 def _integer(value: JsonValue) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # to JSON Schema 5.0 is an integer
     if type(value) is not int or abs(value) > _MAX_NUMBER:
         raise ToolFailedError(f"not an integer: {str(value)[:20]}")
     return value

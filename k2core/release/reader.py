@@ -1,34 +1,61 @@
-"""A reader as a program: what the transformers on its path makes of a checkpoint.
+"""A reader as a program: what the transformers on its path makes of checkpoints.
 
-python -m k2core.release.reader FOLDER ASKED.json ANSWER.npz, where ASKED holds `rows` of token ids
-and `forms`, each with `messages` and `tools`; ANSWER gets `logits_N` [tokens, vocabulary] of each
-row and `ids_N` of each form. It imports nothing of this project: any transformers can run it.
+python -m k2core.release.reader PLACE..., each a folder with ASKED.json, which holds `folder` (the
+checkpoint), `rows` of token ids and `forms`, each with `messages` and `tools`. Each gets ANSWER.npz
+with `logits_N` [tokens, vocabulary] of each row and `ids_N` of each form, or FAULT.txt. It imports
+nothing of this project: any transformers can run it.
 """
 
 import json
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 
+class AskedForm(TypedDict):
+    """A dialogue and its tools."""
+
+    messages: list[dict[str, str]]
+    tools: list[dict[object, object] | Callable[..., object]] | None
+
+
+class Asked(TypedDict):
+    """What is read of a checkpoint."""
+
+    folder: str
+    rows: list[list[int]]
+    forms: list[AskedForm]
+
+
 def main() -> None:
-    """Read, compute, write."""
-    folder, asked_path, answer_path = sys.argv[1:]
+    """Read, compute, write, a checkpoint after another."""
     torch.set_num_threads(1)
-    asked = json.loads(Path(asked_path).read_text())
+    for place in map(Path, sys.argv[1:]):
+        try:
+            found = read(json.loads((place / "ASKED.json").read_text()))
+        except Exception:  # whatever it is, who asked reads it
+            (place / "FAULT.txt").write_text(traceback.format_exc())
+        else:
+            np.savez(str(place / "ANSWER.npz"), allow_pickle=False, **found)
+
+
+def read(asked: Asked) -> dict[str, np.ndarray]:
+    """One checkpoint's logits and tokens."""
     model, info = cast(
         "tuple[PreTrainedModel, dict[str, list[str]]]",
         AutoModelForCausalLM.from_pretrained(
-            folder, torch_dtype=torch.float32, output_loading_info=True
+            asked["folder"], torch_dtype=torch.float32, output_loading_info=True
         ),
     )
     if strange := [*info["missing_keys"], *info["unexpected_keys"]]:
-        raise SystemExit(f"misses or does not know {strange[:3]}")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+        raise ValueError(f"misses or does not know {strange[:3]}")
+    tokenizer = AutoTokenizer.from_pretrained(asked["folder"])
     with torch.no_grad():
         logits = [model(torch.tensor([row])).logits[0].numpy() for row in asked["rows"]]
     found = {f"logits_{place}": part for place, part in enumerate(logits)}
@@ -38,7 +65,7 @@ def main() -> None:
         )
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         found[f"ids_{place}"] = np.array(ids, dtype=np.int64)
-    np.savez(answer_path, **found)
+    return found
 
 
 if __name__ == "__main__":

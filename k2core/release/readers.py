@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.release.dialogues import Form
 from k2core.release.parity import round_up
@@ -38,6 +38,26 @@ class Reading(Config):
     """Dialogues whose prompt it tokenizes as training did."""
 
 
+class Expected(NamedTuple):
+    """A checkpoint, and what training says of it."""
+
+    folder: Path
+    rows: "Sequence[Tensor]"
+    """Token ids, of any lengths."""
+    logits: "Sequence[Tensor]"
+    """The trainer's of each row [tokens, vocabulary]."""
+    forms: Sequence[Form]
+    """Dialogues with the tokens that training gave them."""
+
+
+class Answer(NamedTuple):
+    """What a reader made of a checkpoint, or why it could not."""
+
+    logits: "list[Tensor]"
+    ids: list[list[int]]
+    fault: str
+
+
 def list_readers(root: Path = READERS) -> dict[str, Path | None]:
     """Reader -> folder that goes before its packages; None is the environment in use."""
     own = f"transformers {importlib.metadata.version('transformers')}"
@@ -49,85 +69,96 @@ def list_readers(root: Path = READERS) -> dict[str, Path | None]:
     return {own: None, **others}
 
 
-def read_elsewhere(
-    folder: Path,
-    rows: "Sequence[Tensor]",
-    expected: "Sequence[Tensor]",
-    forms: Sequence[Form],
-    limit: float,
-) -> list[Reading]:
-    """Let every reader load a checkpoint and compare.
-
-    Args:
-        folder: the checkpoint.
-        rows: token ids, of any lengths.
-        expected: the trainer's logits of each row [tokens, vocabulary].
-        forms: dialogues with the tokens that training gave them.
-        limit: largest difference of logits.
+def read_elsewhere(checkpoints: Sequence[Expected], limit: float) -> list[list[Reading]]:
+    """Let every reader load the checkpoints and compare: each checkpoint's readings.
 
     Raises:
-        ReaderError: a reader fails or disagrees; names it, and where.
+        ReaderError: a reader fails or disagrees by more than `limit`; names it, and where.
     """
     readers = list_readers()
-    found = [
-        _compare(name, packages, folder, rows, expected, forms, limit)
-        for name, packages in readers.items()
-    ]
+    found: list[list[Reading]] = [[] for _ in checkpoints]
+    for name, packages in readers.items():
+        for place, answer in enumerate(ask_reader(name, packages, checkpoints)):
+            found[place].append(compare(name, checkpoints[place], answer, limit))
     if len(readers) == 1:
-        found.append(Reading(reader="transformers 4", checked=False))
+        for readings in found:
+            readings.append(Reading(reader="transformers 4", checked=False))
     return found
 
 
-def _compare(
-    name: str,
-    packages: Path | None,
-    folder: Path,
-    rows: "Sequence[Tensor]",
-    expected: "Sequence[Tensor]",
-    forms: Sequence[Form],
-    limit: float,
-) -> Reading:
-    import numpy as np
-    import torch
+def ask_reader(name: str, packages: Path | None, checkpoints: Sequence[Expected]) -> list[Answer]:
+    """What one reader says of each checkpoint, in a process of its own.
 
-    with tempfile.TemporaryDirectory(prefix="k2-reader-") as place:
-        asked, answer = Path(place) / "asked.json", Path(place) / "answer.npz"
-        sent = [{"messages": form.messages, "tools": form.tools} for form in forms]
-        asked.write_text(json.dumps({"rows": [row.tolist() for row in rows], "forms": sent}))
-        _run(name, packages, [str(folder), str(asked), str(answer)], folder.name)
-        with np.load(answer) as found:
-            logits = [torch.from_numpy(found[f"logits_{n}"]) for n in range(len(rows))]
-            ids = [found[f"ids_{n}"].tolist() for n in range(len(forms))]
-    for form, got in zip(forms, ids, strict=True):
+    Raises:
+        ReaderError: it does not run at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="k2-reader-") as name_of_place:
+        places = [Path(name_of_place) / str(number) for number in range(len(checkpoints))]
+        for place, checkpoint in zip(places, checkpoints, strict=True):
+            forms = [{"messages": form.messages, "tools": form.tools} for form in checkpoint.forms]
+            asked = {
+                "folder": str(checkpoint.folder),
+                "rows": [row.tolist() for row in checkpoint.rows],
+                "forms": forms,
+            }
+            place.mkdir()
+            (place / "ASKED.json").write_text(json.dumps(asked))
+        _run(name, packages, places)
+        return [_read_answer(*pair) for pair in zip(places, checkpoints, strict=True)]
+
+
+def compare(name: str, checkpoint: Expected, answer: Answer, limit: float) -> Reading:
+    """Hold what a reader made of a checkpoint against the trainer and against training's tokens.
+
+    Raises:
+        ReaderError: it failed or disagrees.
+    """
+    model = checkpoint.folder.name
+    if answer.fault:
+        raise ReaderError(f"{model}: {name} cannot read it:\n{answer.fault[-1500:]}")
+    for form, got in zip(checkpoint.forms, answer.ids, strict=True):
         if got != form.token_ids:
             raise ReaderError(
-                f"{folder.name}: {name} tokenizes the dialogue {form.name!r} as {got[:40]}..., "
+                f"{model}: {name} tokenizes the dialogue {form.name!r} as {got[:40]}..., "
                 f"and training as {form.token_ids[:40]}..."
             )
-    pairs = zip(logits, expected, strict=True)
+    pairs = zip(answer.logits, checkpoint.logits, strict=True)
     difference = max(float((a - b).abs().max()) for a, b in pairs)
     if not difference <= limit:
         raise ReaderError(
-            f"{folder.name}: {name}'s logits differ from the trainer's by {difference:.2e}, more "
+            f"{model}: {name}'s logits differ from the trainer's by {difference:.2e}, more "
             f"than release.max_logit_difference={limit}"
         )
     return Reading(
         reader=name,
         checked=True,
         max_logit_difference=round_up(difference),
-        dialogues_equal=len(forms),
+        dialogues_equal=len(checkpoint.forms),
     )
 
 
-def _run(name: str, packages: Path | None, arguments: Sequence[str], model: str) -> None:
+def _read_answer(place: Path, checkpoint: Expected) -> Answer:
+    import numpy as np
+    import torch
+
+    fault = place / "FAULT.txt"
+    if fault.exists():
+        return Answer([], [], fault.read_text())
+    with np.load(place / "ANSWER.npz") as found:
+        logits = [torch.from_numpy(found[f"logits_{n}"]) for n in range(len(checkpoint.rows))]
+        ids = [found[f"ids_{n}"].tolist() for n in range(len(checkpoint.forms))]
+    return Answer(logits, ids, "")
+
+
+def _run(name: str, packages: Path | None, places: Sequence[Path]) -> None:
     paths = [str(packages)] if packages else []
     program = Path(__file__).with_name("reader.py")
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", str(program), *arguments],
+        [sys.executable, "-P", "-W", "ignore", str(program), *map(str, places)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise ReaderError(f"{model}: {name} cannot read it:\n{done.stderr[-1500:]}")
+        raise ReaderError(f"{name} cannot run:\n{done.stderr[-1500:]}")

@@ -14,7 +14,7 @@ from k2core.release.example import run_example
 from k2core.release.licenses import licenses_page, read_sources
 from k2core.release.metadata import Which
 from k2core.release.parity import Proof, check_parity
-from k2core.release.readers import Reading, read_elsewhere
+from k2core.release.readers import Expected, Reading, read_elsewhere
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
@@ -49,7 +49,10 @@ def assemble_release(
     # The corpus's sources hold the model that rephrased, too.
     sources = read_sources([workspace.open(raw), corpus, workspace.open(trajectories)])
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
-    readings = {name: _read_elsewhere(folders[name], proofs[name], config) for name in folders}
+    expected = [_expect(folders[name], proofs[name]) for name in folders]
+    readings = dict(
+        zip(folders, read_elsewhere(expected, config.max_logit_difference), strict=True)
+    )
     scores_file = workspace.open(evaluation) / "scores.json"
     for which, checkpoint in checkpoints.items():
         folder = folders[which]
@@ -91,15 +94,9 @@ def _write_sums(out: Path) -> int:
     return len(files) + 1
 
 
-def _read_elsewhere(folder: Path, proof: Proof, config: ReleaseConfig) -> list[Reading]:
-    """Hold every reader that is installed against the trainer's logits and training's tokens."""
-    return read_elsewhere(
-        folder,
-        list(proof.rows),
-        list(proof.logits),
-        list_forms(ChatCodec(folder)),
-        config.max_logit_difference,
-    )
+def _expect(folder: Path, proof: Proof) -> Expected:
+    """The trainer's logits and training's tokens, for every reader that is installed."""
+    return Expected(folder, list(proof.rows), list(proof.logits), list_forms(ChatCodec(folder)))
 
 
 def _proofs_as_json(

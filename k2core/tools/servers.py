@@ -1,5 +1,6 @@
 """Real MCP servers over stdio: started in a jail without network, kept open, really called."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,11 +14,17 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from k2core.tools import relay
 from schemas.chat import ToolSpec
 
 MCP_VENV_ENV = "K2_MCP_VENV"
 """Environment variable that names the servers' virtual environment."""
 _TIMEOUT_S = 60.0
+MOST_BYTES = 64 * 2**10
+"""Of a tool's result; more than a context has room for."""
+_MOST_LINE_BYTES = 2**20
+"""Of a message on the wire; what is longer is dropped before anybody holds it."""
+_MOST_SAID = 500
 
 
 class ServersMissingError(RuntimeError):
@@ -75,14 +82,16 @@ class McpServer:
         return specs
 
     def call(self, name: str, arguments: dict[str, Any]) -> CallResult:
-        """Call a tool; the server's own error is a result."""
-        from mcp import MCPError
-
+        """Call a tool; whatever the server does is a result: its own error, nonsense, its end."""
         try:
             result = self._portal.call(self._client.call_tool, name, arguments)
-        except MCPError as error:
-            return CallResult(str(error), is_error=True)
-        text = "\n".join(part.text for part in result.content if part.type == "text")
+            text = "\n".join(part.text for part in result.content if part.type == "text")
+        except Exception as error:  # the client's way of saying it, of many kinds
+            said = str(error) or type(error).__name__
+            return CallResult(said[:_MOST_SAID], is_error=True)
+        if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
+            said = f"result too large: {size} bytes, at most {MOST_BYTES}; ask for less"
+            return CallResult(json.dumps({"error": said}), is_error=True)
         return CallResult(text, bool(result.is_error))
 
 
@@ -137,8 +146,12 @@ def open_server(
 
     free = unsafe and not _bubblewrap_works()
     jailed = [*([] if free else jail(folder, shown)), *command]
+    bounded = [sys.executable, "-I", "-S", relay.__file__, str(_MOST_LINE_BYTES), *jailed]
     parameters = StdioServerParameters(
-        command=jailed[0], args=jailed[1:], env=_environment() | dict(environment), cwd=str(folder)
+        command=bounded[0],
+        args=bounded[1:],
+        env=_environment() | dict(environment),
+        cwd=str(folder),
     )
     log = folder.parent / f"{name}.log"
     with start_blocking_portal() as portal, log.open("w") as errors:

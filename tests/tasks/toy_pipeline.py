@@ -1,4 +1,7 @@
-"""A two-stage pipeline through the real adapter, chain, cache and lineage; run as a script."""
+"""A two-stage pipeline through the real adapter, chain, cache and lineage; run as a script.
+
+It reads runs from its standard input, a line each: `NAME LENGTH SECONDS_A_STEP`.
+"""
 
 import sys
 import time
@@ -74,6 +77,8 @@ async def toy(config: ToyConfig, recorded: list[LineageRecord] | None = None) ->
 
 if __name__ == "__main__":
     flyte.init(local_persistence=True)
-    config = ToyConfig(length=int(sys.argv[2]), seconds_a_step=float(sys.argv[3]))
-    run = flyte.with_runcontext(mode="local", name=sys.argv[1]).run(toy, config)
-    print("RESULT", run.outputs()[0].model_dump_json())
+    for asked in sys.stdin:
+        name, length, pause = asked.split()
+        config = ToyConfig(length=int(length), seconds_a_step=float(pause))
+        run = flyte.with_runcontext(mode="local", name=name).run(toy, config)
+        print("RESULT", run.outputs()[0].model_dump_json(), flush=True)

@@ -1,9 +1,11 @@
 """A forked process on its way into the jail, and what it runs there."""
 
+import atexit
 import gc
 import os
 import signal
 import sys
+import threading
 import traceback
 from typing import NamedTuple, NoReturn
 
@@ -92,23 +94,36 @@ def _run(kind: str) -> None:
     gc.unfreeze()
     gc.enable()
     code = 0
+    atexit._clear()
     try:
         if kind == "solver":
             solver.serve(source)
         elif kind == "tester":
             tester.run_tests(source)
         else:
-            main = type(sys)("__main__")
-            sys.modules["__main__"] = main
-            exec(compile(source, "main.py", "exec"), main.__dict__)
+            _run_main(source)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:  # the program's own failure: shown as Python shows it
         traceback.print_exc()
         code = 1
     try:
+        if kind not in ("solver", "tester"):
+            _end_as_python_does()
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
         code = code or 1
     os._exit(code & 255)
+
+
+def _run_main(source: str) -> None:
+    main = type(sys)("__main__")
+    sys.modules["__main__"] = main
+    exec(compile(source, "main.py", "exec"), main.__dict__)
+
+
+def _end_as_python_does() -> None:
+    """Wait for threads that are no daemons, then call what was to be called at the end."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()

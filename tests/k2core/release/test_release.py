@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from k2core.model.config import load_shape
 from k2core.model.hf import write_json
 from k2core.release import assemble_release
 from k2core.release.parity import ParityError, check_parity
-from k2core.release.readers import ReaderError, list_readers, read_elsewhere
+from k2core.release.readers import Expected, ReaderError, ask_reader, compare, list_readers
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.base import Artifact
@@ -172,29 +173,37 @@ def test_a_source_without_licence_stops_the_stage_before_engines_start(
         assemble_release(CONFIG, **inputs, lineage=RECORDS, workspace=workspace)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("file", "change", "said"),
-    [
-        ("config.json", {"rope_theta": 10_000.0, "rope_parameters": None}, "logits differ"),
-        ("tokenizer_config.json", {"tokenizer_class": "NoSuchClass"}, "cannot read it"),
-        ("tokenizer_config.json", {"extra_special_tokens": ["[EOS]"]}, "cannot read it"),
-    ],
+FAULTS: tuple[tuple[str, dict[str, object], str], ...] = (
+    ("config.json", {"rope_theta": 10_000.0, "rope_parameters": None}, "logits differ"),
+    ("tokenizer_config.json", {"tokenizer_class": "NoSuchClass"}, "cannot read it"),
+    ("tokenizer_config.json", {"extra_special_tokens": ["[EOS]"]}, "cannot read it"),
 )
+"""The kinds that transformers 4 takes without a word, or not at all."""
+
+
 def test_a_folder_that_a_reader_elsewhere_takes_wrongly_is_found_out(
-    tmp_path: Path, save_model: SaveModel, file: str, change: dict[str, object], said: str
+    tmp_path: Path, save_model: SaveModel
 ) -> None:
-    """The kinds of faults that transformers 4 takes without a word, or not at all."""
     readers = {name: path for name, path in list_readers().items() if path}
     if not readers:
         pytest.skip("no reader but transformers 5 is installed: make setup")
     import torch
     from transformers import DeepseekV3ForCausalLM
 
-    folder = save_model(tmp_path / "policy", 1)
+    whole = save_model(tmp_path / "policy", 1)
     row = torch.tensor(TOKENS[:100])
     with torch.no_grad():
-        right = DeepseekV3ForCausalLM.from_pretrained(folder)(row[None]).logits[0]
-    path = folder / file
-    write_json(path, json.loads(path.read_text()) | change)
-    with pytest.raises(ReaderError, match=said):
-        read_elsewhere(folder, [row], [right], [], 1e-4)
+        right = DeepseekV3ForCausalLM.from_pretrained(whole)(row[None]).logits[0]
+    checkpoints = [Expected(whole, [row], [right], [])]
+    for number, (file, change, _) in enumerate(FAULTS):
+        folder = Path(shutil.copytree(whole, tmp_path / f"fault-{number}"))
+        write_json(folder / file, json.loads((folder / file).read_text()) | change)
+        checkpoints.append(checkpoints[0]._replace(folder=folder))
+    for name, packages in readers.items():
+        answers = ask_reader(name, packages, checkpoints)
+        assert compare(name, checkpoints[0], answers[0], 1e-4).checked
+        for checkpoint, answer, (_, _, said) in zip(
+            checkpoints[1:], answers[1:], FAULTS, strict=True
+        ):
+            with pytest.raises(ReaderError, match=said):
+                compare(name, checkpoint, answer, 1e-4)

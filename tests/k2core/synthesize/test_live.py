@@ -138,3 +138,57 @@ def test_without_a_jail_no_server_runs(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         pass
     assert (tmp_path / "escaped").exists()  # as it says: unsafe
+
+
+HOSTILE = r"""
+import json, sys
+TOOLS = ("plain", "large", "line", "nonsense", "list", "strange", "two", "nested", "gone")
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    answer = {"jsonrpc": "2.0", "id": asked["id"]}
+    said = lambda text: {"content": [{"type": "text", "text": text}], "isError": False}
+    if asked["method"] == "initialize":
+        version = asked["params"]["protocolVersion"]
+        about = {"name": "evil", "version": "1"}
+        result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+    elif asked["method"] == "tools/list":
+        result = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]}
+    else:
+        name = asked["params"]["name"]
+        if name == "gone":
+            sys.exit(3)
+        texts = {"plain": "fine", "large": "x" * 100_000, "line": "x" * 3_000_000, "two": "fine"}
+        result = {"nonsense": {"content": 5}, "list": [1], "strange": said("\ud83d")}.get(name)
+        if name == "nested":
+            print('{"jsonrpc": "2.0", "result": ' + "[" * 200_000, flush=True)
+        if result is None:
+            result = said(texts.get(name, "fine"))
+        if name == "two":
+            print("this is no JSON", flush=True)
+            print(json.dumps(answer | {"id": 999, "result": result}), flush=True)
+    print(json.dumps(answer | {"result": result}), flush=True)
+"""
+
+
+def test_whatever_a_server_returns_is_a_result_of_bounded_size(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    said = {}
+    with servers.open_server("evil", ["/usr/bin/python3", "-I", "-c", HOSTILE], data) as server:
+        for tool in server.list_tools():
+            said[tool.name] = server.call(tool.name, {})
+            if tool.name != "gone":
+                assert server.call("plain", {}) == ("fine", False), f"after {tool.name}"
+        assert server.call("plain", {}).is_error
+    assert said["plain"] == said["two"] == said["nested"] == ("fine", False)
+    large = "result too large: 100000 bytes, at most 65536; ask for less"
+    assert json.loads(said["large"].text) == {"error": large}
+    assert said["strange"] == ("?", False)
+    assert "no message of MCP" in said["list"].text
+    assert said["line"].text.startswith("result too large: more than 1048576 bytes")
+    assert {name for name, (_, wrong) in said.items() if wrong} == {
+        "large", "line", "nonsense", "list", "gone"
+    }  # fmt: skip
+    assert max(len(text) for text, _ in said.values()) < 1000
