@@ -49,10 +49,7 @@ def assemble_release(
     # The corpus's sources hold the model that rephrased, too.
     sources = read_sources([workspace.open(raw), corpus, workspace.open(trajectories)])
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
-    expected = [_expect(folders[name], proofs[name]) for name in folders]
-    readings = dict(
-        zip(folders, read_elsewhere(expected, config.max_logit_difference), strict=True)
-    )
+    readings = _read_all_elsewhere(folders, proofs, config)
     scores_file = workspace.open(evaluation) / "scores.json"
     for which, checkpoint in checkpoints.items():
         folder = folders[which]
@@ -94,9 +91,16 @@ def _write_sums(out: Path) -> int:
     return len(files) + 1
 
 
-def _expect(folder: Path, proof: Proof) -> Expected:
-    """The trainer's logits and training's tokens, for every reader that is installed."""
-    return Expected(folder, list(proof.rows), list(proof.logits), list_forms(ChatCodec(folder)))
+def _read_all_elsewhere(
+    folders: Mapping[Which, Path], proofs: Mapping[Which, Proof], config: ReleaseConfig
+) -> dict[Which, list[Reading]]:
+    """Hold every reader that is installed against the trainer's logits and training's tokens."""
+    expected = [
+        Expected(folder, list(proof.rows), list(proof.logits), list_forms(ChatCodec(folder)))
+        for folder, proof in ((folders[name], proofs[name]) for name in folders)
+    ]
+    found = read_elsewhere(expected, config.max_logit_difference)
+    return dict(zip(folders, found, strict=True))
 
 
 def _proofs_as_json(

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import BinaryIO
+from typing import IO
 
 _ID = re.compile(rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,100}")')
 _SEEN = 4096
@@ -24,7 +24,7 @@ def main() -> int:
     return server.returncode
 
 
-def relay(said: BinaryIO, out: BinaryIO, most: int) -> None:
+def relay(said: IO[bytes], out: IO[bytes], most: int) -> None:
     """Pass lines on until there are no more."""
     while line := said.readline(most):
         if line.endswith(b"\n") or len(line) < most:
@@ -46,7 +46,7 @@ def _as_message(line: bytes) -> bytes:
     return _refuse(line, line[-_SEEN:], "the server's answer is no message of MCP")
 
 
-def _skip(said: BinaryIO, most: int) -> bytes:
+def _skip(said: IO[bytes], most: int) -> bytes:
     """The end of a line whose beginning was read."""
     end = b""
     while part := said.readline(most):
