@@ -9,7 +9,8 @@ from pathlib import Path
 
 def make_documents(count: int) -> list[str]:
     """Texts of 200 to 60,000 characters, some of them with faults that rules look for."""
-    from k2core.clean.extract import extract_text, normalise
+    from k2core.clean.extract import extract_text
+    from k2core.clean.form import normalise
     from k2core.ingest.files import list_pages
     from k2core.ingest.knowledge import list_articles
     from schemas.ingest import IngestConfig

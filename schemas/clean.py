@@ -198,6 +198,8 @@ class CleanConfig(Config):
     shard_documents: int = Field(4000, ge=1)
     """Raw documents of one parquet shard of decisions; those kept and rejected of them are beside
     it. However the raw corpus was cut, these shards are the same."""
+    shard_bytes: int = Field(64_000_000, ge=1)
+    """Bytes of text from which such a shard is full: what is held at a time."""
     num_reject_samples: int = Field(3, ge=0)
     """Rejects of each reason shown in the report."""
 

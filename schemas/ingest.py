@@ -14,12 +14,13 @@ class FilesConfig(Config):
     """Documents from files: of a folder, near or in a bucket, whatever they are.
 
     HTML, text, Markdown, source, JSON lines and arrays, CSV, TSV, parquet, WARC and WET, mails,
-    EPUB, each also in gzip, bzip2, xz or zstd. What a file is its content says, and its name where
+    EPUB, with the extra `documents` PDF and DOCX, each also in gzip, bzip2, xz or zstd. What a file
+    is its content says, and its name where
     that leaves it open.
     """
 
     folder: str
-    """A folder, a file, `s3://`, `gs://`, `abfs://`, `https://` or `hf://`."""
+    """A folder, a file, `s3://`, `gs://`, `abfs://`, `hf://`; `http(s)://` is one file."""
     pattern: str = "*"
     """Which of its files, by path, e.g. `crawl/*.warc.gz`; `*` crosses folders."""
     exclude: tuple[str, ...] = (
@@ -43,6 +44,10 @@ class FilesConfig(Config):
     """Largest document; a larger one is a fault."""
     max_expansion: int = Field(200, ge=1)
     """Most bytes that a compressed byte may become."""
+    max_fetch_bytes: int = Field(20_000_000_000, ge=1)
+    """Largest file behind `http://` or `https://`."""
+    fetch_seconds: float = Field(3600.0, gt=0)
+    """Longest that one may take to arrive."""
 
 
 class IngestConfig(Config):

@@ -5,10 +5,12 @@ takes under 1 ms and keeps code blocks whole.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from k2core.clean.form import normalise
+from k2core.clean.nesting import flatten
 
 _MAIN = ('[role="main"]', "main", "article", "body")
 _LEFT_OUT = (
@@ -22,23 +24,15 @@ _PARAGRAPHS = frozenset(
 _CELLS = frozenset({"td", "th"})
 _LINES = frozenset({"br", "tr", "dt", "dd", "caption", "hr"})
 _SPACE = re.compile(r"\s+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
 
 
 def extract_text(html: str) -> str:
     """The main text of a page: blocks apart, code as it is, navigation left out."""
-    tree = LexborHTMLParser(html)
+    tree = LexborHTMLParser(flatten(html))
     for node in tree.css(", ".join(_LEFT_OUT)):
         node.decompose()
     root = next(filter(None, (tree.css_first(selector) for selector in _MAIN)), None)
     return normalise(_tidy("".join(_pieces(root)))) if root else ""
-
-
-def normalise(text: str) -> str:
-    """NFC, line feeds only, no control characters, no space at the ends of lines."""
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    lines = (line.rstrip() for line in _CONTROL.sub("", text).split("\n"))
-    return "\n".join(lines).strip("\n")
 
 
 def _pieces(root: LexborNode) -> Iterator[str]:

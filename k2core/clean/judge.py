@@ -13,7 +13,8 @@ from k2core.clean.classifier import RULE as CLASSIFIER
 from k2core.clean.classifier import Scorer
 from k2core.clean.code import Origin, check_code
 from k2core.clean.contamination import HeldOut
-from k2core.clean.extract import extract_text, normalise
+from k2core.clean.extract import extract_text
+from k2core.clean.form import normalise
 from k2core.clean.language import check_language
 from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose

@@ -54,7 +54,7 @@ def clean_documents(
     cutter = _open_cutter(config, judged, workspace.scratch)
     duplicates = find_duplicates(config.deduplication, judged, workspace.scratch)
     funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
-    written = CleanShards(workspace.out, config.shard_documents)
+    written = CleanShards(workspace.out, config.shard_documents, config.shard_bytes)
     for number, (path, twins) in enumerate(zip(judged, duplicates, strict=True)):
         if cutter:
             cutter.open(number)

@@ -17,10 +17,11 @@ class CleanShards:
     Args:
         out: where the tables are written.
         shard_documents: raw documents of a shard.
+        shard_bytes: bytes of text from which a shard is full.
     """
 
-    def __init__(self, out: Path, shard_documents: int) -> None:
-        self._out, self._size = out, shard_documents
+    def __init__(self, out: Path, shard_documents: int, shard_bytes: int) -> None:
+        self._out, self._size, self._most_bytes = out, shard_documents, shard_bytes
         self._number = 0
         self._begin()
 
@@ -48,7 +49,8 @@ class CleanShards:
         where = {"shard": f"{table}/{self.name}", "row": len(rows)}
         self._decisions.append(_record(row, verdict, weight) | where)
         rows.append({**document, **(verdict._asdict() if verdict else {})})
-        return len(self._decisions) == self._size
+        self._bytes += len(document["text"].encode())
+        return len(self._decisions) == self._size or self._bytes >= self._most_bytes
 
     def write(self) -> None:
         """Write the shard, full or not, and begin the next."""
@@ -62,6 +64,7 @@ class CleanShards:
         self._begin()
 
     def _begin(self) -> None:
+        self._bytes = 0
         self._kept: list[dict[str, object]] = []
         self._rejects: list[dict[str, object]] = []
         self._decisions: list[dict[str, object]] = []

@@ -22,7 +22,7 @@ class Twin(NamedTuple):
 
 VERSIONS = {
     "url": "1",
-    "extraction": "1",
+    "extraction": "2",
     "language": "1",
     "code": "1",
     "gopher_quality": "2",

@@ -23,6 +23,9 @@ _ENDS = frozenset("!.?։؟۔।॥။។៕᠃᠉‼‽⁇⁈⁉。﹒﹖﹗！�
 _MAX_WORDS = 1 << 21
 """Distinct words in one table, so that two of them and a document fit into 64 bits."""
 
+_MOST_CACHED = 100
+"""Characters."""
+
 
 class Words(NamedTuple):
     """Distinct words, V of them."""
@@ -67,7 +70,12 @@ def encode(pieces: pa.DictionaryArray) -> Encoded:
     return Encoded(_describe(list(table)), ids_T, piece_T)
 
 
-_split = functools.lru_cache(maxsize=1 << 18)(split_piece)
+_cached_split = functools.lru_cache(maxsize=1 << 18)(split_piece)
+
+
+def _split(piece: str) -> list[str]:
+    """Long pieces do not come again, and would fill the memory."""
+    return _cached_split(piece) if len(piece) <= _MOST_CACHED else split_piece(piece)
 
 
 def _describe(words: list[str]) -> Words:
@@ -76,8 +84,11 @@ def _describe(words: list[str]) -> Words:
     return Words(rows[:, 0], flags[0], flags[1], flags[2], flags[3], rows[:, 5])
 
 
-@functools.lru_cache(maxsize=1 << 18)
 def _features(word: str) -> tuple[int, bool, bool, bool, bool, int]:
+    return _cached_look(word) if len(word) <= _MOST_CACHED else _look_at(word)
+
+
+def _look_at(word: str) -> tuple[int, bool, bool, bool, bool, int]:
     if word.isalpha() and word.isascii():
         stop = 1 << STOP_WORDS.index(word) if word in STOP_WORDS else 0
         return len(word), True, True, False, False, stop
@@ -89,3 +100,6 @@ def _features(word: str) -> tuple[int, bool, bool, bool, bool, int]:
         word in _ENDS,
         0,
     )
+
+
+_cached_look = functools.lru_cache(maxsize=1 << 18)(_look_at)

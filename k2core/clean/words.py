@@ -35,11 +35,19 @@ _INFIX = re.compile(
     rf"|(?<={_ALPHA}),(?={_ALPHA})|(?<=[^\W_])(?:---|--|——|[-–—~])(?={_ALPHA})"
     rf"|(?<=[^\W_])[:<>=/](?={_ALPHA})"
 )
-_URL = re.compile(
-    r"(?:[a-z0-9.+-]{2,}://)?(?:\S+(?::\S*)?@)?"
-    r"(?:(?:[A-Za-z0-9\u00a1-\uffff][A-Za-z0-9\u00a1-\uffff_-]{0,62})?[A-Za-z0-9\u00a1-\uffff]\.)+"
-    r"(?:[a-z\u00a1-\uffff]{2,63})(?::\d{2,5})?(?:[/?#]\S*)?"
+_SCHEME = re.compile(r"[a-z0-9.+-]{2,}://")
+_HOST = re.compile(r"[A-Za-z0-9\u00a1-\uffff_.-]+")
+_LABEL = re.compile(
+    r"(?:[A-Za-z0-9\u00a1-\uffff][A-Za-z0-9\u00a1-\uffff_-]{0,62})?[A-Za-z0-9\u00a1-\uffff]"
 )
+_TOP_LEVEL = re.compile(r"[a-z\u00a1-\uffff]{2,63}")
+_AFTER_HOST = re.compile(r"(?::\d{2,5})?(?:[/?#]\S*)?")
+_MOST_SIGNS = 2000
+"""Signs that a piece gives up at its ends: bounds the work on a megabyte of them."""
+_MOST_CUT = 100_000
+"""Characters without a space from which a piece is no language: it is not cut within."""
+_WINDOW = 8
+"""Characters that a rule for a piece's end looks at, but for a run of full stops."""
 _SIMPLE = re.compile(r"([A-Za-z]+)([,;:)\"!?]|(?<=[a-z])\.)?")
 """Most of them; the others take the long way."""
 
@@ -54,29 +62,43 @@ def split_piece(piece: str) -> list[str]:
             return [word, sign] if sign else [word]
     before: list[str] = []
     after: list[str] = []
-    while piece and piece not in CONTRACTIONS:
-        prefix = _PREFIX.match(piece)
-        start = prefix.end() if prefix else 0
-        if piece[start:] in CONTRACTIONS:
-            before.append(piece[:start])
-            piece = piece[start:]
+    start, end = 0, len(piece)
+    for _ in range(_MOST_SIGNS):
+        if start >= end or _is_contraction(piece, start, end):
             break
-        suffix = _SUFFIX.search(piece, start)
-        end = suffix.start() if suffix else len(piece)
-        if start == 0 and end == len(piece):
+        prefix = _PREFIX.match(piece, start, end)
+        inner = prefix.end() if prefix else start
+        before += [piece[start:inner]] if prefix else []
+        if _is_contraction(piece, inner, end):
+            start = inner
             break
-        before += [piece[:start]] if start else []
-        after += [piece[end:]] if end < len(piece) else []
-        piece = piece[start:end]
-    return [*before, *_split_core(piece), *reversed(after)]
+        outer = _find_suffix(piece, start, inner, end)
+        after += [piece[outer:end]] if outer < end else []
+        if (inner, outer) == (start, end):
+            break
+        start, end = inner, outer
+    return [*before, *_split_core(piece[start:end]), *reversed(after)]
+
+
+def _is_contraction(piece: str, start: int, end: int) -> bool:
+    return end - start <= _LONGEST and piece[start:end] in CONTRACTIONS
+
+
+def _find_suffix(piece: str, first: int, start: int, end: int) -> int:
+    """Where the signs at the end begin; they may depend on what stands from `first` on."""
+    if piece.endswith("..", start, end):
+        return start + len(piece[start:end].rstrip("."))
+    shown = max(first, end - _WINDOW)
+    found = _SUFFIX.search(piece[shown:end], max(0, start - shown))
+    return shown + found.start() if found else end
 
 
 def _split_core(piece: str) -> list[str]:
-    if not piece:
-        return []
+    if not piece or len(piece) > _MOST_CUT:
+        return [piece] if piece else []
     if piece in CONTRACTIONS:
         return list(CONTRACTIONS[piece])
-    if "." in piece and _URL.fullmatch(piece):
+    if "." in piece and is_address(piece):
         return [piece]
     words, start = [], 0
     for match in _INFIX.finditer(piece):
@@ -85,6 +107,26 @@ def _split_core(piece: str) -> list[str]:
         words.append(match[0])
         start = match.end()
     return [*words, piece[start:]] if start < len(piece) else words
+
+
+def is_address(piece: str) -> bool:
+    """Whether it is an address of the web or of mail, e.g. `https://me@host.org:80/path`.
+
+    The host may follow a scheme or any @. What a host is made of holds no sign that may follow it,
+    so each is looked at once.
+    """
+    scheme = _SCHEME.match(piece)
+    begins = {0, scheme.end() if scheme else 0}
+    begins |= {found.end() for found in re.finditer("(?<=.)@", piece)}
+    return any(_is_host(piece, begin) for begin in sorted(begins))
+
+
+def _is_host(piece: str, begin: int) -> bool:
+    host = _HOST.match(piece, begin)
+    if host is None or not _AFTER_HOST.fullmatch(piece, host.end()):
+        return False
+    *labels, top = host[0].split(".")
+    return bool(labels and _TOP_LEVEL.fullmatch(top)) and all(map(_LABEL.fullmatch, labels))
 
 
 def is_punctuation(word: str) -> bool:
@@ -142,3 +184,4 @@ _WHOLE = (
 _WHOLE_LETTERS = " ".join(f"{letter}." for letter in "abcdefghijklmnopqrstuvwxyzäöü")
 CONTRACTIONS = _contract() | {word: (word,) for word in _WHOLE_LETTERS.split()}
 """A written form -> its words."""
+_LONGEST = max(map(len, CONTRACTIONS))

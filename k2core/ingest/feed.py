@@ -14,6 +14,8 @@ class Feed:
     def __init__(self, stream: IO[bytes], *, plain: bool, name: str = "") -> None:
         self.name = name
         """The file's, in lower case and without the endings of compression."""
+        self.charset = ""
+        """What the place it was fetched from says of its text."""
         self._stream = stream
         self._plain = plain
         self._ahead = b""

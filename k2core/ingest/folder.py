@@ -1,16 +1,18 @@
 """Documents of a folder's files, each record with the file and place where it was found."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple, TypedDict
+from typing import IO, NamedTuple, TypedDict
 
 from k2core.ingest.compression import DECOMPRESSION_ERRORS, open_feed
-from k2core.ingest.formats import UnsupportedError, choose_reader
+from k2core.ingest.formats import choose_reader
 from k2core.ingest.losses import Losses
 from k2core.ingest.places import File, list_files
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import Fault, FileFaultError, Record, UnsupportedError
 from k2core.ingest.source import SourceError
+from k2core.ingest.web import Download
 from schemas.corpus import DocumentRow
 from schemas.ingest import FilesConfig
 
@@ -67,7 +69,9 @@ def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:
     last, empty = "", True
     try:
         with file.open() as stream:
-            opened = open_feed(stream, file.name, file.size, config)
+            size = file.size if file.size >= 0 else _measure(stream)
+            opened = open_feed(stream, file.name, size, config)
+            opened.feed.charset = stream.charset if isinstance(stream, Download) else ""
             for found in choose_reader(opened.feed, config)(opened.feed, config):
                 last, empty = found.place, False
                 yield from opened.take_faults()
@@ -83,6 +87,12 @@ def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:
         yield Fault(_after(last), "it cannot be read or decompressed", _say(error))
     except Exception as error:
         yield Fault(_after(last), "a reader failed", _say(error))
+
+
+def _measure(stream: IO[bytes]) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
 
 
 def _after(last: str) -> str:

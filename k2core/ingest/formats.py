@@ -10,8 +10,9 @@ from k2core.ingest.json_array import read_array
 from k2core.ingest.jsonl import read_lines, read_object, too_large
 from k2core.ingest.looks import UNSUPPORTED, first_row, looks_html, looks_mail, looks_mbox
 from k2core.ingest.mail import read_mail, read_mbox
+from k2core.ingest.office import read_docx, read_pdf
 from k2core.ingest.parquet import read_parquet
-from k2core.ingest.records import Fault, FileFaultError, Reader, Record
+from k2core.ingest.records import Fault, Reader, Record, UnsupportedError
 from k2core.ingest.warc import read_warc
 from schemas.ingest import FilesConfig
 
@@ -25,7 +26,7 @@ def choose_reader(feed: Feed, config: FilesConfig) -> Reader:
     """The reader of a file.
 
     Raises:
-        FileFaultError: it is of a known format that has none.
+        UnsupportedError: it is of a known format that has none.
     """
     head, name = feed.peek(_LOOK), feed.name
     if head.startswith(b"PAR1") or name.endswith((".parquet", ".pq")):
@@ -36,14 +37,14 @@ def choose_reader(feed: Feed, config: FilesConfig) -> Reader:
         return read_epub
     if config.domain != "code" and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
         return read_mbox
+    if head.startswith(b"%PDF-"):
+        return read_pdf
+    if head.startswith(b"PK\x03\x04") and (name.endswith(".docx") or b"word/document" in head):
+        return read_docx
     for magic, what in UNSUPPORTED.items():
         if head.startswith(magic):
             raise UnsupportedError(what)
     return _choose_text_reader(head, name, config)
-
-
-class UnsupportedError(FileFaultError):
-    """A file of a known format that no reader is for."""
 
 
 def _choose_text_reader(head: bytes, name: str, config: FilesConfig) -> Reader:
@@ -75,7 +76,7 @@ def read_page(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     if not data:
         yield Fault("", "the file is empty")
         return
-    text, repair = decode_html(data)
+    text, repair = decode_html(data, feed.charset)
     yield Record("", "html", text, repair=repair)
 
 
@@ -88,5 +89,5 @@ def read_text(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     if not data:
         yield Fault("", "the file is empty")
         return
-    text, repair = decode(data)
+    text, repair = decode(data, feed.charset)
     yield Record("", "text", text, repair=repair)

@@ -19,7 +19,6 @@ _FIELD = re.compile(rb"[\w-]+:")
 _FROM = re.compile(rb"From \S+.{0,60}\d\d:\d\d")
 _WITHIN = 4096
 UNSUPPORTED: Mapping[bytes, str] = {
-    b"%PDF-": "a PDF",
     b"PK\x03\x04": "a ZIP archive, or a document of an office program",
     b"\xd0\xcf\x11\xe0": "a document of an older office program",
     b"{\\rtf": "an RTF document",

@@ -13,6 +13,7 @@ import fsspec
 
 from k2core.ingest.records import Fault
 from k2core.ingest.source import SourceError
+from k2core.ingest.web import fetch, name_of
 from k2core.store.bucket import SCHEMES, Bucket
 from schemas.ingest import FilesConfig
 
@@ -25,6 +26,7 @@ class File(NamedTuple):
     name: str
     """Its path below the folder; bytes that are no UTF-8 are written out as `\\xff`."""
     size: int
+    """-1 where it is not known before it is opened."""
     open: Callable[[], IO[bytes]]
 
 
@@ -47,6 +49,8 @@ def list_files(config: FilesConfig, left_out: LeftOut) -> list[File]:
             found = _list_local(Path(config.folder.removeprefix("file://")), config, left_out)
         elif scheme in SCHEMES:
             found = _list_bucket(Bucket(config.folder), config)
+        elif scheme in ("http", "https"):
+            found = [File(name_of(config.folder), -1, partial(fetch, config.folder, config))]
         else:
             found = _list_remote(config.folder)
     except (FileNotFoundError, NotADirectoryError, ImportError) as error:
@@ -161,7 +165,7 @@ class _Object(io.RawIOBase):
 
 
 def _list_remote(address: str) -> list[File]:
-    """Whatever else fsspec reaches with what is installed: http(s)://, hf://."""
+    """Whatever else fsspec reaches with what is installed: hf://, tar://."""
     system, root = fsspec.core.url_to_fs(address)
     about = system.find(root, detail=True)
     return list(_remote_files(system, root, about))

@@ -53,5 +53,9 @@ class FileFaultError(ValueError):
     """What makes the rest of a file unreadable; the message says what."""
 
 
+class UnsupportedError(FileFaultError):
+    """A file of a known format that has no reader here."""
+
+
 Reader = Callable[[Feed, FilesConfig], Iterator[Record | Fault]]
 """Reads one format."""

@@ -234,3 +234,17 @@ def test_what_is_evaluated_is_taken_out(tmp_path: Path) -> None:
     draft = clean_corpus(CleanConfig(), problems, raw, store.workspace("clean"), Placement())
     assert [row["path"] for row in read_folder(draft.folder / "kept")] == ["b"]
     assert set(read_folder(draft.folder / "kept")[0]) == set(Document.to_schema().columns)
+
+
+def test_a_shard_is_full_at_so_many_bytes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    config = CONFIG.model_copy(update={"shard_bytes": 2000})
+    draft = clean_documents(config, HELD_OUT, publish_raw(store, rows(), 7), store.workspace("a"))
+    names = ("kept", "rejects")
+    for decisions in sorted((draft.folder / "decisions").iterdir()):
+        tables = [draft.folder / name / decisions.name for name in names]
+        texts = [t for path in tables if path.exists() for t in pl.read_parquet(path)["text"]]
+        assert sum(len(text.encode()) for text in texts) < 2000 + max(map(len, texts))
+    assert [d["path"] for d in read_folder(draft.folder / "decisions")] == [
+        row["path"] for row in rows()
+    ]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, first_failures, nearest
-from k2core.clean.extract import extract_text, normalise
+from k2core.clean.extract import extract_text
+from k2core.clean.form import normalise
 from k2core.clean.language import check_language
 from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
 from k2core.clean.privacy import redact, redact_all

@@ -163,7 +163,7 @@ def test_losses_are_counted_in_the_stage_line_and_named_in_its_file(tmp_path: Pa
     faults = json.loads((draft.folder / "faults.json").read_text())
     assert faults["lost"] == {
         "no JSON": 300,
-        "a format without a reader: a PDF": 1,
+        "the file cannot be read": 1,
         "a WARC record without a length": 1,
     }
     assert len(faults["examples"]["no JSON"]) == 10

@@ -1,0 +1,27 @@
+"""Pages nested without end, which HTML's parsers take quadratic time for."""
+
+import re
+
+_DEEPEST = 256
+"""Browsers stop at 512."""
+_NESTING = (
+    "address|article|aside|blockquote|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption"
+    "|figure|footer|form|header|hgroup|li|listing|main|math|menu|nav|ol|pre|search|section|svg"
+    "|table|template|ul|object|applet|marquee"
+)
+_TAG = re.compile(rf"<(/?)(?:{_NESTING})\b[^<>]*>?", re.IGNORECASE)
+
+
+def flatten(html: str) -> str:
+    """The page without the tags of blocks below a depth that no reader's page has."""
+    if html.count("<") - 2 * html.count("</") < _DEEPEST:
+        return html
+    parts: list[str] = []
+    depth = done = 0
+    for tag in _TAG.finditer(html):
+        inner = depth > _DEEPEST
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        if inner and depth >= _DEEPEST:
+            parts.append(html[done : tag.start()])
+            done = tag.end()
+    return "".join([*parts, html[done:]]) if parts else html

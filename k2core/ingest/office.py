@@ -1,0 +1,93 @@
+"""PDF and DOCX, by pypdf and python-docx where they are installed (`pip install .[documents]`)."""
+
+import importlib
+import zipfile
+from collections.abc import Iterator
+from typing import IO
+
+from k2core.ingest.feed import Feed
+from k2core.ingest.jsonl import too_large
+from k2core.ingest.records import Fault, FileFaultError, Record, UnsupportedError
+from schemas.ingest import FilesConfig
+
+_MOST_PAGES = 5_000
+
+
+def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """A document of all pages; a page that cannot be read is a fault, and is left out."""
+    _require("pypdf", "PDF")
+    from pypdf import PdfReader
+
+    try:
+        book = PdfReader(feed.seekable())
+        locked = book.is_encrypted and not book.decrypt("")
+        num_pages = 0 if locked else len(book.pages)
+    except Exception as error:  # whatever a hostile file makes the library raise
+        raise FileFaultError(f"no PDF that can be read: {type(error).__name__}: {error}") from error
+    if locked:
+        raise FileFaultError("a PDF with a password")
+    texts: list[str] = []
+    size = 0
+    for number in range(1, min(num_pages, _MOST_PAGES) + 1):
+        try:
+            text = book.pages[number - 1].extract_text()
+        except Exception as error:
+            yield Fault(f"page {number}", "a page is damaged", type(error).__name__)
+            continue
+        size += len(text.encode("utf-8", "replace"))
+        if size > config.max_document_bytes:
+            yield too_large("", size, config)
+            return
+        texts.append(text.encode("utf-8", "replace").decode())
+    if num_pages > _MOST_PAGES:
+        yield Fault("", f"pages beyond {_MOST_PAGES}", str(num_pages), num=num_pages - _MOST_PAGES)
+    if not any(text.strip() for text in texts):
+        yield Fault("", "a PDF without text", "scanned pages need OCR", by_rule=True)
+        return
+    yield Record("", "text", "\n\n".join(texts))
+
+
+def read_docx(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+    """Paragraphs and tables in their order; headings as Markdown's."""
+    _require("docx", "DOCX")
+    from docx import Document
+    from docx.text.paragraph import Paragraph
+
+    stream = feed.seekable()
+    try:
+        if (size := _unpacked(stream)) > config.max_document_bytes * 10:
+            yield too_large("", size, config)
+            return
+        parts = list(Document(stream).iter_inner_content())
+    except Exception as error:  # the same
+        raise FileFaultError(f"no DOCX that can be read: {type(error).__name__}") from error
+    blocks: list[str] = []
+    for part in parts:
+        if isinstance(part, Paragraph):
+            style = part.style.name if part.style is not None and part.style.name else ""
+            level = style.removeprefix("Heading ")
+            mark = "#" * int(level) + " " if level != style and level.isdigit() else ""
+            blocks.append(mark + part.text if part.text.strip() else "")
+        else:
+            rows = ("\t".join(cell.text.strip() for cell in row.cells) for row in part.rows)
+            blocks.append("\n".join(rows))
+    text = "\n\n".join(filter(None, blocks))
+    if len(text.encode()) > config.max_document_bytes:
+        yield too_large("", len(text.encode()), config)
+    elif text.strip():
+        yield Record("", "text", text)
+    else:
+        yield Fault("", "a document without text", by_rule=True)
+
+
+def _unpacked(stream: IO[bytes]) -> int:
+    return sum(entry.file_size for entry in zipfile.ZipFile(stream).infolist())
+
+
+def _require(module: str, what: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{what} is read by an extra that is not installed: pip install '.[documents]'"
+        ) from error

@@ -1,0 +1,137 @@
+"""`http://` and `https://`: an address is one file, fetched whole before it is read.
+
+Only the address that the config names is fetched, never one that a document holds. A redirect is
+followed within the web; one that leads from a public host to this machine's own or a private
+network is refused, as is any other scheme.
+"""
+
+import http.client
+import io
+import ipaddress
+import socket
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from email.message import Message
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+from k2core.ingest.records import FileFaultError
+from schemas.ingest import FilesConfig
+
+_STEP = 1 << 16
+_TRIES = 3
+_AGENT = "k2-ingest"
+
+
+class Download(io.BufferedReader):
+    """What an address gave."""
+
+    charset = ""
+    """What its header says of its text."""
+
+
+def name_of(address: str) -> str:
+    """What the file is called: the path's last part, or the host."""
+    parts = urlsplit(address)
+    return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.netloc
+
+
+def fetch(address: str, config: FilesConfig) -> Download:
+    """The bytes behind an address; what was cut short is asked for again from there on.
+
+    Raises:
+        FileFaultError: a status other than 2xx, a refused redirect, too large, too slow, or cut
+            again and again.
+    """
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - its reader closes it
+    opener = urllib.request.build_opener(_Redirects(_is_private(address)))
+    deadline = time.monotonic() + config.fetch_seconds
+    fault = ""
+    for _ in range(_TRIES):
+        try:
+            header = _fetch_once(opener, address, config, copy, deadline)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code != 429:
+                reason = " ".join(str(error.reason).split())
+                said = f"HTTP status {error.code}, {reason}"
+                raise FileFaultError(f"{address}: {said}") from None
+            fault = f"HTTP status {error.code}"
+        except (OSError, http.client.HTTPException) as error:
+            fault = f"{type(error).__name__}: {error}"
+        else:
+            copy.seek(0)
+            found = Download(copy.detach())
+            found.charset = header.get_content_charset() or ""
+            return found
+        if time.monotonic() > deadline:
+            break
+    copy.close()
+    raise FileFaultError(f"{address}: {fault}")
+
+
+def _fetch_once(
+    opener: urllib.request.OpenerDirector,
+    address: str,
+    config: FilesConfig,
+    copy: IO[bytes],
+    deadline: float,
+) -> Message:
+    done = copy.seek(0, 2)
+    request = urllib.request.Request(address, headers={"User-Agent": _AGENT})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    with opener.open(request, timeout=min(60.0, config.fetch_seconds)) as answer:
+        if done and answer.status != 206:
+            copy.truncate(0)
+            done = copy.seek(0)
+        length = int(answer.headers.get("Content-Length") or -1)
+        if done + length > config.max_fetch_bytes:
+            raise FileFaultError(f"{address}: {done + length} bytes: more than max_fetch_bytes")
+        start = done
+        while part := answer.read1(_STEP):
+            copy.write(part)
+            done += len(part)
+            if done > config.max_fetch_bytes:
+                raise FileFaultError(f"{address}: more than max_fetch_bytes")
+            if time.monotonic() > deadline:
+                raise FileFaultError(f"{address}: not there within {config.fetch_seconds:g} s")
+        if length >= 0 and done - start < length:
+            raise http.client.IncompleteRead(b"", length - (done - start))
+        header: Message = answer.headers
+        return header
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows within the web, and into a private network only from one."""
+
+    max_redirections = 5
+
+    def __init__(self, private: bool) -> None:
+        self._private = private
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise FileFaultError(f"{req.full_url}: a redirect to {newurl!r} is refused")
+        if not self._private and _is_private(newurl):
+            raise FileFaultError(f"{req.full_url}: a redirect into a private network is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is_private(address: str) -> bool:
+    """Whether any of the host's addresses is no public one."""
+    host = urlsplit(address).hostname or ""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False  # it cannot be fetched either
+    return any(not ipaddress.ip_address(each.partition("%")[0]).is_global for each in found)

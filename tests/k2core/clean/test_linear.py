@@ -1,0 +1,60 @@
+"""Texts and pages that make quadratic work last for hours: judged at all, so in time."""
+
+import pytest
+
+from k2core.clean.contamination import HeldOut
+from k2core.clean.form import normalise
+from k2core.clean.judge import judge
+from k2core.clean.nesting import flatten
+from k2core.clean.words import is_address, split_piece
+from schemas.clean import C4, CleanConfig, DomainRules, FineWeb
+from schemas.corpus import DocumentRow
+
+CONFIG = CleanConfig(web=DomainRules(c4=C4(), fineweb=FineWeb()))
+UNITS = (
+    *("(", "<", "&", "\n ", "a.", "http://", "\u0300\u0316", "=", ".(", "a:", "a@", "a.@", "a-"),
+    *("<div>", "<p>", "<ul><li>", "<svg><math>", "<!--", "<a b=", "{", "%", "你好", "eyJ", "1:"),
+)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_text_of_one_thing_is_judged(unit: str) -> None:
+    text = unit * (150_000 // len(unit))
+    about = {"doc_id": "1", "source": "s", "path": "p", "domain": "web", "license": "x"}
+    rows = [
+        DocumentRow(**about, format=form, digest="", text=text)  # type: ignore[typeddict-item]
+        for form in ("text", "html")
+    ]
+    assert len(list(judge(rows, CONFIG, HeldOut([], CONFIG.decontamination)))) == 2
+
+
+def test_signs_at_the_ends_are_given_up_to_a_bound() -> None:
+    assert split_piece("((a))") == ["(", "(", "a", ")", ")"]
+    assert len(split_piece("(" * 1500)) == 1500
+    assert len(split_piece("(" * 100_000)) < 4002
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_one"),
+    [
+        ("a.org", True), ("https://me:pw@a.b.org:80/x?y", True), ("x@a.org", True),
+        ("a@b@c.de/f@g", True), ("a.b", False), ("a_.org", False), ("@a.org", False),
+        ("a..org", False), ("a.org:8", False), ("http://", False), ("a" * 65 + ".org", False),
+    ],
+)  # fmt: skip
+def test_addresses(piece: str, is_one: bool) -> None:
+    assert is_address(piece) == is_one
+
+
+def test_only_what_is_too_deep_is_flattened() -> None:
+    page = "<div><p>one</p></div>" * 300 + "<br>" * 900
+    assert flatten(page) == page
+    deep = flatten("<div>" * 1000 + "x" + "</div>" * 100)
+    assert deep.count("<div>") == 257
+    assert "x" in deep
+
+
+def test_marks_without_end_are_thinned_and_unseen_signs_go() -> None:
+    assert len(normalise("a" + "\u0316\u0300" * 5000)) <= 31
+    assert normalise("sum\u00admer\u200b\x0cChapter\ufeff") == "summer\n\nChapter"
