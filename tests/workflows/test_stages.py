@@ -54,7 +54,7 @@ class Noted(Chain):
 def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
     noted = Noted()
     monkeypatch.setattr(Chain, "_answer", lambda _, stage, __, inputs: noted.run(stage, **inputs))
-    monkeypatch.setattr("tasks.adapter.identity_of", lambda _, version: version)
+    monkeypatch.setattr("tasks.work.identity_of", lambda _, version: version)
     monkeypatch.setattr(chains, "find_runs", lambda **_: ["one"])
     return noted
 
