@@ -33,6 +33,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home() / 'mlflow.db'}")
 
 
+def last_harvest() -> Path:
+    """The file that names the last harvest's artifact, of tools."""
+    return home() / "tools" / "repository.json"
+
+
 def settle(environment: MutableMapping[str, str]) -> None:
     """Make the places absolute, so that they are the same for whoever works in another folder."""
     if "K2_HOME" in environment:

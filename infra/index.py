@@ -7,7 +7,7 @@ brought up to date when it is opened, by what started or went on since; `rebuild
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +29,10 @@ create table edges (
     run text, way text, name text, kind text, digest text, artifact text,
     primary key (run, way, name)
 ) without rowid;
+create table sources (
+    digest text, source text, license text, package text, version text,
+    primary key (digest, source)
+) without rowid;
 create index edges_digest on edges (digest, way);
 create index runs_pipeline on runs (pipeline);
 create index runs_started on runs (started);
@@ -39,7 +43,7 @@ from json_each(?) as near
 join edges as one on one.digest = near.value and one.way = ?
 join edges as other on other.run = one.run and other.way = ?
 """
-_FORM = "1"
+_FORM = "2"
 """Of the tables; an index of another is made anew."""
 _SLACK_MS = 3_600_000
 """Machines' clocks may differ by as much."""
@@ -115,6 +119,15 @@ class Index:
             near = met.keys() - found.keys() - {digest}
             found |= {key: Artifact.model_validate_json(met[key]) for key in sorted(near)}
         return list(found.values())
+
+    def add_sources(self, digest: str, sources: Mapping[str, Mapping[str, object]]) -> None:
+        """Keep what an artifact's `sources.json` says; it never changes."""
+        rows = [
+            (digest, name, *(str(about.get(key, "")) for key in ("license", "package", "version")))
+            for name, about in sources.items()
+        ] or [(digest, "", "", "", "")]
+        with self._database:
+            self._database.executemany("insert or replace into sources values (?,?,?,?,?)", rows)
 
     def _open(self, rebuild: bool) -> sqlite3.Connection:
         if not rebuild:

@@ -164,6 +164,8 @@ class Decontamination(Config):
 class CleanConfig(Config):
     """Rules by domain, in the order in which they run. Defaults are Gopher's where it has any."""
 
+    exclude: tuple[str, ...] = ()
+    """Ids of documents to drop, text and all, whatever the rules say: what was to be forgotten."""
     language: str = Field("en", pattern=r"^[a-z]{2,3}$")
     """Language to keep, as an ISO 639 code."""
     min_language_score: float = Field(0.3, ge=0, le=1)

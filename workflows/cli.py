@@ -1,5 +1,6 @@
 """`k2`: run the pipeline, rerun a stage, look at runs, lineage and the released model."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.audit.command import app as audit_app
 from workflows.cli_models import app as models_app
 from workflows.exits import fail, plain_errors
+from workflows.forgotten import read_forgotten
 from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
 
@@ -27,6 +30,7 @@ app = typer.Typer(
 app.add_typer(models_app)
 app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
+app.add_typer(audit_app)
 
 Settings = Annotated[
     list[str] | None,
@@ -200,7 +204,7 @@ def lineage(
 
     Example: `k2 lineage tiny-1124-2249`
     """
-    from workflows.show import show_lineage
+    from workflows.audit.tree import show_lineage
 
     with plain_errors():
         show_lineage(target)
@@ -372,7 +376,12 @@ def _recipe(name: str, settings: list[str] | None) -> "Recipe":
 
     if name not in RECIPES:
         raise fail(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    return change(RECIPES[name](), settings or [])
+    recipe = change(RECIPES[name](), settings or [])
+    forgotten = read_forgotten()
+    if not forgotten:
+        return recipe
+    exclude = json.dumps(sorted({*recipe.clean.exclude, *forgotten}))
+    return change(recipe, [f"clean.exclude={exclude}"])
 
 
 def _next_steps(name: str) -> None:

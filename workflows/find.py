@@ -1,6 +1,7 @@
 """Finds what was recorded: runs, artifacts by run or digest, who made them, under which configs."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -9,9 +10,10 @@ from infra.kept import read_kept_json
 from infra.runs import SeenRun
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from schemas.recipe import STAGES, Recipe
 from workflows.errors import NotRecordedError
-from workflows.overrides import validated
+
+if TYPE_CHECKING:
+    from schemas.recipe import Recipe
 
 LATEST = "latest"
 """In place of a run's name: the newest."""
@@ -92,13 +94,17 @@ def find_pipeline(name: str) -> SeenRun:
     return (exact or finished or hits)[0] if name == LATEST else (exact or hits)[0]
 
 
-def recipe_of(pipeline: SeenRun) -> Recipe:
+def recipe_of(pipeline: SeenRun) -> "Recipe":
     """The recipe that a pipeline ran."""
+    from workflows.overrides import validated  # brings tables' schemas along
+
     return validated(read_kept_json(pipeline.run_id, "recipe.json"))
 
 
 def stages_of(pipeline: SeenRun) -> dict[str, Indexed]:
     """Stage -> each finished stage of a pipeline, in the order of the chain."""
+    from schemas.recipe import STAGES
+
     with Index() as index:
         found = index.stages("pipeline = ?", [pipeline.tags["flyte_run"]])
     by_name = {stage.record.stage: stage for stage in reversed(found)}

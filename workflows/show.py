@@ -1,12 +1,9 @@
 """What the command prints: tables of runs and stages, and the tree of a lineage."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
-from rich.tree import Tree
 
 from infra.index import Index
 from infra.progress import format_seconds
@@ -16,7 +13,7 @@ from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from tasks.store import open_store
-from workflows.find import locate
+from workflows.audit.tree import label
 
 console = Console()
 
@@ -41,7 +38,7 @@ def show_outputs(flyte_run: str, result: Artifact | RlResult) -> None:
     """What a stage that ran alone has made."""
     made = (result.policy, result.rollouts) if isinstance(result, RlResult) else (result,)
     for artifact in made:
-        console.print(f"{flyte_run}: {_label(artifact)}", highlight=False)
+        console.print(f"{flyte_run}: {label(artifact)}", highlight=False)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -68,41 +65,6 @@ def show_evaluation(evaluation: Evaluation) -> None:
     console.print(table)
 
 
-def show_lineage(target: str) -> None:
-    """The tree of stages, configs and digests that made a run's release or an artifact."""
-    with Index() as index:
-        artifact = locate(index, target)
-        tree = Tree(_label(artifact))
-        _grow(tree, artifact, index, set())
-    console.print(tree)
-
-
-def _grow(tree: Tree, artifact: Artifact, index: Index, seen: set[str]) -> None:
-    made = index.maker(artifact.digest)
-    if made is None:
-        tree.add("[red]maker not recorded[/red]")
-        return
-    run, record = made
-    branch = tree.add(
-        f"made by [cyan]{record.stage}[/cyan] version {record.version}, code "
-        f"{run.tags['code'][:12]}, run {run.tags['flyte_run']}, mlflow {run.run_id[:8]}"
-    )
-    if artifact.digest in seen:
-        branch.add("(shown above)")
-        return
-    seen.add(artifact.digest)
-    if "config" in record.configs:
-        text = json.dumps(record.configs["config"], separators=(",", ":"))
-        shown = text[:160] + ("…" if len(text) > 160 else "")
-        branch.add(f"[dim]config {escape(shown)}[/dim]")
-    if artifact.kind == "raw_corpus" and open_store().has(artifact):
-        sources = json.loads((open_store().open(artifact) / "sources.json").read_text())
-        for name, source in sources.items():
-            branch.add(f"source [green]{name}[/green]: {escape(_source(source))}")
-    for name, parent in record.inputs.items():
-        _grow(branch.add(f"{name}: {_label(parent)}"), parent, index, seen)
-
-
 def show_messages(messages: Sequence[Message]) -> None:
     """A dialogue: the user's words bold, calls and results dim, answers plain."""
     for message in messages:
@@ -125,14 +87,6 @@ def show_line(text: str, style: str = "") -> None:
 def _cells(rates: Mapping[str, Rate]) -> list[str]:
     found = (rates[name] for name in CHECKPOINTS)
     return [f"{r.rate:4.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in found]
-
-
-def _label(artifact: Artifact) -> str:
-    return f"[bold]{artifact.kind}[/bold] {artifact.digest} ({artifact.describe_counts()})"
-
-
-def _source(source: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in source.items() if key != "digest")
 
 
 def _took(run: SeenRun) -> str:

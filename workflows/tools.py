@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.home import ROOT, home
+from infra.home import ROOT, home, last_harvest
 from workflows.errors import MendableError
 from workflows.plain import PlainErrors
 
@@ -32,11 +32,6 @@ app = typer.Typer(
 
 class NoToolsError(MendableError):
     """A tool or a repository that is not here; the message says how to get it."""
-
-
-def last_harvest() -> Path:
-    """The file that names the last harvest's artifact."""
-    return home() / "tools" / "repository.json"
 
 
 @app.command()

@@ -46,6 +46,10 @@ class Judged(NamedTuple):
     """What sampling goes by; NO_SCORE without one."""
 
 
+_EXCLUDED = Judged("", True, Verdict("exclusion", "excluded", 1, 0), {}, "{}", 0.0, NO_SCORE)
+"""Of its text nothing is left, not even among the rejects."""
+
+
 class Checked(NamedTuple):
     """Texts as rules leave them, and every measure."""
 
@@ -60,6 +64,7 @@ def judge(
     scorer: Scorer | None = None,
 ) -> Iterator[Judged]:
     """Extract, redact, then check rule after rule, in the documents' order."""
+    excluded = frozenset(config.exclude)
     for batch in _split(rows):
         # Redacted before every check, so that a kept text passes a second cleaning unchanged.
         texts, redactions = redact_all(pl.Series([_read(row) for row in batch], dtype=pl.String))
@@ -73,7 +78,8 @@ def judge(
             replaced = [redactions[place] for place in places]
             judged = _decide(checked, held_out, replaced, _score(checked, domain, config))
             found.update(zip(places, judged, strict=True))
-        yield from (found[place] for place in range(len(batch)))
+        for place, row in enumerate(batch):
+            yield _EXCLUDED if row["doc_id"] in excluded else found[place]
 
 
 def check_texts(

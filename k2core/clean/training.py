@@ -85,13 +85,14 @@ def _collect(
     config: CleanConfig, rules: Classifier, held_out: HeldOut, shards: Sequence[Path]
 ) -> LabelledTexts:
     """Judge a sample of the documents by all other rules, shard by shard."""
-    shares = _choose_shares(rules, shards)
+    shares, excluded = _choose_shares(rules, shards), frozenset(config.exclude)
     parts = []
     for shard in shards:
         rows = [
             row
             for row in document_rows(read_shard(shard, Document))
-            if draw(rules.seed, "classifier", row["doc_id"])
+            if row["doc_id"] not in excluded
+            and draw(rules.seed, "classifier", row["doc_id"])
             < shares.get(_class_of(rules, row["domain"], row["source"]), 0)
         ]
         if rows:

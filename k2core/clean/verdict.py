@@ -21,6 +21,7 @@ class Twin(NamedTuple):
 
 
 VERSIONS = {
+    "exclusion": "1",
     "url": "1",
     "extraction": "2",
     "language": "1",

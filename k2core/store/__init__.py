@@ -4,6 +4,7 @@ from k2core.store.addresses import let_fsspec_reach_buckets
 from k2core.store.bucket import read_address
 from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, LeaseLostError
+from k2core.store.garbage import Garbage
 from k2core.store.lease import Beat, Lease
 from k2core.store.states import States
 from k2core.store.store import Difference, Store
@@ -17,6 +18,7 @@ __all__ = [
     "Beat",
     "Difference",
     "Draft",
+    "Garbage",
     "Lease",
     "LeaseLostError",
     "ManifestEntry",

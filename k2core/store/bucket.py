@@ -156,9 +156,13 @@ class Bucket:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Objects below a folder, by their names in it, with their bytes."""
+        return {name: size for name, (size, _) in self.entries(folder).items()}
+
+    def entries(self, folder: str) -> dict[str, tuple[int, float]]:
+        """Objects below a folder, with their bytes and the second of their last change."""
         place = self._key(folder).rstrip("/")
         return {
-            found["path"][len(place) + 1 :]: found["size"]
+            found["path"][len(place) + 1 :]: (found["size"], found["last_modified"].timestamp())
             for page in obstore.list(self._store, place, chunk_size=1000)
             for found in page
         }

@@ -86,6 +86,12 @@ class BucketLease:
         return self._bucket.put_if(self._name, _content(self._id, own_name(), self._number), tag)
 
 
+def holder_of(content: bytes) -> str:
+    """Who holds the lease of which this is the object; empty if nobody does."""
+    said = json.loads(content)
+    return str(said["holder"]) if said["id"] else ""
+
+
 def _content(id_: str, holder: str, number: int) -> bytes:
     """Another one at each write: the tag of an object may be made of its bytes."""
     return json.dumps({"id": id_, "holder": holder, "number": number}).encode()

@@ -74,6 +74,15 @@ class FolderLease:
         self._stream = stream
         return True
 
+    def look(self) -> str:
+        """Who has it, without taking it; empty if nobody does."""
+        with self._path.open() as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read()
+        return ""
+
     def check(self) -> None:
         """Nobody can take a lock away."""
 

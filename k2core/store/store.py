@@ -49,6 +49,8 @@ class Store:
     def __init__(self, root: str | Path, cache: Path | None = None, beat: Beat = _BEAT) -> None:
         self.root = str(root).removeprefix("file://")
         bucket = Bucket(self.root) if "://" in self.root else None
+        self.bucket = bucket
+        """None if the root is a folder."""
         if bucket and cache is None:
             raise ValueError(f"a remote store ({self.root}) needs a folder for its copies")
         self.disk = Path(cache if bucket and cache else self.root).absolute()
@@ -191,6 +193,10 @@ class Store:
     def lease(self, key: str) -> Lease:
         """The right to work on `key`, not taken yet; if it is lost later, no state is sealed."""
         return self._works.lease(key)
+
+    def held(self) -> dict[str, str]:
+        """Works that somebody is at now, by key, with who; a bucket's dead ones count a while."""
+        return self._works.held()
 
     def note_result(self, key: str, result: bytes) -> None:
         """Say what came of the work named `key`, for those who wait for it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
-from k2core.store.bucket_lease import BucketLease
+from k2core.store.bucket_lease import BucketLease, holder_of
 from k2core.store.files import BucketFiles, FolderFiles
 from k2core.store.lease import Beat, FolderLease, Lease
 from k2core.store.states import States
@@ -47,6 +47,21 @@ class Works:
             lease = FolderLease(self._root / f"{key}.lock")
         self._leases[key] = lease
         return lease
+
+    def held(self) -> dict[str, str]:
+        """Works whose lease somebody has, with who."""
+        found = {}
+        if self._remote:
+            bucket = Bucket(self._remote)
+            for key in bucket.sizes("leases"):
+                said = bucket.read_tagged(f"leases/{key}")
+                if said and (holder := holder_of(said.content)):
+                    found[key] = holder
+            return found
+        for path in self._root.glob("*.lock"):
+            if holder := FolderLease(path).look():
+                found[path.stem] = holder
+        return found
 
     def folders(self, key: str, part: int) -> WorkFolders:
         """`out` emptied, each part's own; `scratch` as it was left."""

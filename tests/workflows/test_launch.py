@@ -19,6 +19,7 @@ from schemas.recipe import Recipe
 from tasks.work import record_of
 from tests.workflows.conftest import Record
 from workflows import find, launch, show
+from workflows.audit import tree
 from workflows.chain import Chain
 from workflows.errors import NotRecordedError
 from workflows.k2 import k2
@@ -115,9 +116,9 @@ def test_what_a_stage_made_is_shown_where_it_is_two_artifacts_too(
 def test_the_tree_names_makers_configs_and_what_nobody_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show.show_lineage(CLEAN.digest[:20])
-    tree = " ".join(capsys.readouterr().out.split())
+    tree.show_lineage(CLEAN.digest[:20])
+    shown = " ".join(capsys.readouterr().out.split())
     for text in ("made by clean version 1", RAW.digest[:40], "made by ingest", "3 documents"):
-        assert text in tree
-    show.show_lineage("dddd")
+        assert text in shown
+    tree.show_lineage("dddd")
     assert "maker not recorded" in capsys.readouterr().out

@@ -1,0 +1,86 @@
+"""What a store holds, with sizes and times, and how to delete it.
+
+Nothing here decides what may go: who asks knows what is reached.
+"""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from k2core.store.store import Store
+
+
+class Held(NamedTuple):
+    """Bytes, and when they were last added to (seconds since 1970)."""
+
+    size: int
+    changed: float
+
+
+class Garbage:
+    """The objects and works of a store; of a bucket those on this machine are copies, and stay.
+
+    Args:
+        store: any.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def objects(self) -> dict[str, Held]:
+        """Objects by name (the digest's hex), those without a manifest too."""
+        if bucket := self._store.bucket:
+            return _sum_up(bucket.entries("objects"))
+        folder = self._store.disk / "objects"
+        names = {path.name for path in folder.iterdir()}
+        names |= {path.stem for path in (self._store.disk / "manifests").glob("*.json")}
+        manifests = self._store.disk / "manifests"
+        return {name: _measure(folder / name, manifests / f"{name}.json") for name in names}
+
+    def works(self) -> dict[str, Held]:
+        """Unfinished works by key."""
+        if bucket := self._store.bucket:
+            return _sum_up(bucket.entries("work"))
+        works = self._store.disk / "work"
+        return {path.name: _measure(path) for path in works.iterdir() if path.is_dir()}
+
+    def held(self) -> dict[str, str]:
+        """Works that somebody is at, with who, as the leases say."""
+        return self._store.held()
+
+    def delete_object(self, name: str) -> None:
+        """Delete an object, its manifest first, so that nobody sees a part of one."""
+        if bucket := self._store.bucket:
+            bucket.delete(f"manifests/{name}.json")
+            for path in bucket.sizes(f"objects/{name}"):
+                bucket.delete(f"objects/{name}/{path}")
+            return
+        for ending in ("json", "verified"):
+            (self._store.disk / "manifests" / f"{name}.{ending}").unlink(missing_ok=True)
+        shutil.rmtree(self._store.disk / "objects" / name, ignore_errors=True)
+
+    def delete_work(self, key: str) -> None:
+        """Delete what an unfinished work left, unless somebody has begun to work on it."""
+        lease = self._store.lease(key)
+        if lease.try_take():
+            try:
+                self._store.clear(key)
+            finally:
+                lease.release()
+
+
+def _measure(*paths: Path) -> Held:
+    files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*"))]
+    stats = [file.stat() for file in files if file.exists()]
+    own = [path.stat().st_mtime for path in paths if path.exists()]
+    size = sum(stat.st_size for stat in stats)
+    return Held(size, max([stat.st_mtime for stat in stats] + own, default=0.0))
+
+
+def _sum_up(entries: dict[str, tuple[int, float]]) -> dict[str, Held]:
+    found: dict[str, Held] = {}
+    for path, (size, changed) in entries.items():
+        name = path.partition("/")[0]
+        before = found.get(name, Held(0, 0.0))
+        found[name] = Held(before.size + size, max(before.changed, changed))
+    return found

@@ -1,0 +1,1 @@
+"""Questions of an auditor, each one command; what they read is an index beside MLflow."""
