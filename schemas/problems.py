@@ -63,6 +63,53 @@ class _Source(Config):
     """Tokens that an answer may take, where a row does not say."""
 
 
+class ServerSpec(Config):
+    """An MCP server over stdio whose tools a source's problems may call."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """Program with arguments: one of the MCP environment (`mcp-server-sqlite`), or of the system,
+    such as `python3 /path/server.py`. It runs without network, in a copy of `folder`."""
+    folder: str = ""
+    """Files that each dialogue begins with; the server's working directory is a copy of it."""
+    tools: tuple[str, ...] = ()
+    """Those that are declared; all where none is named."""
+    side_by_side: int = Field(4, ge=1, le=256)
+    """Servers that run at a time; of more dialogues, some are played again from their beginning."""
+    signed: str = ""
+    """SHA-256 over the folder and the files that the command names, filled in."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the command names of this machine's files."""
+        return tuple(part for part in self.command[1:] if Path(part).is_file())
+
+    def sign(self) -> str:
+        """The SHA-256 as it is now."""
+        paths = [Path(part) for part in self.files]
+        inside = sorted(p for p in Path(self.folder).rglob("*") if p.is_file())
+        digest = hashlib.sha256()
+        for path in (*paths, *(inside if self.folder else ())):
+            name = path.relative_to(self.folder) if path in inside else path.name
+            content = path.read_bytes()
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sign(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("signed") or not values.get("command"):
+            return values
+        values = dict(values)
+        if folder := str(values.get("folder") or ""):
+            if not Path(folder).is_dir():
+                raise ValueError(f"{folder}: there is no such folder")
+            values["folder"] = str(Path(folder).absolute())
+        first, *rest = values["command"]
+        places = [str(Path(part).absolute()) if Path(part).is_file() else part for part in rest]
+        values["command"] = (first, *places)
+        return {**values, "signed": cls.model_construct(**values).sign()}
+
+
 class FileSource(_Source):
     """Problems from a file of JSON lines or parquet; docs/own-problems.md has a row's fields."""
 
@@ -77,6 +124,8 @@ class FileSource(_Source):
     """That function with its source, filled in: another source is another config."""
     code_seconds: int = Field(5, ge=1)
     """CPU seconds that the function may take for an answer."""
+    server: ServerSpec | None = None
+    """A live MCP server whose tools may be called; each dialogue finds it as it was stated."""
     system: str = ""
     """A system message before each row's own messages."""
     max_row_bytes: int = Field(1_000_000, ge=100)

@@ -3,7 +3,7 @@
 from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.expert import Habits, play_expert
 from k2core.agents.faults import TooManyFaultsError, check_faults
-from k2core.agents.opening import OpenSession, open_session
+from k2core.agents.opening import Opening, OpenSession
 from k2core.agents.rollout import PromptTooLongError, rollout
 from k2core.agents.session import Session
 from k2core.agents.user import ListeningUser, ScriptedUser, User, open_user
@@ -13,6 +13,7 @@ __all__ = [
     "Habits",
     "ListeningUser",
     "OpenSession",
+    "Opening",
     "PromptTooLongError",
     "ScriptedUser",
     "Segment",
@@ -22,7 +23,6 @@ __all__ = [
     "break_off",
     "check_faults",
     "close_session",
-    "open_session",
     "open_user",
     "play_expert",
     "rollout",

@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,20 +127,21 @@ class Examination:
         return dict(by_domain)
 
     def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
-        from k2core.agents import check_faults, open_session, rollout
+        from k2core.agents import Opening, check_faults, rollout
 
-        dialogues = rollout(
-            self._asked,
-            self._engine,
-            ChatCodec(folder),
-            seeds=[self._config.seed + index for index in range(len(self._asked))],
-            temperature=self._config.temperature,
-            max_context=self._context,
-            open_session=partial(open_session, sandbox=self._sandbox),
-            on_turn=lambda done, total: self._progress(
-                place, done / total, f"{name}: {done} of {total} dialogues"
-            ),
-        )
+        with Opening(self._sandbox) as opening:
+            dialogues = rollout(
+                self._asked,
+                self._engine,
+                ChatCodec(folder),
+                seeds=[self._config.seed + index for index in range(len(self._asked))],
+                temperature=self._config.temperature,
+                max_context=self._context,
+                open_session=opening.open,
+                on_turn=lambda done, total: self._progress(
+                    place, done / total, f"{name}: {done} of {total} dialogues"
+                ),
+            )
         verdicts = judge_dialogues(dialogues, self._sandbox)
         faults = [verdict.reason for verdict in verdicts if verdict.is_faulty]
         check_faults(

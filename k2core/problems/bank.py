@@ -13,7 +13,7 @@ from k2core.problems.place import place_of
 from k2core.problems.puzzles import draw_puzzles
 from k2core.problems.rows import OwnProblem, RowError, Split, read_row
 from k2core.problems.worlds import draw_worlds
-from schemas.chat import Problem
+from schemas.chat import Problem, ToolSpec
 from schemas.problems import EnvironmentSource, FileSource, ProblemsConfig, PuzzleSource, Source
 
 
@@ -101,13 +101,13 @@ def look_through(config: ProblemsConfig, source: Source) -> Iterator[OwnProblem 
     elif isinstance(source, EnvironmentSource):
         rows = enumerate(draw_worlds(source, config.seed), start=1)
     else:
-        lines = read_rows(read_bytes(source), source)
-        rows = ((line.number, _problem_of(line.found, source)) for line in lines)
+        lines, tools = read_rows(read_bytes(source), source), _tools_of(source)
+        rows = ((line.number, _problem_of(line.found, source, tools)) for line in lines)
     yield from _without_twins(rows)
 
 
 def _problem_of(
-    found: Mapping[str, JsonValue] | RowError, source: FileSource
+    found: Mapping[str, JsonValue] | RowError, source: FileSource, tools: tuple[ToolSpec, ...]
 ) -> OwnProblem | RowError:
     # Rewards stand above problems, but what makes a row usable is what its verifier takes.
     from k2core.rewards.gold import find_misfit
@@ -115,11 +115,24 @@ def _problem_of(
     if isinstance(found, RowError):
         return found
     try:
-        own = read_row(found, source)
+        own = read_row(found, source, tools)
     except RowError as error:
         return error
     misfit = find_misfit(own.problem)
     return RowError(*misfit) if misfit else own
+
+
+def _tools_of(source: FileSource) -> tuple[ToolSpec, ...]:
+    """Of the source's live server, as it states them now."""
+    if source.server is None:
+        return ()
+    from k2core.environments.servers import list_tools
+    from k2core.tools.servers import ServersMissingError
+
+    try:
+        return list_tools(source.server)
+    except (ServersMissingError, ValueError) as error:
+        raise SourceError(f"{source.name}: {error}") from None
 
 
 def _without_twins(

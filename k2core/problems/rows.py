@@ -46,15 +46,25 @@ class OwnProblem(NamedTuple):
     """As the row states it."""
 
 
-def read_row(row: Mapping[str, JsonValue], source: FileSource) -> OwnProblem:
+def read_row(
+    row: Mapping[str, JsonValue], source: FileSource, tools: tuple[ToolSpec, ...] = ()
+) -> OwnProblem:
     """One row.
+
+    Args:
+        row: as it was read.
+        source: what it says of rows that say less.
+        tools: of the source's server.
 
     Raises:
         RowError: it makes no problem.
     """
     messages = read_messages(row, source.system)
     key = key_of(messages)
-    tools = read_tools(row.get("tools"))
+    environment, state = _text(row, "environment") or "none", _object(row, "state")
+    tools = read_tools(row.get("tools")) or tools
+    if source.server:
+        environment, state = "mcp", {"server": source.server.model_dump(mode="json")}
     verifier, expected = _expected(row, source)
     problem = Problem(
         problem_id=_identity(row.get("id"), key),
@@ -62,8 +72,8 @@ def read_row(row: Mapping[str, JsonValue], source: FileSource) -> OwnProblem:
         group=source.group,
         messages=messages,
         tools=tools,
-        environment=_text(row, "environment") or "none",
-        state=_object(row, "state"),
+        environment=environment,
+        state=state,
         verifier=verifier,
         expected=expected,
         max_turns=_count(row, "max_turns", source.max_turns + 4 * bool(tools)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from k2core.agents import Opening
 from k2core.chat import ChatCodec, read_dialogues
 from k2core.engines.learner import Learner
 from k2core.model.config import load_shape
@@ -34,6 +35,7 @@ from schemas.problems import ProblemsConfig
 from schemas.rl import RlConfig
 
 if TYPE_CHECKING:
+    from k2core.agents import OpenSession
     from k2core.engines.protocol import Engine
 
 
@@ -131,6 +133,7 @@ def _practise(
         texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
+        Opening(sandbox) as opening,
         serve(
             start,
             num_engines=placement.num_ranks,
@@ -146,7 +149,7 @@ def _practise(
             texts,
             learner,
             engine,
-            partial(play, engine=engine, codec=codec, max_context=context, sandbox=sandbox),
+            partial(play, engine=engine, codec=codec, max_context=context, begin=opening.open),
             partial(judge, sandbox=sandbox),
             codec.pad_id,
             placement.num_ranks,
@@ -181,10 +184,10 @@ def play(
     engine: "Engine",
     codec: ChatCodec,
     max_context: int,
-    sandbox: Sandbox,
+    begin: "OpenSession",
 ) -> list[Sample]:
     """On-policy dialogues; simulators execute the calls, somebody's own code in the sandbox."""
-    from k2core.agents import open_session, rollout
+    from k2core.agents import rollout
 
     dialogues = rollout(
         problems,
@@ -193,7 +196,7 @@ def play(
         seeds=seeds,
         temperature=temperature,
         max_context=max_context,
-        open_session=partial(open_session, sandbox=sandbox),
+        open_session=begin,
     )
     return [Sample(dialogue) for dialogue in dialogues]
 

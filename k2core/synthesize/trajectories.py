@@ -4,12 +4,11 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from k2core.agents import Dialogue, Habits, open_session, play_expert
+from k2core.agents import Dialogue, Habits, Opening, play_expert
 from k2core.agents.endpoint import ChatModel, play_model
 from k2core.environments import open_environment
 from k2core.problems import FAMILIES, Posed, pose_training, training_problem
@@ -89,8 +88,8 @@ def sample_problem(
 
     def attempt() -> Dialogue:
         if agent:
-            begin = partial(open_session, sandbox=judge.sandbox)
-            return play_model(problem, agent, rng.randrange(2**31), begin)
+            with Opening(judge.sandbox) as opening:
+                return play_model(problem, agent, rng.randrange(2**31), opening.open)
         family = FAMILIES[problem.family]
         conditions = draw_conditions(config, posed, rng, has_shortcut=family.has_shortcut)
         script = family.act(posed, shortcut=conditions.shortcut)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from k2core.agents import Session, close_session, open_session
+from k2core.agents import Opening, Session, close_session
 from k2core.problems import SourceError, own_families, training_problem
 from k2core.problems.bank import Fault, look_through
 from k2core.rewards import judge_dialogue
@@ -70,7 +70,7 @@ def test_a_dialogue_goes_on_until_the_environment_ends_it(tmp_path: Path, sandbo
     assert problems[0].messages[0].content == "Guess a number from 1 to 3."
     heard = set()
     for problem in problems[:4]:
-        session, low = open_session(problem, sandbox), 1
+        session, low = Opening(sandbox).open(problem), 1
         while session.stop_reason is None:
             answer = say(session, str(low))
             heard.add(answer)
@@ -79,7 +79,7 @@ def test_a_dialogue_goes_on_until_the_environment_ends_it(tmp_path: Path, sandbo
         dialogue = close_session(session, "nobody")
         assert judge_dialogue(dialogue, sandbox) == (1.0, "")
     assert heard == {"higher", ""}
-    session = open_session(problems[0], sandbox)
+    session = Opening(sandbox).open(problems[0])
     assert say(session, "9") == "lower"
     session.stop_reason = "answered"
     lost = judge_dialogue(close_session(session, "nobody"), sandbox)
@@ -89,7 +89,7 @@ def test_a_dialogue_goes_on_until_the_environment_ends_it(tmp_path: Path, sandbo
 def test_calls_are_steps_and_scores_may_be_shares(tmp_path: Path, sandbox: Sandbox) -> None:
     problem = training_problem(asking(TOOLS, tmp_path), 0)
     assert [m.role for m in problem.messages] == ["system", "user"]
-    session = open_session(problem, sandbox)
+    session = Opening(sandbox).open(problem)
     for number in (1, 2):
         made = ToolCall(
             id=f"functions.open_box:{number - 1}", name="open_box", arguments='{"count": 1}'
@@ -111,7 +111,7 @@ def test_an_environment_that_never_ends_is_ended_by_the_turns(
 ) -> None:
     text = GUESS.replace("None if self.won else", "")
     problem = training_problem(asking(text, tmp_path, max_turns=2), 0)
-    session = open_session(problem, sandbox)
+    session = Opening(sandbox).open(problem)
     say(session, "1")
     say(session, "2")
     assert session.stop_reason == "turn_limit"
@@ -160,7 +160,7 @@ def test_a_step_that_makes_no_sense_is_a_fault(
         "        self.won = int(action)", f"        {body}\n        self.won = int(action)"
     )
     problem = training_problem(asking(text, tmp_path), 0)
-    session = open_session(problem, sandbox)
+    session = Opening(sandbox).open(problem)
 
     def play() -> None:
         for _ in range(2):
@@ -177,6 +177,6 @@ def test_a_score_that_is_none_is_a_faulty_verdict(
 ) -> None:
     text = GUESS.replace("return float(self.won)", body)
     problem: Problem = training_problem(asking(text, tmp_path, options={"highest": 1}), 0)
-    session = open_session(problem, sandbox)
+    session = Opening(sandbox).open(problem)
     assert say(session, "1") == ""
     assert judge_dialogue(close_session(session, "nobody"), sandbox).is_faulty

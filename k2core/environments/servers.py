@@ -1,0 +1,159 @@
+"""Real MCP servers as environments: each dialogue has a server in the state that it was stated in.
+
+A server starts in a fresh copy of its folder, in a jail without network. A few run side by side; a
+dialogue whose server went to another one gets a new one, which is taken through its calls so far.
+"""
+
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from pydantic import JsonValue
+
+from k2core.environments.simulator import result_text
+from k2core.tools.servers import McpServer, find_venv, open_server
+from schemas.chat import Problem, ToolSpec
+from schemas.problems import ServerSpec
+
+MCP = "mcp"
+"""`Problem.environment` of these."""
+_MOST_FILES = 100
+_MOST_BYTES = 100_000
+
+
+class ServerChangedError(ValueError):
+    """A server's program or folder is another here than the config was stated for."""
+
+
+class _Running(NamedTuple):
+    """A server in the middle of a dialogue."""
+
+    server: McpServer
+    folder: Path
+    stack: ExitStack
+    num_calls: int
+
+
+class _Call(NamedTuple):
+    name: str
+    arguments: dict[str, Any]
+
+
+class Servers:
+    """Those that run now; closed with all of them. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._running: OrderedDict[int, _Running] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for running in self._running.values():
+            running.stack.close()
+        self._running.clear()
+
+    def call(self, world: "ServerWorld", call: _Call) -> str:
+        """Call a tool of a dialogue's own server, which first comes to where the dialogue is."""
+        with self._lock:
+            running = self._running.pop(id(world), None)
+            if running is None or running.num_calls != len(world.calls):
+                if running is not None:
+                    running.stack.close()
+                running = self._start(world.spec)
+                for earlier in world.calls:
+                    running.server.call(*earlier)
+            self._running[id(world)] = running._replace(num_calls=len(world.calls) + 1)
+            result = running.server.call(*call).text
+            world.state = {"files": read_files(running.folder)}
+            return result
+
+    def _start(self, spec: ServerSpec) -> _Running:
+        while len(self._running) >= spec.side_by_side:
+            _, oldest = self._running.popitem(last=False)
+            oldest.stack.close()
+        return start_fresh(spec)
+
+
+class ServerWorld:
+    """A problem's session with its server."""
+
+    def __init__(self, problem: Problem, servers: Servers) -> None:
+        self.spec = ServerSpec.model_validate(problem.state["server"])
+        self.calls: list[_Call] = []
+        self.state: Mapping[str, JsonValue] = {}
+        """`files`: what lay in its folder after the last call, texts by path."""
+        self._servers = servers
+        self._names = {tool.name for tool in problem.tools}
+
+    def call(self, name: str, arguments: dict[str, Any]) -> str:
+        """Pass a call of a declared tool on."""
+        if name not in self._names:
+            return result_text({"error": f"unknown tool {name}"})
+        call = _Call(name, arguments)
+        result = self._servers.call(self, call)
+        self.calls.append(call)
+        return result
+
+
+def start_fresh(spec: ServerSpec) -> _Running:
+    """A server in a fresh copy of its folder.
+
+    Raises:
+        ServerChangedError: its program or folder has changed.
+        ServersMissingError: it does not start, or no jail works.
+    """
+    if spec.sign() != spec.signed:
+        raise ServerChangedError(
+            f"{spec.command[0]} or its files changed since the config was stated: state it again"
+        )
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="k2-world-")))
+        folder = place / "data"
+        if spec.folder:
+            shutil.copytree(spec.folder, folder)
+        else:
+            folder.mkdir()
+        installed = find_venv() / "bin" / spec.command[0]
+        program = str(installed) if installed.exists() else spec.command[0]
+        shown = [Path(path).parent for path in spec.files]
+        command = [program, *spec.command[1:]]
+        server = stack.enter_context(open_server("server", command, folder, shown=shown))
+        return _Running(server, folder, stack.pop_all(), 0)
+
+
+def list_tools(spec: ServerSpec) -> tuple[ToolSpec, ...]:
+    """The server's tools, those that the config names or all.
+
+    Raises:
+        ServersMissingError: it does not start, or no jail works.
+        ValueError: it has no such tool.
+    """
+    running = start_fresh(spec)
+    with running.stack:
+        stated = {tool.name: tool for tool in running.server.list_tools()}
+    if missing := sorted(set(spec.tools) - stated.keys()):
+        raise ValueError(f"{spec.command[0]} has no {missing[0]!r}; it has {', '.join(stated)}")
+    return tuple(stated[name] for name in spec.tools or stated)
+
+
+def read_files(folder: Path) -> dict[str, JsonValue]:
+    """The folder's texts by path; of too many or too large ones, the first."""
+    found: dict[str, JsonValue] = {}
+    for path in sorted(folder.rglob("*")):
+        if len(found) < _MOST_FILES and path.is_file() and not path.is_symlink():
+            content = path.read_bytes()[:_MOST_BYTES]
+            found[str(path.relative_to(folder))] = content.decode(errors="replace")
+    return found

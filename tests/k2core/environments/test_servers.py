@@ -1,0 +1,97 @@
+"""Live MCP servers as environments: what one dialogue does is not there for another."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from k2core.agents import Opening, Session, close_session
+from k2core.environments.servers import list_tools
+from k2core.problems import SourceError, own_families, training_problem
+from k2core.rewards import judge_dialogue
+from k2core.sandbox import Sandbox
+from schemas.chat import Message, Problem, ToolCall
+from schemas.problems import FileSource, ProblemsConfig, ServerSpec, Sources
+
+SQLITE = ("mcp-server-sqlite", "--db-path", "stock.db")
+
+
+@pytest.fixture(scope="module")
+def opening() -> Iterator[Opening]:
+    with Sandbox.start() as sandbox, Opening(sandbox) as opened:
+        yield opened
+
+
+def asking(folder: Path, **server: object) -> ProblemsConfig:
+    path = folder / "own.jsonl"
+    expected = {"state": {"files": {"notes.txt": "as it was"}}, "answer": "1"}
+    rows = [{"prompt": f"What is in the table {n}?", "expected": expected} for n in range(9)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    start = folder / "start"
+    start.mkdir(exist_ok=True)
+    (start / "notes.txt").write_text("as it was")
+    fields = {"command": SQLITE, "folder": str(start), "side_by_side": 1} | server
+    source = {
+        "name": "stock",
+        "path": str(path),
+        "verifier": "final_state",
+        "server": fields,
+        "max_turns": 9,
+    }
+    sources = Sources(files=(FileSource.model_validate(source),))
+    return ProblemsConfig(families={}, sources=sources)
+
+
+def ask(session: Session, tool: str, query: str) -> str:
+    call = ToolCall(
+        id=f"functions.{tool}:{session.num_calls}",
+        name=tool,
+        arguments=json.dumps({"query": query}),
+    )
+    return session.reply(Message(role="assistant", tool_calls=(call,)))[0].content
+
+
+def test_each_dialogue_has_the_server_to_itself(tmp_path: Path, opening: Opening) -> None:
+    config = asking(tmp_path, tools=["write_query", "read_query", "create_table"])
+    problem: Problem = training_problem(config, 0)
+    assert [tool.name for tool in problem.tools] == ["write_query", "read_query", "create_table"]
+    first, second = opening.open(problem), opening.open(problem)
+    for session in (first, second):  # in turns, though one server runs at a time
+        assert "error" not in ask(session, "create_table", "CREATE TABLE t (n INTEGER)").lower()
+    assert ask(first, "read_query", "SELECT n FROM t") == "[]"  # after its own call, once more
+    assert "unknown tool" in ask(first, "list_tables", "")
+    files = first.state["files"]
+    assert isinstance(files, dict)
+    assert files.keys() == {"notes.txt", "stock.db"}
+    first.reply(Message(role="assistant", content="1"))
+    with Sandbox.start() as sandbox:
+        assert judge_dialogue(close_session(first, "nobody"), sandbox) == (1.0, "")
+
+
+def test_another_program_or_folder_is_another_config(tmp_path: Path) -> None:
+    spec = asking(tmp_path).sources.files[0].server
+    assert spec is not None
+    assert spec == ServerSpec.model_validate(spec.model_dump())
+    (tmp_path / "start" / "notes.txt").write_text("otherwise")
+    again = ServerSpec(command=SQLITE, folder=spec.folder)
+    assert again.signed != spec.signed
+    with pytest.raises(ValueError, match="changed since the config was stated"):
+        list_tools(spec)
+    with pytest.raises(ValidationError, match="there is no such folder"):
+        ServerSpec(command=SQLITE, folder=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        ({"command": ["mcp-server-nowhere"]}, "stock: mcp-server-nowhere does not start"),
+        ({"tools": ["fly"]}, "stock: mcp-server-sqlite has no 'fly'; it has"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named(
+    tmp_path: Path, server: dict[str, object], words: str
+) -> None:
+    with pytest.raises(SourceError, match=words):
+        own_families(asking(tmp_path, **server))
