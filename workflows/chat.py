@@ -3,14 +3,16 @@
 import random
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import typer
 
-from k2core.agents import Session, rollout
+from k2core.agents import Opening, Session, rollout
 from k2core.chat import ChatCodec, ToolCallSyntaxError
 from k2core.engines.protocol import Engine, Sampling
+from k2core.environments import OWN
+from k2core.environments.servers import MCP
 from k2core.model.config import load_shape
 from k2core.problems import held_out_problems
 from k2core.problems.tools import Names, environment_state, make_tool
@@ -72,16 +74,22 @@ def solve(target: str, family: str, number: int, temperature: float) -> None:
     if number >= len(asked):
         raise MendableError(f"--number {number}: {family} has problems 0 to {len(asked) - 1}")
     problem = asked[number]
-    with serve_artifact(artifact, temperature) as (engine, codec, context, heat):
-        dialogue = rollout(
-            [problem], engine, codec, seeds=[0], temperature=heat, max_context=context
-        )[0]
+    with ExitStack() as stack:
+        confined = problem.verifier in CONFINED or problem.environment in (OWN, MCP)
+        sandbox = stack.enter_context(Sandbox.start()) if confined else None
+        begin = stack.enter_context(Opening(sandbox)).open if sandbox else Session
+        engine, codec, context, heat = stack.enter_context(serve_artifact(artifact, temperature))
+        (dialogue,) = rollout(
+            [problem],
+            engine,
+            codec,
+            seeds=[0],
+            temperature=heat,
+            max_context=context,
+            open_session=begin,
+        )
+        verdict = judge_dialogue(dialogue, sandbox)
     show_messages(dialogue.messages)
-    if problem.verifier in CONFINED:
-        with Sandbox.start() as sandbox:
-            verdict = judge_dialogue(dialogue, sandbox)
-    else:
-        verdict = judge_dialogue(dialogue)
     outcome = "passed" if verdict.reward >= 1 else f"failed: {verdict.reason}"
     expected = problem.expected.get("answer", " ".join(problem.rubric))
     show_line(f"{problem.problem_id} {outcome} (expected: {expected})", "bold")

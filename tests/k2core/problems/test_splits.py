@@ -96,7 +96,9 @@ def test_families_come_by_their_weights() -> None:
 
 
 def test_more_than_there_is_cannot_be_held_out() -> None:
-    config = ProblemsConfig(families={"sum_mental": 1.0}, held_out_per_family=2000)
+    config = ProblemsConfig(
+        families={"sum_mental": 1.0}, held_out_per_family=60, held_out_frac=0.02
+    )
     with pytest.raises(
         TooFewContentsError, match=r"sum_mental has only .* raise problems.held_out_frac"
     ):
