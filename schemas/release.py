@@ -19,7 +19,11 @@ class ReleaseConfig(Config):
     """Of the text that it was trained on, by ISO 639-1."""
     max_logit_difference: float = Field(1e-4, gt=0)
     """Largest difference of transformers' and Megatron's logits, fp32; more fails the stage."""
-    num_parity_tokens: int = Field(256, ge=64)
-    """Held-out tokens on which logits are compared."""
+    parity_windows: tuple[int, ...] = Field((64, 64, 64, 200, 1000), min_length=1)
+    """Lengths of the windows of held-out text on which logits are compared, cut to the context.
+    Where YaRN extends a context, one window more goes beyond the original length."""
     num_greedy_tokens: int = Field(16, ge=1)
-    """Tokens that vLLM and transformers each continue greedily; they must be equal."""
+    """Tokens that vLLM and transformers each continue greedily from each window's beginning; they
+    must be equal."""
+    bf16: bool = True
+    """Publish the same weights rounded to bf16, too, each model as a repository of its own."""

@@ -12,6 +12,7 @@ import typer
 from infra.home import ROOT, home, tracking_uri
 from workflows.audit.command import app as audit_app
 from workflows.cli_models import app as models_app
+from workflows.cli_outside import app as outside_app
 from workflows.exits import fail, plain_errors
 from workflows.forgotten import read_forgotten
 from workflows.problems import app as problems_app
@@ -31,6 +32,7 @@ app.add_typer(models_app)
 app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
 app.add_typer(audit_app)
+app.add_typer(outside_app)
 
 Settings = Annotated[
     list[str] | None,
@@ -73,30 +75,6 @@ def run(
         name, _ = run_pipeline(changed)
         show_result(name)
     _next_steps(name)
-
-
-@app.command(name="import")
-def bring(
-    source: Annotated[
-        str, typer.Argument(help="A folder, hf://ORG/NAME@REVISION or s3://BUCKET/FOLDER.")
-    ],
-    license: Annotated[str, typer.Option(help="Of its weights; default: what its card says.")] = "",
-    add_chat_tokens: Annotated[
-        bool, typer.Option("--add-chat-tokens", help="Give K2's special tokens unused rows.")
-    ] = False,
-) -> None:
-    """Bring a checkpoint of K2's architecture, with its tokenizer, as an artifact.
-
-    DeepSeek-V3's form: in shards or one file, bf16, fp32 or block-scaled FP8. No code of it is run.
-
-    Example: `k2 import ~/moonlight --license MIT`, then `k2 run --base ~/moonlight`
-    """
-    with plain_errors():
-        from workflows.bring import import_model
-        from workflows.show import show_outputs
-
-        name, made = import_model(source, license, add_chat_tokens=add_chat_tokens)
-        show_outputs(name, made)
 
 
 @app.command()

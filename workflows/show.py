@@ -1,8 +1,10 @@
 """What the command prints: tables of runs and stages, and the tree of a lineage."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from infra.index import Index
@@ -14,6 +16,9 @@ from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from tasks.store import open_store
 from workflows.audit.tree import label
+
+if TYPE_CHECKING:
+    from workflows.push import Parcel
 
 console = Console()
 
@@ -39,6 +44,20 @@ def show_outputs(flyte_run: str, result: Artifact | RlResult) -> None:
     made = (result.policy, result.rollouts) if isinstance(result, RlResult) else (result,)
     for artifact in made:
         console.print(f"{flyte_run}: {label(artifact)}", highlight=False)
+
+
+def show_parcel(parcel: "Parcel") -> None:
+    """What would be sent: files, sizes, and the head of the card."""
+    place = f"https://huggingface.co/{parcel.target}" if parcel.is_hub else parcel.target
+    title = f"{parcel.model} of release {parcel.release.digest[7:19]} to {place}"
+    table = Table("file", Column("bytes", justify="right"), title=title)
+    for file in parcel.files:
+        table.add_row(file.name, f"{file.size:,}")
+    table.add_section()
+    table.add_row(f"{len(parcel.files)} files and SHA256SUMS", f"{parcel.size:,}")
+    console.print(table)
+    head = parcel.card.split("model-index:")[0].strip()
+    console.print(escape(f"{head}\n..."), highlight=False)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -22,8 +22,10 @@ ATTESTATIONS = "attestations/"
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _WEIGHTS = re.compile(r"^Weights: `(\S*)`", re.MULTILINE)
-_ADDED = re.compile(r"[^/]+\.md|LICENSE[^/]*|NOTICE[^/]*|\.git[^/]*")
-"""What a release adds to a checkpoint's folder: pages for people."""
+_ADDED = re.compile(
+    r"[^/]+\.md|LICENSE[^/]*|NOTICE[^/]*|\.git[^/]*|lineage\.json|parity\.json|SHA256SUMS"
+)
+"""What a release adds to a checkpoint's folder, or `k2 push`: pages for people, and what proves."""
 _NAME = re.compile(r"[0-9a-f]{64}")
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
@@ -34,8 +36,9 @@ def verify_folder(folder: Path) -> Verification:
     Raises:
         MendableError: it states none.
     """
-    is_release = (folder / SUMS).is_file() or (folder / "lineage.json").is_file()
     is_model = (folder / "README.md").is_file() and (folder / "config.json").is_file()
+    states = (folder / SUMS).is_file() or (folder / "lineage.json").is_file()
+    is_release = states and not is_model
     if not (is_release or is_model or _NAME.fullmatch(folder.name)):
         raise MendableError(
             f"{folder} states no digest of itself: give a release (it has {SUMS}), a model's "
@@ -50,6 +53,8 @@ def verify_folder(folder: Path) -> Verification:
         found.notes.append(f"the release as a whole is {digest_of(_published(manifest))}")
         check_release(folder, manifest, found)
     elif is_model:
+        if (folder / SUMS).is_file():
+            _check_sums(folder, manifest, found)
         stated = _stated(folder / "README.md", found)
         _compare("the weights' folder", stated, manifest, "", "README.md", found)
     elif digest_of(manifest) != f"sha256:{folder.name}":
@@ -69,7 +74,8 @@ def check_release(folder: Path, manifest: list[ManifestEntry], found: Verificati
     for broken in list_gaps(records):
         found.diverged("release", broken, "lineage.json")
     made = {r.stage: r.outputs for r in records}
-    for which, stage in (("base", "pretrain"), ("policy", "rl")):
+    first = "adopt" if "adopt" in made else "pretrain"
+    for which, stage in (("base", first), ("policy", "rl")):
         outputs = made.get(stage, {})
         weights = outputs.get("policy") or outputs.get("checkpoint")
         if weights is None:

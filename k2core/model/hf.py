@@ -32,6 +32,8 @@ _CONSTANTS = {
     "moe_layer_freq": 1,
     "num_nextn_predict_layers": 0,
 }
+_SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+"""The model as it is, which is how RL and evaluation sample; transformers' own is `top_k` 50."""
 _STOP_TOKENS = ("<|im_end|>", "[EOS]", "<|endoftext|>")
 
 
@@ -112,7 +114,7 @@ def describe_checkpoint(
     state_max_length(folder, shape.max_position_embeddings)
     special = _special_ids(tokenizer_folder)
     write_json(folder / "config.json", {**describe_shape(shape), **special})
-    write_json(folder / "generation_config.json", {"do_sample": True, **special})
+    write_json(folder / "generation_config.json", {**_SAMPLING, **special})
     write_json(folder / "training.json", training)
 
 

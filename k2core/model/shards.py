@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from k2core.model.tensors import TensorShape
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000
 """Weights of a file at most, as the Hub has them."""
-_WIDTH = 4  # fp32
+Precision = Literal["fp32", "bf16"]
+"""Of a checkpoint's weights; the router's biases are fp32 in either."""
+_KINDS = {"fp32": "F32", "bf16": "BF16"}
+_WIDTHS = {"F32": 4, "BF16": 2}
+
+
+def _kind(name: str, precision: Precision) -> str:
+    """As the format spells it."""
+    return "F32" if name.endswith("e_score_correction_bias") else _KINDS[precision]
 
 
 class Place(NamedTuple):
@@ -32,7 +40,7 @@ class Place(NamedTuple):
 
 
 class CheckpointWriter:
-    """A checkpoint's fp32 weights, or of several writers' files those of one.
+    """A checkpoint's weights, or of several writers' files those of one.
 
     Files have other names until they are whole, and the index comes last: `create`, then `write`
     each tensor, then `finish`; when all writers have, one of them calls `write_index`.
@@ -43,6 +51,7 @@ class CheckpointWriter:
         max_bytes: of a file's tensors; a larger tensor has a file of its own.
         part: this writer.
         num_parts: all writers; files go to them in turn.
+        precision: what weights are rounded to.
     """
 
     def __init__(
@@ -52,23 +61,27 @@ class CheckpointWriter:
         max_bytes: int = SHARD_BYTES,
         part: int = 0,
         num_parts: int = 1,
+        precision: Precision = "fp32",
     ) -> None:
         self.folder = folder
         self.num_bytes = 0
         """Written by this process."""
         self._shapes = dict(shapes)
-        self._files = dict(_deal(shapes, max_bytes))
+        self._kinds = {name: _kind(name, precision) for name in shapes}
+        sizes = {n: prod(shape) * _WIDTHS[self._kinds[n]] for n, shape in shapes.items()}
+        self._files = dict(_deal(sizes, max_bytes))
         self._own = list(self._files)[part::num_parts]
         self._writers = {file: i % num_parts for i, file in enumerate(self._files)}
         self._headers = {
-            file: _header({n: shapes[n] for n in names}) for file, names in self._files.items()
+            file: _header({n: shapes[n] for n in names}, self._kinds, sizes)
+            for file, names in self._files.items()
         }
         self._written: set[str] = set()
         self.places: dict[str, Place] = {}
         for file, names in self._files.items():
             start = len(self._headers[file])
             for name in sorted(names):
-                self.places[name] = Place(file, start, prod(shapes[name]) * _WIDTH)
+                self.places[name] = Place(file, start, sizes[name])
                 start += self.places[name].size
 
     def writer_of(self, name: str) -> int:
@@ -95,7 +108,8 @@ class CheckpointWriter:
         if tuple(tensor.shape) != self._shapes[name]:
             raise ValueError(f"{name} is {list(tensor.shape)}, not {list(self._shapes[name])}")
         place = self.places[name]
-        plain = tensor.detach().to("cpu", torch.float32).contiguous()
+        dtype = torch.float32 if self._kinds[name] == "F32" else torch.bfloat16
+        plain = tensor.detach().to("cpu", dtype).contiguous()
         with self._aside(place.file).open("r+b") as out:
             out.seek(place.start)
             out.write(plain.flatten().view(torch.uint8).numpy().data)
@@ -161,9 +175,12 @@ class CheckpointReader:
         return found
 
 
-def _open_files(folder: Path) -> "Iterator[safe_open]":
-    from safetensors import safe_open
+def list_weight_files(folder: Path) -> list[str]:
+    """The files of a whole checkpoint.
 
+    Raises:
+        FileNotFoundError: the folder holds no weights, or its writing did not end.
+    """
     names = sorted(path.name for path in folder.glob("*.safetensors"))
     if (folder / INDEX).exists():
         weight_map = json.loads((folder / INDEX).read_text())["weight_map"]
@@ -172,16 +189,21 @@ def _open_files(folder: Path) -> "Iterator[safe_open]":
         raise FileNotFoundError(f"{folder} holds no *.safetensors: it is not a checkpoint")
     elif len(names) > 1:
         raise FileNotFoundError(f"{folder} has no {INDEX}: its writing did not end")
-    for name in names:
+    return names
+
+
+def _open_files(folder: Path) -> "Iterator[safe_open]":
+    from safetensors import safe_open
+
+    for name in list_weight_files(folder):
         yield safe_open(folder / name, framework="pt")
 
 
-def _deal(shapes: Mapping[str, TensorShape], max_bytes: int) -> list[tuple[str, list[str]]]:
+def _deal(sizes: Mapping[str, int], max_bytes: int) -> list[tuple[str, list[str]]]:
     """Files and their tensors: filled in turn."""
     parts: list[list[str]] = [[]]
     size = 0
-    for name, shape in shapes.items():
-        width = prod(shape) * _WIDTH
+    for name, width in sizes.items():
         if parts[-1] and size + width > max_bytes:
             parts.append([])
             size = 0
@@ -193,13 +215,15 @@ def _deal(shapes: Mapping[str, TensorShape], max_bytes: int) -> list[tuple[str, 
     return [(f"model-{i + 1:05d}-of-{count:05d}.safetensors", p) for i, p in enumerate(parts)]
 
 
-def _header(shapes: Mapping[str, TensorShape]) -> bytes:
+def _header(
+    shapes: Mapping[str, TensorShape], kinds: Mapping[str, str], sizes: Mapping[str, int]
+) -> bytes:
     """What stands before the tensors: a length, and names, types, shapes and places as JSON."""
     facts: dict[str, object] = {"__metadata__": {"format": "pt"}}
     start = 0
     for name, shape in sorted(shapes.items()):
-        stop = start + prod(shape) * _WIDTH
-        facts[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
+        stop = start + sizes[name]
+        facts[name] = {"dtype": kinds[name], "shape": shape, "data_offsets": [start, stop]}
         start = stop
     text = json.dumps(facts, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from k2core.model.config import load_shape
 from k2core.model.counts import sum_parameters
+from k2core.model.shards import Precision
 from k2core.release.example import Example
 from k2core.release.licenses import Source
 from k2core.release.metadata import Which, card_head, repository
 from k2core.release.parity import Parity
+from k2core.release.precision import Rounding
 from k2core.release.readers import Reading
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from schemas.lineage import LineageRecord
@@ -17,6 +19,25 @@ from schemas.release import ReleaseConfig
 
 _SMALL = 100e6
 """Parameters below which a model is for study only."""
+_WORDS = {
+    "train_tokens": "tokens to train on, repetitions included",
+    "heldout_tokens": "tokens held out",
+    "vocab_size": "tokens of vocabulary",
+    "tokens": "tokens read",
+    "steps": "optimizer steps",
+    "skipped_dialogues": "dialogues left out as too long",
+    "loss": "last loss {}",
+    "clipped_heads": "heads clipped by QK-Clip",
+    "refused_steps": "steps refused by the guards",
+    "kept_iteration": "iteration {} kept",
+    "validation_start": "passed of the validation problems at the start: {}",
+    "validation_last": "at the end: {}",
+    "reward_first": "mean reward of the first iteration {}",
+    "reward_last": "of the last {}",
+    "length_last": "tokens an answer at the end",
+    "over_budget_frac_last": "share of answers over budget at the end {}",
+}
+"""What a count is called; `{}` is where the number goes."""
 _UNREADABLE = 1000.0
 """Perplexity above which a model writes no plain text."""
 
@@ -34,6 +55,10 @@ class Facts:
     digest: str
     """Of the checkpoint."""
     parity: Parity
+    rounding: Rounding | None
+    """Of the bf16 repository; None on the card of the whole weights."""
+    brought: str
+    """Where the base was brought from; empty for one that was trained here."""
     readings: Sequence[Reading]
     example: Example | None
     """None where nothing can be asked of a model, as of a base that never saw the chat format."""
@@ -43,16 +68,12 @@ def model_card(config: ReleaseConfig, facts: Facts) -> str:
     """README.md, with the Hub's metadata on top."""
     shape = load_shape(facts.folder)
     size, scores = sum_parameters(shape), facts.scores
-    what = (
-        "the agent after finetuning and reinforcement learning"
-        if facts.which == "policy"
-        else "the pre-trained model, before any dialogue"
-    )
-    return f"""{card_head(config, facts.which, scores)}
-# {repository(config, facts.which)}
+    precision: Precision = "bf16" if facts.rounding else "fp32"
+    return f"""{card_head(config, facts.which, scores, precision)}
+# {repository(config, facts.which, precision)}
 
 A sparse mixture of experts with multi-head latent attention in the shape of Kimi K2
-(arXiv:2507.20534), made from raw text; this is {what}.
+(arXiv:2507.20534), {_origin(facts)}.
 {size.total / 1e6:.2f} M parameters, {size.active / 1e6:.2f} M active a token, \
 {shape.num_layers} layers ({shape.num_dense_layers} dense),
 {shape.experts_per_token} of {shape.num_experts} experts and {shape.num_shared_experts} shared, \
@@ -92,6 +113,19 @@ has no such guard.
 """
 
 
+def _origin(facts: Facts) -> str:
+    """Where the weights are from, and in which state of the pipeline they are."""
+    what = "made from raw text; this is the pre-trained model, before any dialogue"
+    if facts.brought:
+        what = f"brought from {facts.brought} and not changed"
+    if facts.which == "policy":
+        start = f"the weights of {facts.brought}" if facts.brought else "raw text"
+        what = f"made from {start}; this is the agent after finetuning and reinforcement learning"
+    if facts.rounding:
+        what += ", its weights rounded to bf16"
+    return what
+
+
 def _abilities(facts: Facts, parameters: float) -> str:
     scores, which = facts.scores, facts.which
     passed = sum(rates[which].passed for rates in scores.families.values())
@@ -119,7 +153,8 @@ def _abilities(facts: Facts, parameters: float) -> str:
 
 
 def _use(config: ReleaseConfig, facts: Facts) -> str:
-    name = f"{config.organization}/{repository(config, facts.which)}"
+    precision: Precision = "bf16" if facts.rounding else "fp32"
+    name = f"{config.organization}/{repository(config, facts.which, precision)}"
     if facts.example is None:
         return f"""```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -155,14 +190,30 @@ def readers_table(facts: Facts) -> str:
             "|---|---|---|",
             *rows,
             f"| vLLM | {parity.greedy_tokens_equal} greedy tokens equal | |",
-            "| SGLang, TGI, llama.cpp (GGUF) | not checked | |",
+            "| a GPU, SGLang, TGI | not checked | |",
+            "| llama.cpp (GGUF) | not converted: it knows no such splitting of words | |",
+            "",
+            f"Compared on windows of {', '.join(map(str, parity.windows))} tokens, beside the "
+            "trainer (Megatron).",
+            *_rounded(facts),
         ]
     )
+
+
+def _rounded(facts: Facts) -> list[str]:
+    if facts.rounding is None:
+        return []
+    return [
+        f"The figures are of the fp32 weights. Rounded to bf16 the logits differ by at most "
+        f"{facts.rounding.max_logit_difference:.0e}, and the likeliest token is the same at "
+        f"{facts.rounding.argmax_equal_frac:.1%} of the positions (computed in fp32)."
+    ]
 
 
 def training_table(lineage: Sequence[LineageRecord]) -> str:
     """What each stage that trains or makes data left, by the run's own counts."""
     told = {
+        "adopt": "the model that was brought",
         "tokenize": "text",
         "pretrain": "pre-training with MuonClip",
         "synthesize": "trajectories",
@@ -170,13 +221,23 @@ def training_table(lineage: Sequence[LineageRecord]) -> str:
         "rl": "reinforcement, K2's objective on verifiable rewards",
     }
     rows = [
-        f"| {told[record.stage]} | {artifact.describe_counts()} |"
+        f"| {told[record.stage]} | {describe_counts(artifact.counts)} |"
         for record in lineage
         if record.stage in told
         for artifact in record.outputs.values()
         if artifact.counts
     ]
     return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def describe_counts(counts: Mapping[str, float]) -> str:
+    """Counts in words of people, e.g. `737,280 training tokens, loss 4.72`."""
+    parts = []
+    for name, value in counts.items():
+        shown = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+        words = _WORDS.get(name, name.replace("_", " "))
+        parts.append(words.format(shown) if "{}" in words else f"{shown} {words}")
+    return ", ".join(parts)
 
 
 def evaluation_table(scores: Scores) -> str:

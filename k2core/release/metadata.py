@@ -5,18 +5,22 @@ from typing import Literal
 
 import yaml
 
+from k2core.model.shards import Precision
 from schemas.evaluate import Rate, Scores
 from schemas.release import ReleaseConfig
 
 Which = Literal["base", "policy"]
 
 
-def repository(config: ReleaseConfig, which: Which) -> str:
+def repository(config: ReleaseConfig, which: Which, precision: Precision = "fp32") -> str:
     """Name of a model's repository."""
-    return config.name if which == "policy" else f"{config.name}-base"
+    name = config.name if which == "policy" else f"{config.name}-base"
+    return name if precision == "fp32" else f"{name}-{precision}"
 
 
-def card_head(config: ReleaseConfig, which: Which, scores: Scores) -> str:
+def card_head(
+    config: ReleaseConfig, which: Which, scores: Scores, precision: Precision = "fp32"
+) -> str:
     """YAML between its two lines: licence, languages, parent, and results in the Hub's form."""
     head: dict[str, object] = {"license": config.license}
     if config.license == "other":
@@ -27,11 +31,14 @@ def card_head(config: ReleaseConfig, which: Which, scores: Scores) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["mixture-of-experts", "multi-head-latent-attention", "muonclip", "tool-use"],
     }
-    if which == "policy":
+    if precision != "fp32":
+        parent = f"{config.organization}/{repository(config, which)}"
+        head |= {"base_model": parent, "base_model_relation": "quantized"}
+    elif which == "policy":
         parent = f"{config.organization}/{repository(config, 'base')}"
         head |= {"base_model": parent, "base_model_relation": "finetune"}
     head["model-index"] = [
-        {"name": repository(config, which), "results": _results(which, scores)},
+        {"name": repository(config, which, precision), "results": _results(which, scores)},
     ]
     text: str = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     return f"---\n{text}---\n"

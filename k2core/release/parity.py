@@ -4,12 +4,14 @@ import io
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from decimal import ROUND_UP, Context
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k2core.engines.protocol import Sampling
 from k2core.model.config import load_shape
 from schemas.base import Config
+from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
 from schemas.release import ReleaseConfig
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
     from k2core.engines.protocol import Engine
 
-_ROW = 64
+_LEAST = 64
+"""Held-out tokens without which nothing is compared."""
+_PROMPT = 32
+"""Tokens of a window that are continued."""
 
 
 class ParityError(ValueError):
@@ -32,6 +37,8 @@ class Parity(Config):
 
     tokens: int
     """Held-out tokens compared."""
+    windows: tuple[int, ...]
+    """Lengths of the windows that they were in."""
     max_logit_difference: float
     """Largest |transformers - Megatron|, fp32, rounded up to one digit."""
     argmax_equal_frac: float
@@ -44,10 +51,10 @@ class Proof(NamedTuple):
     """What was compared, for readers elsewhere to be held against."""
 
     parity: Parity
-    rows: "Tensor"
-    """Token ids [R, 64]."""
-    logits: "Tensor"
-    """The trainer's [R, 64, V]."""
+    windows: "list[Tensor]"
+    """Token ids [S] of each window."""
+    logits: "list[Tensor]"
+    """The trainer's [S, V] of each."""
 
 
 def check_parity(
@@ -64,40 +71,87 @@ def check_parity(
     Raises:
         ParityError: logits differ too much, or greedy continuations differ.
     """
-    import torch
-
-    num_rows = min(len(tokens), config.num_parity_tokens) // _ROW
-    if num_rows < 1:
-        raise ParityError(f"{len(tokens)} held-out tokens are too few: {_ROW} are needed")
-    rows = torch.tensor(tokens[: num_rows * _ROW]).view(num_rows, _ROW)
-    model = _load(folder)
-    with torch.no_grad():
-        theirs = model(rows).logits
-    ours = _megatron_logits(folder, rows)
-    difference = float((theirs - ours).abs().max())
+    windows = cut_windows(tokens, load_shape(folder), config.parity_windows)
+    model = load_model(folder)
+    theirs = compute_theirs(model, windows)
+    ours = _megatron_logits(folder, windows)
+    difference = max(float((a - b).abs().max()) for a, b in zip(theirs, ours, strict=True))
     if not difference <= config.max_logit_difference:
-        worst = int((theirs - ours).abs().amax(-1).flatten().argmax())
+        sizes = ", ".join(str(len(window)) for window in windows)
         raise ParityError(
-            f"{folder.name}: transformers' logits differ from Megatron's by {difference:.2e} at "
-            f"token {worst}, more than release.max_logit_difference={config.max_logit_difference}"
-        )
-    prompt = rows[0, : _ROW // 2].tolist()
-    (served,) = engine.generate([prompt], [Sampling(config.num_greedy_tokens, temperature=0.0)])
-    expected = _greedy(model, prompt, len(served.token_ids))
-    if not expected or served.token_ids != expected:
-        raise ParityError(
-            f"{folder.name}: vLLM continues {served.token_ids}, transformers {expected}"
+            f"{folder.name}: transformers' logits differ from Megatron's by {difference:.2e} on "
+            f"windows of {sizes} tokens, more than release.max_logit_difference="
+            f"{config.max_logit_difference}"
         )
     parity = Parity(
-        tokens=rows.numel(),
+        tokens=sum(map(len, windows)),
+        windows=tuple(map(len, windows)),
         max_logit_difference=round_up(difference),
-        argmax_equal_frac=float((theirs.argmax(-1) == ours.argmax(-1)).float().mean()),
-        greedy_tokens_equal=len(expected),
+        argmax_equal_frac=argmax_equal(theirs, ours),
+        greedy_tokens_equal=_check_greedy(folder.name, model, windows, engine, config),
     )
-    return Proof(parity, rows, ours)
+    return Proof(parity, windows, ours)
 
 
-def _load(folder: Path) -> "PreTrainedModel":
+def cut_windows(tokens: Sequence[int], shape: ModelShape, lengths: Sequence[int]) -> "list[Tensor]":
+    """Windows of these lengths, each further in the text, which begins again where it ends.
+
+    Raises:
+        ParityError: there is too little text.
+    """
+    import torch
+
+    if len(tokens) < _LEAST:
+        raise ParityError(f"{len(tokens)} held-out tokens are too few: {_LEAST} are needed")
+    longest, original = shape.max_position_embeddings, shape.original_max_position_embeddings
+    wanted = [min(length, longest) for length in lengths]
+    if shape.yarn_factor > 1 and max(wanted) <= original:
+        wanted.append(min(longest, original + _LEAST))
+    text = cycle(tokens)
+    return [torch.tensor(list(islice(text, length))) for length in wanted]
+
+
+def compute_theirs(model: "PreTrainedModel", windows: "Sequence[Tensor]") -> "list[Tensor]":
+    """Transformers' logits [S, V] of each window."""
+    import torch
+
+    with torch.no_grad():
+        return [model(window[None]).logits[0] for window in windows]
+
+
+def argmax_equal(some: "Sequence[Tensor]", others: "Sequence[Tensor]") -> float:
+    """Share of positions at which both find the same token likeliest."""
+    import torch
+
+    equal = [a.argmax(-1) == b.argmax(-1) for a, b in zip(some, others, strict=True)]
+    return float(torch.cat(equal).float().mean())
+
+
+def _check_greedy(
+    name: str,
+    model: "PreTrainedModel",
+    windows: "Sequence[Tensor]",
+    engine: "Engine",
+    config: ReleaseConfig,
+) -> int:
+    """Continue the beginning of every window by vLLM and transformers; how many tokens agreed."""
+    prompts = [window[:_PROMPT].tolist() for window in windows]
+    asked = [Sampling(config.num_greedy_tokens, temperature=0.0)] * len(prompts)
+    num_equal = 0
+    for prompt, served in zip(prompts, engine.generate(prompts, asked), strict=True):
+        expected = _greedy(model, prompt, len(served.token_ids))
+        if not expected or served.token_ids != expected:
+            raise ParityError(f"{name}: vLLM continues {served.token_ids}, transformers {expected}")
+        num_equal += len(expected)
+    return num_equal
+
+
+def load_model(folder: Path) -> "PreTrainedModel":
+    """In transformers, in fp32.
+
+    Raises:
+        ParityError: tensors lack or are unknown.
+    """
     import torch
     from transformers import DeepseekV3ForCausalLM
 
@@ -113,18 +167,19 @@ def _load(folder: Path) -> "PreTrainedModel":
     return evaluated
 
 
-def _megatron_logits(folder: Path, rows: "Tensor") -> "Tensor":
+def _megatron_logits(folder: Path, windows: "Sequence[Tensor]") -> "list[Tensor]":
     """In a process of its own, which ends with the memory that Megatron took."""
     from k2core.engines.torchrun import run_ranks
 
-    return run_ranks(compute_logits, folder, rows, placement=Placement(num_ranks=1))
+    return run_ranks(compute_logits, folder, list(windows), placement=Placement(num_ranks=1))
 
 
-def compute_logits(folder: Path, rows: "Tensor") -> "Tensor":
-    """Megatron's, of whole rows; on one rank."""
+def compute_logits(folder: Path, windows: "Sequence[Tensor]") -> "list[Tensor]":
+    """Megatron's [S, V] of each window; on one rank."""
     from k2core.engines.megatron.trainer import Trainer
 
-    return Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder).logits(rows)
+    trainer = Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder)
+    return [trainer.logits(window[None])[0] for window in windows]
 
 
 def round_up(difference: float) -> float:

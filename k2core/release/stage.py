@@ -3,19 +3,21 @@
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from k2core.chat import ChatCodec
+from k2core.chat import CHAT_TEMPLATE, ChatCodec
 from k2core.model.hf import load_weights, write_json
 from k2core.release.card import Facts, model_card
-from k2core.release.dialogues import list_forms
+from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
 from k2core.release.licenses import licenses_page, read_sources
 from k2core.release.metadata import Which
 from k2core.release.parity import Proof, check_parity
+from k2core.release.precision import Rounding, measure_rounding, round_weights
 from k2core.release.readers import Expected, Reading, read_elsewhere
-from k2core.store import Draft, Workspace
+from k2core.store import Draft, Workspace, digest_of, manifest_of
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.evaluate import Scores
@@ -43,16 +45,21 @@ def assemble_release(
     out, report = workspace.out, workspace.report
     folders: dict[Which, Path] = {"base": out / "base", "policy": out / "policy"}
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
+    corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     for name, checkpoint in checkpoints.items():
         shutil.copytree(workspace.open(checkpoint), folders[name])
-    corpus = workspace.open(tokens)
-    # The corpus's sources hold the model that rephrased, too.
-    sources = read_sources([workspace.open(raw), corpus, workspace.open(trajectories)])
+    # The corpus's sources hold the model that rephrased, too. What is brought read none of it.
+    is_brought = (folders["base"] / "sources.json").exists()
+    read = [folders["base"]] if is_brought else [workspace.open(raw), corpus]
+    brought = read_sources(read)[0].package if is_brought else ""
+    sources = read_sources([*read, dialogues])
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
     readings = _read_all_elsewhere(folders, proofs, config)
     scores_file = workspace.open(evaluation) / "scores.json"
+    roundings: dict[Which, Rounding] = {}
     for which, checkpoint in checkpoints.items():
         folder = folders[which]
+        (folder / "LICENSES.md").write_text(licenses_page(sources))
         facts = Facts(
             which=which,
             folder=folder,
@@ -61,13 +68,16 @@ def assemble_release(
             lineage=lineage,
             digest=checkpoint.digest,
             parity=proofs[which].parity,
+            rounding=None,
+            brought=brought,
             readings=readings[which],
             example=run_example(folder) if which == "policy" else None,
         )
+        if config.bf16:
+            roundings[which] = _round(folder, proofs[which], config, facts)
         (folder / "README.md").write_text(model_card(config, facts))
-        (folder / "LICENSES.md").write_text(licenses_page(sources))
     write_json(out / "lineage.json", [record.model_dump(mode="json") for record in lineage])
-    write_json(out / "parity.json", _proofs_as_json(proofs, readings))
+    write_json(out / "parity.json", _proofs_as_json(proofs, readings, roundings))
     parities = {name: proof.parity for name, proof in proofs.items()}
     report.table("Parity", [{"checkpoint": n, **p.model_dump()} for n, p in parities.items()])
     report.table(
@@ -83,6 +93,18 @@ def assemble_release(
     return Draft(out, counts)
 
 
+def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: Facts) -> Rounding:
+    """The repository in bf16 beside a model's own, with its card."""
+    rounded = folder.with_name(f"{folder.name}-bf16")
+    round_weights(folder, rounded)
+    pages = {"README.md", "LICENSES.md"}
+    weights = [entry for entry in manifest_of(rounded) if entry.path not in pages]
+    rounding = measure_rounding(rounded, proof)
+    own = replace(facts, rounding=rounding, digest=digest_of(weights))
+    (rounded / "README.md").write_text(model_card(config, own))
+    return rounding
+
+
 def _write_sums(out: Path) -> int:
     """Write `SHA256SUMS` of all files; returns how many there are with it."""
     files = sorted(path for path in out.rglob("*") if path.is_file())
@@ -96,20 +118,30 @@ def _read_all_elsewhere(
 ) -> dict[Which, list[Reading]]:
     """Hold every reader that is installed against the trainer's logits and training's tokens."""
     expected = [
-        Expected(folder, list(proof.rows), list(proof.logits), list_forms(ChatCodec(folder)))
+        Expected(folder, proof.windows, proof.logits, _forms_of(folder))
         for folder, proof in ((folders[name], proofs[name]) for name in folders)
     ]
     found = read_elsewhere(expected, config.max_logit_difference)
     return dict(zip(folders, found, strict=True))
 
 
+def _forms_of(folder: Path) -> list[Form]:
+    """Dialogues for its template; a base that was brought may have one of its own."""
+    path = folder / "chat_template.jinja"
+    is_ours = path.exists() and path.read_text() == CHAT_TEMPLATE
+    return list_forms(ChatCodec(folder)) if is_ours else []
+
+
 def _proofs_as_json(
-    proofs: Mapping[Which, Proof], readings: Mapping[Which, Sequence[Reading]]
+    proofs: Mapping[Which, Proof],
+    readings: Mapping[Which, Sequence[Reading]],
+    roundings: Mapping[Which, Rounding],
 ) -> dict[str, object]:
     return {
         name: {
             **proof.parity.model_dump(),
             "readers": [reading.model_dump() for reading in readings[name]],
+            **({"bf16": roundings[name].model_dump()} if name in roundings else {}),
         }
         for name, proof in proofs.items()
     }
@@ -120,7 +152,7 @@ def _prove(
 ) -> dict[Which, Proof]:
     from k2core.engines.ray import serve
 
-    length = config.num_parity_tokens + config.num_greedy_tokens
+    length = min(64, max(config.parity_windows)) + config.num_greedy_tokens
     proofs: dict[Which, Proof] = {}
     workspace.report.progress(1, 4, "starting vLLM")
     with serve(folders["policy"], num_engines=1, max_model_len=length, max_num_seqs=1) as engine:
@@ -139,9 +171,9 @@ def _held_out_tokens(folder: Path, config: ReleaseConfig) -> list[int]:
     found: list[int] = []
     for document in documents:
         found += [int(token) for token in document]
-        if len(found) >= config.num_parity_tokens:
+        if len(found) >= max(config.parity_windows):
             break
-    return found[: config.num_parity_tokens]
+    return found[: max(config.parity_windows)]
 
 
 def _sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from k2core.release.example import Example
 from k2core.release.licenses import Source
 from k2core.release.metadata import Which
 from k2core.release.parity import Parity
+from k2core.release.precision import Rounding
 from k2core.release.readers import Reading
 from schemas.lineage import LineageRecord
 from schemas.model import ModelShape
@@ -50,7 +51,13 @@ EXAMPLE = Example(
 )
 
 
-def write_card(folder: Path, which: Which = "policy", **changes: object) -> str:
+def write_card(
+    folder: Path,
+    which: Which = "policy",
+    brought: str = "",
+    rounding: Rounding | None = None,
+    **changes: object,
+) -> str:
     write_json(folder / "config.json", describe_shape(SHAPE))
     facts = Facts(
         which=which,
@@ -59,8 +66,14 @@ def write_card(folder: Path, which: Which = "policy", **changes: object) -> str:
         sources=[Source("wiki", "CC-BY-SA-4.0", "", ""), Source("sums", "MIT", "", "")],
         lineage=LINEAGE,
         digest=DIGESTS["d"],
+        rounding=rounding,
+        brought=brought,
         parity=Parity(
-            tokens=256, max_logit_difference=2e-6, argmax_equal_frac=1, greedy_tokens_equal=16
+            windows=(64, 1000),
+            tokens=256,
+            max_logit_difference=2e-6,
+            argmax_equal_frac=1,
+            greedy_tokens_equal=16,
         ),
         readings=READINGS,
         example=EXAMPLE if which == "policy" else None,
@@ -103,18 +116,38 @@ def test_the_card_says_what_was_counted(tmp_path: Path) -> None:
         "# tiny-k2\n",
         f"{size.total / 1e6:.2f} M parameters, {size.active / 1e6:.2f} M active a token, 3 layers",
         "2 of 6 experts",
-        "| pre-training with MuonClip | 90 steps, 737,280 tokens |",
-        "8,100 dialogues, 116 skipped_dialogues |",
+        "| pre-training with MuonClip | 90 optimizer steps, 737,280 tokens read |",
+        "8,100 dialogues, 116 dialogues left out as too long |",
         f"`{DIGESTS['d']}`",
         "wiki, sums",
         "| transformers 5 | 2e-06 | 36 dialogues as trained |",
         "| transformers 4 | not checked",
-        "| SGLang, TGI, llama.cpp (GGUF) | not checked |",
+        "| a GPU, SGLang, TGI | not checked |",
+        "| llama.cpp (GGUF) | not converted",
+        "windows of 64, 1000 tokens",
+        "made from raw text; this is the agent",
         "<|tool_calls|>...",
         evaluation_table(scores()),
     ):
         assert fact in card
     assert "clean_corpus" not in card
+
+
+def test_a_brought_model_is_said_to_be_one(tmp_path: Path) -> None:
+    base = write_card(tmp_path, "base", brought="hf://org/moon")
+    assert "(arXiv:2507.20534), brought from hf://org/moon and not changed." in base
+    policy = write_card(tmp_path, brought="hf://org/moon")
+    assert "made from the weights of hf://org/moon; this is the agent" in policy
+
+
+def test_the_bf16_repository_names_its_parent(tmp_path: Path) -> None:
+    rounding = Rounding(max_logit_difference=0.02, argmax_equal_frac=0.987)
+    card = write_card(tmp_path, rounding=rounding)
+    assert "# tiny-k2-bf16\n" in card
+    assert 'from_pretrained("us/tiny-k2-bf16")' in card
+    assert "differ by at most 2e-02, and the likeliest token is the same at 98.7%" in card
+    metadata = head_of(card)
+    assert (metadata["base_model"], metadata["base_model_relation"]) == ("us/tiny-k2", "quantized")
 
 
 def test_losses_are_marked_like_gains() -> None:

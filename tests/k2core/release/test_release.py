@@ -3,31 +3,32 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from k2core.model.config import load_shape
-from k2core.model.hf import write_json
+from k2core.model.hf import describe_shape, load_weights, write_json
+from k2core.model.shards import CheckpointWriter
+from k2core.model.tensors import tensor_shapes
 from k2core.release import assemble_release
-from k2core.release.parity import ParityError, check_parity
+from k2core.release.parity import ParityError, check_parity, compute_logits, cut_windows
 from k2core.release.readers import Expected, ReaderError, ask_reader, compare, list_readers
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from schemas.optim import OptimConfig
+from schemas.model import ModelShape
 from schemas.release import ReleaseConfig
 from tests.k2core.release.conftest import SaveModel
 from tests.k2core.release.facts import SOURCES, scores
 from tests.k2core.release.served import Served
+from tests.k2core.shapes import tiny_shape
 from tests.k2core.tokens.token_corpus import write_corpus
+from workflows.verify_folder import verify_folder
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-CONFIG = ReleaseConfig(num_parity_tokens=128, num_greedy_tokens=6)
+CONFIG = ReleaseConfig(parity_windows=(64, 100), num_greedy_tokens=6)
 TOKENS = [(7 * n) % 2048 for n in range(130)]
 TUNED = Artifact(kind="checkpoint", digest=f"sha256:{'0' * 64}", counts={"dialogues": 77.0})
 RECORDS = [
@@ -61,18 +62,16 @@ def make_inputs(store: Store, work: Path, save_model: SaveModel) -> dict[str, Ar
 def trainer_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Megatron in this process: its own takes seconds to start, so one test has it."""
 
-    def logits(folder: Path, rows: "Tensor") -> "Tensor":
-        from k2core.engines.megatron.trainer import Trainer
-
-        return Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder).logits(rows)
-
-    monkeypatch.setattr("k2core.release.parity._megatron_logits", logits)
+    monkeypatch.setattr("k2core.release.parity._megatron_logits", compute_logits)
 
 
 @pytest.mark.usefixtures("trainer_here")
 def test_a_release_holds_all_that_a_stranger_needs(
     tmp_path: Path, save_model: SaveModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+    from safetensors.torch import load_file
+
     monkeypatch.setattr("k2core.engines.ray.serve", lambda folder, **_: Served(folder))
     store = Store(tmp_path / "store")
     inputs = make_inputs(store, tmp_path, save_model)
@@ -88,6 +87,15 @@ def test_a_release_holds_all_that_a_stranger_needs(
         weights = "model.safetensors"
         assert (out / name / weights).read_bytes() == (served / weights).read_bytes()
 
+        said = json.loads((out / name / "generation_config.json").read_text())
+        assert (said["temperature"], said["top_k"], said["do_sample"]) == (1.0, 0, True)
+        rounded = load_file(out / f"{name}-bf16" / weights)
+        for key, tensor in load_file(out / name / weights).items():
+            is_bias = key.endswith("e_score_correction_bias")
+            assert rounded[key].dtype == (torch.float32 if is_bias else torch.bfloat16)
+            assert torch.equal(rounded[key], tensor.to(rounded[key].dtype))
+        assert json.loads((out / f"{name}-bf16" / "config.json").read_text())["dtype"] == "bfloat16"
+
     sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
     files = {p.relative_to(out).as_posix(): p for p in out.rglob("*") if p.is_file()}
     assert sums.keys() == files.keys() - {"SHA256SUMS"}
@@ -96,10 +104,13 @@ def test_a_release_holds_all_that_a_stranger_needs(
 
     parity = json.loads((out / "parity.json").read_text())
     for about in (parity["base"], parity["policy"]):
-        assert about["tokens"] == 128
+        assert about["windows"] == [64, 100]
+        assert about["tokens"] == 164
         assert 0 < about["max_logit_difference"] <= CONFIG.max_logit_difference
         assert about["argmax_equal_frac"] == 1
-        assert about["greedy_tokens_equal"] == 6
+        assert about["greedy_tokens_equal"] == 2 * 6
+        assert about["bf16"]["max_logit_difference"] > 1e-4
+        assert 0.8 < about["bf16"]["argmax_equal_frac"] <= 1
         read = {reader["reader"].split(".")[0]: reader for reader in about["readers"]}
         assert read["transformers 5"]["dialogues_equal"] == 42
         assert read["transformers 5"]["max_logit_difference"] <= CONFIG.max_logit_difference
@@ -116,6 +127,11 @@ def test_a_release_holds_all_that_a_stranger_needs(
     card = (out / "policy" / "README.md").read_text()
     assert "| finetuning, loss on the assistant's tokens | 77 dialogues |" in card
     assert "base_model: your-organization/k2-tiny-base" in card
+    rounded_card = (out / "policy-bf16" / "README.md").read_text()
+    assert "# k2-tiny-bf16\n" in rounded_card
+    assert "base_model: your-organization/k2-tiny\n" in rounded_card
+    assert "Rounded to bf16 the logits differ by at most" in rounded_card
+    assert verify_folder(out / "policy-bf16").divergences == []
     assert draft.counts["files"] == len(files)
     assert (draft.counts["sources"], draft.counts["stages"]) == (3, 2)
 
@@ -126,14 +142,14 @@ def test_a_server_of_other_weights_is_found_out(tmp_path: Path, save_model: Save
         check_parity(released, TOKENS, Served(other), CONFIG)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("trainer_here")
-def test_a_config_that_changes_what_is_computed_is_found_out(
-    tmp_path: Path, save_model: SaveModel
+def test_a_folder_that_computes_something_else_is_found_out(
+    tmp_path: Path, save_model: SaveModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = save_model(tmp_path / "policy", 1)
-    config = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", config | {"norm_topk_prob": False})
-    said = r"policy: transformers' logits differ from Megatron's by \d.* at token \d+, more than"
+    folder, other = save_model(tmp_path / "policy", 1), save_model(tmp_path / "other", 2)
+    monkeypatch.setattr(
+        "k2core.release.parity._megatron_logits", lambda _, windows: compute_logits(other, windows)
+    )
+    said = r"policy: transformers' logits differ from Megatron's by .* of 64, 100 tokens, more than"
     with pytest.raises(ParityError, match=said):
         check_parity(folder, TOKENS, Served(folder), CONFIG)  # type: ignore[arg-type]
 
@@ -157,7 +173,60 @@ def test_a_tensor_lost_or_added_is_named(
         check_parity(path.parent, TOKENS, None, CONFIG)  # type: ignore[arg-type]
 
 
+def test_windows_go_beyond_what_yarn_extends() -> None:
+    shape = ModelShape(
+        max_position_embeddings=512, original_max_position_embeddings=128, yarn_factor=4.0
+    )
+    found = cut_windows(TOKENS, shape, (64, 100))
+    assert [len(window) for window in found] == [64, 100, 192]
+    assert [t for window in found for t in window.tolist()] == (TOKENS * 3)[: 64 + 100 + 192]
+    assert [len(w) for w in cut_windows(TOKENS, shape, (64, 900))] == [64, 512]
+
+
+_ROUND = """
+import resource, sys
+from pathlib import Path
+import torch
+from k2core.release.precision import round_weights
+
+torch.set_num_threads(1)
+status = Path("/proc/self/status").read_text()
+used = int(status.split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 12 * 2**20,) * 2)
+round_weights(Path(sys.argv[1]), Path(sys.argv[2]), max_bytes=10_000_000)
+"""
+
+
+@pytest.mark.slow
+def test_a_model_larger_than_the_memory_is_rounded(tmp_path: Path) -> None:
+    """50 MiB of fp32, with 12 to spare."""
+    import torch
+
+    shape = tiny_shape(hidden_size=256, moe_ffn_hidden_size=768, num_experts=20)
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    write_json(folder / "config.json", describe_shape(shape))
+    writer = CheckpointWriter(folder, tensor_shapes(shape))
+    writer.create()
+    for name in writer.places:
+        writer.write(name, torch.full(tensor_shapes(shape)[name], 1.001))
+    writer.finish()
+    assert writer.num_bytes > 50 * 2**20
+    done = subprocess.run(
+        [sys.executable, "-c", _ROUND, str(folder), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = load_weights(tmp_path / "out")
+    assert found.keys() == tensor_shapes(shape).keys()
+    assert float(found["lm_head.weight"][0, 0]) == 1.0
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) > 2
+
+
 def test_too_little_held_out_text_is_an_error(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", describe_shape(tiny_shape()))
     with pytest.raises(ParityError, match=r"63 held-out tokens are too few: 64 are needed"):
         check_parity(tmp_path, TOKENS[:63], None, CONFIG)  # type: ignore[arg-type]
 
