@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from k2core.chat import CHAT_TEMPLATE, ChatCodec
 from k2core.model.hf import load_weights, write_json
 from k2core.release.card import Facts, model_card
 from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
-from k2core.release.licenses import licenses_page, read_sources
+from k2core.release.licenses import Source, licenses_page, read_sources
 from k2core.release.metadata import Which
-from k2core.release.parity import Proof, check_parity
+from k2core.release.parity import Parity, Proof, check_parity
 from k2core.release.precision import Rounding, measure_rounding, round_weights
 from k2core.release.readers import Expected, Reading, read_elsewhere
 from k2core.store import Draft, Workspace, digest_of, manifest_of
@@ -42,17 +43,14 @@ def assemble_release(
         ParityError: a released folder computes something else.
         ValueError: a source of data without a licence.
     """
-    out, report = workspace.out, workspace.report
+    out = workspace.out
     folders: dict[Which, Path] = {"base": out / "base", "policy": out / "policy"}
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     for name, checkpoint in checkpoints.items():
         shutil.copytree(workspace.open(checkpoint), folders[name])
-    # The corpus's sources hold the model that rephrased, too. What is brought read none of it.
-    is_brought = (folders["base"] / "sources.json").exists()
-    read = [folders["base"]] if is_brought else [workspace.open(raw), corpus]
-    brought = read_sources(read)[0].package if is_brought else ""
-    sources = read_sources([*read, dialogues])
+    # The corpus's sources hold the model that rephrased, too.
+    brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
     readings = _read_all_elsewhere(folders, proofs, config)
     scores_file = workspace.open(evaluation) / "scores.json"
@@ -79,10 +77,7 @@ def assemble_release(
     write_json(out / "lineage.json", [record.model_dump(mode="json") for record in lineage])
     write_json(out / "parity.json", _proofs_as_json(proofs, readings, roundings))
     parities = {name: proof.parity for name, proof in proofs.items()}
-    report.table("Parity", [{"checkpoint": n, **p.model_dump()} for n, p in parities.items()])
-    report.table(
-        "Readers", [{"checkpoint": n, **r.model_dump()} for n, rs in readings.items() for r in rs]
-    )
+    _report(parities, readings, workspace)
     num_files = _write_sums(out)
     counts = {
         "files": num_files,
@@ -91,6 +86,30 @@ def assemble_release(
         "max_logit_difference": max(p.max_logit_difference for p in parities.values()),
     }
     return Draft(out, counts)
+
+
+class _Sources(NamedTuple):
+    brought: str
+    """Where the base was brought from; empty for one that was trained here."""
+    sources: list[Source]
+
+
+def _find_sources(base: Path, texts: Sequence[Path], dialogues: Path) -> _Sources:
+    """Of all that the models learned from; a base that was brought read none of the texts."""
+    if not (base / "sources.json").exists():
+        return _Sources("", read_sources([*texts, dialogues]))
+    return _Sources(read_sources([base])[0].package, read_sources([base, dialogues]))
+
+
+def _report(
+    parities: Mapping[Which, Parity],
+    readings: Mapping[Which, Sequence[Reading]],
+    workspace: Workspace,
+) -> None:
+    rows = [{"checkpoint": name, **parity.model_dump()} for name, parity in parities.items()]
+    workspace.report.table("Parity", rows)
+    rows = [{"checkpoint": n, **r.model_dump()} for n, found in readings.items() for r in found]
+    workspace.report.table("Readers", rows)
 
 
 def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: Facts) -> Rounding:
