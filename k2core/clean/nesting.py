@@ -4,6 +4,8 @@ import re
 
 _DEEPEST = 256
 """Browsers stop at 512."""
+_MANY = 2000
+"""Open tags below which nesting costs nothing; most of them are `br`, `img` and the like."""
 _NESTING = (
     "address|article|aside|blockquote|center|dd|details|dialog|dir|div|dl|dt|fieldset|figcaption"
     "|figure|footer|form|header|hgroup|li|listing|main|math|menu|nav|ol|pre|search|section|svg"
@@ -14,7 +16,7 @@ _TAG = re.compile(rf"<(/?)(?:{_NESTING})\b[^<>]*>?", re.IGNORECASE)
 
 def flatten(html: str) -> str:
     """The page without the tags of blocks below a depth that no reader's page has."""
-    if html.count("<") - 2 * html.count("</") < _DEEPEST:
+    if html.count("<") - 2 * html.count("</") < _MANY:
         return html
     parts: list[str] = []
     depth = done = 0

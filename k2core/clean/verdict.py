@@ -23,7 +23,7 @@ class Twin(NamedTuple):
 VERSIONS = {
     "exclusion": "1",
     "url": "1",
-    "extraction": "2",
+    "extraction": "3",
     "language": "1",
     "code": "1",
     "gopher_quality": "2",

@@ -1,0 +1,203 @@
+"""A page as blocks of text, each with what tells prose from the page's furniture.
+
+One walk over the tree. What nobody sees is left out; formulas become TeX, `10<sup>5</sup>` is 10^5.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from selectolax.lexbor import LexborNode
+
+_GONE = frozenset(
+    {"script", "style", "noscript", "iframe", "template", "button", "select", "svg", "head",
+     "object", "embed", "canvas", "audio", "video", "input", "textarea", "option", "dialog",
+     "datalist", "map", "nav", "footer"}
+)  # fmt: skip
+_BLOCKS = frozenset(
+    {"p", "pre", "ul", "ol", "dl", "table", "blockquote", "section", "div", "article", "main",
+     "body", "form", "figure", "figcaption", "header", "footer", "nav", "aside", "fieldset",
+     "address", "details", "summary", "center", "hgroup", "li"}
+    | {f"h{level}" for level in range(1, 7)}
+)  # fmt: skip
+_TEXTS = frozenset(
+    {"p", "pre", "blockquote", "ul", "ol", "li"} | {f"h{level}" for level in range(1, 7)}
+)
+"""Blocks whose parent is that of the blocks beside them."""
+_LINES = frozenset({"br", "tr", "dt", "dd", "caption", "hr"})
+_CELLS = frozenset({"td", "th"})
+_ROLES = frozenset({"navigation", "search", "contentinfo", "menu", "dialog"})
+_MOST_FURNITURE = 3
+"""Elements of furniture around one that is not read any more."""
+_SPACE = re.compile(r"\s+")
+_BREAK = "\0"  # the parser leaves none in a text
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
+_SIGNS = ("katex-html", "headerlink", "MathJax")
+"""Classes of formulas' second form, and of links to a heading itself."""
+_FURNITURE = re.compile(
+    r"nav|menu|foot|header|masthead|sidebar|side-|aside|share|social|comment|related|recommend"
+    r"|promo|banner|advert|\bad-|-ad\b|\bads\b|sponsor|cookie|subscri|newsletter|signup|login"
+    r"|breadcrumb|widget|popular|trending|tags?\b|byline|author|meta|caption|copyright|disqus|modal"
+    r"|popup|pagination|toolbar|outbrain|taboola|teaser|more-|read-?more|rail|hidden|skip",
+)
+_PROSE = re.compile(r"article|body|content|entry|post|story|text|main|blog|prose|page-?text")
+_RAISED = re.compile(r"[\d+\u2212-]{1,4}|[a-z]")
+
+
+class Block(NamedTuple):
+    """Text between two breaks of the page's layout."""
+
+    text: str
+    tag: str
+    """What it stands in: the innermost block."""
+    link_chars: int
+    furniture: int
+    """Elements around it whose name or class says that it is no prose."""
+    prose: int
+    """Elements around it whose name or class says that it is."""
+    main: bool
+    """Within `article` or `main`."""
+    depth: int
+    parent: int
+    """Number of the element that holds the block: those of one text share it."""
+
+
+class _Around(NamedTuple):
+    """What is known of a node from the elements that it lies in."""
+
+    tag: str = "body"
+    pre: bool = False
+    link: bool = False
+    furniture: int = 0
+    prose: int = 0
+    main: bool = False
+    depth: int = 0
+    parent: int = 0
+
+
+class _Open:
+    """The block that is being read."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.parts: list[str] = []
+        self._links = 0
+        self._around = _Around()
+
+    def add(self, text: str, link: bool) -> None:
+        self.parts.append(text)
+        if link:
+            self._links += len(text.strip())
+
+    def begin(self, around: _Around) -> None:
+        """End the block, and begin the next."""
+        text = "".join(self.parts)
+        a = self._around
+        if text and not text.isspace():
+            if a.pre:
+                text = text.replace(_BREAK, "\n")
+            else:
+                text = _SPACE.sub(" ", text).replace(_BREAK, "\n").strip()
+                text = f"- {text}" if a.tag == "li" else text
+            self.blocks.append(
+                Block(text, a.tag, self._links, a.furniture, a.prose, a.main, a.depth, a.parent)
+            )
+        self.parts.clear()
+        self._links, self._around = 0, around
+
+
+def read_blocks(root: LexborNode) -> list[Block]:
+    """All blocks in reading order; a stack, for pages may be nested without end."""
+    found = _Open()
+    number = 0
+    stack: list[tuple[LexborNode | str | None, _Around]] = [(root, _Around())]
+    while stack:
+        node, around = stack.pop()
+        if node is None:
+            found.begin(around)
+        elif isinstance(node, str):
+            found.parts.append(node)
+        elif node.is_text_node:
+            found.add(node.text_content or "", around.link)
+        elif node.is_element_node:
+            number += 1
+            inner = _enter(node, around, number, found)
+            if inner is None:
+                continue
+            tag = node.tag or ""
+            if tag in _BLOCKS:
+                found.begin(inner)
+                stack.append((None, around))
+            elif tag in _LINES:
+                found.parts.append(_BREAK)
+            elif tag in _CELLS:
+                stack.append((" ", around))
+            stack += [(child, inner) for child in reversed(list(node.iter(include_text=True)))]
+    found.begin(_Around())
+    return found.blocks
+
+
+def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Around | None:
+    """What is known of the children; None where they are not read."""
+    tag = node.tag or ""
+    attributes = node.attributes
+    if tag in _GONE:
+        if tag == "script" and "math/tex" in (attributes.get("type") or ""):
+            found.parts.append(f"${(node.text() or '').strip()}$")
+        return None
+    name = ""
+    if attributes:
+        if _is_hidden(attributes):
+            return None
+        name = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
+        if any(sign in name for sign in _SIGNS):
+            return None
+    if tag in ("math", "sup", "sub") and (formula := _read_formula(node, tag)):
+        found.parts.append(formula)
+        return None
+    if tag == "a":
+        return around if around.link else around._replace(link=True)
+    if tag not in _BLOCKS:
+        return around
+    odd, prose = _look_at(name) if name else (False, False)
+    furniture = around.furniture + odd + (tag == "aside")
+    role = attributes.get("role") if attributes else None
+    if role in _ROLES or furniture > _MOST_FURNITURE:
+        return None
+    return _Around(
+        tag,
+        around.pre or tag == "pre",
+        around.link,
+        furniture,
+        around.prose + prose,
+        around.main or tag in ("article", "main") or role == "main",
+        around.depth + 1,
+        around.parent if tag in _TEXTS else number,
+    )
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _look_at(name: str) -> tuple[bool, bool]:
+    """Whether a class or id speaks of furniture, and whether of prose."""
+    name = name.lower()
+    return bool(_FURNITURE.search(name)), bool(_PROSE.search(name))
+
+
+def _is_hidden(attributes: Mapping[str, str | None]) -> bool:
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    style = attributes.get("style")
+    return bool(style and _HIDDEN.search(style))
+
+
+def _read_formula(node: LexborNode, tag: str) -> str:
+    """MathML as the TeX that it was made from, or as its signs; a power as `^`; else nothing."""
+    text = _SPACE.sub(" ", node.text() or "").strip()
+    if tag == "math":
+        tex = node.css_first('annotation[encoding="application/x-tex"]')
+        tex_text = (tex.text() or "") if tex is not None else node.attributes.get("alttext")
+        return f"${tex_text.strip()}$" if tex_text else text
+    if not _RAISED.fullmatch(text) or node.css_first("a") is not None:
+        return ""
+    return ("^" if tag == "sup" else "_") + (text if len(text) == 1 else f"{{{text}}}")
