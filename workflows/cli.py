@@ -13,6 +13,7 @@ from infra.home import ROOT, home, tracking_uri
 from workflows.audit.command import app as audit_app
 from workflows.cli_models import app as models_app
 from workflows.cli_outside import app as outside_app
+from workflows.cli_serving import app as serving_app
 from workflows.exits import fail, plain_errors
 from workflows.forgotten import read_forgotten
 from workflows.problems import app as problems_app
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 app.add_typer(models_app)
+app.add_typer(serving_app)
 app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
 app.add_typer(audit_app)
@@ -242,34 +244,6 @@ def why(
             explain_token(token, source, replay=replay)
         elif document is not None:
             explain(document, source)
-
-
-@app.command()
-def chat(
-    checkpoint: Annotated[
-        str, typer.Argument(help="A run's name, or the digest of a release or a checkpoint.")
-    ] = "latest",
-    say: Annotated[str | None, typer.Option(help="Say this, print what follows, end.")] = None,
-    problem: Annotated[
-        str | None, typer.Option(help="Pose a held-out problem of this family instead, and judge.")
-    ] = None,
-    number: Annotated[int, typer.Option(min=0, help="Which of the family's problems.")] = 0,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-) -> None:
-    """Talk to the newest release's policy, or to any checkpoint, served by vLLM.
-
-    Two tools, add and multiply, are declared to it and really run. Ctrl-D ends; piped in, each
-    line is a turn.
-
-    Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
-    """
-    with plain_errors():
-        from workflows.chat import solve, talk, typed_lines
-
-        if problem is not None:
-            solve(checkpoint, problem, number, temperature)
-        else:
-            talk(checkpoint, typed_lines() if say is None else [say], temperature)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Protocol
 from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
 from k2core.agents.opening import OpenSession
 from k2core.agents.session import Session
-from k2core.chat import ToolCallSyntaxError
+from k2core.chat import ToolCallSyntaxError, turn_grammar
 from k2core.engines.protocol import Completion, Engine, Sampling
 from schemas.chat import Message, Problem, ToolSpec
 
@@ -46,6 +46,7 @@ def rollout(
     top_p: float = 1.0,
     max_context: int = 1024,
     max_retries: int = 2,
+    enforced: bool = False,
     on_turn: Callable[[int, int], None] | None = None,
     open_session: OpenSession = Session,
 ) -> list[Dialogue]:
@@ -67,6 +68,8 @@ def rollout(
         seeds: one a problem; a turn's sampling seed is drawn from it.
         temperature: of the sampling; 0 is greedy.
         top_p: of the sampling.
+        enforced: hold every turn to K2's format and the tools' schemas; log p is then of what the
+            grammar left.
         max_context: most tokens that the engine can hold, prompt and answer together.
         max_retries: times that a faulty dialogue is played again.
         open_session: begins a dialogue; by default with a simulator of the problem's own.
@@ -79,7 +82,7 @@ def rollout(
     ]
     while active := [(player, player.run) for player in players if player.run]:
         prompts = [run.token_ids for _, run in active]
-        sampling = [run.next_sampling(temperature, top_p) for _, run in active]
+        sampling = [run.next_sampling(temperature, top_p, enforced=enforced) for _, run in active]
         completions = engine.generate(prompts, sampling)
         for (player, _), completion in zip(active, completions, strict=True):
             player.take(completion)
@@ -163,7 +166,7 @@ class _Run:
             )
         self.session = open_session(problem)
 
-    def next_sampling(self, temperature: float, top_p: float) -> Sampling:
+    def next_sampling(self, temperature: float, top_p: float, *, enforced: bool) -> Sampling:
         """How to sample the next turn, within the budget and the context."""
         turn = hashlib.sha256(f"{self._seed}/{len(self._segments)}".encode()).digest()
         return Sampling(
@@ -172,7 +175,12 @@ class _Run:
             top_p=top_p,
             seed=int.from_bytes(turn[:4], "big"),
             stop_token_ids=self._codec.stop_token_ids,
+            grammar=self._grammar() if enforced else "",
         )
+
+    def _grammar(self) -> str:
+        tools = {tool.name: tool.parameters for tool in self.session.problem.tools}
+        return turn_grammar(tools, self.session.num_calls)
 
     def take(self, completion: Completion) -> None:
         """Append a turn, execute its calls, append what they return."""

@@ -1,6 +1,7 @@
 """K2's chat format: special tokens, template, parsing and token ids."""
 
 from k2core.chat.codec import ChatCodec, EncodedDialogue
+from k2core.chat.grammar import turn_grammar
 from k2core.chat.jinja import CHAT_TEMPLATE, DROP_GUARD
 from k2core.chat.parse import Span, ToolCallSyntaxError, parse_spans, validate_dialogue
 from k2core.chat.template import render
@@ -19,5 +20,6 @@ __all__ = [
     "parse_spans",
     "read_dialogues",
     "render",
+    "turn_grammar",
     "validate_dialogue",
 ]

@@ -36,12 +36,18 @@ class ChatCodec:
                 raise ValueError(f"{path} lacks the special token {token}")
             self._special[token] = number
         self._names = {number: token for token, number in self._special.items()}
+        self._special_ids = frozenset(self._names)
         self._cache: dict[str, list[int]] = {}
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """Where an assistant's turn ends."""
         return (self._special[t.END], self._special[t.EOS])
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that no text is made of."""
+        return self._special_ids
 
     @property
     def vocab_size(self) -> int:

@@ -15,6 +15,8 @@ class Sampling(NamedTuple):
     top_p: float = 1.0
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
+    grammar: str = ""
+    """What may be said, as `k2core.chat.turn_grammar` writes it; empty lets everything be said."""
 
 
 class Completion(NamedTuple):

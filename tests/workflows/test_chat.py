@@ -1,36 +1,37 @@
 """Chat: calls are really executed, broken dialogues start anew, problems are judged as always."""
 
+import fcntl
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
 from k2core.chat import ChatCodec
-from k2core.chat.tokens import (
-    CALL_ARGUMENT,
-    CALL_BEGIN,
-    CALL_END,
-    CALLS_BEGIN,
-    CALLS_END,
-    END,
-    MIDDLE,
-)
+from k2core.chat.exchange import validate_line
+from k2core.chat.tokens import END
 from k2core.engines.scripted import ScriptedEngine
 from k2core.problems import held_out_problems
 from schemas.artifacts import Release
 from schemas.problems import ProblemsConfig
+from tests.k2core.serving.fake import Behaviour, Body, send, send_stream, serving
 from tests.workflows.conftest import Record
 from workflows import chat
 from workflows.chat import Partner
 from workflows.errors import MendableError
+from workflows.talking import talk
 
 RELEASE = Release(digest="sha256:" + "f" * 64)
 Script = Callable[[Sequence[str]], Partner]
-
-
-def call(name: str, arguments: str, index: int) -> str:
-    section = f"{CALL_BEGIN}functions.{name}:{index}{CALL_ARGUMENT}{arguments}{CALL_END}"
-    return f"{CALLS_BEGIN}{section}{CALLS_END}{END}"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,11 +60,6 @@ def play(codec: ChatCodec, monkeypatch: pytest.MonkeyPatch) -> Script:
     return start
 
 
-def last_prompt(partner: Partner) -> str:
-    assert isinstance(partner.engine, ScriptedEngine)
-    return partner.codec.decode(partner.engine.prompts[-1])
-
-
 def encode(codec: ChatCodec, text: str) -> list[int]:
     """As a model would write it: special tokens are special."""
     tokenizer = codec._tokenizer
@@ -73,60 +69,218 @@ def encode(codec: ChatCodec, text: str) -> list[int]:
     return ids
 
 
+Said = str | Body | Behaviour
+"""A text, a call as name -> arguments, or anything else."""
+
+
+def part(delta: Body, finish: str | None = None) -> Body:
+    common = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    return {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def scripted(said: Sequence[Said]) -> Behaviour:
+    """An endpoint that says these in turn; calls are given the ids of another provider."""
+    script = iter(said)
+
+    def behave(handler: BaseHTTPRequestHandler, body: Body) -> None:
+        now = next(script)
+        if callable(now):
+            now(handler, body)
+        elif isinstance(now, str):
+            send_stream(handler, [part({"content": now[:3]}), part({"content": now[3:]}, "stop")])
+        else:
+            calls = [
+                {"index": n, "id": f"call_{n}", "function": {"name": name, "arguments": text}}
+                for n, (name, text) in enumerate(now.items())
+            ]
+            send_stream(handler, [part({"tool_calls": calls}), part({}, "tool_calls")])
+
+    return behave
+
+
+def ask(said: Sequence[Said], texts: Sequence[str], mcp: str = "") -> list[Body]:
+    """Talk; returns what the endpoint was asked."""
+    with serving(scripted(said)) as (endpoint, asked):
+        talk(endpoint, texts, 0.0, mcp)
+    return asked
+
+
 def test_calls_are_executed_and_counted_over_the_whole_dialogue(
-    play: Script, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first, second = call("multiply", '{"a":12,"b":34}', 0), call("add", '{"a":408,"b":1}', 1)
-    partner = play([first, f"408{END}", second, f"409{END}"])
-    chat.talk("latest", ["What is 12 * 34?", "And 1 more?"], 0.0)
+    asked = ask(
+        [
+            {"multiply": '{"a":12,"b":34}', "add": '{"a":1,"b":1}'},
+            "408",
+            {"add": '{"a":408,"b":1}'},
+            "409",
+        ],
+        ["What is 12 * 34?", "And 1 more?"],
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         '  multiply {"a":12,"b":34}',
         '  = {"result":408}',
+        '  add {"a":1,"b":1}',
+        '  = {"result":2}',
         "408",
         '  add {"a":408,"b":1}',
         '  = {"result":409}',
         "409",
     ]
-    prompt = last_prompt(partner)
-    assert prompt.count(MIDDLE) == 9
-    assert '"name":"add"' in prompt
-    assert '"name":"multiply"' in prompt
+    ids = [c["id"] for m in asked[-1]["messages"] for c in m.get("tool_calls", ())]
+    assert ids == ["functions.multiply:0", "functions.add:1", "functions.add:2"]
+    assert [tool["function"]["name"] for tool in asked[-1]["tools"]] == ["add", "multiply"]
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("and so on", "token_budget"),
-        (call("add", "{}", 5), "malformed"),
-        (call("add", "{}", 0).replace(CALLS_END, ""), "malformed"),
-    ],
-)
-def test_a_broken_dialogue_starts_anew(
-    play: Script, capsys: pytest.CaptureFixture[str], said: str, reason: str
-) -> None:
-    partner = play([said, f"hello{END}"])
-    chat.talk("latest", ["one", "two"], 0.0)
-    captured = capsys.readouterr()
-    assert f"({reason}: a new dialogue starts)" in captured.err
-    assert captured.out.endswith("hello\n")
-    assert "one" not in last_prompt(partner)
+def test_a_call_that_is_none_does_not_end_the_dialogue(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ask(
+        [{"add": "{"}, "sorry", {"no such": "{}"}, {"sub": "{}"}, "well"], ["one", "two", "three"]
+    )
+    out = capsys.readouterr().out
+    assert "arguments" in out
+    assert "the call is left out" in out
+    assert '= {"error":"unknown tool sub"}' in out
+    assert [m["content"] for m in asked[-1]["messages"] if m["role"] == "user"] == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
-def test_a_model_that_never_stops_calling_ends_with_its_context(
-    play: Script, capsys: pytest.CaptureFixture[str]
-) -> None:
-    play([call("add", '{"a":1,"b":1}', index) for index in range(99)])
-    chat.talk("latest", ["What is 1 + 1?"], 0.0)
-    assert "(context: a new dialogue starts)" in capsys.readouterr().err
+def test_a_model_that_never_stops_calling_is_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ask([{"add": '{"a":1,"b":1}'}] * 99, ["What is 1 + 1?"])
+    assert len(asked) == 12
+    assert "still calling" in capsys.readouterr().out
 
 
 def test_what_a_model_writes_is_neither_markup_nor_control(
-    play: Script, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    play([f"[red]x[/blue] \x1b[2J{END}"])
-    chat.talk("latest", ["hi"], 0.0)
-    assert capsys.readouterr().out == "[red]x[/blue] �[2J\n"
+    ask(["[red]x[/blue] \x1b[2J"], ["hi"])
+    assert capsys.readouterr().out == "[red]x[/blue] \ufffd[2J\n"
+
+
+def test_a_live_server_is_called_in_its_jail(capsys: pytest.CaptureFixture[str]) -> None:
+    zones = {"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}
+    asked = ask([{"convert_time": json.dumps(zones)}, "21:00"], ["Tokyo?"], mcp="time")
+    assert {t["function"]["name"] for t in asked[0]["tools"]} >= {"convert_time"}
+    assert "T21:00:00+09:00" in asked[1]["messages"][-1]["content"]
+    with pytest.raises(MendableError, match=r"--mcp nonsense: servers.yaml has no server"):
+        ask([], ["hi"], mcp="nonsense")
+
+
+class Terminal:
+    """`k2 chat` in a terminal of its own."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        master, slave = pty.openpty()
+        self._master, self._seen, self.shown = master, 0, ""
+        command = [sys.executable, "-m", "workflows.cli", "chat", "--url", url]
+        home = {"K2_HOME": str(folder), "TERM": "xterm", "COLUMNS": "200"}
+        self.process = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **home},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Until this is shown, after what was waited for before."""
+        until = time.monotonic() + 60
+        while text not in self.shown[self._seen :]:
+            assert time.monotonic() < until, self.shown
+            if select.select([self._master], [], [], 0.5)[0]:
+                try:
+                    self.shown += os.read(self._master, 4096).decode(errors="replace")
+                except OSError:
+                    break
+        assert text in self.shown[self._seen :], self.shown
+        self._seen = self.shown.index(text, self._seen) + len(text)
+
+
+def slow(handler: BaseHTTPRequestHandler, _: Body) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    event = f"data: {json.dumps(part({'content': 'Once upon'}))}\n\n"
+    handler.wfile.write(event.encode())
+    handler.wfile.flush()
+    time.sleep(3)
+
+
+def test_keys_and_commands_do_what_people_expect(tmp_path: Path) -> None:
+    fails: Behaviour = lambda handler, _: send(handler, b"{}", 404)  # noqa: E731
+    said: list[Said] = ["hello", slow, "again", fails, "five", "last"]
+    with serving(scripted(said)) as (endpoint, asked):
+        terminal = Terminal(endpoint.url, tmp_path)
+        terminal.wait_for("> ")
+        terminal.type("/help\n")
+        terminal.wait_for("/save FILE")
+        terminal.type("/tools\n")
+        terminal.wait_for("add(a, b)  Add two numbers.")
+        terminal.type("/system Be brief.\n")
+        terminal.wait_for("Be brief.\x1b[0m\r\n")
+        terminal.type("hi\n")
+        terminal.wait_for("hello\r\n")
+        terminal.type("half a li\x03")
+        terminal.wait_for("(Ctrl-D ends)")
+        terminal.type("story\n")
+        terminal.wait_for("Once upon")
+        terminal.type("\x03")
+        terminal.wait_for("(interrupted)")
+        terminal.type("\x1b[A\n")  # the arrow key: the last line again
+        terminal.wait_for("again\r\n")
+        terminal.type("lost\n")
+        terminal.wait_for("the dialogue is kept")
+        terminal.type(f"/save {tmp_path / 'saved.jsonl'}\n")
+        terminal.wait_for("saved to")
+        terminal.type("/nonsense\n")
+        terminal.wait_for("no command /nonsense")
+        terminal.type("//five\n")
+        terminal.wait_for("five\r\n")
+        terminal.wait_for("five\r\n")
+        terminal.type("/reset\n")
+        terminal.wait_for("(a new dialogue)")
+        terminal.type("last\n")
+        terminal.wait_for("last\r\n> ")
+        terminal.type("\x04")
+        assert terminal.process.wait(30) == 0
+    users = [[m["content"] for m in body["messages"] if m["role"] == "user"] for body in asked]
+    assert users == [
+        ["hi"],
+        ["hi", "story"],
+        ["hi", "story", "story"],
+        ["hi", "story", "story", "lost"],
+        ["hi", "story", "story", "/five"],
+        ["last"],
+    ]
+    assert all(body["messages"][0] == {"role": "system", "content": "Be brief."} for body in asked)
+    assert list(validate_line((tmp_path / "saved.jsonl").read_text())) == []
+    assert "half a li" not in json.dumps(asked)
+    assert "last" in (tmp_path / "chat_history").read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_lines_may_be_piped_in(tmp_path: Path) -> None:
+    with serving(scripted(["one", "two"])) as (endpoint, _):
+        done = subprocess.run(
+            [sys.executable, "-m", "workflows.cli", "chat", "--url", endpoint.url],
+            input="a\n\nb\n",
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "K2_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, "one\ntwo\n"), done.stderr
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0, "passed"), (1, "failed: wrong_answer")])

@@ -21,6 +21,10 @@ ON_CPU: dict[str, object] = {
     # generator is rewound, which those of the CPU cannot be. So prompts are not split.
     "enable_chunked_prefill": False,
 }
+GRAMMARS: dict[str, object] = {
+    "backend": "guidance",  # the one that tells a special token from text that spells it
+    "disable_any_whitespace": True,  # a small model writes white space to the limit otherwise
+}
 EXTENSION = "k2core.engines.vllm.worker.WeightUpdates"
 
 
@@ -60,7 +64,9 @@ class VllmEngine:
             dtype=serving.dtype,
             enable_prefix_caching=serving.prefix_caching,
             worker_extension_cls=EXTENSION,
-            skip_tokenizer_init=True,  # tokens in, tokens out
+            # Tokens in, tokens out; only a grammar needs to know what they spell.
+            skip_tokenizer_init=not (folder / "tokenizer.json").exists(),
+            structured_outputs_config=GRAMMARS,
             logprobs_mode="processed_logprobs",  # of what was sampled from
             seed=0,
             **({} if torch.cuda.is_available() else ON_CPU),
@@ -82,20 +88,7 @@ class VllmEngine:
         self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
     ) -> Iterator[Arrival]:
         """Continue all prompts in one batch; yields each when it is finished."""
-        from vllm import SamplingParams
-
-        wanted = [
-            SamplingParams(
-                max_tokens=s.max_tokens,
-                temperature=s.temperature,
-                top_p=s.top_p,
-                seed=s.seed,
-                stop_token_ids=list(s.stop_token_ids),
-                logprobs=0,
-                detokenize=False,
-            )
-            for s in sampling
-        ]
+        wanted = [sampling_params(how) for how in sampling]
         # A batch of its own numbers: requests are numbered on from this one.
         first = next(self._llm.request_counter) + 1
         tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
@@ -150,6 +143,23 @@ class VllmEngine:
         tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         outputs: list[Any] = self._llm.generate(tokens, sampling, use_tqdm=False) if tokens else []
         return outputs
+
+
+def sampling_params(how: Sampling) -> Any:
+    """The same as vLLM's; with a grammar log p is of what the grammar left."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return SamplingParams(
+        max_tokens=how.max_tokens,
+        temperature=how.temperature,
+        top_p=how.top_p,
+        seed=how.seed,
+        stop_token_ids=list(how.stop_token_ids),
+        logprobs=0,
+        detokenize=False,
+        structured_outputs=StructuredOutputsParams(grammar=how.grammar) if how.grammar else None,
+    )
 
 
 def _completion(output: Any) -> Completion:

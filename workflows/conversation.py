@@ -1,0 +1,197 @@
+"""A dialogue with an endpoint: streamed, its calls really executed, nothing thrown away."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from k2core.chat.exchange import to_line
+from k2core.environments import Environment, execute_call
+from schemas.chat import Message, ToolCall, ToolSpec
+from schemas.endpoint import Endpoint
+from schemas.outside import make_encodable
+
+_MOST_ROUNDS = 12
+"""Turns with calls that one question may take."""
+
+
+class Toolbox(NamedTuple):
+    """Tools and what executes them."""
+
+    specs: Sequence[ToolSpec]
+    environment: Environment
+
+
+class Turn(NamedTuple):
+    """What a model said, and how it ended."""
+
+    message: Message
+    ended: str
+    """`stop`, `tool_calls`, `length`, ..., or `interrupted`."""
+    wrong: str = ""
+    """Why calls were left out of the message."""
+
+
+class NoAnswerError(RuntimeError):
+    """The endpoint gave none; the dialogue is as it was before the question."""
+
+
+class Conversation:
+    """One dialogue.
+
+    Args:
+        endpoint: who answers.
+        key: the endpoint's key.
+        toolbox: what may be called.
+        show: told each part of a text as it comes.
+        tell: told what else happens: calls, results, remarks; with a style.
+        max_tokens: of one assistant message.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        key: str,
+        toolbox: Toolbox,
+        show: Callable[[str], None],
+        tell: Callable[[str, str], None],
+        max_tokens: int,
+    ) -> None:
+        from openai import OpenAI
+
+        self.toolbox = toolbox
+        self.system = ""
+        self.messages: list[Message] = []
+        self._endpoint, self._max_tokens = endpoint, max_tokens
+        self._show, self._tell = show, tell
+        self._client = OpenAI(
+            base_url=endpoint.url, api_key=key or "none", timeout=endpoint.timeout_s, max_retries=1
+        )
+
+    @property
+    def num_calls(self) -> int:
+        """Calls made so far: ids are counted on from here."""
+        return sum(len(message.tool_calls) for message in self.messages)
+
+    def line(self) -> dict[str, Any]:
+        """The dialogue in the form that `k2 validate` and other trainers read."""
+        system = [Message(role="system", content=self.system)] if self.system else []
+        return to_line([*system, *self.messages], self.toolbox.specs)
+
+    def ask(self, text: str) -> None:
+        """Let the model speak and call until it has answered.
+
+        Raises:
+            NoAnswerError: the endpoint fails; what it did not answer is not in the dialogue.
+        """
+        kept = len(self.messages)
+        self.messages.append(Message(role="user", content=make_encodable(text)))
+        for _ in range(_MOST_ROUNDS):
+            try:
+                turn = self._hear()
+            except NoAnswerError:
+                # Calls that were executed stay executed: only an unanswered question is taken back.
+                if len(self.messages) == kept + 1:
+                    del self.messages[kept:]
+                raise
+            self.messages.append(turn.message)
+            if turn.wrong:
+                self._tell(f"({turn.wrong}: the call is left out)", "yellow")
+            if turn.ended in ("length", "interrupted"):
+                self._tell(f"({_REMARKS[turn.ended]})", "yellow")
+            if not turn.message.tool_calls:
+                return
+            if not self._execute_all(turn.message.tool_calls):
+                return
+        self._tell(f"(still calling after {_MOST_ROUNDS} turns: stopped)", "yellow")
+
+    def _execute_all(self, calls: Sequence[ToolCall]) -> bool:
+        """Append what each call returns; False if interrupted, and then the rest says so."""
+        is_interrupted = False
+        for call in calls:
+            self._tell(f"  {call.name} {call.arguments}", "dim")
+            try:
+                result = _INTERRUPTED if is_interrupted else self._execute(call)
+            except KeyboardInterrupt:
+                result, is_interrupted = _INTERRUPTED, True
+            self._tell(f"  = {result}", "dim")
+            self.messages.append(
+                Message(role="tool", content=result, tool_call_id=call.id, name=call.name)
+            )
+        return not is_interrupted
+
+    def _execute(self, call: ToolCall) -> str:
+        try:
+            return execute_call(self.toolbox.environment, call)
+        except Exception as error:  # a live server's own: the model may try something else
+            return f'{{"error":"the tool failed: {type(error).__name__}"}}'
+
+    def _hear(self) -> Turn:
+        from openai import APIError
+
+        line = self.line()
+        options = {"tools": line["tools"]} if line["tools"] else {}
+        text, pieces, ended = "", dict[int, list[str]](), ""
+        try:
+            stream = self._client.chat.completions.create(
+                model=self._endpoint.model,
+                messages=line["messages"],
+                temperature=self._endpoint.temperature,
+                max_tokens=self._max_tokens,
+                stream=True,
+                **options,
+            )
+            with stream:
+                for chunk in stream:
+                    for choice in chunk.choices[:1]:
+                        part = make_encodable(choice.delta.content or "")
+                        text += part
+                        self._show(part)
+                        _collect(pieces, choice.delta.tool_calls or ())
+                        ended = choice.finish_reason or ended
+        except KeyboardInterrupt:
+            ended, pieces = "interrupted", {}
+        except APIError as error:
+            raise NoAnswerError(make_encodable(str(error))[:500]) from None
+        except Exception as error:  # the transport's own, or an answer that is none
+            said = make_encodable(f"{type(error).__name__}: {error}")
+            raise NoAnswerError(said[:300]) from None
+        finally:
+            self._show("\n" if text else "")
+        return _read(text, [pieces[at] for at in sorted(pieces)], ended, self.num_calls)
+
+
+_INTERRUPTED = '{"error":"interrupted by the user"}'
+_REMARKS = {"length": "cut off at the limit of tokens", "interrupted": "interrupted"}
+
+
+def _collect(pieces: dict[int, list[str]], parts: Sequence[Any]) -> None:
+    """Add a stream's parts of calls: name and arguments by the call's place."""
+    for part in parts:
+        known = pieces.setdefault(part.index, ["", ""])
+        if part.function is not None:
+            known[0] += part.function.name or ""
+            known[1] += part.function.arguments or ""
+
+
+def _read(text: str, pieces: Sequence[list[str]], ended: str, made: int) -> Turn:
+    if ended == "length":  # the last call may be half a call
+        return Turn(Message(role="assistant", content=text), ended)
+    try:
+        calls = tuple(
+            ToolCall(id=f"functions.{name}:{made + place}", name=name, arguments=arguments)
+            for place, (name, arguments) in enumerate(pieces)
+        )
+    except ValidationError:
+        wrong = f"no tool can have the name of a call in {pieces!r}"[:200]
+        return Turn(Message(role="assistant", content=text), ended, wrong)
+    return Turn(Message(role="assistant", content=text, tool_calls=calls), ended)
+
+
+def save_dialogue(conversation: Conversation, path: Path) -> None:
+    """Append the dialogue as a line of JSON."""
+    import json
+
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(conversation.line(), ensure_ascii=False) + "\n")
