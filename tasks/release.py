@@ -7,7 +7,7 @@ from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.4"
+VERSION = "2026.11.28.5"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -134,7 +134,7 @@ def _abilities(facts: Facts, parameters: float) -> str:
     text = (
         f"It passes {passed} of {asked} held-out problems of the families below, which its\n"
         f"finetuning practised on other contents; {calls.passed} of its {calls.total} tool calls "
-        "were valid.\nNothing else was measured."
+        f"were valid.\n{_failures(scores.failures.get(which, {}))}Nothing else was measured."
     )
     if facts.which == "base":
         text = (
@@ -150,6 +150,14 @@ def _abilities(facts: Facts, parameters: float) -> str:
     if worst > _UNREADABLE:
         text += f"\nIt writes no plain text: its perplexity on held-out text is up to {worst:,.0f}."
     return text
+
+
+def _failures(reasons: Mapping[str, int]) -> str:
+    """Why answers failed, the commonest reasons first, e.g. `malformed 77`."""
+    if not reasons:
+        return ""
+    told = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in [*reasons.items()][:6])
+    return f"Of its answers {sum(reasons.values())} failed: {told}.\n"
 
 
 def _use(config: ReleaseConfig, facts: Facts) -> str:
