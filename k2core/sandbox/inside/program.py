@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from k2core.sandbox.inside import jail, solver, tester
 from k2core.sandbox.inside.users import processes_allowed
+from k2core.sandbox.inside.waking import wake_by_pipes
 
 _EXIT_JAIL_FAILED = 97
 _TESTER_PROCESSES = 256
@@ -95,6 +96,7 @@ def _run(kind: str) -> None:
     gc.enable()
     code = 0
     atexit._clear()
+    wake_by_pipes()
     try:
         if kind == "solver":
             solver.serve(source)

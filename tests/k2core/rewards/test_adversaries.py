@@ -49,7 +49,7 @@ def near_number(gold: int, rng: random.Random) -> str:
             f"1,{gold % 1000:03d}" if gold != 1000 + gold % 1000 else str(other),
             f"{gold}.5",
             f"0.{abs(gold)}1",
-            f"{gold}{rng.randrange(10)}",
+            f"{gold or 1}{rng.randrange(10)}",
             f"-{gold}" if gold > 0 else str(-gold or 1),
             f"\u2212{gold}" if gold > 0 else str(-gold or 1),
             f"3/{abs(gold) or 7}",
