@@ -72,10 +72,17 @@ def look(sandbox: Sandbox) -> Left:
         me.num_fds(),
         sum(process.num_fds() for process in children),
         len(children),
-        len(Path(f"/proc/{zygote.pid}/mounts").read_text().splitlines()),
+        _num_own_mounts(zygote.pid),
         me.memory_info().rss / 2**20,
         sum(process.memory_info().rss for process in children) / 2**20,
     )
+
+
+def _num_own_mounts(pid: int) -> int:
+    """Mounts in a namespace of its own; 0 where it has none: what this machine mounts is not its."""
+    if Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink():
+        return 0
+    return len(Path(f"/proc/{pid}/mounts").read_text().splitlines())
 
 
 def main(arguments: Sequence[str]) -> None:
