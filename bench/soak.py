@@ -79,7 +79,7 @@ def look(sandbox: Sandbox) -> Left:
 
 
 def _num_own_mounts(pid: int) -> int:
-    """Mounts in a namespace of its own; 0 where it has none: what this machine mounts is not its."""
+    """Mounts in a namespace of its own; 0 where it has none: the machine's are not its."""
     if Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink():
         return 0
     return len(Path(f"/proc/{pid}/mounts").read_text().splitlines())

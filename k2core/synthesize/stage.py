@@ -18,6 +18,7 @@ from k2core.synthesize.report import report_diversity, report_summary
 from k2core.synthesize.sessions import PlaySessions, Work, open_play
 from k2core.synthesize.shards import KINDS, Shard, make_shard
 from k2core.synthesize.statistics import Summary
+from k2core.synthesize.telling import check_code
 from k2core.tools.harvest import read_repository
 from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools
 from k2core.tools.orders import find_orders
@@ -37,10 +38,12 @@ def synthesize_trajectories(
 
     Raises:
         ServersMissingError: the real MCP servers are asked for and are not installed.
+        ValueError: hidden tests that the expert's code fails, or that find no wrong code out.
     """
     listed = read_real_tools(config, workspace)
     distractors = pick_distractors(listed, config.max_distractor_chars)
     with Sandbox.start() as sandbox:
+        check_code(problems, sandbox)
         calibration = calibrate(config, problems, Judge(sandbox))
         work = Work(config, problems, distractors, bool(calibration and calibration.counts))
         judge = work.open_judge(sandbox)
