@@ -56,7 +56,7 @@ class _Finder:
         """Of `asyncio.selector_events` alone."""
         if name != _LOOPS:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         assert spec is not None
         loader = spec.loader
@@ -80,4 +80,4 @@ def _make_self_pipe(loop: _Loop) -> None:
 
 def wake_by_pipes() -> None:
     """From now on; `asyncio` is not imported before somebody needs it."""
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from k2core.problems import FAMILIES, Posed
+from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.sandbox import Sandbox
 from k2core.synthesize.telling import check_code
 from schemas.problems import ProblemsConfig
@@ -34,16 +34,13 @@ def test_the_families_of_code_have_tests_that_tell(sandbox: Sandbox) -> None:
 def test_a_family_whose_tests_do_not_tell_is_named(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, test: str, said: str
 ) -> None:
-    from k2core.synthesize import telling
-
-    pose = telling.pose_training
-
     def spoilt(problems: ProblemsConfig, index: int) -> Posed:
-        posed = pose(problems, index)
-        (name,) = posed.problem.expected["entry_points"]  # type: ignore[misc]
-        expected = {**posed.problem.expected, "tests": [test.format(name=name)]}
+        posed = pose_training(problems, index)
+        names = posed.problem.expected["entry_points"]
+        assert isinstance(names, list)
+        expected = {**posed.problem.expected, "tests": [test.format(name=names[0])]}
         return posed._replace(problem=posed.problem.model_copy(update={"expected": expected}))
 
-    monkeypatch.setattr(telling, "pose_training", spoilt)
+    monkeypatch.setattr("k2core.synthesize.telling.pose_training", spoilt)
     with pytest.raises(ValueError, match=rf"_function/train/\S+: tests: .*{said}"):
         check_code(PROBLEMS, sandbox)
