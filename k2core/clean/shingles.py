@@ -19,6 +19,8 @@ Hashes = NDArray[np.uint64]
 
 # Python's `\w` is this class (checked over all of Unicode 14); bytes from 0x80 on are then words'.
 _WIDE_SIGNS = r"[^\x00-\x7f\p{L}\p{N}]+"
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]\p{M}*"
+"""Signs of scripts that put no space between words: each is a word of its own here."""
 _SPACE = 32
 _TO_SPACE = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or chr(byte) == "_" else _SPACE
@@ -89,8 +91,9 @@ def hash_words(words: Words) -> Hashes:
 
 
 def find_words(texts: pl.Series) -> Words:
-    """Split texts at whatever is no letter, digit or underscore."""
-    lower = texts.str.to_lowercase().str.replace_all(_WIDE_SIGNS, " ")
+    """Split texts at whatever is no letter, digit or underscore, and around unspaced signs."""
+    lower = texts.str.to_lowercase().str.replace_all(_UNSPACED, " ${0} ")
+    lower = lower.str.replace_all(_WIDE_SIGNS, " ")
     strings = (lower + "\n").rechunk().to_arrow().cast(pa.large_string())
     _, offsets, data = strings.buffers()
     ends_N = np.frombuffer(offsets, np.int64)[: len(strings) + 1]

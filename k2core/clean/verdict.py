@@ -32,7 +32,7 @@ VERSIONS = {
     "fineweb": "1",
     "classifier": "1",
     "decontamination": "1",
-    "deduplication": "1",
+    "deduplication": "2",
     "sampling": "1",
 }
 """Rules in the order in which they run -> version: raise it when a rule judges differently."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 from rensa import RMinHash
@@ -23,8 +24,13 @@ from tests.k2core.clean.corpora import document, prose
 CONFIG = Deduplication()
 
 
+UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]\p{M}*"
+)
+
+
 def list_shingles(text: str, ngram: int) -> list[str]:
-    words = re.findall(r"\w+", text.lower())
+    words = re.findall(r"\w+", UNSPACED.sub(r" \g<0> ", text.lower()))
     return [" ".join(words[n : n + ngram]) for n in range(max(1, len(words) - ngram + 1))]
 
 
@@ -188,3 +194,19 @@ def test_similarity_estimates_jaccard(tmp_path: Path) -> None:
     _, twin = find([" ".join(words), " ".join(other)], tmp_path, config)
     assert twin is not None
     assert twin.verdict.measured == pytest.approx(296 / 496, abs=0.1)
+
+
+@pytest.mark.parametrize("first", [0x4E00, 0x0E01], ids=["Chinese", "Thai"])
+def test_near_copies_without_spaces_are_near(first: int) -> None:
+    draws = random.Random(0)
+    signs = [chr(first + number) for number in range(40)]
+    words = ["".join(draws.choices(signs, k=2)) for _ in range(500)]
+    text = draws.choices(words, k=400)
+    copy = [draws.choice(words) if draws.random() < 0.01 else word for word in text]
+    other = draws.choices(words, k=400)
+    found = hash_shingles(pl.Series(["".join(each) for each in (text, copy, other)]), 5)
+    parts = np.split(found.hashes_S, found.offsets_N[1:-1])
+    sets = [set(part.tolist()) for part in parts]
+    near, far = (len(sets[0] & each) / len(sets[0] | each) for each in sets[1:])
+    assert near > 0.75
+    assert far < 0.1
