@@ -15,7 +15,8 @@ def change(
 ) -> Recipe:
     """The recipe with other sections, then `stage.field=value` settings; values are YAML.
 
-    A section between them may be left out where only one has the field: `pretrain.lr`.
+    A section between them may be left out where only one has the field: `pretrain.lr`. One that is
+    absent is begun by its first field: `ingest.files.folder=/data`, `ingest.files.license=MIT`.
 
     Raises:
         BadRecipeError: no such field, several such fields, or a recipe that is not valid.
@@ -47,16 +48,26 @@ def _may_be_shown(error: ErrorDetails) -> bool:
     return error["type"] != "credentials" and not isinstance(error["input"], dict)
 
 
+class _Begun(dict[str, object]):
+    """A section that a setting began: its fields are known when the whole is checked."""
+
+
 def _assign(tree: dict[str, object], path: list[str], value: object, setting: str) -> None:
     node = tree
     for depth, name in enumerate(path[:-1]):
         section = node.get(name)
+        if section is None and name in node:  # a section that is absent: it begins here
+            section = node[name] = _Begun()
         if not isinstance(section, dict):
             known = ", ".join(sorted(node))
             where = ".".join(path[:depth]) or "the recipe"
             raise BadRecipeError(f"--set {setting}: {where} has no section {name!r}; has {known}")
         node = section
-    holders = [node] if path[-1] in node else list(_sections_with(node, path[-1]))
+    holders = (
+        [node]
+        if path[-1] in node or isinstance(node, _Begun)
+        else list(_sections_with(node, path[-1]))
+    )
     if not holders:
         known = ", ".join(sorted(node))
         raise BadRecipeError(f"--set {setting}: no field {path[-1]!r}; there are {known}")

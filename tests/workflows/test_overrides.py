@@ -16,12 +16,21 @@ def test_a_setting_changes_one_field_only() -> None:
     )
 
 
+def test_an_absent_section_is_begun_by_its_fields() -> None:
+    changed = change(tiny(), ["ingest.files.folder=/data", "ingest.files.license=MIT"])
+    assert changed.ingest.files is not None
+    assert (changed.ingest.files.folder, changed.ingest.files.license) == ("/data", "MIT")
+    assert change(tiny(), ["clean.urls.max_soft_words=3"]).clean.urls is not None
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("pretrain.optim.lr", "write it as stage.field=value"),
         ("pretrian.optim.lr=1", "no section 'pretrian'"),
         ("pretrain.optim.speed=1", "no field 'speed'"),
+        ("ingest.files.folder=/data", "ingest.files.license: Field required"),
+        ("ingest.files.folders=/data", "ingest.files.folders: Extra inputs are not permitted"),
         ("model.hidden_size=-8", "model.hidden_size: .*greater than or equal to 16"),
         ("model.experts_per_token=99", "experts_per_token=99 exceeds num_experts"),
         ("model.vocab_size=4096", "tokenize.vocab_size=.* differs from model.vocab_size=4096"),
