@@ -12,8 +12,8 @@ def main(names: list[str]) -> None:
     """Run the named measurements, by default all."""
     found = [m.name for m in pkgutil.iter_modules(bench.__path__)]
     apart = {
-        "__main__", "contest", "corpus", "memory", "paraphrases", "plain", "reference", "soak",
-        "table",
+        "__main__", "contest", "corpus", "gpu_checks", "memory", "paraphrases", "plain",
+        "reference", "soak", "table",
     }  # fmt: skip
     known = [name for name in found if name not in apart]
     if unknown := sorted(set(names) - set(known)):

@@ -22,8 +22,6 @@ class EvaluateConfig(Config):
     token."""
     heldout_tokens: int = Field(16_000, ge=64)
     """Held-out tokens of each domain that perplexity is taken over, at most."""
-    num_engines: int = Field(2, ge=1)
-    """vLLM engines, one core or GPU each."""
     max_num_seqs: int = Field(128, ge=1)
     """Dialogues in flight together, an engine."""
     max_faulty_frac: float = Field(0.01, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""Where work runs: changes speed and memory, and results only by the order of additions."""
+"""Where work runs: changes speed and memory, and results only by rounding."""
 
 from math import prod
 from typing import Literal, Self
@@ -9,6 +9,31 @@ from schemas.base import Config
 
 GpuName = Literal["cpu", "a100", "h20", "h100", "h800", "h200", "b200", "gb300"]
 """A rank's device; `k2core.parallel.hardware` knows its memory, peak and links."""
+
+
+class Serving(Config):
+    """How models are served while they are practised, examined, released or rewrite text."""
+
+    num_engines: int = Field(2, ge=1)
+    """vLLM engines, each with all of the model; prompts are dealt out over them."""
+    tp: int = Field(1, ge=1)
+    """Of an engine: devices that share each matrix (tensor parallel)."""
+    pp: int = Field(1, ge=1)
+    """Of an engine: stages of layers in a row of devices (pipeline parallel)."""
+    expert_parallel: bool = False
+    """An engine's tp devices share its routed experts whole, in place of slices of each."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Arithmetic, and what weights are sent in; None: bfloat16 on GPUs, float32 on CPU cores."""
+    memory_frac: float = Field(0.9, gt=0, le=1)
+    """Share of a GPU's memory that an engine fills; what it does not need holds keys and values."""
+    sleep: bool = False
+    """RL's engines lie on the trainer's own GPUs, and give their memory back while it computes;
+    without, the trainer's GPUs and theirs are different ones. Of no use on CPU cores."""
+
+    @property
+    def devices(self) -> int:
+        """Of an engine: CPU cores or GPUs."""
+        return self.tp * self.pp
 
 
 class Placement(Config):
@@ -48,6 +73,8 @@ class Placement(Config):
     """Seconds that a rank waits for the others in a step: then it ends, and says who is missing."""
     states_kept: int = Field(2, ge=1)
     """Newest states of an unfinished training that are kept to go on from."""
+    serving: Serving = Serving()
+    """How the stages that generate are served."""
     session_actors: int = Field(0, ge=0, le=4096)
     """Ray actors that play synthesize's sessions, a core each, on the cluster of `RAY_ADDRESS` or
     on this machine; 0 plays them in threads of the stage's own process."""

@@ -96,14 +96,10 @@ class RephraseConfig(Config):
     documents_together: int = Field(14, ge=1)
     """Documents rewritten side by side. Each is kept when it is finished; those that a kill
     interrupts go on in a smaller batch, whose rounding may change their text."""
-    num_engines: int = Field(2, ge=1)
-    """vLLM engines, one core or GPU each."""
     spread: Literal["group", "dataset"] = "group"
     """What the engines share: one `group` of documents after another, dealt out over all of them,
     or a `dataset` (Ray Data) of groups, each an engine's own, for clusters: a lost engine is
     replaced, and room is reserved for the longest rewrites of all documents at once."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the model."""
     max_model_len: int = Field(512, ge=64)
     """Longest prompt with its rewrite, in tokens."""
     fidelity: FidelityConfig = FidelityConfig()

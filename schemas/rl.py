@@ -37,6 +37,9 @@ class RlConfig(Config):
     """Sampling temperature of the first iteration."""
     final_temperature: float = Field(0.8, gt=0, le=2)
     """After `decay_iterations`; linear until then (K2: high early, decayed later)."""
+    max_tokens: int | None = Field(None, ge=16)
+    """Longest dialogue, its prompt included: what engines and trainer must hold; None: as long as
+    the model's positions reach."""
     token_budgets: dict[str, int] = Field({})
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)

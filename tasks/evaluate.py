@@ -4,10 +4,11 @@ from infra.cache import at
 from infra.pools import RETRIES, SERVE, within
 from schemas.artifacts import Checkpoint, Evaluation, TokenCorpus
 from schemas.evaluate import EvaluateConfig
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.3"
+VERSION = "2026.11.28.4"
 """Bump when equal inputs would give other bytes."""
 
 
@@ -19,6 +20,7 @@ async def evaluate(
     sft: Checkpoint,
     policy: Checkpoint,
     tokens: TokenCorpus,
+    placement: Placement,
 ) -> Evaluation:
     """Grade base, SFT and RL checkpoints on held-out problems and text."""
     from k2core.evaluate import evaluate_checkpoints
@@ -32,5 +34,6 @@ async def evaluate(
         sft=sft,
         policy=policy,
         tokens=tokens,
+        placement=placement,
     ) as run:
         return run.publish(Evaluation, await run.work(evaluate_checkpoints))

@@ -4,6 +4,7 @@ from infra.cache import at
 from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, Release, TokenCorpus, TrajectorySet
 from schemas.lineage import LineageRecord
+from schemas.placement import Placement
 from schemas.release import ReleaseConfig
 from tasks.adapter import stage_run
 
@@ -21,20 +22,13 @@ async def release(
     tokens: TokenCorpus,
     trajectories: TrajectorySet,
     lineage: list[LineageRecord],
+    placement: Placement,
 ) -> Release:
     """Assemble base and policy weights with card, licences, lineage and parity proof."""
     from k2core.release import assemble_release
 
-    async with stage_run(
-        "release",
-        VERSION,
-        config=config,
-        base=base,
-        policy=policy,
-        evaluation=evaluation,
-        raw=raw,
-        tokens=tokens,
-        trajectories=trajectories,
-        lineage=lineage,
-    ) as run:
+    data = {"raw": raw, "tokens": tokens, "trajectories": trajectories}
+    made = {"base": base, "policy": policy, "evaluation": evaluation, "lineage": lineage}
+    inputs = {"config": config, **made, **data, "placement": placement}
+    async with stage_run("release", VERSION, **inputs) as run:
         return run.publish(Release, await run.work(assemble_release))

@@ -16,6 +16,7 @@ from k2core.problems import held_out_problems
 from k2core.rewards import CONFINED, judge_dialogue
 from k2core.sandbox import Sandbox
 from schemas.base import Artifact
+from schemas.placement import Serving
 from schemas.problems import FAMILY_GROUPS, ProblemsConfig, Sources
 from tasks.store import published_folder
 from workflows.errors import MendableError
@@ -82,5 +83,5 @@ def serve_artifact(artifact: Artifact, temperature: float) -> Iterator[Partner]:
     folder = published_folder(artifact) / ("policy" if artifact.kind == "release" else "")
     context = load_shape(folder).max_position_embeddings
     typer.secho(f"starting vLLM on {artifact.kind} {artifact.digest[7:19]} ...", dim=True, err=True)
-    with serve(folder, num_engines=1, max_model_len=context, max_num_seqs=1) as engine:
+    with serve(folder, Serving(num_engines=1), max_model_len=context, max_num_seqs=1) as engine:
         yield Partner(engine, ChatCodec(folder), context, temperature)

@@ -88,13 +88,10 @@ def plan(
     tp: Annotated[int | None, typer.Option(min=1, help="Tensor parallel size.")] = None,
     pp: Annotated[int | None, typer.Option(min=1, help="Pipeline stages.")] = None,
     ep: Annotated[int | None, typer.Option(min=1, help="Expert parallel size.")] = None,
-    cp: Annotated[
-        int | None, typer.Option(min=1, help="Ranks that share a sequence; default: best.")
-    ] = None,
-    virtual_stages: Annotated[
-        int | None, typer.Option(min=1, help="Chunks of layers a pipeline rank; default: best.")
-    ] = None,
+    cp: Annotated[int | None, typer.Option(min=1, help="Ranks that share a sequence.")] = None,
+    virtual_stages: Annotated[int | None, typer.Option(min=1, help="Chunks of layers.")] = None,
     micro_batch: Annotated[int | None, typer.Option(min=1, help="Sequences a forward.")] = None,
+    rollout_tokens: Annotated[int | None, typer.Option(min=1, help="Of RL's, on average.")] = None,
     efficiency: Annotated[
         float, typer.Option(min=0.01, max=1, help="Share of the peak that kernels reach.")
     ] = 0.45,
@@ -102,7 +99,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in base units.")] = False,
     settings: Settings = None,
 ) -> None:
-    """Predict memory, traffic, time and days of a pre-training before any machine is asked for.
+    """Predict memory, traffic, time and days of every stage that needs accelerators.
 
     With none of --tp, --cp, --pp, --ep, every layout that can run is ranked. A layout that cannot
     run is refused with the reason. Phases after the schedule and finetuning follow on its stages.
@@ -113,7 +110,8 @@ def plan(
     from workflows.plan_tables import print_plan
 
     with plain_errors():
-        wish = Wish(nodes, gpus_per_node, gpu, tp, pp, ep, cp, virtual_stages, micro_batch)
+        sizes = tp, pp, ep, cp, virtual_stages, micro_batch
+        wish = Wish(nodes, gpus_per_node, gpu, *sizes, rollout_tokens)
         print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
 
 

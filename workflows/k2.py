@@ -48,7 +48,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         base = await chain(adopt, config=r.adopt, shape=r.model)
         tokens = await chain(tokenize, config=r.tokenize, clean=text, tokenizer=base)
     else:
-        rewrites = await chain(rephrase, config=r.rephrase, clean=text)
+        rewrites = await chain(rephrase, config=r.rephrase, clean=text, placement=place)
         tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
         base = await chain(
             pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place
@@ -75,6 +75,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         sft=tuned,
         policy=learned.policy,
         tokens=tokens,
+        placement=place,
     )
     released = await chain(
         release,
@@ -86,6 +87,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         tokens=tokens,
         trajectories=dialogues,
         lineage=list(chain.records),
+        placement=place,
     )
     await chain.run_others(r)
     return released

@@ -6,8 +6,9 @@ pipeline's default, or Moonlight's where Moonlight says it.
 
 from schemas.model import ModelShape
 from schemas.optim import Guards, OptimConfig, Schedule
-from schemas.placement import Placement
+from schemas.placement import Placement, Serving
 from schemas.pretrain import Phase, PretrainConfig
+from schemas.problems import ProblemsConfig, PuzzleSource, Sources
 from schemas.recipe import Recipe
 from schemas.release import ReleaseConfig
 from schemas.rl import RlConfig
@@ -64,6 +65,27 @@ K2_SHAPE = ModelShape(
 )
 """Kimi K2 (arXiv:2507.20534, table 2; its released config.json). `init_std` is DeepSeek-V3's."""
 
+_PUZZLES = (
+    "countdown", "cryptarithm", "family_relationships", "futoshiki", "graph_color", "gsm_symbolic",
+    "intermediate_integration", "knights_knaves", "list_functions", "maze", "mini_sudoku",
+    "number_sequence", "polynomial_equations", "propositional_logic", "rush_hour",
+    "simple_geometry", "sokoban", "sudoku", "syllogism", "time_intervals", "tower_of_hanoi",
+    "word_ladder", "zebra_puzzles",
+)  # fmt: skip
+"""Generators of reasoning-gym, each judged by its own scorer."""
+
+
+def _problems() -> ProblemsConfig:
+    """What a large model is asked beside the families, which teach the form of calls.
+
+    K2's own problems are not public; `sources.files` takes whoever's there are.
+    """
+    puzzles = tuple(
+        PuzzleSource(dataset=name, name=name, size=20_000, max_tokens=16_384) for name in _PUZZLES
+    )
+    return ProblemsConfig(sources=Sources(puzzles=puzzles))
+
+
 _K2_PHASES = (
     Phase(name="anneal", num_tokens=400 * 10**9, lr=2e-5, final_lr=8.7e-6, decay="linear"),
     Phase(
@@ -84,7 +106,7 @@ def _bf16(**settings: object) -> OptimConfig:
     return OptimConfig.model_validate(precise | settings)
 
 
-def _rl(optim: OptimConfig, num_iterations: int) -> RlConfig:
+def _rl(optim: OptimConfig, num_iterations: int, max_tokens: int | None = None) -> RlConfig:
     """RL whose ratio is to the trainer's own log p.
 
     A bf16 engine's of a large mixture of experts differ by 1e-2 and more a token; samples are
@@ -94,6 +116,10 @@ def _rl(optim: OptimConfig, num_iterations: int) -> RlConfig:
         optim=optim,
         num_iterations=num_iterations,
         decay_iterations=num_iterations,
+        num_problems=65_536,
+        problems_per_iteration=128,
+        samples_per_problem=16,
+        max_tokens=max_tokens,
         old_logprobs="trainer",
         mismatch="truncate",
     )
@@ -109,6 +135,7 @@ def moonlight_16b() -> Recipe:
     return Recipe(
         name="moonlight_16b",
         model=MOONLIGHT_SHAPE,
+        problems=_problems(),
         tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=5_700 * 10**9),
         pretrain=PretrainConfig(
             optim=_bf16(lr=4.2e-4, nesterov=True),
@@ -125,7 +152,9 @@ def moonlight_16b() -> Recipe:
         ),
         rl=_rl(_bf16(lr=1e-6, weight_decay=0.0), num_iterations=200),
         release=ReleaseConfig(name="moonlight-16b-a3b"),
-        placement=Placement(num_ranks=128, micro_batch=1, pp=4, ep=8, gpu="h800"),
+        placement=Placement(
+            num_ranks=128, micro_batch=1, pp=4, ep=8, gpu="h800", serving=Serving(num_engines=16)
+        ),
     )
 
 
@@ -141,6 +170,7 @@ def k2_1t() -> Recipe:
     return Recipe(
         name="k2_1t",
         model=K2_SHAPE,
+        problems=_problems(),
         tokenize=TokenizeConfig(vocab_size=_VOCAB_SIZE, train_tokens=15_960 * 10**9),
         pretrain=PretrainConfig(
             optim=_bf16(lr=2e-4, qk_clip_tau=100.0, fp8_storage=True),
@@ -160,7 +190,11 @@ def k2_1t() -> Recipe:
             sequence_length=32_768,
             batch_size=256,
         ),
-        rl=_rl(_bf16(lr=1e-6, weight_decay=0.0, fp8_storage=True), num_iterations=400),
+        rl=_rl(
+            _bf16(lr=1e-6, weight_decay=0.0, fp8_storage=True),
+            num_iterations=400,
+            max_tokens=32_768,
+        ),
         release=ReleaseConfig(name="kimi-k2-1t-a32b"),
         placement=Placement(
             num_ranks=512,
@@ -171,5 +205,6 @@ def k2_1t() -> Recipe:
             recompute="selective",
             offload=True,
             gpu="h800",
+            serving=Serving(num_engines=4, tp=8, pp=8, expert_parallel=True),
         ),
     )

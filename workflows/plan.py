@@ -1,4 +1,4 @@
-"""`k2 plan`: what a recipe's pre-training needs on given machines, before any is asked for."""
+"""`k2 plan`: what a recipe's trainings need on given machines, before any is asked for."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -19,6 +19,7 @@ from k2core.parallel.plan import (
 from k2core.parallel.search import SAVINGS, Savings, fit_layout, search_layouts
 from schemas.recipe import Recipe
 from workflows.errors import MendableError
+from workflows.plan_stages import plan_evaluation, plan_rl
 
 
 class UnfitError(MendableError):
@@ -39,10 +40,7 @@ def job_of(recipe: Recipe) -> Job:
 
 
 def jobs_of(recipe: Recipe) -> dict[str, Job]:
-    """The same, its phases and finetuning, whose longer sequences need more memory.
-
-    RL is not among them: its rows are as long as its dialogues become.
-    """
+    """The same, its phases and finetuning, whose longer sequences need more memory."""
     config, first = recipe.pretrain, job_of(recipe)
     jobs = (
         {}
@@ -80,6 +78,11 @@ def refuse_unfit(recipe: Recipe) -> None:
             check_placement(job, recipe.placement, fp8_storage=optim.fp8_storage)
         except LayoutError as error:
             raise UnfitError(f"{name}: {error}. `k2 plan` ranks what would run") from None
+    for name, plan in (("rl", plan_rl), ("evaluate", plan_evaluation)):
+        try:
+            plan(recipe, Assumptions())
+        except LayoutError as error:
+            raise UnfitError(f"{name}: {error}") from None
 
 
 def refuse_absent(recipe: Recipe) -> None:
@@ -93,10 +96,13 @@ def refuse_absent(recipe: Recipe) -> None:
         return
     import torch
 
-    here = torch.cuda.device_count()
-    if here < place.num_ranks:
+    here, serving = torch.cuda.device_count(), place.serving
+    needed = place.num_ranks
+    if not serving.sleep:
+        needed += serving.num_engines * serving.devices
+    if here < needed:
         raise UnfitError(
-            f"recipe {recipe.name!r} is placed on {place.num_ranks} {place.gpu} and this machine "
+            f"recipe {recipe.name!r} is placed on {needed} {place.gpu} and this machine "
             f"has {here}: `k2 plan --recipe {recipe.name}` says what it needs, `make deploy` "
             "registers it with a Flyte cluster that has them; `--recipe tiny` runs here"
         )
@@ -114,6 +120,7 @@ class Wish(NamedTuple):
     cp: int | None = None
     virtual_stages: int | None = None
     micro_batch: int | None = None
+    rollout_tokens: int | None = None
 
     def sizes(self) -> dict[str, int]:
         """The parallel sizes that are wanted."""

@@ -25,13 +25,15 @@ from workflows.plan import (
     plans_json,
     savings_of,
 )
+from workflows.plan_stage_tables import beside_table, stages_table
+from workflows.plan_stages import every_of, plan_beside, plan_stages, stages_json
 
 _SHOWN_LAYOUTS = 12
 _WORDS = ("what", "layout", "saved by", "")
 
 
 def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_json: bool) -> None:
-    """Plan a recipe's pre-training and print it.
+    """Plan all of a recipe that needs accelerators, and print it.
 
     Raises:
         UnfitError: it cannot run; says why.
@@ -41,10 +43,21 @@ def print_plan(recipe: Recipe, wish: Wish, efficiency: float, *, fp8: bool, as_j
     plans = find_plans(job, frame, wish.sizes(), assumptions)
     later = plan_later(recipe, plans[0].layout, wish, assumptions)
     own = plan_own(recipe, assumptions)
+    others = plan_stages(recipe, assumptions, wish.rollout_tokens)
     if as_json:
-        print(json.dumps(plans_json(job, plans, later, own, assumptions), indent=2))
-    else:
-        print_plans(Console(), recipe, plans, later, own, assumptions)
+        found = plans_json(job, plans, later, own, assumptions) | {"stages": stages_json(others)}
+        print(json.dumps(found, indent=2))
+        return
+    console = Console()
+    print_plans(console, recipe, plans, later, own, assumptions)
+    console.print(stages_table(recipe, others, wish.rollout_tokens))
+    beside = [
+        plan_beside(t.name, t.job, t.found, every_of(recipe, t.name))
+        for t in own
+        if isinstance(t.found, Plan)
+    ]
+    if beside:
+        console.print(beside_table(beside))
 
 
 def print_plans(
@@ -181,7 +194,7 @@ def trainings_table(title: str, trainings: list[Training]) -> Table:
         "training",
         *columns,
         title=title,
-        caption="tokens a row, rows a step; RL's rows are as long as its dialogues become",
+        caption="tokens a row, rows a step",
     )
     for name, job, found in trainings:
         row = [name, f"{job.sequence_length:,}", f"{job.batch_size:,}"]

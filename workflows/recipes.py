@@ -5,6 +5,7 @@ from collections.abc import Callable
 from schemas.evaluate import EvaluateConfig
 from schemas.ingest import IngestConfig
 from schemas.optim import Schedule
+from schemas.placement import Placement, Serving
 from schemas.pretrain import PretrainConfig
 from schemas.problems import ProblemsConfig
 from schemas.recipe import Recipe
@@ -13,6 +14,7 @@ from schemas.rl import RlConfig
 from schemas.sft import SftConfig
 from schemas.synthesize import SynthesizeConfig
 from schemas.tokenize import TokenizeConfig
+from workflows.gpu_recipes import one_gpu, one_node
 from workflows.large_recipes import k2_1t, moonlight_16b
 
 
@@ -34,9 +36,7 @@ def smoke() -> Recipe:
             num_math=400,
             num_tables=200,
         ),
-        rephrase=RephraseConfig(
-            documents={"knowledge": 1, "math": 1}, documents_together=2, num_engines=1
-        ),
+        rephrase=RephraseConfig(documents={"knowledge": 1, "math": 1}, documents_together=2),
         tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),
         pretrain=PretrainConfig(
             schedule=Schedule(num_steps=6), batch_size=8, sequence_length=128, checkpoint_every=2
@@ -55,13 +55,16 @@ def smoke() -> Recipe:
             validation_every=2,
             validation_per_family=1,
         ),
-        evaluate=EvaluateConfig(heldout_tokens=400, num_engines=1),
+        evaluate=EvaluateConfig(heldout_tokens=400),
+        placement=Placement(serving=Serving(num_engines=1)),
     )
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tiny": tiny,
     "smoke": smoke,
+    "one_gpu": one_gpu,
+    "one_node": one_node,
     "moonlight_16b": moonlight_16b,
     "k2_1t": k2_1t,
 }

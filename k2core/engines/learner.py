@@ -1,15 +1,21 @@
 """What a training loop, and reinforcement learning, ask of the model that they train."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from k2core.model.digest import NamedTensor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from k2core.engines.megatron.batch import Batch, Objective, StepStats
 
+T = TypeVar("T")
+Peer = Callable[[int, Iterator[NamedTensor]], None]
+"""What a rank, by its number, does with the tensors while the first one sends them."""
 Fetch = Callable[[str], Path]
 """A file of a state, by its name there: where it is on this machine."""
 Writing = Callable[[str], AbstractContextManager[Path]]
@@ -64,11 +70,33 @@ class Learner(Steps, Protocol):
     def logprobs(self, batch: "Batch") -> "Tensor":
         """Log p of each label [B, S], on the CPU; 0 at padding."""
 
-    def export_weights(self) -> "dict[str, Tensor]":
-        """All weights by Hugging Face names: on the CPU, fp32, contiguous copies."""
+    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
+        """Hand all weights on, one whole tensor after another, by Hugging Face names.
+
+        Args:
+            send: takes them, on the device where they are and as views that do not last.
+            peer: what the other ranks do meanwhile; picklable.
+        """
 
     def export_checkpoint(self, folder: Path) -> int:
         """Write the weights in the Hugging Face layout; returns the bytes written here."""
 
-    def save(self, folder: Path) -> None:
-        """Write the state, whole."""
+    def save(self, writing: Writing) -> None:
+        """Write the state, each rank its part; all of it is there when this returns."""
+
+
+def follow(rank: int, named: Iterator[NamedTensor]) -> None:
+    """Take part in gathering each tensor, and no more."""
+    for _ in named:
+        pass
+
+
+def below(folder: Path) -> Writing:
+    """Files of a folder that all ranks share."""
+    return partial(_write_below, folder)
+
+
+@contextmanager
+def _write_below(folder: Path, name: str) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder / name

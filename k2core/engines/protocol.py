@@ -1,10 +1,8 @@
 """What any text generator promises: tokens in, tokens and their log-probabilities out."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    import torch
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 
 class Sampling(NamedTuple):
@@ -55,8 +53,8 @@ class Engine(Protocol):
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it; for perplexities."""
 
-    def update_weights(self, tensors: Mapping[str, "torch.Tensor"]) -> str:
-        """Serve these weights (Hugging Face names) from now on; returns their digest."""
+    def load(self, folder: Path) -> str:
+        """Serve a checkpoint of the same shape from now on; returns its digest."""
 
     def close(self) -> None:
         """Stop serving and free the memory."""

@@ -1,14 +1,11 @@
 """An engine that says what it is told: for unit tests only, never on the main path."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from k2core.engines.protocol import Arrival, Completion, Sampling
-from k2core.model.digest import tensors_digest
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from k2core.model.digest import checkpoint_digest, tensors_digest
 
 Reply = Callable[[list[int], Sampling], Sequence[int]]
 """What follows a prompt of token ids; should end with a stop token, else it counts as cut."""
@@ -29,7 +26,7 @@ class ScriptedEngine:
 
     @property
     def weights(self) -> str:
-        """Digest of the last update's tensors; of none at the start."""
+        """Digest of the last checkpoint; of none at the start."""
         return self._weights
 
     def generate(
@@ -53,9 +50,9 @@ class ScriptedEngine:
         """Every token but the first has probability 1/2."""
         return [[-math.log(2)] * (len(tokens) - 1) for tokens in sequences]
 
-    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
+    def load(self, folder: Path) -> str:
         """Take note of the digest."""
-        self._weights = tensors_digest(tensors)
+        self._weights = checkpoint_digest(folder)
         return self._weights
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from k2core.evaluate.perplexity import HeldOut, cut_windows, measure_perplexity
 from k2core.evaluate.scoring import score
 from k2core.evaluate.show import draw_rates, failure_rows, perplexity_rows, rate_rows
 from k2core.model.config import load_shape
-from k2core.model.hf import load_weights, write_json
+from k2core.model.hf import write_json
 from k2core.problems import fit_context, held_out_problems
 from k2core.rates import pool
 from k2core.rewards import judge_dialogues
@@ -25,6 +25,7 @@ from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, TokenCorpus
 from schemas.chat import Problem
 from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity, Scores
+from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def evaluate_checkpoints(
     sft: Checkpoint,
     policy: Checkpoint,
     tokens: TokenCorpus,
+    placement: Placement,
     workspace: Workspace,
 ) -> Draft:
     """Grade base, SFT and RL checkpoints; a killed run resumes after its last checkpoint.
@@ -61,7 +63,7 @@ def evaluate_checkpoints(
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         serve(
             folders["base"],
-            num_engines=config.num_engines,
+            placement.serving,
             max_model_len=context,
             max_num_seqs=config.max_num_seqs,
         ) as engine,
@@ -78,7 +80,7 @@ def evaluate_checkpoints(
 
 
 class Examination:
-    """What each checkpoint goes through; a finished checkpoint's answers are kept in scratch."""
+    """What each checkpoint goes through; a finished one's answers outlive the machine."""
 
     def __init__(
         self,
@@ -96,20 +98,22 @@ class Examination:
 
     def examine(self, name: str, folder: Path, place: int) -> None:
         """Text first, then problems; `answers` is written last, so it says that both are done."""
-        scratch = self._workspace.scratch
-        if (scratch / f"{name}.parquet").exists():
+        states = self._workspace.states
+        if f"{name}.parquet" in states.names():
             return
-        self._engine.update_weights(load_weights(folder))
+        self._engine.load(folder)
         self._progress(place, 0.0, f"{name}: held-out text")
         found = {domain: measure_perplexity(self._engine, t) for domain, t in self._texts.items()}
-        write_json(scratch / f"{name}.json", {d: p.model_dump() for d, p in found.items()})
-        write_shard(scratch / f"{name}.parquet", AnswerRow, self._answer(name, folder, place))
+        with states.writing(f"{name}.json") as path:
+            write_json(path, {d: p.model_dump() for d, p in found.items()})
+        with states.writing(f"{name}.parquet") as path:
+            write_shard(path, AnswerRow, self._answer(name, folder, place))
 
     def collect(self) -> dict[str, pl.DataFrame]:
-        """All answers by checkpoint, moved to where they are published."""
-        scratch, answers = self._workspace.scratch, {}
+        """All answers by checkpoint, copied to where they are published."""
+        answers = {}
         for name in CHECKPOINTS:
-            answers[name] = read_shard(scratch / f"{name}.parquet", AnswerRow)
+            answers[name] = read_shard(self._workspace.states.fetch(f"{name}.parquet"), AnswerRow)
             write_shard(
                 self._workspace.out / "answers" / f"{name}.parquet",
                 AnswerRow,
@@ -121,7 +125,7 @@ class Examination:
         """Domain -> checkpoint -> perplexity."""
         by_domain: dict[str, dict[str, Perplexity]] = defaultdict(dict)
         for name in CHECKPOINTS:
-            found = _read_perplexities(self._workspace.scratch / f"{name}.json")
+            found = _read_perplexities(self._workspace.states.fetch(f"{name}.json"))
             for domain, perplexity in found.items():
                 by_domain[domain][name] = perplexity
         return dict(by_domain)

@@ -1,20 +1,99 @@
-"""The identity of a set of weights: the receipt that a server gives for what it serves."""
+"""The identity of a set of weights: the receipt that a server gives for what it serves.
+
+Each tensor has a fingerprint, computed on the device where the tensor is, a piece at a time: no
+weight is copied to be hashed, and whoever holds one tensor after another can give a receipt. It
+finds what goes wrong on the way, and is no defence against somebody who wants it not to.
+"""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+NamedTensor = tuple[str, "Tensor"]
+"""A tensor by its Hugging Face name."""
+_PIECE = 1 << 22
+"""Words at a time."""
+_STEP, _FIRST, _SECOND = (
+    value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+"""Of SplitMix64 (Steele et al., 2014), as signed integers."""
+
+
+def fingerprint(tensor: "Tensor") -> int:
+    """64 bits of a tensor's bytes and their places: the sum of each word, mixed with its place.
+
+    A sum of integers modulo 2^64 is the same in any order, hence on any device.
+    """
+    import torch
+
+    flat = tensor.detach().contiguous().flatten().view(torch.uint8)
+    total = torch.zeros((), dtype=torch.int64, device=flat.device)
+    for first in range(0, len(flat), 8 * _PIECE):
+        part = flat[first : first + 8 * _PIECE]
+        if rest := len(part) % 8:
+            part = torch.cat([part, part.new_zeros(8 - rest)])
+        elif part.storage_offset() % 8:
+            part = part.clone()
+        words = part.view(torch.int64)
+        places = torch.arange(len(words), device=flat.device).add_(first // 8 + 1)
+        mixed = places.mul_(_STEP).add_(words)
+        mixed.bitwise_xor_(mixed >> 30).mul_(_FIRST)
+        mixed.bitwise_xor_(mixed >> 27).mul_(_SECOND)
+        total += mixed.bitwise_xor_(mixed >> 31).sum()
+    return int(total) % (1 << 64)
+
+
+class Receipt:
+    """Fingerprints of tensors as they pass."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+
+    def note(self, named: Iterable[NamedTensor]) -> Iterator[NamedTensor]:
+        """The same tensors; each is noted before it is handed on."""
+        for name, tensor in named:
+            found = fingerprint(tensor)
+            self._lines[name] = f"{name} {tensor.dtype} {list(tensor.shape)} {found:016x}\n"
+            yield name, tensor
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, with its `sha256:` prefix, over sorted names, dtypes, shapes, fingerprints."""
+        text = "".join(self._lines[name] for name in sorted(self._lines))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def tensors_digest(weights: Mapping[str, "Tensor"]) -> str:
-    """SHA-256 over sorted names, dtypes, shapes and bytes, with its `sha256:` prefix."""
+    """The receipt for these weights."""
+    receipt = Receipt()
+    for _ in receipt.note(weights.items()):
+        pass
+    return receipt.digest
+
+
+def checkpoint_digest(folder: Path, dtype: "torch.dtype | None" = None) -> str:
+    """The receipt for a checkpoint's weights, as they are or as served; one is held at a time."""
+    from k2core.model.shards import CheckpointReader
+
+    receipt, reader = Receipt(), CheckpointReader(folder)
+    named: Iterator[NamedTensor] = ((name, reader.read(name)) for name in reader.shapes)
+    for _ in receipt.note(as_served(named, dtype) if dtype else named):
+        pass
+    return receipt.digest
+
+
+def as_served(named: Iterable[NamedTensor], dtype: "torch.dtype") -> Iterator[NamedTensor]:
+    """Weights as an engine of this arithmetic takes them.
+
+    The router's balancing bias stays fp32, as in the model: steps of 1e-3 are lost in bf16.
+    """
     import torch
 
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return f"sha256:{digest.hexdigest()}"
+    for name, tensor in named:
+        exact = name.endswith("e_score_correction_bias")
+        yield name, tensor.to(torch.float32 if exact else dtype)

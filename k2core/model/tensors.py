@@ -1,9 +1,13 @@
 """Every tensor of a checkpoint in the Hugging Face layout: its name and its shape."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from k2core.model.names import pair_names
 from schemas.model import ModelShape
+
+if TYPE_CHECKING:
+    from k2core.model.digest import NamedTensor
 
 TensorShape = tuple[int, ...]
 
@@ -74,3 +78,22 @@ def check_tensors(found: Mapping[str, TensorShape], shape: ModelShape, source: o
             raise ValueError(
                 f"{name} is {list(found[name])} in {source}, and {list(size)} in the model shape"
             )
+
+
+def check_stream(
+    named: "Iterable[NamedTensor]", wanted: Mapping[str, TensorShape]
+) -> "Iterator[NamedTensor]":
+    """The same tensors, as long as they are those wanted.
+
+    Raises:
+        ValueError: one is unknown or of another shape; or, at the end, some have not come.
+    """
+    missing = dict(wanted)
+    for name, tensor in named:
+        shape = missing.pop(name, None)
+        if shape != tuple(tensor.shape):
+            known = list(shape) if shape else "no such tensor, or it has come already"
+            raise ValueError(f"{name} is {list(tensor.shape)}; wanted: {known}")
+        yield name, tensor
+    if missing:
+        raise ValueError(f"{len(missing)} tensors have not come, e.g. {next(iter(missing))}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.chat import CHAT_TEMPLATE, ChatCodec
-from k2core.model.hf import load_weights, write_json
+from k2core.model.hf import write_json
 from k2core.release.card import Facts, model_card
 from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
@@ -23,6 +23,7 @@ from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.evaluate import Scores
 from schemas.lineage import LineageRecord
+from schemas.placement import Placement, Serving
 from schemas.release import ReleaseConfig
 
 
@@ -35,6 +36,7 @@ def assemble_release(
     tokens: TokenCorpus,
     trajectories: TrajectorySet,
     lineage: list[LineageRecord],
+    placement: Placement,
     workspace: Workspace,
 ) -> Draft:
     """Put together what is published, after proving that it computes what was trained.
@@ -51,7 +53,7 @@ def assemble_release(
         shutil.copytree(workspace.open(checkpoint), folders[name])
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
-    proofs = _prove(folders, _held_out_tokens(corpus, config), config, workspace)
+    proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, workspace)
     readings = _read_all_elsewhere(folders, proofs, config)
     scores_file = workspace.open(evaluation) / "scores.json"
     roundings: dict[Which, Rounding] = {}
@@ -78,9 +80,8 @@ def assemble_release(
     write_json(out / "parity.json", _proofs_as_json(proofs, readings, roundings))
     parities = {name: proof.parity for name, proof in proofs.items()}
     _report(parities, readings, workspace)
-    num_files = _write_sums(out)
     counts = {
-        "files": num_files,
+        "files": _write_sums(out),
         "sources": len(sources),
         "stages": len(lineage),
         "max_logit_difference": max(p.max_logit_difference for p in parities.values()),
@@ -167,18 +168,24 @@ def _proofs_as_json(
 
 
 def _prove(
-    folders: Mapping[Which, Path], tokens: list[int], config: ReleaseConfig, workspace: Workspace
+    folders: Mapping[Which, Path],
+    tokens: list[int],
+    config: ReleaseConfig,
+    serving: Serving,
+    workspace: Workspace,
 ) -> dict[Which, Proof]:
     from k2core.engines.ray import serve
 
     length = min(64, max(config.parity_windows)) + config.num_greedy_tokens
     proofs: dict[Which, Proof] = {}
     workspace.report.progress(1, 4, "starting vLLM")
-    with serve(folders["policy"], num_engines=1, max_model_len=length, max_num_seqs=1) as engine:
+    # One engine, as exact as transformers is.
+    exact = serving.model_copy(update={"num_engines": 1, "dtype": "float32"})
+    with serve(folders["policy"], exact, max_model_len=length, max_num_seqs=1) as engine:
         for place, (name, folder) in enumerate(reversed(list(folders.items()))):
             workspace.report.progress(2 + place, 4, f"comparing logits of {name}")
             if place:
-                engine.update_weights(load_weights(folder))
+                engine.load(folder)
             proofs[name] = check_parity(folder, tokens, engine, config)
     return proofs
 

@@ -4,21 +4,28 @@ from k2core.rephrase.outcome import judge_rewrites, write_artifact
 from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.sample import sample_documents
 from k2core.rephrase.show import show_alignment, show_rewrites
-from k2core.rephrase.start import start_rephraser
+from k2core.rephrase.start import Rephraser, start_rephraser
 from k2core.rephrase.styles import assign_styles, load_styles
 from k2core.store import Draft, Workspace
 from schemas.artifacts import CleanCorpus
+from schemas.placement import Placement
 from schemas.rephrase import RephraseConfig
 
 
-def rephrase_corpus(config: RephraseConfig, clean: CleanCorpus, workspace: Workspace) -> Draft:
+def rephrase_corpus(
+    config: RephraseConfig, clean: CleanCorpus, placement: Placement, workspace: Workspace
+) -> Draft:
     """Rewrite a sample of the corpus, chunk by chunk, and keep what the fidelity gate lets pass."""
     corpus = workspace.open(clean)
     styles = load_styles(config.styles)
     documents = sample_documents(config, corpus / "kept")
     jobs = assign_styles(documents, styles, config.rewrites_per_document, config.seed)
     models = workspace.store.disk / "models"
-    rewritten = rewrite_all(config, jobs, workspace, lambda: start_rephraser(config, models))
+
+    def start() -> Rephraser:
+        return start_rephraser(config, models, placement.serving)
+
+    rewritten = rewrite_all(config, jobs, workspace, start)
     judged = judge_rewrites(config, rewritten)
     write_artifact(workspace.out, config, judged, rewritten.writer, corpus)
     show_rewrites(judged, workspace.report)

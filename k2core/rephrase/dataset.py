@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Rewriting, rewrite_together
 from k2core.rephrase.sample import Source
 from k2core.rephrase.styles import Job, Style
+from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 
 if TYPE_CHECKING:
@@ -20,15 +21,13 @@ class DatasetRephraser:
     Args:
         config: the stage's.
         folder: the model, on a disk that all nodes see.
+        serving: replicas, and how each serves the model.
     """
 
-    def __init__(self, config: RephraseConfig, folder: Path) -> None:
-        from k2core.model.digest import tensors_digest
-        from k2core.model.hf import load_weights
-
-        self._config, self._folder = config, folder
+    def __init__(self, config: RephraseConfig, folder: Path, serving: Serving) -> None:
+        self._config, self._folder, self._serving = config, folder, serving
         self.count = Prompter(folder, config).count
-        self._weights = tensors_digest(load_weights(folder))
+        self._weights = _name_weights(folder, serving)
 
     @property
     def name(self) -> str:
@@ -50,9 +49,11 @@ class DatasetRephraser:
         ]
         size = self._config.documents_together
         batches = [rows[first : first + size] for first in range(0, len(rows), size)]
-        open_work = partial(_open_work, self._config, self._folder, self._weights, styles)
+        open_work = partial(
+            _open_work, self._config, self._serving, self._folder, self._weights, styles
+        )
         missing = set(range(len(jobs)))
-        for row in stream_rows(batches, open_work, self._config.num_engines):
+        for row in stream_rows(batches, open_work, self._serving):
             index = row["index"]
             if index in missing:  # a batch that was done again brings some twice
                 missing.remove(index)
@@ -67,15 +68,30 @@ class DatasetRephraser:
         """Nothing is held between waves."""
 
 
+def _name_weights(folder: Path, serving: Serving) -> str:
+    """What a replica will say that it serves."""
+    import torch
+
+    from k2core.engines.ray.resources import accelerated
+    from k2core.engines.vllm.arguments import arithmetic_of
+    from k2core.model.digest import checkpoint_digest
+
+    return checkpoint_digest(folder, getattr(torch, arithmetic_of(serving, gpu=accelerated())))
+
+
 def _open_work(
-    config: RephraseConfig, folder: Path, weights: str, styles: dict[str, Style]
+    config: RephraseConfig,
+    serving: Serving,
+    folder: Path,
+    weights: str,
+    styles: dict[str, Style],
 ) -> "Work":
     """What a replica does with a batch, by an engine of its own."""
-    from k2core.engines.vllm.engine import Serving, VllmEngine
+    from k2core.engines.vllm.arguments import Limits
+    from k2core.engines.vllm.engine import VllmEngine
 
-    together = config.documents_together
-    serving = Serving(config.max_model_len, together, config.dtype, prefix_caching=False)
-    engine = VllmEngine(folder, serving)
+    limits = Limits(config.max_model_len, config.documents_together, prefix_caching=False)
+    engine = VllmEngine(folder, serving, limits)
     if engine.weights != weights:
         raise RuntimeError(f"{folder}: a replica serves {engine.weights}, expected {weights}")
     writer = EngineWriter(engine, Prompter(folder, config))

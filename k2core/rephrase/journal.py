@@ -7,6 +7,9 @@ from typing import TypedDict, cast
 
 from k2core.rephrase.rewrite import Rewriting
 from k2core.rephrase.styles import Job
+from k2core.store import States
+
+_PIECES = "rewritings/"
 
 
 class Entry(TypedDict, total=False):
@@ -69,13 +72,22 @@ def _read_entry(line: bytes) -> dict[str, object] | None:
 class Kept:
     """What a run has begun and what it has finished, in a journal that outlives it.
 
+    On this machine nothing that is finished is lost. Of what another machine finds, `share` says
+    how much that is: the journal goes into the states in pieces, each written once.
+
     Args:
         path: the journal.
+        states: of the work.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, states: States) -> None:
+        self._states = states
+        pieces = [states.read(name) for name in states.names(_PIECES)]
+        self._num_pieces, self._shared = len(pieces), sum(map(len, pieces))
+        if not path.exists() or path.stat().st_size < self._shared:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(pieces))
         self._journal = Journal(path)
-        self.close = self._journal.close
         self.writer = ""
         """Who wrote it; empty before anybody began."""
         self.num_tokens = 0
@@ -105,6 +117,21 @@ class Kept:
         if not self.writer:
             self._journal.add({"writer": writer})
             self.writer = writer
+
+    def share(self) -> None:
+        """Another machine would go on from here."""
+        with self._journal.path.open("rb") as stream:
+            stream.seek(self._shared)
+            piece = stream.read()
+        if piece:
+            self._num_pieces += 1
+            self._states.put(f"{_PIECES}{self._num_pieces:06d}.jsonl", piece)
+            self._shared += len(piece)
+
+    def close(self) -> None:
+        """Share what is left, and close the journal."""
+        self.share()
+        self._journal.close()
 
     def begin(self, first: int, count: int) -> None:
         """Note that `count` documents from the `first` on are begun, as their room is reserved."""

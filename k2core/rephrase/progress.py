@@ -44,7 +44,7 @@ def rewrite_all(
     Args:
         config: the stage's.
         jobs: documents in their styles, in order.
-        workspace: whose scratch keeps what is finished.
+        workspace: whose scratch keeps what is finished, and its states group by group.
         start: starts the rephraser, which is done only if a document is missing.
 
     Raises:
@@ -52,7 +52,8 @@ def rewrite_all(
     """
     first, size = 0, len(jobs) if config.by_dataset else config.documents_together
     with ExitStack() as stack:
-        kept = stack.enter_context(closing(Kept(workspace.scratch / "rewritings.jsonl")))
+        journal = workspace.scratch / "rewritings.jsonl"
+        kept = stack.enter_context(closing(Kept(journal, workspace.states)))
 
         @cache
         def started() -> Rephraser:
@@ -100,6 +101,7 @@ def _rewrite_missing(
         done = len(kept) if whole or config.by_dataset else done
         report.progress(done, num_jobs, f"{len(kept)} written, {rate:.0f} tokens/s")
         if whole:
+            kept.share()
             step = (len(kept) - 1) // config.documents_together
             report.metrics(step, {"tokens_per_second": rate})
 

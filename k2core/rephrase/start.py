@@ -9,6 +9,7 @@ from k2core.rephrase.dataset import DatasetRephraser
 from k2core.rephrase.rephraser import find_rephraser
 from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Writer, rewrite_together
 from k2core.rephrase.styles import Job
+from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 
 
@@ -51,7 +52,7 @@ class GroupRephraser:
         return rewrite_together(jobs, self._writer, self._chunk_tokens)
 
 
-def start_rephraser(config: RephraseConfig, models: Path) -> Rephraser:
+def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> Rephraser:
     """The endpoint, or engines that serve `config.model`, which is kept below `models`."""
     if config.endpoint is not None:
         from k2core.rephrase.endpoint import EndpointWriter
@@ -59,20 +60,19 @@ def start_rephraser(config: RephraseConfig, models: Path) -> Rephraser:
         return GroupRephraser(EndpointWriter(config, config.endpoint), config.chunk_tokens)
     folder = find_rephraser(config.model, models)
     if config.by_dataset:
-        return DatasetRephraser(config, folder)
-    writer = EngineWriter(start_engine(config, folder), Prompter(folder, config))
+        return DatasetRephraser(config, folder, serving)
+    writer = EngineWriter(start_engine(config, folder, serving), Prompter(folder, config))
     return GroupRephraser(writer, config.chunk_tokens)
 
 
-def start_engine(config: RephraseConfig, folder: Path) -> StreamingEngine:
+def start_engine(config: RephraseConfig, folder: Path, serving: Serving) -> StreamingEngine:
     """VLLM engines that serve the model; each document's result depends on its own group alone."""
     from k2core.engines.ray import serve
 
     return serve(
         folder,
-        num_engines=config.num_engines,
+        serving,
         max_model_len=config.max_model_len,
-        max_num_seqs=max(1, -(-config.documents_together // config.num_engines)),
-        dtype=config.dtype,
+        max_num_seqs=max(1, -(-config.documents_together // serving.num_engines)),
         prefix_caching=False,
     )

@@ -2,13 +2,12 @@
 
 import random
 
-from k2core.model.digest import tensors_digest
 from k2core.rl.clock import Clock
 from k2core.rl.examine import Examination, examine, is_alarming
 from k2core.rl.history import History, Iteration, draw_length, draw_rewards
 from k2core.rl.practice import Practice
 from k2core.rl.sampling import sample_groups
-from k2core.rl.state import Progress, States, rollout_table
+from k2core.rl.state import IterationStates, Progress, rollout_table
 from k2core.rl.update import update_policy
 from k2core.store import Workspace
 from schemas.rl import RlConfig
@@ -23,7 +22,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         MismatchError: engine and trainer differ too much to learn from each other's log p.
     """
     config, report = practice.config, workspace.report
-    states = States(workspace.scratch / "iterations")
+    states = IterationStates(workspace.states, workspace.scratch / "best")
     states.begin_with(workspace.kept, config.num_iterations)
     history, seen = states.resume(practice.learner)
     if history.iterations:
@@ -42,6 +41,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             clock.lap("validation")
         sampled = sample_groups(practice, seen, temperature, rng, clock)
         seen = seen.add(sampled.passed)
+        practice.served.sleep()
         try:
             iteration = update_policy(practice, sampled.samples, temperature, lr, rng, index, clock)
         except FloatingPointError as error:
@@ -91,11 +91,8 @@ def _examine(practice: Practice) -> Examination | None:
 
 
 def _serve(practice: Practice) -> None:
-    """Send the learner's weights to the engine, and hold its receipt against them."""
-    weights = practice.learner.export_weights()
-    served, expected = practice.served.update_weights(weights), tensors_digest(weights)
-    if served != expected:
-        raise RuntimeError(f"the engine serves {served} after an update with {expected}")
+    """Send the learner's weights to the engines, which hold them against a receipt."""
+    practice.learner.send_weights(practice.served.receive_weights, practice.served.peer)
 
 
 def _fall(first: float, last: float, index: int, config: RlConfig) -> float:

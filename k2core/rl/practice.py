@@ -1,26 +1,36 @@
 """What the iterations of reinforcement learning work with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from k2core.engines.learner import Learner
+from k2core.engines.learner import Learner, Peer
+from k2core.model.digest import NamedTensor
 from k2core.rl.objectives.rule import PolicyObjective
 from k2core.rl.samples import Judge, Play
 from schemas.chat import Problem
 from schemas.rl import RlConfig
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from k2core.chat import EncodedDialogue
 
 
 class Served(Protocol):
-    """What samples: an engine."""
+    """What samples: engines."""
 
-    def update_weights(self, tensors: "Mapping[str, Tensor]") -> str:
-        """Serve these from now on."""
+    @property
+    def peer(self) -> Peer:
+        """What the trainer's other ranks do while weights are sent."""
+
+    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
+        """Serve these from now on; returns their digest, which all engines agree on.
+
+        Raises:
+            RuntimeError: they were given something else.
+        """
+
+    def sleep(self) -> None:
+        """Leave the devices to the trainer until weights come."""
 
 
 @dataclass(frozen=True)

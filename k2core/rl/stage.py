@@ -25,7 +25,7 @@ from k2core.rl.loop import run_iterations
 from k2core.rl.objectives.registry import load_objective
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
-from k2core.rl.state import States
+from k2core.rl.state import IterationStates
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from schemas.artifacts import Checkpoint, TrajectorySet
@@ -87,10 +87,9 @@ def train_on_ranks(
 
     def work(learner: Learner) -> PolicyDrafts:
         history = _practise(config, problems, start, trajectories, placement, workspace, learner)
-        best = States(workspace.scratch / "iterations").best
-        if best is not None and _kept(history, config) < len(history.iterations):
-            shutil.copytree(best, workspace.out / "policy")
-        else:
+        states = IterationStates(workspace.states, workspace.scratch / "best")
+        last = _kept(history, config) == len(history.iterations)
+        if last or not states.copy_best(workspace.out / "policy"):
             learner.export_checkpoint(workspace.out / "policy")
         training = {
             "stage": "rl",
@@ -120,7 +119,7 @@ def _practise(
     from k2core.engines.ray import serve
 
     codec, shape = ChatCodec(start), load_shape(start)
-    context = shape.max_position_embeddings
+    context = min(shape.max_position_embeddings, config.max_tokens or 10**9)
     pool = fit_context(practice_problems(config, problems), codec, context)
     asked = validation_problems(problems, config.validation_per_family)
     validation = fit_context(asked, codec, context)
@@ -136,7 +135,7 @@ def _practise(
         Opening(sandbox) as opening,
         serve(
             start,
-            num_engines=placement.num_ranks,
+            placement.serving,
             max_model_len=context,
             max_num_seqs=config.max_num_seqs,
         ) as engine,
@@ -209,8 +208,9 @@ def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[Verdict]:
 def _collect_rollouts(config: RlConfig, workspace: Workspace) -> Draft:
     folder = workspace.out / "rollouts"
     (folder / "rollouts").mkdir(parents=True)
-    for path in States(workspace.scratch / "iterations").rollouts:
-        shutil.copyfile(path, folder / "rollouts" / f"{Path(path).parent.name}.parquet")
+    states = IterationStates(workspace.states, workspace.scratch / "best")
+    for number, path in enumerate(states.rollouts, start=1):
+        shutil.copyfile(path, folder / "rollouts" / f"iteration-{number:05d}.parquet")
     rows = pl.scan_parquet(folder / "rollouts" / "*.parquet").select(pl.len()).collect().item()
     return Draft(folder, {"iterations": config.num_iterations, "rollouts": rows})
 

@@ -1,18 +1,23 @@
-"""What a killed run resumes from: one folder an iteration, complete once it has its name."""
+"""What a killed run resumes from, on this machine or another: a sealed set an iteration."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from k2core import store
 from k2core.engines.learner import Learner
 from k2core.rl.history import History
 from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
+from k2core.store import States
 from schemas.chat import Message, RolloutRow
+
+_ITERATION, _BEST, _ROLLOUTS = "iteration-", "best-", "rollouts/"
+_FINISHED = "iterations-"
 
 
 class Progress(NamedTuple):
@@ -22,95 +27,110 @@ class Progress(NamedTuple):
     seen: Successes = Successes()
 
 
-class States:
-    """Iterations' folders below `root`; only the newest keeps the trainer's state."""
+class IterationStates:
+    """Rollouts of all iterations, the newest one's state, and the best weights so far.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        root.mkdir(parents=True, exist_ok=True)
+    Args:
+        states: of the work; every rank of the trainer writes its own part there.
+        aside: a folder of this machine that the trainer's ranks share.
+    """
+
+    def __init__(self, states: States, aside: Path) -> None:
+        self._states, self._aside = states, aside
 
     @property
-    def rollouts(self) -> list[Path]:
+    def rollouts(self) -> Iterator[Path]:
         """Every iteration's rollouts, in order."""
-        return [folder / "rollouts.parquet" for folder in self._folders()]
+        return map(self._states.fetch, self._states.names(_ROLLOUTS))
 
     def resume(self, trainer: Learner) -> Progress:
-        """Put the trainer where the last complete iteration left it."""
-        folders = self._folders()
-        if not folders:
+        """Put the trainer where the last whole iteration left it; forget what came after."""
+        whole = self._states.sealed(_ITERATION)
+        newest = whole[-1] if whole else ""
+        for name in {n.partition("/")[0] for n in self._states.names(_ITERATION)} - {newest}:
+            self._states.delete(name)
+        done = int(newest.removeprefix(_ITERATION)) if newest else 0
+        for name in self._states.names(_ROLLOUTS)[done:]:
+            self._states.delete(name)
+        if not newest:
             return Progress()
-        trainer.load((folders[-1] / "trainer").joinpath)
+        trainer.load(partial(_fetch_below, self._states, f"{newest}/trainer"))
         return Progress(
-            History.model_validate_json((folders[-1] / "history.json").read_bytes()),
-            Successes.model_validate_json((folders[-1] / "seen.json").read_bytes()),
+            History.model_validate_json(self._states.read(f"{newest}/history.json")),
+            Successes.model_validate_json(self._states.read(f"{newest}/seen.json")),
         )
 
     def save(self, trainer: Learner, progress: Progress, rollouts: pl.DataFrame) -> None:
-        """Write an iteration aside, rename it, and only then drop the older trainer's state."""
-        aside, older = self._root / "aside", self._folders()
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        trainer.save(aside / "trainer")
-        RolloutRow.validate(rollouts).write_parquet(aside / "rollouts.parquet")
-        (aside / "history.json").write_text(progress.history.model_dump_json())
-        (aside / "seen.json").write_text(progress.seen.model_dump_json())
+        """Write an iteration; once it is sealed, the one before it goes."""
         number = len(progress.history.iterations)
-        aside.rename(self._root / f"iteration-{number:05d}")
-        for folder in older:
-            shutil.rmtree(folder / "trainer", ignore_errors=True)
-
-    @property
-    def best(self) -> Path | None:
-        """The best weights by validation so far, in the Hugging Face layout."""
-        return max(self._root.glob("best-*"), default=None)
+        name = f"{_ITERATION}{number:05d}"
+        with self._states.writing(f"{_ROLLOUTS}{number:05d}.parquet") as path:
+            RolloutRow.validate(rollouts).write_parquet(path)
+        trainer.save(partial(_write_below, self._states, f"{name}/trainer"))
+        self._states.put(f"{name}/history.json", progress.history.model_dump_json().encode())
+        self._states.put(f"{name}/seen.json", progress.seen.model_dump_json().encode())
+        self._states.seal(name, keep=1)
 
     def keep_best(self, trainer: Learner, num_iterations: int) -> None:
         """Keep the weights as they are now in place of the best so far."""
-        aside, kept = self._root / "aside-best", self._root / f"best-{num_iterations:05d}"
-        shutil.rmtree(aside, ignore_errors=True)
-        trainer.export_checkpoint(aside)
-        shutil.rmtree(kept, ignore_errors=True)
-        aside.rename(kept)
-        for folder in self._root.glob("best-*"):
-            if folder != kept:
-                shutil.rmtree(folder)
+        name = f"{_BEST}{num_iterations:05d}"
+        self._states.delete(name)
+        shutil.rmtree(self._aside, ignore_errors=True)
+        trainer.export_checkpoint(self._aside)
+        for file in sorted(self._aside.iterdir()):
+            with self._states.writing(f"{name}/{file.name}") as path:
+                shutil.move(file, path)
+        self._states.seal(name, keep=1)
 
-    def keep_for_later(self, kept: store.States, num_iterations: int) -> None:
+    def copy_best(self, folder: Path) -> bool:
+        """The best weights by validation so far into a new folder; False if there are none."""
+        if not (whole := self._states.sealed(_BEST)):
+            return False
+        folder.mkdir()
+        for name in self._states.names(f"{whole[-1]}/"):
+            shutil.copyfile(self._states.fetch(name), folder / Path(name).name)
+        return True
+
+    def keep_for_later(self, kept: States, num_iterations: int) -> None:
         """Put all aside for work that goes further, in place of what a shorter one has put there.
 
         Before the last validation: a run that goes further has none there.
         """
-        name = f"iterations-{num_iterations:08d}"
-        if any(found >= name for found in kept.sealed("iterations-")):
+        name = f"{_FINISHED}{num_iterations:08d}"
+        if any(found >= name for found in kept.sealed(_FINISHED)):
             return
         kept.delete(name)
-        for path in sorted(p for p in self._root.rglob("*") if p.is_file()):
-            place = path.relative_to(self._root)
-            if not place.parts[0].startswith("aside"):
-                with kept.writing(f"{name}/{place.as_posix()}") as copy:
-                    shutil.copyfile(path, copy)
+        for file in self._states.names():
+            with kept.writing(f"{name}/{file}") as copy:
+                shutil.copyfile(self._states.fetch(file), copy)
         kept.seal(name, keep=1)
 
-    def begin_with(self, kept: store.States, num_iterations: int) -> None:
+    def begin_with(self, kept: States, num_iterations: int) -> None:
         """Where nothing is done yet: take up what finished work of fewer iterations has left."""
         shorter = [
             name
-            for name in kept.sealed("iterations-")
-            if int(name.rpartition("-")[2]) < num_iterations
+            for name in kept.sealed(_FINISHED)
+            if int(name.removeprefix(_FINISHED)) < num_iterations
         ]
-        if not shorter or any(self._root.iterdir()):
+        if not shorter or self._states.sealed():
             return
-        aside = self._root.with_name("aside-kept")
-        shutil.rmtree(aside, ignore_errors=True)
+        self._states.clear()
+        sets = set()
         for file in kept.names(f"{shorter[-1]}/"):
-            path = aside / file.partition("/")[2]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept.fetch(file), path)
-        self._root.rmdir()
-        aside.rename(self._root)
+            place = file.partition("/")[2]
+            with self._states.writing(place) as copy:
+                shutil.copyfile(kept.fetch(file), copy)
+            sets.add(place.partition("/")[0])
+        for name in sorted(sets - {_ROLLOUTS.rstrip("/")}):
+            self._states.seal(name, keep=1)
 
-    def _folders(self) -> list[Path]:
-        return sorted(self._root.glob("iteration-*"))
+
+def _write_below(states: States, folder: str, name: str) -> AbstractContextManager[Path]:
+    return states.writing(f"{folder}/{name}")
+
+
+def _fetch_below(states: States, folder: str, name: str) -> Path:
+    return states.fetch(f"{folder}/{name}")
 
 
 _IDS, _LOGPROBS = pl.List(pl.Int32), pl.List(pl.Float32)

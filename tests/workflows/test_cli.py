@@ -69,7 +69,7 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, words: list[str]
         (["run", "--recipe", "huge"], ["no recipe 'huge'; there are tiny, smoke"]),
         (
             ["run", "--recipe", "k2_1t"],
-            ["'k2_1t' is placed on 512 h800 and this machine has", "`make deploy`"],
+            ["'k2_1t' is placed on 768 h800 and this machine has", "`make deploy`"],
         ),
         (
             ["run", "--recipe", "k2_1t", "--set", "placement.tokens_a_rank=32768"],

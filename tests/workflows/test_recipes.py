@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from k2core.optim.schedule import learning_rate
+from k2core.parallel.plan import LayoutError
+from schemas.recipe import Recipe
 from workflows.large_recipes import k2_1t
 from workflows.plan import UnfitError, jobs_of, refuse_unfit
+from workflows.plan_stages import plan_release
 from workflows.recipes import RECIPES
 
+LARGE = ["one_gpu", "one_node", "moonlight_16b", "k2_1t"]
 
-@pytest.mark.parametrize("name", ["moonlight_16b", "k2_1t"])
+
+@pytest.mark.parametrize("name", LARGE)
 def test_a_published_recipe_says_what_it_said(name: str) -> None:
     """A wanted change: write the found value into the golden file."""
     path = Path(__file__).parent / "golden" / f"{name}.json"
@@ -19,7 +24,7 @@ def test_a_published_recipe_says_what_it_said(name: str) -> None:
     assert found == json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("name", ["moonlight_16b", "k2_1t"])
+@pytest.mark.parametrize("name", LARGE)
 def test_every_training_of_a_large_recipe_is_in_bf16_and_fits_its_placement(name: str) -> None:
     recipe = RECIPES[name]()
     stages = {stage: getattr(getattr(recipe, stage), "optim", None) for stage in vars(recipe)}
@@ -27,8 +32,27 @@ def test_every_training_of_a_large_recipe_is_in_bf16_and_fits_its_placement(name
     assert {"pretrain", "sft", "rl"} <= set(trained)
     for optim in trained.values():
         assert optim.precision == optim.newton_schulz_precision == "bf16"
-    refuse_unfit(recipe)  # the schedule, its phases and finetuning
+    refuse_unfit(recipe)  # every training, practice and examination
     assert {job.precision for job in jobs_of(recipe).values()} == {"bf16"}
+
+
+def test_what_cannot_practise_or_be_examined_is_refused() -> None:
+    recipe = k2_1t()
+
+    def served(**changes: object) -> Recipe:
+        serving = recipe.placement.serving.model_copy(update=changes)
+        place = recipe.placement.model_copy(update={"serving": serving})
+        return recipe.model_copy(update={"placement": place})
+
+    with pytest.raises(UnfitError, match=r"^rl: engines: an engine's device needs \S+ GB"):
+        refuse_unfit(served(pp=1))
+    with pytest.raises(UnfitError, match=r"^rl: an engine beside the trainer's \S+ GB"):
+        refuse_unfit(served(sleep=True))
+    longer = recipe.rl.model_copy(update={"max_tokens": None})
+    refuse_unfit(recipe.model_copy(update={"rl": longer}))
+    with pytest.raises(LayoutError, match=r"fp32 in one process.*4,106 GB"):
+        plan_release(recipe)
+    assert plan_release(RECIPES["one_node"]()) < 40e9
 
 
 def test_k2_needs_what_its_placement_saves() -> None:

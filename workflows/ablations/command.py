@@ -50,7 +50,9 @@ def rephrase(
 
         @cache
         def start() -> "Rephraser":
-            return stack.enter_context(closing(start_rephraser(config.rewriter, models)))
+            return stack.enter_context(
+                closing(start_rephraser(config.rewriter, models, config.serving))
+            )
 
         worlds = [make_world(config, s, kept / "rewrites", start) for s in range(seeds)]
     names = {

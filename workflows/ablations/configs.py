@@ -5,6 +5,7 @@ from pydantic import Field
 from schemas.base import Config
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
+from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 
 _KNOWLEDGE_STYLES = (
@@ -54,11 +55,11 @@ class RephrasingAblation(Config):
         rewrites_per_document=10,
         max_rewrites_per_document=10,
         documents_together=60,
-        num_engines=1,
-        dtype="bfloat16",
     )
     """The model that rewrites, and its prompts: ten, without the one that asks questions, since
     questions are what nobody may have read about the people asked about."""
+    serving: Serving = Serving(num_engines=1, dtype="bfloat16")
+    """How it is served."""
 
 
 class TextConfig(Config):

@@ -75,6 +75,7 @@ def _teach(
     scratch: Path,
 ) -> "Trainer":
     """The model that knows the language, trained or, where an earlier arm did it, read."""
+    from k2core.engines.learner import below
     from k2core.engines.megatron.trainer import Trainer
 
     shape = config.shape.model_copy(update={"vocab_size": vocabulary})
@@ -82,7 +83,7 @@ def _teach(
     base = scratch / f"base-{name_result(config, world, next(iter(ARMS)))}"
     if not (base / "done").exists():
         _train(config, trainer, _shuffled(first, world.seed), config.base_tokens, config.base_batch)
-        trainer.save(base)
+        trainer.save(below(base))
         (base / "done").touch()
     trainer.load(base.joinpath)
     return trainer

@@ -4,17 +4,18 @@ Training that reads its rows from an artifact needs no leader. Reinforcement lea
 batches come out of engines that rank 0 speaks to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from k2core.engines.learner import Fetch, Learner
+from k2core.engines.learner import Fetch, Learner, Peer, Writing
 from k2core.engines.megatron.batch import Batch, Objective, StepStats
 from k2core.engines.megatron.trainer import Trainer
 from k2core.engines.torchrun.group import Ranks
+from k2core.model.digest import NamedTensor
 from k2core.parallel.rows import own_bounds
 
 T = TypeVar("T")
@@ -51,7 +52,6 @@ class _Part:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.ranks = trainer, trainer.ranks
         self.load, self.save = trainer.load, trainer.save
-        self.export_weights = trainer.export_weights
         self.export_checkpoint = trainer.export_checkpoint
 
     def step(
@@ -66,6 +66,10 @@ class _Part:
         speaks = (seat.tensor, seat.context, seat.stage) == (0, 0, self.trainer.placement.pp - 1)
         parts = self.ranks.collect(found if speaks else None)
         return torch.cat([part for part in parts if part is not None]) if parts else found
+
+    def send_weights(self, peer: Peer) -> None:
+        """On all ranks but the first."""
+        peer(self.ranks.rank, self.trainer.stream_weights())
 
     def _own(self, batch: Batch) -> Batch:
         place = self.trainer.seat.data, self.trainer.placement.dp
@@ -94,20 +98,20 @@ class _Leader:
         self._order("logprobs", batch)
         return self._part.logprobs(batch)
 
-    def export_weights(self) -> dict[str, Tensor]:
-        """As `Trainer.export_weights`."""
-        self._order("export_weights")
-        return self._part.export_weights()
+    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
+        """As `Learner.send_weights`."""
+        self._order("send_weights", peer)
+        return self._part.trainer.send_weights(send, peer)
 
     def export_checkpoint(self, folder: Path) -> int:
         """As `Trainer.export_checkpoint`."""
         self._order("export_checkpoint", folder)
         return self._part.export_checkpoint(folder)
 
-    def save(self, folder: Path) -> None:
-        """As `Trainer.save`."""
-        self._order("save", folder)
-        self._part.save(folder)
+    def save(self, writing: Writing) -> None:
+        """As `Trainer.save`; `writing` must be picklable."""
+        self._order("save", writing)
+        self._part.save(writing)
 
     def load(self, fetch: Fetch) -> None:
         """As `Trainer.load`."""

@@ -6,7 +6,6 @@ Every rank builds a `Trainer` and passes its own rows to `step`: a process alone
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from megatron.core.distributed.finalize_model_grads import (
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
-from k2core.engines.learner import Fetch
+from k2core.engines.learner import Fetch, Peer, T, Writing
 from k2core.engines.megatron import resume
 from k2core.engines.megatron.batch import (
     PADDING,
@@ -42,6 +41,7 @@ from k2core.engines.megatron.optimizer import Groups, ShardedOptimizer
 from k2core.engines.megatron.process_group import join_ranks
 from k2core.engines.megatron.shards import iterate_whole, list_shards
 from k2core.engines.megatron.spec import build_model
+from k2core.model.digest import NamedTensor
 from k2core.model.names import split_tensor
 from k2core.optim.registry import load_rule
 from schemas.model import ModelShape
@@ -179,17 +179,23 @@ class Trainer:
         found = self._run(self._cut(batch), _take_logits, train=False, labels=False)
         return torch.cat(found).float().cpu() if found else torch.empty(0)
 
-    def export_weights(self) -> dict[str, Tensor]:
-        """All weights by Hugging Face names on rank 0: on the CPU, fp32, contiguous copies.
+    def stream_weights(self) -> Iterator[NamedTensor]:
+        """All weights by Hugging Face names, one after another and whole on every rank.
 
-        All ranks take part; on the others the result is empty.
+        Where they are, in the parameters' precision, as views that last until the next is asked
+        for. All ranks take part.
         """
-        state: dict[str, Tensor] = {}
         for pair, whole in iterate_whole(self.model, self.shape):
-            if dist.get_rank() == 0:
-                copied = whole.detach().to("cpu", torch.float32, copy=True)
-                state |= split_tensor(copied, pair.hf)
-        return {name: tensor.contiguous() for name, tensor in state.items()}
+            yield from split_tensor(whole.detach(), pair.hf).items()
+
+    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
+        """As `Learner.send_weights`, on the rank that sends."""
+        return send(self.stream_weights())
+
+    def export_weights(self) -> dict[str, Tensor]:
+        """The same on the CPU in fp32, each a copy with storage of its own; for small models."""
+        named = self.stream_weights()
+        return {name: tensor.to("cpu", torch.float32, copy=True) for name, tensor in named}
 
     def import_checkpoint(self, folder: Path) -> int:
         """Start from the weights of another model; returns the bytes that this rank read.
@@ -214,10 +220,9 @@ class Trainer:
         """Copy this rank's part of what an exact continuation needs; all ranks take part."""
         return resume.take_snapshot(self.model, self.optimizer, self.placement, self.ranks)
 
-    def save(self, folder: Path) -> None:
-        """Write a state into a folder that all ranks share; whole when this returns."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.snapshot().write(lambda name: nullcontext(folder / name))
+    def save(self, writing: Writing) -> None:
+        """Write a state, each rank its part; whole when this returns."""
+        self.snapshot().write(writing)
         self.ranks.wait()
 
     def load(self, fetch: Fetch) -> None:

@@ -2,20 +2,26 @@
 
 from pathlib import Path
 
-from k2core.engines.vllm.engine import Serving, VllmEngine
+from k2core.engines.vllm.arguments import Limits
+from k2core.engines.vllm.engine import VllmEngine
+from schemas.placement import Serving
 
 
 class EngineActor(VllmEngine):
-    """A vLLM engine as a Ray actor, which has methods but no properties."""
+    """A vLLM engine as a Ray actor, which has methods but no properties.
 
-    def __init__(self) -> None:
-        """Serve nothing yet."""
+    Args:
+        one_node: all devices of its engines are in one machine.
+    """
+
+    def __init__(self, *, one_node: bool = True) -> None:
+        self._one_node = one_node
 
     def ready(self) -> bool:
         """Whether the process is there."""
         return True
 
-    def open(self, folder: Path, serving: Serving) -> str:
+    def open(self, folder: Path, serving: Serving, limits: Limits) -> str:
         """Serve this folder from now on; returns the digest of its weights."""
-        super().__init__(folder, serving)
+        super().__init__(folder, serving, limits, one_node=self._one_node)
         return self.weights

@@ -10,8 +10,9 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
-from k2core.engines.ray.serve import engine_options
+from k2core.engines.ray.resources import actor_options, grant, see_cluster
 from k2core.engines.ray.spare import drop_spare
+from schemas.placement import Serving
 
 Row = Mapping[str, Any]
 """Plain values by name; all rows have the same names."""
@@ -39,7 +40,7 @@ class _Replica:
 def stream_rows(
     batches: Sequence[Sequence[Row]],
     open_work: Callable[[], Work],
-    num_replicas: int,
+    serving: Serving,
 ) -> Iterator[Row]:
     """Send each batch whole to a replica that is free; yields results as they are finished.
 
@@ -48,14 +49,14 @@ def stream_rows(
     Args:
         batches: rows, to be worked on together.
         open_work: opens, in each replica, what it works with; must be picklable.
-        num_replicas: how many; each has a GPU where the cluster has enough, else a core.
+        serving: replicas, and the devices that each has.
 
     Raises:
         ReplicaLostError: a replica died for good.
         Exception: what the work raised.
     """
     drop_spare()
-    hold_cluster(num_replicas)
+    hold_cluster(serving.num_engines * serving.devices)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = DataContext.get_current().copy()
@@ -68,9 +69,11 @@ def stream_rows(
                 batch_size=None,  # a table is a batch
                 batch_format="pyarrow",
                 fn_constructor_args=[open_work],
-                compute=ActorPoolStrategy(size=num_replicas, max_tasks_in_flight_per_actor=1),
+                compute=ActorPoolStrategy(
+                    size=serving.num_engines, max_tasks_in_flight_per_actor=1
+                ),
                 max_task_retries=_RETRIES,
-                **engine_options(num_replicas),
+                **actor_options(serving, grant(serving, see_cluster())),
             )
             # Fetching ahead would hold a result back until the next one is there.
             found = results.iter_batches(

@@ -1,42 +1,57 @@
 """Several vLLM engines behind one `Engine`: prompts are split over them, weights sent once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 
+from k2core.engines.buckets import send_buckets
+from k2core.engines.learner import Peer, follow
 from k2core.engines.protocol import Arrival, Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
-from k2core.engines.ray.actors import ActorGroup, python_path
+from k2core.engines.ray.actors import ActorGroup
+from k2core.engines.ray.resources import Grant, actor_options, grant, group_of, see_cluster
 from k2core.engines.ray.spare import leave_spare, reuse_spare
-from k2core.engines.vllm.engine import Serving
-from k2core.engines.vllm.environment import environment
+from k2core.engines.vllm.arguments import Limits, arithmetic_of, transfer_of
+from k2core.model.digest import NamedTensor, Receipt, as_served
+from k2core.model.shards import CheckpointReader
+from k2core.model.tensors import check_stream
+from schemas.placement import Serving
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
-    from torch import Tensor
+    from ray.util.placement_group import PlacementGroup
+
+    from k2core.engines.vllm.couriers import IpcCourier, NcclCourier
 
 
 class ServedEngines(ActorGroup):
-    """Engines in Ray actors, one a core or GPU; a `k2core.engines.protocol.StreamingEngine`.
+    """Engines in Ray actors; a `k2core.engines.protocol.StreamingEngine` that a trainer updates.
+
+    For vLLM's trainer engines they are one `VLLMWeightSyncClient`.
 
     Args:
         folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
-        serving: how each engine serves them.
-        num_engines: how many.
+        serving: how many engines, and how each serves them.
+        limits: lengths and batch of an engine.
 
     Raises:
-        RuntimeError: they serve different weights.
+        RuntimeError: they serve different weights, or there are too few GPUs.
     """
 
     kind = "engines"
 
-    def __init__(self, folder: Path, serving: Serving, num_engines: int) -> None:
-        with reuse_spare(num_engines) as spare:
-            launch = partial(_start_actors, spare, num_engines)
-            super().__init__(num_engines, launch, "open", folder, serving)
+    def __init__(self, folder: Path, serving: Serving, limits: Limits) -> None:
+        self._serving, self._groups = serving, list["PlacementGroup"]()
+        self._shapes = CheckpointReader(folder).shapes
+        self._asleep = False
+        self._courier: NcclCourier | IpcCourier | None = None
+        with reuse_spare(serving.num_engines if serving.devices == 1 else 0) as spare:
+            launch = partial(self._launch, spare)
+            count = serving.num_engines * serving.devices
+            super().__init__(count, launch, "open", folder, serving, limits)
         try:
             self._weights = _agreed(self.hellos)
         except BaseException:
@@ -80,14 +95,126 @@ class ServedEngines(ActorGroup):
         answers = [a.score.remote(sequences[p]) for a, p in self._deal(len(sequences))]
         return [logprobs for part in ray.get(answers) for logprobs in part]
 
-    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
-        """Serve these weights; they pass once through the object store, whatever the number."""
-        shared = ray.put(dict(tensors))
-        self._weights = _agreed(self.ask_all("update_weights", shared))
+    def load(self, folder: Path) -> str:
+        """Serve a checkpoint of the same shape, which every worker reads; returns its digest."""
+        self._weights = _agreed(self.ask_all("load", folder))
         return self._weights
 
+    @property
+    def peer(self) -> Peer:
+        """What the trainer's other ranks do while its first one sends."""
+        if transfer_of(self._serving, gpu=self._granted.gpu) == "k2_ipc":
+            from k2core.engines.vllm.couriers import lend_weights
+
+            return lend_weights
+        return follow
+
+    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
+        """Serve a trainer's weights, in the engines' arithmetic.
+
+        Returns:
+            The digest of what was sent.
+
+        Raises:
+            ValueError: a tensor lacks, is unknown or has another shape.
+            RuntimeError: an engine was given something else.
+        """
+        import torch
+
+        self._wake("weights")
+        dtype = getattr(torch, arithmetic_of(self._serving, gpu=self._granted.gpu))
+        sent = Receipt()
+        self._send(sent.note(as_served(check_stream(named, self._shapes), dtype)))
+        self._wake("kv_cache")
+        self._asleep = False
+        if self._weights != sent.digest:
+            raise RuntimeError(f"the engines serve {self._weights} after {sent.digest} was sent")
+        return sent.digest
+
+    def sleep(self) -> None:
+        """Give the GPUs to the trainer until weights come, if they are the trainer's."""
+        if self._serving.sleep and self._granted.gpu:
+            self.ask_all("sleep")
+            self._asleep = True
+
+    def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
+        """As vLLM's client; each engine's workers have numbers of their own in the group."""
+        first = init_info.get("rank_offset")
+        infos = [
+            init_info | ({"rank_offset": first + i * self._serving.devices} if first else {})
+            for i in range(len(self.actors))
+            if first is None or isinstance(first, int)
+        ]
+        pairs = zip(self.actors, infos, strict=True)
+        ray.get([a.init_weight_transfer_engine.remote(info) for a, info in pairs])
+
+    def start_weight_update(self) -> None:
+        """As vLLM's client."""
+        self.ask_all("start_weight_update")
+
+    def update_weights(self, update_info: dict[str, object]) -> None:
+        """As vLLM's client; what is told lies once in the object store, for all engines."""
+        self.ask_all("update_weights", ray.put(update_info))
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """As vLLM's client."""
+        self._weights = _agreed(self.ask_all("finish_weight_update", weight_version))
+
+    def close(self) -> None:
+        """End the engines, and give back their room."""
+        if self._courier is not None:
+            self._courier.close()
+        super().close()
+        for group in self._groups:
+            ray.util.remove_placement_group(group)
+        self._groups = []
+
+    def _send(self, named: Iterator[NamedTensor]) -> None:
+        if not self._granted.gpu:
+            send_buckets(self, named)
+            return
+        if self._courier is None:
+            self._courier = self._open_courier()
+        self._courier.send(named)
+
+    def _open_courier(self) -> "NcclCourier | IpcCourier":
+        import torch
+
+        from k2core.engines.vllm.couriers import IpcCourier, NcclCourier, stream_source
+
+        dtype = getattr(torch, arithmetic_of(self._serving, gpu=True))
+        like = ((name, torch.empty(0)) for name in self._shapes)
+        dtypes = {name: tensor.dtype for name, tensor in as_served(like, dtype)}
+        source = stream_source(self._shapes, dtypes)
+        if transfer_of(self._serving, gpu=True) == "k2_ipc":
+            return IpcCourier(self, source, 0)
+        return NcclCourier(self, self._serving.num_engines * self._serving.devices, source)
+
+    def _wake(self, tag: str) -> None:
+        if self._asleep:
+            self.ask_all("wake_up", tag)
+
+    def _launch(self, spare: "list[ActorHandle]") -> "list[ActorHandle]":
+        self._granted: Grant = grant(self._serving, see_cluster())
+        missing = self._serving.num_engines - len(spare)
+        return spare + [self._start_actor() for _ in range(missing)]
+
+    def _start_actor(self) -> "ActorHandle":
+        options = actor_options(self._serving, self._granted)
+        if not self._granted.one_node:
+            from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+            group = group_of(self._serving)
+            self._groups.append(group)
+            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
+                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+            )
+        actor = ray.remote(EngineActor).options(**options)
+        started: ActorHandle = actor.remote(one_node=self._granted.one_node)
+        return started
+
     def _end(self, actor: "ActorHandle") -> None:
-        if not leave_spare(actor):
+        if self._serving.devices > 1 or not leave_spare(actor):
             super()._end(actor)
 
     def _deal(self, count: int) -> "list[tuple[ActorHandle, slice]]":
@@ -99,18 +226,6 @@ class ServedEngines(ActorGroup):
         return [(actor, part) for actor, part in pairs if part.start < part.stop]
 
 
-def engine_options(num_engines: int) -> dict[str, object]:
-    """What Ray gives each engine's process: a core, and a GPU if there are enough for all."""
-    gpu = ray.cluster_resources().get("GPU", 0) >= num_engines
-    variables = environment(gpu) | {"PYTHONPATH": python_path()}
-    return {"num_cpus": 1, "num_gpus": int(gpu), "runtime_env": {"env_vars": variables}}
-
-
-def _start_actors(spare: "list[ActorHandle]", num_engines: int) -> "list[ActorHandle]":
-    actor = ray.remote(EngineActor).options(**engine_options(num_engines))
-    return spare + [actor.remote() for _ in range(num_engines - len(spare))]
-
-
 def _agreed(digests: list[str]) -> str:
     if len(set(digests)) != 1:
         raise RuntimeError(f"engines serve different weights: {', '.join(digests)}")
@@ -119,23 +234,20 @@ def _agreed(digests: list[str]) -> str:
 
 def serve(
     folder: Path,
+    serving: Serving,
     *,
-    num_engines: int,
     max_model_len: int,
     max_num_seqs: int,
-    dtype: str = "float32",
     prefix_caching: bool = True,
 ) -> ServedEngines:
-    """Serve a folder in the Hugging Face layout by `num_engines` vLLM engines in Ray actors.
+    """Serve a folder in the Hugging Face layout by vLLM engines in Ray actors.
 
     Args:
         folder: weights, config.json, tokenizer files.
-        num_engines: engines, one core (or GPU) each.
+        serving: engines, and the devices and arithmetic of each.
         max_model_len: longest prompt with its continuation, in tokens.
         max_num_seqs: sequences in flight together, an engine.
-        dtype: arithmetic.
         prefix_caching: compute a shared beginning once; off, a result depends on its own batch
             alone and not on what was asked before.
     """
-    serving = Serving(max_model_len, max_num_seqs, dtype, prefix_caching)
-    return ServedEngines(folder, serving, num_engines)
+    return ServedEngines(folder, serving, Limits(max_model_len, max_num_seqs, prefix_caching))

@@ -1,76 +1,39 @@
 """One vLLM engine in the current process: exact on the CPU, and updated while it serves."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from k2core.engines.protocol import Arrival, Completion, Sampling
+from k2core.engines.vllm.arguments import Devices, Limits, engine_arguments
 from k2core.engines.vllm.environment import prepare_environment
-from k2core.model.digest import tensors_digest
-from k2core.model.hf import load_weights
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-ON_CPU: dict[str, object] = {
-    "enforce_eager": True,  # compiling takes longer than it saves here
-    # W2: the CPU's own rotary operator is wrong for interleaved multi-head queries (1-8 nats off).
-    "compilation_config": {"custom_ops": ["-rotary_embedding"]},
-    # W6: a seeded request whose prompt is split over two batches stops the engine: its random
-    # generator is rewound, which those of the CPU cannot be. So prompts are not split.
-    "enable_chunked_prefill": False,
-}
-GRAMMARS: dict[str, object] = {
-    "backend": "guidance",  # the one that tells a special token from text that spells it
-    "disable_any_whitespace": True,  # a small model writes white space to the limit otherwise
-}
-EXTENSION = "k2core.engines.vllm.worker.WeightUpdates"
-
-
-class Serving(NamedTuple):
-    """How a model is served."""
-
-    max_model_len: int
-    """Longest prompt with its continuation, in tokens."""
-    max_num_seqs: int
-    """Sequences in flight together."""
-    dtype: str = "float32"
-    """Arithmetic; float32 is what the tests hold against transformers."""
-    prefix_caching: bool = True
-    """Compute a shared beginning once. Off: a batch's result does not depend on earlier ones."""
+from schemas.placement import Serving
 
 
 class VllmEngine:
     """A folder in the Hugging Face layout, served; a `k2core.engines.protocol.StreamingEngine`.
 
+    Its weights are updated through the four calls of vLLM's `VLLMWeightSyncClient`.
+
     Args:
         folder: weights, config.json and tokenizer files.
-        serving: lengths, batch and arithmetic.
+        serving: how the model lies over devices, and its arithmetic.
+        limits: lengths and batch.
+        one_node: its devices are in one machine.
     """
 
-    def __init__(self, folder: Path, serving: Serving) -> None:
+    def __init__(
+        self, folder: Path, serving: Serving, limits: Limits, *, one_node: bool = True
+    ) -> None:
         prepare_environment()
         import torch
         from vllm import LLM
 
-        weights = load_weights(folder)
-        self._shapes = {name: tensor.shape for name, tensor in weights.items()}
-        self._weights = tensors_digest(weights)
-        self._llm: Any = LLM(
-            str(folder),
-            max_model_len=serving.max_model_len,
-            max_num_seqs=serving.max_num_seqs,
-            dtype=serving.dtype,
-            enable_prefix_caching=serving.prefix_caching,
-            worker_extension_cls=EXTENSION,
-            # Tokens in, tokens out; only a grammar needs to know what they spell.
-            skip_tokenizer_init=not (folder / "tokenizer.json").exists(),
-            structured_outputs_config=GRAMMARS,
-            logprobs_mode="processed_logprobs",  # of what was sampled from
-            seed=0,
-            **({} if torch.cuda.is_available() else ON_CPU),
-        )
+        devices = Devices(torch.cuda.is_available(), one_node)
+        self._llm: Any = LLM(**engine_arguments(folder, serving, limits, devices))
+        self._weights = ""
+        self.load(folder)
 
     @property
     def weights(self) -> str:
@@ -117,27 +80,48 @@ class VllmEngine:
             scores.append([found[token].logprob for found, token in rest])
         return scores
 
-    def update_weights(self, tensors: Mapping[str, "Tensor"]) -> str:
-        """Serve these weights from now on; every tensor of the model must be among them."""
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        if shapes != self._shapes:
-            names = shapes.keys() | self._shapes.keys()
-            wrong = sorted(n for n in names if shapes.get(n) != self._shapes.get(n))
-            raise ValueError(
-                f"{len(wrong)} tensors lack, are unknown or have another shape, e.g. {wrong[0]}: "
-                f"{shapes.get(wrong[0])} given, {self._shapes.get(wrong[0])} served"
-            )
-        self._llm.collective_rpc("load_tensors", args=(dict(tensors),))
-        # W4: cached keys and values are the old weights' (7 nats stale otherwise).
-        if not self._llm.reset_prefix_cache():
-            raise RuntimeError("the prefix cache could not be reset: is a request still running?")
-        self._weights = tensors_digest(tensors)
-        return self._weights
+    def load(self, folder: Path) -> str:
+        """Serve a checkpoint of this shape: each worker reads it; returns the receipt."""
+        return self._serve_anew(self._llm.collective_rpc("load_folder", args=(str(folder),)))
+
+    def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
+        """Meet the trainer."""
+        self._llm.collective_rpc("init_weight_transfer_engine", args=(init_info,))
+
+    def start_weight_update(self) -> None:
+        """Weights will come."""
+        self._llm.collective_rpc("start_weight_update")
+
+    def update_weights(self, update_info: dict[str, object]) -> None:
+        """Some of them, or where they are."""
+        self._llm.collective_rpc("update_weights", args=(update_info,))
+
+    def finish_weight_update(self, weight_version: str | None = None) -> str:
+        """Serve them from now on; returns the receipt."""
+        self._llm.collective_rpc("finish_weight_update")
+        return self._serve_anew(self._llm.collective_rpc("weights_receipt"))
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back: keys, values, and weights, which will be sent anew."""
+        self._llm.sleep(level=2)
+
+    def wake_up(self, tag: str) -> None:
+        """Take it again: for `weights` before they are sent, then for the `kv_cache`."""
+        self._llm.wake_up(tags=[tag])
 
     def close(self) -> None:
         """Free the memory."""
         self._llm = None
         gc.collect()
+
+    def _serve_anew(self, receipts: list[str]) -> str:
+        if len(set(receipts)) != 1:
+            raise RuntimeError(f"workers were given different weights: {', '.join(receipts)}")
+        # W4: cached keys and values are the old weights' (7 nats stale otherwise).
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("the prefix cache could not be reset: is a request still running?")
+        self._weights = receipts[0]
+        return self._weights
 
     def _run(self, prompts: Sequence[Sequence[int]], sampling: list[Any]) -> list[Any]:
         tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from k2core.engines.vllm.engine import GRAMMARS, ON_CPU
+from k2core.engines.vllm.arguments import GRAMMARS, ON_CPU
 from k2core.engines.vllm.environment import prepare_environment
 
 _FLAGS: dict[str, object] = {

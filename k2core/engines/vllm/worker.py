@@ -1,11 +1,20 @@
-"""What runs inside vLLM's worker: weight updates that really take effect."""
+"""What runs inside vLLM's workers: weights that really take effect, with a receipt for them."""
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from k2core.model.digest import Receipt, as_served
+from k2core.model.shards import CheckpointReader
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+
+TRANSFERS = {
+    "k2_buckets": "BucketTransfer",
+    "k2_nccl": "NcclTransfer",
+    "k2_ipc": "IpcTransfer",
+}
+"""Names in vLLM's registry, with their classes in `k2core.engines.vllm.transfer`."""
 
 
 def forget_packed_experts(model: "torch.nn.Module") -> int:
@@ -29,8 +38,29 @@ class WeightUpdates:
     """Worker extension: its methods are called by `LLM.collective_rpc`."""
 
     model_runner: Any
+    model_config: Any
+    weight_transfer_engine: Any
 
-    def load_tensors(self, tensors: Mapping[str, "Tensor"]) -> None:
-        """Replace all weights, layer by layer, as if they had been loaded at the start."""
+    def load_folder(self, folder: str) -> str:
+        """Serve a checkpoint's weights, of which one at a time is read; returns the receipt."""
+        receipt, reader = Receipt(), CheckpointReader(Path(folder))
         forget_packed_experts(self.model_runner.get_model())
-        self.model_runner.reload_weights(weights_iterator=iter(tensors.items()))
+        named = ((name, reader.read(name)) for name in reader.shapes)
+        served = receipt.note(as_served(named, self.model_config.dtype))
+        self.model_runner.reload_weights(weights_iterator=served)
+        return receipt.digest
+
+    def weights_receipt(self) -> str:
+        """For the tensors of the last transfer, as this worker was given them."""
+        digest: str = self.weight_transfer_engine.receipt.digest
+        return digest
+
+
+def _register_transfers() -> None:
+    from vllm.distributed.weight_transfer import WeightTransferEngineFactory
+
+    for name, transfer in TRANSFERS.items():
+        WeightTransferEngineFactory.register_engine(name, "k2core.engines.vllm.transfer", transfer)
+
+
+_register_transfers()  # vLLM imports this module in each worker, before it makes the engine

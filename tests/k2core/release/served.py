@@ -1,13 +1,10 @@
 """Stands in for vLLM, which has tests of its own: transformers' own greedy search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from k2core.engines.protocol import Completion, Sampling
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Served:
@@ -32,11 +29,9 @@ class Served:
             completions.append(Completion(new, [0.0] * len(new), "length"))
         return completions
 
-    def update_weights(self, tensors: Mapping[str, "torch.Tensor"]) -> None:
-        served = type(self._model).from_pretrained(
-            None, config=self._model.config, state_dict=dict(tensors)
-        )
-        self._model = served.eval()
+    def load(self, folder: Path) -> str:
+        self._model = type(self._model).from_pretrained(folder).eval()
+        return str(folder)
 
     def __enter__(self) -> Self:
         return self

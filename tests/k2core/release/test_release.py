@@ -20,6 +20,7 @@ from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, Tr
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.model import ModelShape
+from schemas.placement import Placement
 from schemas.release import ReleaseConfig
 from tests.k2core.release.conftest import SaveModel
 from tests.k2core.release.facts import SOURCES, scores
@@ -35,6 +36,7 @@ RECORDS = [
     LineageRecord(stage="clean", version="1"),
     LineageRecord(stage="sft", version="2", outputs={"checkpoint": TUNED}),
 ]
+REST = {"lineage": RECORDS, "placement": Placement()}
 
 
 def publish(store: Store, kind: type[Artifact], folder: Path, **counts: float) -> Artifact:
@@ -72,11 +74,11 @@ def test_a_release_holds_all_that_a_stranger_needs(
     import torch
     from safetensors.torch import load_file
 
-    monkeypatch.setattr("k2core.engines.ray.serve", lambda folder, **_: Served(folder))
+    monkeypatch.setattr("k2core.engines.ray.serve", lambda folder, *_, **__: Served(folder))
     store = Store(tmp_path / "store")
     inputs = make_inputs(store, tmp_path, save_model)
     workspace = store.workspace("release")
-    draft = assemble_release(CONFIG, **inputs, lineage=RECORDS, workspace=workspace)  # type: ignore[arg-type]
+    draft = assemble_release(CONFIG, **inputs, workspace=workspace, **REST)  # type: ignore[arg-type]
     out = draft.folder
     for name in ("base", "policy"):
         served = store.open(inputs[name])
@@ -239,7 +241,7 @@ def test_a_source_without_licence_stops_the_stage_before_engines_start(
     inputs = make_inputs(store, tmp_path, save_model)
     workspace = store.workspace("release")
     with pytest.raises(ValueError, match="source 'found' has no license"):
-        assemble_release(CONFIG, **inputs, lineage=RECORDS, workspace=workspace)  # type: ignore[arg-type]
+        assemble_release(CONFIG, **inputs, workspace=workspace, **REST)  # type: ignore[arg-type]
 
 
 FAULTS: tuple[tuple[str, dict[str, object], str], ...] = (

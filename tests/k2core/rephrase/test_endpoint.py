@@ -13,6 +13,7 @@ from k2core.agents.endpoint import EndpointError
 from k2core.rephrase import rephrase_corpus
 from k2core.store import Store
 from schemas.endpoint import Endpoint
+from schemas.placement import Placement
 from schemas.rephrase import RephraseConfig
 from tests.k2core.rephrase.lighthouses import PLACES, faithful, original, publish_clean, read_folder
 
@@ -83,7 +84,9 @@ def config_for(server: Server, **changes: Any) -> RephraseConfig:
 @pytest.mark.parametrize("server", [(), (429, 503)], indirect=True)
 def test_an_endpoint_rewrites_and_a_busy_one_is_asked_again(server: Server, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    draft = rephrase_corpus(config_for(server), publish_clean(store), store.workspace("r"))
+    draft = rephrase_corpus(
+        config_for(server), publish_clean(store), Placement(), store.workspace("r")
+    )
     texts = {row["text"] for row in read_folder(draft.folder / "kept")}
     assert draft.counts["rewrites"] == len(texts) == 6
     assert texts < {faithful(n) for n in range(len(PLACES))}
@@ -99,7 +102,7 @@ def test_an_endpoint_rewrites_and_a_busy_one_is_asked_again(server: Server, tmp_
 def test_spent_tokens_leave_a_part_of_whole_documents(server: Server, tmp_path: Path) -> None:
     store = Store(tmp_path)
     config = config_for(server, max_tokens_spent=200)
-    part = rephrase_corpus(config, publish_clean(store), store.workspace("r"))
+    part = rephrase_corpus(config, publish_clean(store), Placement(), store.workspace("r"))
     made = part.counts["rewrites"]
     assert 0 < made < 6
     assert (part.counts["not_begun"], len(server.asked)) == (6 - made, made)
@@ -110,7 +113,7 @@ def test_spent_tokens_leave_a_part_of_whole_documents(server: Server, tmp_path: 
 def test_an_endpoint_that_stays_broken_is_named(server: Server, tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(EndpointError, match=r"127.0.0.1:\d+/v1 large: .*too busy"):
-        rephrase_corpus(config_for(server), publish_clean(store), store.workspace("r"))
+        rephrase_corpus(config_for(server), publish_clean(store), Placement(), store.workspace("r"))
 
 
 def test_a_key_that_is_not_set_is_named(
@@ -119,4 +122,4 @@ def test_a_key_that_is_not_set_is_named(
     monkeypatch.delenv(KEY)
     store = Store(tmp_path)
     with pytest.raises(EndpointError, match=f"set {KEY}"):
-        rephrase_corpus(config_for(server), publish_clean(store), store.workspace("r"))
+        rephrase_corpus(config_for(server), publish_clean(store), Placement(), store.workspace("r"))

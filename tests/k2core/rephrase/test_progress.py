@@ -1,5 +1,6 @@
 """What a run has finished outlives it, whenever it is killed."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from k2core.rephrase.start import GroupRephraser
 from k2core.rephrase.styles import Job
 from k2core.reporting import Silent
 from k2core.store import Store, digest_of, manifest_of
+from schemas.placement import Placement
 from tests.k2core.rephrase.killed import TOGETHER, draw_jobs
 from tests.k2core.rephrase.lighthouses import Writer, config_for, publish_clean
 
@@ -46,7 +48,9 @@ def run_stage(
     """Digest of what comes out, and what was said meanwhile."""
     monkeypatch.setattr("k2core.rephrase.start.start_engine", lambda *_: engine)
     config, listener = config_for(rephraser, documents_together=TOGETHER), Listener()
-    draft = rephrase_corpus(config, publish_clean(store), store.workspace(key, listener))
+    draft = rephrase_corpus(
+        config, publish_clean(store), Placement(), store.workspace(key, listener)
+    )
     return digest_of(manifest_of(draft.folder)), listener
 
 
@@ -67,6 +71,30 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     assert rest.prompts == whole.prompts[5:]
     assert found == wanted
     assert (said.done, said.steps) == ([5, 6], [1])
+
+
+def test_another_machine_goes_on_with_what_was_shared(
+    tmp_path: Path, rephraser: Path, bucket: str
+) -> None:
+    """A document that was finished before the first machine and its disk were lost is kept."""
+    config = config_for(rephraser, documents_together=TOGETHER)
+    jobs = draw_jobs(config, Store(tmp_path / "corpus"))
+
+    def work_on(disk: str, writer: Writer) -> None:
+        start = partial(
+            GroupRephraser, EngineWriter(writer, Prompter(rephraser, config)), config.chunk_tokens
+        )
+        rewrite_all(config, jobs, Store(bucket, tmp_path / disk).workspace("work"), start)
+
+    with pytest.raises(ConnectionError):
+        work_on("first", Writer(rephraser, max_answers=5))
+    shutil.rmtree(tmp_path / "first")
+    whole, rest = Writer(rephraser), Writer(rephraser)
+    work_on("second", rest)
+    work_on("second", rest)  # all is there: nobody is asked
+    Store(bucket, tmp_path / "second").states("work").clear()
+    work_on("third", whole)
+    assert rest.prompts == whole.prompts[5:]
 
 
 def test_another_model_does_not_go_on_with_the_work(

@@ -11,6 +11,7 @@ from k2core.rephrase.styles import load_styles
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Rewrite, RewriteReject
+from schemas.placement import Placement
 from schemas.rephrase import FidelityConfig, RephraseConfig
 from tests.k2core.rephrase.lighthouses import (
     PLACES,
@@ -40,7 +41,9 @@ def rephrase(store: Store, rephraser: Path, monkeypatch: pytest.MonkeyPatch) -> 
         started = iter([engine] if engine else [])
         monkeypatch.setattr("k2core.rephrase.start.start_engine", lambda *_: next(started))
         config = config_for(rephraser, **changes)
-        return rephrase_corpus(config, publish_clean(store, 8, shards), store.workspace(key))
+        return rephrase_corpus(
+            config, publish_clean(store, 8, shards), Placement(), store.workspace(key)
+        )
 
     return run
 

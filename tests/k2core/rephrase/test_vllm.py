@@ -12,11 +12,13 @@ from k2core.rephrase.sample import Source
 from k2core.rephrase.start import start_rephraser
 from k2core.rephrase.styles import Job, load_styles
 from k2core.store import Store, Workspace
+from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 from tests.k2core.rephrase.lighthouses import original
 
 pytestmark = pytest.mark.slow
 
+ONE = Serving(num_engines=1)
 STYLES = load_styles(["formal", "plain", "teacher"])
 TEXTS = [f"{original(0)} {original(3)}", original(1), original(2)]
 JOBS = [
@@ -32,9 +34,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rewrite(model: Path, workspace: Workspace, together: int, **changes: object) -> list[str]:
-    values = {"model": str(model), "documents_together": together, "num_engines": 1}
+    values = {"model": str(model), "documents_together": together}
     config = RephraseConfig.model_validate(values | changes)
-    done = rewrite_all(config, JOBS, workspace, lambda: start_rephraser(config, model.parent))
+    done = rewrite_all(config, JOBS, workspace, lambda: start_rephraser(config, model.parent, ONE))
     assert done.jobs == JOBS
     return [rewriting.text for rewriting in done.rewritings]
 
@@ -59,4 +61,4 @@ def test_a_dataset_gives_the_text_of_groups_and_both_go_on_after_a_kill(
         rest = rewrite(model, workspace, 3, spread=spread)
         assert rest[1:] == texts[1:]
         assert rest[0]
-        assert len(Kept(journal)) == 3
+        assert len(Kept(journal, workspace.states)) == 3

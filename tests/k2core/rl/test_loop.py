@@ -1,9 +1,11 @@
 """The iterations with a toy policy: they improve it, resume exactly, and check every receipt."""
 
 import random
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pytest
@@ -12,9 +14,9 @@ from torch import Tensor
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
-from k2core.engines.learner import Fetch
+from k2core.engines.learner import Fetch, Peer, Writing, follow
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
-from k2core.model.digest import tensors_digest
+from k2core.model.digest import NamedTensor, tensors_digest
 from k2core.reporting import Silent
 from k2core.rewards import Outcome, Verdict, verify
 from k2core.rl.history import History
@@ -22,10 +24,13 @@ from k2core.rl.loop import run_iterations
 from k2core.rl.objectives.registry import load_objective
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
+from k2core.rl.state import IterationStates
 from k2core.store import Store, Workspace
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
+
+T = TypeVar("T")
 
 NUM_ANSWERS = 4
 POOL = [
@@ -84,12 +89,13 @@ class ToyLearner:
         torch.save(self.table.detach(), folder / "table.pt")
         return 1
 
-    def export_weights(self) -> dict[str, Tensor]:
-        return {"table": self.table.detach().clone()}
+    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
+        assert peer is follow
+        return send(iter([("table", self.table.detach())]))
 
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        torch.save(self.table, folder / "table.pt")
+    def save(self, writing: Writing) -> None:
+        with writing("table.pt") as path:
+            torch.save(self.table, path)
 
     def load(self, fetch: Fetch) -> None:
         self.table = torch.load(fetch("table.pt")).detach().requires_grad_()
@@ -105,7 +111,7 @@ class ToyEngine:
     """Serves the table."""
 
     tensors: dict[str, Tensor] = field(default_factory=lambda: {"table": torch.zeros(4, 4)})
-    lies: bool = False
+    awake: bool = True
     calls: int = 0
     fail_at: int = 10**9
 
@@ -113,13 +119,22 @@ class ToyEngine:
     def weights(self) -> str:
         return tensors_digest(self.tensors)
 
-    def update_weights(self, tensors: Mapping[str, Tensor]) -> str:
-        self.tensors = dict(tensors)
-        return "sha256:" + "0" * 64 if self.lies else self.weights
+    @property
+    def peer(self) -> Peer:
+        return follow
+
+    def sleep(self) -> None:
+        self.awake = False
+
+    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
+        self.tensors = {name: tensor.clone() for name, tensor in named}
+        self.awake = True
+        return self.weights
 
     def play(
         self, problems: Sequence[Problem], seeds: Sequence[int], temperature: float
     ) -> list[Sample]:
+        assert self.awake
         self.calls += 1
         if self.calls == self.fail_at:
             raise KeyboardInterrupt
@@ -150,6 +165,12 @@ def workspace(root: Path, key: str = "key") -> Workspace:
     return Store(root).workspace(key, Silent(), family="family")
 
 
+def logged(root: Path, key: str = "key") -> list[bytes]:
+    """Each iteration's rollouts."""
+    states = IterationStates(workspace(root, key).states, root / "aside")
+    return [path.read_bytes() for path in states.rollouts]
+
+
 def test_reward_rises_and_gap_to_the_engine_is_nothing(tmp_path: Path) -> None:
     history = run_iterations(practice(ToyEngine()), workspace(tmp_path))
     first, last = history.iterations[0], history.iterations[-1]
@@ -166,15 +187,33 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     whole = run_iterations(practice(ToyEngine()), workspace(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         run_iterations(practice(ToyEngine(fail_at=4)), workspace(tmp_path / "killed"))
-    (tmp_path / "killed/work/key/scratch/iterations/aside").mkdir()  # torn in the middle of a save
+    states = workspace(tmp_path / "killed").states
+    for name in ("iteration-00003/history.json", "rollouts/00003.parquet"):
+        states.put(name, b"torn in the middle of a save")
     resumed = ToyEngine()
     assert run_iterations(practice(resumed), workspace(tmp_path / "killed")) == whole
     assert resumed.calls == 7 + 3  # iterations, and examinations
-    files = sorted((tmp_path / "whole/work/key/scratch/iterations").glob("*/rollouts.parquet"))
-    assert len(files) == CONFIG.num_iterations
-    for path in files:
-        other = tmp_path / "killed/work/key/scratch/iterations" / path.parent.name / path.name
-        assert path.read_bytes() == other.read_bytes()
+    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+    assert len(logged(tmp_path / "whole")) == CONFIG.num_iterations
+
+
+def test_another_machine_goes_on_from_the_bucket(tmp_path: Path, bucket: str) -> None:
+    """The first one's disk is gone, and with it all that was not in the store."""
+
+    def on(disk: str) -> Workspace:
+        return Store(bucket, tmp_path / disk).workspace("work")
+
+    whole = run_iterations(practice(ToyEngine()), workspace(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_iterations(practice(ToyEngine(fail_at=4)), on("first"))
+    shutil.rmtree(tmp_path / "first")
+    second = on("second")
+    assert run_iterations(practice(ToyEngine()), second) == whole
+    states = IterationStates(second.states, tmp_path / "aside")
+    assert [path.read_bytes() for path in states.rollouts] == logged(tmp_path / "whole")
+    assert states.copy_best(tmp_path / "policy")
+    assert [path.name for path in (tmp_path / "policy").iterdir()] == ["table.pt"]
+    assert len(second.states.sealed("iteration-")) == len(second.states.sealed("best-")) == 1
 
 
 def test_more_iterations_go_on_from_a_finished_run_to_the_same_bytes(tmp_path: Path) -> None:
@@ -187,9 +226,8 @@ def test_more_iterations_go_on_from_a_finished_run_to_the_same_bytes(tmp_path: P
     assert run_iterations(practice(grown, longer), workspace(at, "long")) == whole
     assert grown.calls == 4 + 3  # iterations 10 to 13, and examinations
     assert [i.lr for i in whole.iterations[8:]] == [whole.iterations[8].lr] * 5
-    for path in sorted((tmp_path / "whole/work/key/scratch/iterations").rglob("*.parquet")):
-        place = path.relative_to(tmp_path / "whole/work/key")
-        assert path.read_bytes() == (at / "work/long" / place).read_bytes()
+    assert logged(tmp_path / "whole") == logged(at, "long")
+    assert len(logged(at, "long")) == 13
     assert Store(at).states("family").sealed() == ["iterations-00000013"]
     Store(at).clear("long")
     again = ToyEngine()
@@ -202,21 +240,13 @@ def test_more_iterations_go_on_from_a_finished_run_to_the_same_bytes(tmp_path: P
 
 def test_rollouts_name_the_weights_that_served_them(tmp_path: Path) -> None:
     run_iterations(practice(ToyEngine()), workspace(tmp_path))
-    tables = [
-        pl.read_parquet(path)
-        for path in sorted((tmp_path / "work/key/scratch/iterations").glob("*/rollouts.parquet"))
-    ]
+    tables = [pl.read_parquet(rows) for rows in logged(tmp_path)]
     digests = [table["weights"].unique().to_list() for table in tables]
     assert digests[0] == [tensors_digest({"table": torch.zeros(4, 4)})]
     assert len({digest for (digest,) in digests}) == CONFIG.num_iterations
     assert pl.concat(tables)["rollout_id"].is_unique().all()
     sums = tables[0].group_by("problem_id").agg(pl.col("advantage").sum())["advantage"]
     assert sums.to_list() == pytest.approx([0.0] * len(sums), abs=1e-9)
-
-
-def test_a_false_receipt_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="the engine serves sha256:0000"):
-        run_iterations(practice(ToyEngine(lies=True)), workspace(tmp_path))
 
 
 def test_old_logprobs_by_the_trainer_and_several_updates(tmp_path: Path) -> None:

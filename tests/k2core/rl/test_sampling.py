@@ -15,8 +15,18 @@ from k2core.rl.practice import Practice
 from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
 from k2core.rl.sampling import FaultyError, sample_groups
+from k2core.rl.state import IterationStates
 from schemas.rl import RlConfig
-from tests.k2core.rl.test_loop import CONFIG, K2, POOL, ToyEngine, ToyLearner, judge, workspace
+from tests.k2core.rl.test_loop import (
+    CONFIG,
+    K2,
+    POOL,
+    ToyEngine,
+    ToyLearner,
+    judge,
+    logged,
+    workspace,
+)
 
 
 def practice(config: RlConfig, judged: "Judge") -> Practice:
@@ -76,8 +86,8 @@ def test_a_run_with_faults_ends_and_counts_them(tmp_path: Path) -> None:
     config = change(num_iterations=3, problems_per_iteration=8, max_faulty_frac=0.2)
     history = run_iterations(practice(config, Judge({1, 2}, faulty={3})), workspace(tmp_path))
     assert [sum(i.dropped.values()) for i in history.iterations] == [1, 1, 1]
-    logged = sorted((tmp_path / "work/key/scratch/iterations").glob("*/rollouts.parquet"))
-    assert [pl.read_parquet(path)["problem_id"].n_unique() for path in logged] == [7, 7, 7]
+    tables = map(pl.read_parquet, logged(tmp_path))
+    assert [table["problem_id"].n_unique() for table in tables] == [7, 7, 7]
 
 
 @pytest.mark.parametrize(
@@ -101,18 +111,18 @@ def test_the_best_weights_by_validation_are_kept(
     ready = Practice(CONFIG, K2, POOL, POOL, [], learner, engine, engine.play, Examiner(), 0, 1)
     history = run_iterations(ready, workspace(tmp_path))
     assert history.best == kept_iteration
-    (kept,) = (tmp_path / "work/key/scratch/iterations").glob("best-*")
+    states = workspace(tmp_path).states
+    assert IterationStates(states, tmp_path / "aside").copy_best(tmp_path / "kept")
     if kept_iteration < 9:  # else the last weights, which the learner has
-        assert kept.name == f"best-{kept_iteration:05d}"
-    assert not torch.equal(torch.load(kept / "table.pt"), learner.table.detach())
+        assert states.sealed("best-") == [f"best-{kept_iteration:05d}"]
+    kept = torch.load(tmp_path / "kept/table.pt")
+    assert not torch.equal(kept, learner.table.detach())
     assert [i.validation is not None for i in history.iterations] == [i % 3 == 0 for i in range(9)]
 
 
 def test_every_rollout_can_be_scored_again(tmp_path: Path) -> None:
     run_iterations(practice(change(num_iterations=1), Judge({1})), workspace(tmp_path))
-    rows = pl.read_parquet(
-        tmp_path / "work/key/scratch/iterations/iteration-00001/rollouts.parquet"
-    )
+    rows = pl.read_parquet(logged(tmp_path)[0])
     for row in rows.iter_rows(named=True):
         (prompt, written), (nothing, logprob) = row["token_ids"], row["logprobs"]
         assert nothing is None

@@ -124,7 +124,7 @@ def test_arms_read_equal_tokens_and_share_the_first_stage(world: World, tmp_path
 def test_smollm2_rewrites_a_person(tmp_path: Path) -> None:
     config = config_with(chunk_tokens=64, max_model_len=512, styles=("formal", "plain"))
     few = config.rewriter.model_copy(update={"rewrites_per_document": 2})
-    rephraser = start_rephraser(few, home() / "models")
+    rephraser = start_rephraser(few, home() / "models", config.serving)
     try:
         ((one, other),) = rewrite_people(few, PEOPLE[:1], tmp_path, lambda: rephraser)
     finally:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from k2core.engines.learner import Learner
+from k2core.engines.learner import Learner, below, follow
 from k2core.engines.megatron.batch import PADDING, Batch, ObjectiveValue, StepStats
 from k2core.engines.megatron.lead import lead
 from k2core.engines.megatron.trainer import Trainer
@@ -80,16 +80,21 @@ class Course(NamedTuple):
     logprobs: Tensor | None = None
 
 
+def own_weights(learner: Learner) -> dict[str, Tensor]:
+    """All weights as copies, sent over all ranks."""
+    return learner.send_weights(lambda named: {n: t.clone() for n, t in named}, follow)
+
+
 def spread_rows(learner: Learner, folder: Path) -> dict[str, object]:
     """Uneven rows, padding and forced clips; a state; then one row for two ranks, twice."""
     steps = [learner.step(make_batch(seed, rows=5), 2e-3) for seed in range(4)]
-    course = Course(steps, learner.export_weights(), learner.logprobs(make_batch(9)))
-    learner.save(folder / "state")
+    course = Course(steps, own_weights(learner), learner.logprobs(make_batch(9)))
+    learner.save(below(folder / "state"))
     last = [learner.step(make_batch(seed, rows=1), 2e-3) for seed in (4, 5)]
-    wanted = tensors_digest(learner.export_weights())
+    wanted = tensors_digest(own_weights(learner))
     learner.load((folder / "state").joinpath)
     again = [learner.step(make_batch(seed, rows=1), 2e-3) for seed in (4, 5)]
-    same = again == last and tensors_digest(learner.export_weights()) == wanted
+    same = again == last and tensors_digest(own_weights(learner)) == wanted
     return {"course": course, "last": last, "resumed": same}
 
 
@@ -100,7 +105,7 @@ def share_rows(learner: Learner, folder: Path) -> dict[str, object]:
         batch = make_batch(seed, width=23)._replace(extra={"weight": 1 + torch.arange(5.0)})
         steps.append(learner.step(batch, 1e-3, weigh))
     probe = learner.logprobs(make_batch(9, width=23))
-    return {"course": Course(steps, learner.export_weights(), probe)}
+    return {"course": Course(steps, own_weights(learner), probe)}
 
 
 def refuse(learner: Learner, folder: Path) -> dict[str, object]:
@@ -112,7 +117,7 @@ def refuse(learner: Learner, folder: Path) -> dict[str, object]:
         refused = [learner.step(make_batch(5), 2e-3, objective, 1e-3) for objective in bad]
         last = learner.step(make_batch(1), 2e-3, max_loss=math.inf)
         taken = [one.taken or bool(one.clips) for one in refused]
-        found[name] = last, tensors_digest(learner.export_weights())
+        found[name] = last, tensors_digest(own_weights(learner))
         found[f"{name} taken"] = taken
     return found
 
@@ -133,13 +138,13 @@ def document_rows(step: int) -> Batch:
 def take(learner: Learner, first: int, last: int) -> Course:
     """Steps from `first` to before `last`."""
     steps = [learner.step(document_rows(step), 1e-3) for step in range(first, last)]
-    return Course(steps, learner.export_weights())
+    return Course(steps, own_weights(learner))
 
 
 def reshard(learner: Learner, folder: Path) -> dict[str, object]:
     """A state of its own, then one process's taken up."""
     take(learner, 0, 5)
-    learner.save(folder / "two")
+    learner.save(below(folder / "two"))
     learner.load((folder / "one").joinpath)
     return {"from_one": take(learner, 5, 10)}
 
@@ -178,7 +183,7 @@ def run_checks(folder: Path) -> dict[str, dict[str, object]]:
     for name, check in CHECKS.items():
         trainer = Trainer(check.shape, check.optim, seed=0, placement=check.placement)
         place = folder / name
-        trainer.save(place / "fresh")
+        trainer.save(below(place / "fresh"))
         found[name] = lead(trainer, partial(check.work, folder=place))
         digests = trainer.ranks.collect(tensors_digest(trainer.local_weights()))
         found[name]["digests"] = digests
@@ -204,5 +209,5 @@ def alone(name: str, folder: Path) -> dict[str, object]:
     check = CHECKS[name]
     placement = Placement(num_ranks=1, micro_batch=check.placement.micro_batch)
     trainer = Trainer(check.shape, check.optim, seed=0, placement=placement)
-    trainer.save(folder / "fresh")
+    trainer.save(below(folder / "fresh"))
     return check.work(trainer, folder)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from k2core.engines.learner import below
 from k2core.engines.megatron.batch import StepStats
 from k2core.engines.megatron.trainer import Trainer
 from k2core.engines.torchrun import run_ranks
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer = Trainer(SHAPE, OPTIM, seed=0)
     take(trainer, 0, 5)
     for name in ("matrix", "flat"):
-        trainer.save(place / name / "one")
+        trainer.save(below(place / name / "one"))
     return place
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from k2core.engines.ray.dataset import Row, Work, stream_rows
+from schemas.placement import Serving
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def test_every_result_arrives_before_the_next_is_begun(tmp_path: Path) -> None:
     batches = [[{"number": 0}, {"number": 1}], [{"number": 2}, {"number": 3}], [{"number": 4}]]
     open_here = functools.partial(open_work, tmp_path)
     found = {}
-    for row in stream_rows(batches, open_here, 2):
+    for row in stream_rows(batches, open_here, Serving(num_engines=2)):
         (tmp_path / f"arrived-{row['number']}").touch()
         found[row["number"]] = (row["double"], row["batch"])
     assert (tmp_path / "died").exists()
@@ -54,4 +55,4 @@ def test_every_result_arrives_before_the_next_is_begun(tmp_path: Path) -> None:
 def test_an_error_arrives_as_it_was_raised(tmp_path: Path) -> None:
     open_here = functools.partial(open_work, tmp_path)
     with pytest.raises(ValueError, match="-7 is negative"):
-        list(stream_rows([[{"number": -7}]], open_here, 1))
+        list(stream_rows([[{"number": -7}]], open_here, Serving(num_engines=1)))

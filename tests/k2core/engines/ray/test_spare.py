@@ -7,6 +7,7 @@ import ray
 
 from k2core.engines.protocol import Sampling
 from k2core.engines.ray import ServedEngines, keep_engines, serve
+from schemas.placement import Serving
 from tests.k2core.release.conftest import SaveModel, save_model
 
 __all__ = ["save_model"]
@@ -17,7 +18,7 @@ HOW = Sampling(max_tokens=6, temperature=1.0, seed=1)
 
 
 def start(folder: Path, num_engines: int) -> ServedEngines:
-    return serve(folder, num_engines=num_engines, max_model_len=64, max_num_seqs=2)
+    return serve(folder, Serving(num_engines=num_engines), max_model_len=64, max_num_seqs=2)
 
 
 def answers(engine: ServedEngines) -> tuple[str, list[list[float]]]:

@@ -1,0 +1,146 @@
+"""Weights on their way: each byte once, and receipts that notice a wrong one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from k2core.engines.buckets import send_buckets, unpack
+from k2core.model.digest import (
+    NamedTensor,
+    Receipt,
+    as_served,
+    checkpoint_digest,
+    fingerprint,
+    tensors_digest,
+)
+from k2core.model.tensors import check_stream
+
+
+def experts(count: int = 8) -> Iterator[NamedTensor]:
+    """Views of one stack, as a trainer gathers them, and a bias."""
+    stack = torch.randn(count, 6, 5, generator=torch.Generator().manual_seed(0))
+    for index, matrix in enumerate(stack):
+        yield f"experts.{index}.up_proj.weight", matrix
+    yield "gate.e_score_correction_bias", torch.linspace(0, 1, 7)
+
+
+class Engines:
+    """Takes buckets as a worker does."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.sizes: list[int] = []
+        self.receipt = Receipt()
+
+    def start_weight_update(self) -> None:
+        self.calls.append("start")
+
+    def update_weights(self, update_info: dict[str, object]) -> None:
+        self.calls.append("update")
+        self.sizes.append(len(update_info["data"]))  # type: ignore[arg-type]
+        for _ in self.receipt.note(unpack(**update_info)):  # type: ignore[arg-type]
+            pass
+
+    def finish_weight_update(self) -> None:
+        self.calls.append("finish")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("max_bytes", [1, 300, 10**6])
+def test_a_byte_goes_once_in_buckets_of_a_size(dtype: torch.dtype, max_bytes: int) -> None:
+    weights, engines, sent = list(as_served(experts(), dtype)), Engines(), Receipt()
+    send_buckets(engines, sent.note(weights), max_bytes)
+    assert engines.receipt.digest == sent.digest == tensors_digest(dict(weights))
+    assert engines.calls == ["start", *["update"] * len(engines.sizes), "finish"]
+    size = sum(tensor.nbytes for _, tensor in weights)
+    assert size <= sum(engines.sizes) < size + 8 * len(weights)
+    largest = max(tensor.nbytes for _, tensor in weights)
+    assert max(engines.sizes) < max(max_bytes, largest) + 8 * len(weights)
+
+
+def test_the_balancing_bias_keeps_its_precision() -> None:
+    dtypes = {name: tensor.dtype for name, tensor in as_served(experts(1), torch.bfloat16)}
+    assert dtypes == {
+        "experts.0.up_proj.weight": torch.bfloat16,
+        "gate.e_score_correction_bias": torch.float32,
+    }
+
+
+def _swapped(tensor: Tensor) -> Tensor:
+    return torch.cat([tensor[1:2], tensor[:1], tensor[2:]])
+
+
+def _bit_flipped(tensor: Tensor) -> Tensor:
+    changed = tensor.clone()
+    changed.view(torch.int32)[3, 3] ^= 1
+    return changed
+
+
+@pytest.mark.parametrize("spoil", [_swapped, _bit_flipped, torch.neg, torch.zeros_like])
+def test_a_fingerprint_sees_places_and_bits(spoil: Callable[[Tensor], Tensor]) -> None:
+    tensor = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+    assert fingerprint(spoil(tensor)) != fingerprint(tensor)
+    assert fingerprint(tensor.t().contiguous().t()) == fingerprint(tensor.clone())
+    assert fingerprint(tensor[1:]) == fingerprint(tensor[1:].clone())
+
+
+def test_a_fingerprint_is_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SplitMix64 of each word beside its place, added up; and pieces do not matter."""
+    words, mask, total = [7, 2**63 + 5, 2**64 - 1], 2**64 - 1, 0
+    for place, word in enumerate(words, start=1):
+        mixed = (place * 0x9E3779B97F4A7C15 + word) & mask
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            sign = mask << (64 - shift) & mask if mixed >> 63 else 0  # as signed integers shift
+            mixed = (mixed ^ (mixed >> shift | sign)) * factor & mask
+        total = (total + mixed) & mask
+    tensor = torch.tensor([w - 2**64 if w >> 63 else w for w in words])
+    assert fingerprint(tensor) == total
+    monkeypatch.setattr("k2core.model.digest._PIECE", 1)
+    assert fingerprint(tensor) == total
+
+
+def test_a_stream_must_be_the_model() -> None:
+    weights = dict(experts(2))
+    wanted = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    assert dict(check_stream(weights.items(), wanted)).keys() == wanted.keys()
+    *most, last = weights.items()
+    with pytest.raises(ValueError, match="1 tensors have not come"):
+        list(check_stream(most, wanted))
+    with pytest.raises(ValueError, match="no such tensor, or it has come already"):
+        list(check_stream([last, last], wanted))
+    with pytest.raises(ValueError, match=r"is \[3\]; wanted: \[7\]"):
+        list(check_stream([(last[0], torch.zeros(3))], wanted))
+
+
+def test_a_folder_has_the_receipt_of_its_tensors(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.contiguous() for name, tensor in experts()}
+    save_file({n: t.clone() for n, t in weights.items()}, tmp_path / "model.safetensors")
+    assert checkpoint_digest(tmp_path) == tensors_digest(weights)
+    served = dict(as_served(weights.items(), torch.bfloat16))
+    assert checkpoint_digest(tmp_path, torch.bfloat16) == tensors_digest(served)
+
+
+@pytest.mark.slow
+def test_what_is_announced_to_vllm_is_what_is_sent() -> None:
+    """By vLLM's own check of its NCCL sender, which needs no GPU."""
+    from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerWeightTransferEngine
+
+    from k2core.engines.vllm.couriers import nccl_info, stream_source
+
+    weights = dict(as_served(experts(), torch.bfloat16))
+    source = stream_source(
+        {name: tuple(tensor.shape) for name, tensor in weights.items()},
+        {name: tensor.dtype for name, tensor in weights.items()},
+    )
+    for _ in range(2):
+        source.named = iter(weights.items())
+        checked = NCCLTrainerWeightTransferEngine._checked_iter(source, source.metadata())
+        assert tensors_digest(dict(checked)) == tensors_digest(weights)
+    info = nccl_info("10.0.0.1", 4000, 16)
+    assert (info.master_address, info.master_port) == ("10.0.0.1", 4000)
+    assert (info.world_size, info.packed, info.is_sender) == (17, True, True)
