@@ -95,14 +95,14 @@ class _Open:
         text = "".join(self.parts)
         a = self._around
         if text and not text.isspace():
-            if a.pre:
-                text = text.replace(_BREAK, "\n")
-            else:
-                text = _SPACE.sub(" ", text).replace(_BREAK, "\n").strip()
+            text = text if a.pre else _SPACE.sub(" ", text)
+            text = text.replace(_BREAK, "\n")
+            text = text if a.pre else text.strip()
+            if text.strip():
                 text = f"- {text}" if a.tag == "li" else text
-            self.blocks.append(
-                Block(text, a.tag, self._links, a.furniture, a.prose, a.main, a.depth, a.parent)
-            )
+                self.blocks.append(
+                    Block(text, a.tag, self._links, a.furniture, a.prose, a.main, a.depth, a.parent)
+                )
         self.parts.clear()
         self._links, self._around = 0, around
 

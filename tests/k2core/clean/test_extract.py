@@ -79,5 +79,11 @@ def test_hidden_text_is_left_out(hidden: str) -> None:
     assert "secret" not in extract(f"{ARTICLE}<p {hidden}>{SENTENCE} secret.</p>{ARTICLE}")
 
 
-def test_a_page_without_text_is_empty() -> None:
-    assert extract_text("") == extract_text("<body><script>alert(1)</script></body>") == ""
+@pytest.mark.parametrize(
+    "page",
+    ["", "<body><script>alert(1)</script></body>", "<pre><br></pre>", "<p><br></p>", "<li><br><li>",
+     "<p> \n</p>", "<a><br></a>", "<table><tr><td></td></tr></table>", "<p>\0</p>"],
+)  # fmt: skip
+def test_a_page_without_text_is_empty(page: str) -> None:
+    assert extract_text(page).strip("\ufffd") == ""
+    assert PROSE[0] in extract(page + ARTICLE)
