@@ -1,8 +1,11 @@
 """Where this machine keeps the pipeline's state; every place can be set by the environment."""
 
+import hashlib
 import os
 import re
+import tempfile
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +33,25 @@ def store_root() -> str:
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, by default an SQLite file in the home."""
     home().mkdir(parents=True, exist_ok=True)
-    return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home() / 'mlflow.db'}")
+    return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{plain_home() / 'mlflow.db'}")
+
+
+def plain_home() -> Path:
+    """The home by a path that can stand in an address: a link to it, if its own has `%?#`.
+
+    Raises:
+        FileExistsError: the link's place is another's.
+    """
+    place = home()
+    if not set("%?#") & set(str(place)):
+        return place
+    name = hashlib.sha256(str(place).encode()).hexdigest()[:16]
+    link = Path(tempfile.gettempdir()) / f"k2-home-{os.getuid()}-{name}"
+    with suppress(FileExistsError):
+        link.symlink_to(place, target_is_directory=True)
+    if link.lstat().st_uid != os.getuid() or link.readlink() != place:
+        raise FileExistsError(f"{link} must be a link to {place}, and is not: delete it")
+    return link
 
 
 def last_harvest() -> Path:

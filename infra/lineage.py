@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -26,8 +27,10 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from infra.alive import is_dead, own_process
 from infra.home import ROOT, home, tracking_uri
-from infra.machine import describe_machine
+from infra.machine import describe_machine, library_versions, lock_digest, user_name
+from infra.moved import artifacts_uri, prepare_home
 from infra.runs import EXPERIMENT
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
@@ -49,6 +52,8 @@ def _client(uri: str) -> MlflowClient:
 
 def client() -> MlflowClient:
     """The tracking client for `MLFLOW_TRACKING_URI`, by default SQLite in the home."""
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        prepare_home()
     return _client(tracking_uri())
 
 
@@ -57,7 +62,7 @@ def experiment_id() -> str:
     found = client().get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    place = None if "MLFLOW_TRACKING_URI" in os.environ else str(home() / "mlflow-artifacts")
+    place = None if "MLFLOW_TRACKING_URI" in os.environ else artifacts_uri()
     try:
         return client().create_experiment(EXPERIMENT, artifact_location=place)
     except MlflowException:  # somebody else was faster
@@ -81,9 +86,10 @@ def code_version() -> str:
     return head.stdout.strip() + ("+changed" if changed else "")
 
 
-def find_runs(**tags: str) -> list[Run]:
+def find_runs(status: str = "", **tags: str) -> list[Run]:
     """All runs whose `k2.` tags have these values, the newest first."""
-    query = " and ".join(f"tags.`k2.{name}` = '{value}'" for name, value in tags.items())
+    asked = [f"tags.`k2.{name}` = '{value}'" for name, value in tags.items()]
+    query = " and ".join(asked + ([f"attributes.status = '{status}'"] if status else []))
     runs: list[Run] = []
     token = None
     while True:
@@ -105,12 +111,12 @@ def pipeline_run(
     flyte_run: str, recipe: Mapping[str, object], num_stages: int = len(Recipe().stages)
 ) -> Iterator[str]:
     """Hold the parent run of a pipeline of so many stages open; yields its id."""
+    close_killed()
     tags = {
         "k2.kind": "pipeline",
         "k2.flyte_run": flyte_run,
-        "k2.code": code_version(),
-        "k2.machine": describe_machine(),
         "k2.stages": str(num_stages),
+        **_environment("workflows/k2.py"),
     }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
     kept = Kept(run_id)
@@ -129,6 +135,32 @@ def pipeline_of(flyte_run: str) -> str | None:
     """The parent run's id of a Flyte run, if it is a pipeline's."""
     runs = find_runs(kind="pipeline", flyte_run=flyte_run)
     return str(runs[0].info.run_id) if runs else None
+
+
+def close_killed() -> None:
+    """Mark runs as killed whose process was on this machine and lives no more."""
+    for kind in ("pipeline", "stage"):
+        for run in find_runs(kind=kind, status="RUNNING"):
+            if is_dead(run.data.tags.get("k2.process", "")):
+                client().set_terminated(run.info.run_id, "KILLED")
+
+
+def _environment(source: str) -> dict[str, str]:
+    """Tags: of what code, by whom, where and with what a run works."""
+    commit = code_version()
+    return {
+        "k2.code": commit,
+        "k2.machine": describe_machine(),
+        "k2.process": own_process(),
+        "k2.user": user_name(),
+        "k2.lock": lock_digest(),
+        "k2.python": platform.python_version(),
+        "k2.packages": json.dumps(library_versions()),
+        "mlflow.user": user_name(),
+        "mlflow.source.name": source,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.git.commit": commit.removesuffix("+changed"),
+    }
 
 
 def close_stale(key: str) -> None:
@@ -179,9 +211,9 @@ class StageRun:
             "k2.stage": record.stage,
             "k2.version": record.version,
             "k2.key": key,
-            "k2.code": code_version(),
             "k2.flyte_run": flyte_run,
             "k2.flyte_action": flyte_action,
+            **_environment(f"tasks/{record.stage}.py"),
         }
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
@@ -201,13 +233,16 @@ class StageRun:
         now = int(time.time() * 1000)
         self._metrics += [Metric(name, float(v), now, step) for name, v in values.items()]
         if time.monotonic() - self._flushed > 2 or len(self._metrics) > 900:
-            self.flush()
+            try:
+                self.flush()
+            except MlflowException:  # a server that is away: the points wait for the next time
+                self._flushed = time.monotonic()
 
     def flush(self) -> None:
         """Write what is pending."""
         while self._metrics:
-            batch, self._metrics = self._metrics[:1000], self._metrics[1000:]
-            client().log_batch(self.run_id, metrics=batch)
+            client().log_batch(self.run_id, metrics=self._metrics[:1000])
+            self._metrics = self._metrics[1000:]
         self._flushed = time.monotonic()
 
     def json(self, name: str, content: Mapping[str, object]) -> None:
@@ -246,9 +281,9 @@ def record_reuse(record: LineageRecord, flyte_run: str) -> None:
         "k2.kind": "stage",
         "k2.stage": record.stage,
         "k2.version": record.version,
-        "k2.code": code_version(),
         "k2.flyte_run": flyte_run,
         "k2.cached": "true",
+        **_environment(f"tasks/{record.stage}.py"),
     }
     origin = [r for r in made if "k2.cached" not in r.data.tags]
     if origin:
@@ -270,10 +305,10 @@ def log_outputs(run_id: str, record: LineageRecord, kept: "Kept") -> None:
     """Write the output edges, the digests as tags, and the whole record."""
     for name, artifact in record.outputs.items():
         if artifact.kind == "checkpoint":
-            model = _model_of(artifact, create_for=run_id, name=f"{record.stage}-{name}")
+            model = model_of(artifact, create_for=run_id, name=f"{record.stage}-{name}")
             client().log_outputs(run_id, [LoggedModelOutput(model, step=0)])
         else:
-            client().log_inputs(run_id, datasets=[_dataset(name, artifact, "output")])
+            client().log_inputs(run_id, datasets=[dataset_of(name, artifact, "output")])
     client().set_tag(run_id, "k2.outputs", _digests(record.outputs))
     kept.json("record.json", record.model_dump(mode="json"))
 
@@ -298,14 +333,14 @@ def _log_params(run_id: str, params: Mapping[str, str]) -> None:
 def _log_inputs(run_id: str, inputs: Mapping[str, Artifact]) -> None:
     for name, artifact in inputs.items():
         if artifact.kind == "checkpoint":
-            model = _model_of(artifact, create_for=None, name=name)
+            model = model_of(artifact, create_for=None, name=name)
             client().log_inputs(run_id, models=[LoggedModelInput(model)])
         else:
-            client().log_inputs(run_id, datasets=[_dataset(name, artifact, "input")])
+            client().log_inputs(run_id, datasets=[dataset_of(name, artifact, "input")])
     client().log_batch(run_id, tags=[RunTag("k2.inputs", _digests(inputs))])
 
 
-def _dataset(name: str, artifact: Artifact, context: str) -> DatasetInput:
+def dataset_of(name: str, artifact: Artifact, context: str) -> DatasetInput:
     """An edge; MLflow keeps 36 characters of a digest, the source keeps all."""
     dataset = Dataset(
         name=artifact.kind,
@@ -318,7 +353,7 @@ def _dataset(name: str, artifact: Artifact, context: str) -> DatasetInput:
     return DatasetInput(dataset, tags=tags)
 
 
-def _model_of(artifact: Artifact, create_for: str | None, name: str) -> str:
+def model_of(artifact: Artifact, create_for: str | None, name: str) -> str:
     """The logged model with this digest; created if it was never logged in this store."""
     hits = client().search_logged_models([experiment_id()], f"tags.`digest` = '{artifact.digest}'")
     if hits:

@@ -5,6 +5,7 @@ flyte run --local workflows/k2.py k2 --recipe '{}'
 
 from infra.lineage import pipeline_run
 from infra.pools import DRIVER, within
+from infra.registry import register_models
 from schemas.artifacts import Release
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
@@ -20,6 +21,7 @@ from tasks.sft import sft
 from tasks.synthesize import synthesize
 from tasks.tokenize import tokenize
 from workflows.chain import Chain, flyte_run_name
+from workflows.measures import read_measures
 
 
 @DRIVER.task(timeout=within(days=180))
@@ -31,8 +33,12 @@ async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Rel
         recorded: Work already done, e.g. by the run that this one repeats in part; equal work
             is not done again.
     """
-    with pipeline_run(flyte_run_name(), recipe.model_dump(mode="json"), len(recipe.stages)):
-        return await make_model(recipe, Chain(recorded or []))
+    about = recipe.model_dump(mode="json")
+    with pipeline_run(flyte_run_name(), about, len(recipe.stages)) as parent:
+        chain = Chain(recorded or [])
+        released = await make_model(recipe, chain)
+        register_models(parent, recipe.name, chain.records, read_measures(chain.records))
+        return released
 
 
 async def make_model(r: Recipe, chain: Chain) -> Release:

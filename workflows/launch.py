@@ -1,6 +1,7 @@
 """Starts local runs through Flyte: cached, recorded, listed by `flyte start tui`."""
 
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -80,8 +81,9 @@ def rerun_downstream(stage: str, source: str, recipe: Recipe) -> tuple[str, Rele
 
 
 def run_name(prefix: str) -> str:
-    """A readable, unique name for a run: prefix and time."""
-    return f"{prefix}-{time.strftime('%m%d-%H%M%S')}"
+    """A readable, unique name for a run: prefix, time (UTC) and a few letters of its own."""
+    clock = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{prefix}-{clock}-{secrets.token_hex(2)}"
 
 
 def _run(name: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> Any:

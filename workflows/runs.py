@@ -5,6 +5,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Column, Table
 
+from infra.alive import is_dead
 from infra.progress import format_seconds
 from infra.runs import SeenRun, see_runs
 
@@ -15,13 +16,17 @@ def show_runs() -> None:
         Column("run", no_wrap=True), "status", "started", "took", "stages", "cached", "code"
     )
     runs = see_runs()
-    finished = [r for r in runs if r.tags.get("kind") == "stage" and r.status == "FINISHED"]
+    finished: dict[str, list[SeenRun]] = {}
+    for run in runs:
+        if run.tags.get("kind") == "stage" and run.status == "FINISHED":
+            finished.setdefault(run.tags.get("flyte_run", ""), []).append(run)
     for run in runs:
         if run.tags.get("kind") == "pipeline":
-            done = [s for s in finished if s.tags.get("flyte_run") == run.tags["flyte_run"]]
+            process = run.tags.get("process", "")
+            done = finished.get(run.tags["flyte_run"], [])
             table.add_row(
                 run.name,
-                run.status,
+                "KILLED" if run.status == "RUNNING" and is_dead(process) else run.status,
                 format_clock(run.started),
                 _took(run),
                 "/".join([str(len(done)), *filter(None, [run.tags.get("stages")])]),
