@@ -1,6 +1,7 @@
 """`k2 evaluate`: serves a model where it is not served yet, asks the suites, shows the scores."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,15 +9,22 @@ from typing import Literal, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra.home import home
 from k2core.evaluate.harness import Asked, run_suites
+from k2core.model.digest import tensors_digest
+from k2core.model.hf import load_weights
+from k2core.rephrase.rephraser import PACKAGED, find_rephraser
 from k2core.sandbox import Sandbox
 from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
 from schemas.evaluate import Rate
 from workflows.errors import MendableError
+from workflows.serve import find_served, start_server, stop_server, wait_until_healthy
+
+_HOST = "127.0.0.1"
+_SERVED = "k2"
 
 
 class Wanted(NamedTuple):
@@ -76,21 +84,38 @@ def serving(
         )
         yield Asked(f"{target} {name}", "", endpoint), True
         return
-    raise MendableError(f"{target}: give the URL of an OpenAI-compatible server")
+    if target in PACKAGED:
+        folder = find_rephraser(target, home() / "store" / "models")
+        served = find_served(str(folder))
+    else:
+        served = find_served(target)
+    weights = tensors_digest(load_weights(served.folder))
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port = probe.getsockname()[1]
+    typer.echo(f"starting vLLM on {served.label} ...", err=True)
+    server = start_server(served, _HOST, port, free=wanted.free)
+    try:
+        wait_until_healthy(server, _HOST, port)
+        endpoint = Endpoint(
+            url=f"http://{_HOST}:{port}/v1", model=_SERVED, temperature=wanted.temperature
+        )
+        yield Asked(target, weights, endpoint), served.is_k2
+    finally:
+        stop_server(server)
 
 
 def show_benchmarks(found: Benchmarks) -> None:
     """A row a suite and one a category, with 95 % intervals."""
-    table = Table("", "passed", "of", "rate", "cut off", "valid calls", "commonest failure")
+    heads = ("", "passed", "rate in %, 95 %", "cut off", "valid calls")
+    table = Table(*(Column(head, no_wrap=True) for head in heads))
     for name, score in found.suites.items():
         calls = f"{score.valid_calls.rate:.0%}" if score.valid_calls else ""
-        failure = next(iter(score.reasons), "")
         table.add_row(
             f"[bold]{name}[/bold] ({score.group})",
             *_cells(score.rate),
             f"{score.cut_off.rate:.0%}",
             calls,
-            failure[:40],
         )
         if len(score.categories) > 1:
             for category, rate in score.categories.items():
@@ -101,13 +126,16 @@ def show_benchmarks(found: Benchmarks) -> None:
     console = Console()
     console.print(table)
     for name, score in found.suites.items():
-        console.print(f"{name}: {score.source}, items {score.data[7:19]}", highlight=False)
+        commonest = sorted(score.reasons.items(), key=lambda found: -found[1])[:3]
+        failure = "; ".join(f"{n} {reason[:50]}" for reason, n in commonest)
+        failed = f"; failed: {failure}" if failure else ""
+        console.print(f"{name}: {score.source}, items {score.data[7:19]}{failed}", highlight=False)
     console.print(f"{found.model}, weights {found.weights[7:19] or 'unknown'}, {found.harness}")
 
 
-def _cells(rate: Rate) -> tuple[str, str, str]:
-    passed, total = rate.passed, rate.total
-    return str(passed), str(total), f"{rate.rate:.1%} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+def _cells(rate: Rate) -> tuple[str, str]:
+    shown = f"{100 * rate.rate:.1f} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{rate.passed} of {rate.total}", shown
 
 
 def _tool_calls(asked: str | None, *, native: bool) -> Literal["native", "prompted"]:

