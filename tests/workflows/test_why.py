@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from k2core.clean import clean_documents
 from k2core.clean.contamination import Question
+from k2core.clean.verdict import VERSIONS
 from k2core.store import Draft, Store
 from k2core.tables import write_shard
 from k2core.tokenize import tokenize_corpora
@@ -136,7 +137,10 @@ def fails(*arguments: str) -> str:
 def test_a_dropped_document_says_by_which_rule_and_measure() -> None:
     shown = why(ID["short"])
     assert f"{ID['short']} in run old-1" in shown
-    assert "dropped by extraction version 1: no_text, measured 8, threshold 20" in shown
+    assert (
+        f"dropped by extraction version {VERSIONS['extraction']}: no_text, measured 8, threshold 20"
+        in shown
+    )
     assert "short of test" in shown
     assert "licence MIT" in shown
     assert re.search(r"lies in rejects/00000\.parquet, row \d+, of clean_corpus \w{12}", shown)
