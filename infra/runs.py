@@ -21,6 +21,10 @@ EXPERIMENT = os.environ.get("K2_EXPERIMENT", "k2")
 """MLflow's experiment that holds all runs."""
 
 
+class TrackingAwayError(OSError):
+    """The tracking server does not answer; the message says which."""
+
+
 class SeenRun(NamedTuple):
     """A run, as far as a list shows it."""
 
@@ -149,8 +153,16 @@ def _get(url: str, body: dict[str, object] | None = None) -> _Answer:
     elif user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         word = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
         request.add_header("Authorization", f"Basic {base64.b64encode(word.encode()).decode()}")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return cast("_Answer", json.load(answer))
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return cast("_Answer", json.load(answer))
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:
+        raise TrackingAwayError(
+            f"MLflow does not answer at {tracking_uri()} ({error}): start it, or unset "
+            "MLFLOW_TRACKING_URI to record in this home"
+        ) from error
 
 
 def _ask_mlflow(since: int = 0) -> list[SeenRun]:

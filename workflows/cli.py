@@ -149,7 +149,8 @@ def runs() -> None:
     """
     from workflows.runs import show_runs
 
-    show_runs()
+    with plain_errors():
+        show_runs()
 
 
 @app.command()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
+from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
 
@@ -15,7 +16,7 @@ def plain_errors() -> Iterator[None]:
 
     try:
         yield
-    except (MendableError, ArtifactCorruptError, ArtifactMissingError) as error:
+    except (MendableError, TrackingAwayError, ArtifactCorruptError, ArtifactMissingError) as error:
         raise fail(str(error)) from None
 
 

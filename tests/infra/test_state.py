@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from infra import lineage
 from infra.alive import is_dead, own_process
@@ -14,6 +15,7 @@ from infra.kept import read_kept_json
 from infra.runs import see_runs
 from schemas.artifacts import RawCorpus
 from schemas.lineage import LineageRecord
+from workflows.cli import app
 from workflows.launch import run_name
 
 RAW = RawCorpus(digest="sha256:" + "a" * 64)
@@ -95,3 +97,11 @@ def test_two_first_starts_at_once_both_end_right(
     ]
     assert [process.wait(120) for process in started] == [0, 0]
     assert {run.name: run.status for run in see_runs()} == {"one": "FINISHED", "two": "FINISHED"}
+
+
+def test_a_server_that_is_away_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for command in ("runs", "lineage", "index"):
+        shown = CliRunner().invoke(app, [command])
+        assert shown.exit_code == 2, shown.exception
+        assert shown.stderr.startswith("error: MLflow does not answer at http://127.0.0.1:9")
