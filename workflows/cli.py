@@ -311,6 +311,27 @@ def validate(
 
 
 @app.command()
+def rollouts(
+    run: Annotated[str, typer.Argument(help="A run's name or a rollout log's digest.")] = "latest",
+    family: Annotated[str | None, typer.Option(help="Of this family of problems.")] = None,
+    reward: Annotated[float | None, typer.Option(help="That earned exactly this.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="That did not pass for a reason with these words.")
+    ] = None,
+    iteration: Annotated[int | None, typer.Option(min=1, help="Of this one.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Dialogues of each kind to print.")] = 1,
+) -> None:
+    """Read what the policy said in reinforcement learning: best, worst, rejected and odd.
+
+    Example: `k2 rollouts --family lookup --reason over_budget`
+    """
+    with plain_errors():
+        from workflows.rollouts import Filter, show_rollouts
+
+        show_rollouts(run, Filter(family, reward, reason, iteration), count)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Where it listens on this machine.")] = 5000) -> None:
     """Open the MLflow UI on the recorded runs (`flyte start tui` shows the Flyte side).
 

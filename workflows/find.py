@@ -34,6 +34,23 @@ def find_artifact(target: str, kinds: Sequence[str] = ()) -> Artifact:
         return locate(index, target, kinds)
 
 
+def find_kind(target: str, kind: str, remedy: str) -> Artifact:
+    """`find_artifact` of one kind, whose newest is `latest`.
+
+    Args:
+        target: a digest, a run's name or its beginning, or `latest`.
+        kind: of the artifact.
+        remedy: what to do where there is none.
+    """
+    if target != LATEST:
+        return find_artifact(target, (kind,))
+    with Index() as index:
+        found = _outputs(index, f"way = 'output' and status = 'FINISHED' {_among([kind])}", [])
+    if not found:
+        raise NotRecordedError(f"no {kind.replace('_', ' ')} is recorded yet: {remedy}")
+    return found[0]
+
+
 def locate(index: Index, target: str, kinds: Sequence[str] = ()) -> Artifact:
     """`find_artifact` in an index that is open."""
     wanted = target if target.startswith("sha256:") else f"sha256:{target}"

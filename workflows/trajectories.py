@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from infra.index import Index
 from k2core.chat.exchange import to_line, validate_lines
 from k2core.sandbox import Sandbox
 from k2core.synthesize.judge import JUDGE, Judge
@@ -21,7 +20,7 @@ from schemas.chat import TrajectoryRow
 from schemas.recipe import Recipe
 from tasks.store import published_folder
 from workflows.errors import MendableError
-from workflows.find import LATEST, find_artifact
+from workflows.find import find_kind
 
 _SHOWN_FAULTS = 20
 
@@ -119,12 +118,5 @@ def validate_file(path: Path) -> bool:
 
 def find_set(target: str) -> Path:
     """The folder of a trajectory set: of a run, by digest, or the newest."""
-    if target == LATEST:
-        with Index() as index:
-            newest = sorted(index.stages(), key=lambda stage: -stage.run.started)
-        made = [a for stage in newest for a in stage.record.outputs.values()]
-        sets = [artifact for artifact in made if artifact.kind == "trajectory_set"]
-        if not sets:
-            raise MendableError("no trajectories are recorded yet: `k2 synthesize` makes some")
-        return published_folder(sets[0])
-    return published_folder(find_artifact(target, ("trajectory_set",)))
+    remedy = "`k2 synthesize` makes some"
+    return published_folder(find_kind(target, "trajectory_set", remedy))
