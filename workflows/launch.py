@@ -65,7 +65,7 @@ def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, 
     for argument, (kind, _) in task.native_interface.inputs.items():
         if argument in record.inputs:
             inputs[argument] = _typed(kind, record.inputs[argument])
-        elif argument not in inputs:
+        elif argument not in inputs and argument in record.configs:
             found = record.configs[argument]
             inputs[argument] = found and _LINEAGE.validate_python(found)
     again = task.override(cache=refreshed(stage, version_of(task)))

@@ -1,13 +1,12 @@
-"""PDF and DOCX, by pypdf and python-docx where they are installed (`pip install .[documents]`)."""
+"""PDF and DOCX, by pypdf and python-docx."""
 
-import importlib
 import zipfile
 from collections.abc import Iterator
 from typing import IO
 
 from k2core.ingest.feed import Feed
 from k2core.ingest.jsonl import too_large
-from k2core.ingest.records import Fault, FileFaultError, Record, UnsupportedError
+from k2core.ingest.records import Fault, FileFaultError, Record
 from schemas.ingest import FilesConfig
 
 _MOST_PAGES = 5_000
@@ -15,7 +14,6 @@ _MOST_PAGES = 5_000
 
 def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     """A document of all pages; a page that cannot be read is a fault, and is left out."""
-    _require("pypdf", "PDF")
     from pypdf import PdfReader
 
     try:
@@ -49,7 +47,6 @@ def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
 
 def read_docx(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     """Paragraphs and tables in their order; headings as Markdown's."""
-    _require("docx", "DOCX")
     from docx import Document
     from docx.text.paragraph import Paragraph
 
@@ -82,12 +79,3 @@ def read_docx(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
 
 def _unpacked(stream: IO[bytes]) -> int:
     return sum(entry.file_size for entry in zipfile.ZipFile(stream).infolist())
-
-
-def _require(module: str, what: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise UnsupportedError(
-            f"{what} is read by an extra that is not installed: pip install '.[documents]'"
-        ) from error

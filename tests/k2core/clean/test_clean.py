@@ -123,7 +123,7 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("size", "num_workers"),
-    [(1, 0), (100, 0), pytest.param(20, 1, marks=pytest.mark.slow), (7, 4)],
+    [(1, 0), (100, 0), pytest.param(20, 1, marks=pytest.mark.slow), (7, 2)],
 )
 def test_bytes_depend_neither_on_shards_nor_on_workers(
     tmp_path: Path, one_by_one: str, size: int, num_workers: int

@@ -1,7 +1,6 @@
 """PDF and DOCX: what is in them, what a damaged one says, and what is missing without the extra."""
 
 import io
-import sys
 
 import docx
 import pytest
@@ -81,13 +80,3 @@ def test_a_scan_is_left_out_by_rule() -> None:
     (found,) = read(pdf(""))
     assert isinstance(found, Fault)
     assert found.by_rule
-
-
-@pytest.mark.parametrize(("module", "data"), [("pypdf", pdf("x")), ("docx", word())])
-def test_a_missing_library_says_how_to_get_it(
-    module: str, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    (found,) = read(data)
-    assert isinstance(found, Fault)
-    assert r"pip install '.[documents]'" in found.kind

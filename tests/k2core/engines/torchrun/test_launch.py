@@ -69,10 +69,11 @@ class Refused(Silent):
             rf"rank 1 on {HOST} failed:\nTraceback[\s\S]*in fail[\s\S]*by nothing",
         ),
         ((works.vanish, TWO, 1, "SIGKILL"), RankError, f"rank 1 on {HOST} was killed by SIGKILL"),
-        (
+        pytest.param(
             (works.vanish, TWO, 1, "SIGSTOP"),
             RankError,
             rf"rank 0 on {HOST} waited in vain .* no sign of life from rank 1 on {HOST}",
+            marks=pytest.mark.slow,
         ),
         (
             (works.meet, TWO, Silent()),
