@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from infra.index import Index
-from workflows.audit.answer import Answer
 from workflows.exits import plain_errors
 
 app = typer.Typer()
@@ -22,6 +20,9 @@ def index(
 
     Example: `k2 index --rebuild`
     """
+    from infra.index import Index
+    from workflows.audit.answer import Answer
+
     with plain_errors(), Index(rebuild=rebuild) as found:
         runs = found.rows("select count(*) as number from runs")[0]["number"]
         edges = found.rows("select count(*) as number from edges")[0]["number"]
