@@ -1,23 +1,32 @@
 """How a command ends on an error that the user can mend."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
-from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Turns errors that the user can mend into one plain message, without a traceback."""
-    from k2core.store import ArtifactCorruptError, ArtifactMissingError
-
     try:
         yield
-    except (MendableError, TrackingAwayError, ArtifactCorruptError, ArtifactMissingError) as error:
-        raise fail(str(error)) from None
+    except Exception as error:
+        if isinstance(error, (MendableError, *_store_errors())):
+            raise fail(str(error)) from None
+        raise
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """An artifact's, if the store was imported at all: to look at a list does not take it."""
+    if "k2core.store" not in sys.modules:
+        return ()
+    from k2core.store import ArtifactCorruptError, ArtifactMissingError
+
+    return ArtifactCorruptError, ArtifactMissingError
 
 
 def fail(message: str) -> typer.Exit:
