@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple, TextIO
 
 _FIRST_WORD, _LATER_FRAC = 60.0, 0.25
-_MOST_POINTS = 400
+_MOST_POINTS, _FEWEST_POINTS = 400, 5
 
 
 def format_seconds(seconds: float) -> str:
@@ -30,7 +30,8 @@ class Progress:
 
     A stage starts up (engines, imports) before it says that anything is done, its first unit
     compiles and fills caches, and its pace changes: so the pace is that of the later half of what
-    was done. Before two units are done nothing is promised.
+    was done. Nothing is promised before four units are done, since few units are seldom equal ones,
+    nor when all are: what a stage does then is none of them.
     """
 
     def __init__(self) -> None:
@@ -56,13 +57,13 @@ class Progress:
 
     def left(self, seconds: float) -> float | None:
         """Seconds from now to the end; None where nothing tells, or where more time has passed."""
-        if len(self.points) < 3:
+        if len(self.points) < _FEWEST_POINTS or self.frac == 1.0:
             return None
         last, middle = self.points[-1], (self.points[0].done + self.points[-1].done) / 2
         since = next(p for p in reversed(self.points[:-1]) if p.done <= middle)
         pace = (last.seconds - since.seconds) / (last.done - since.done)
         left = pace * (last.total - last.done) - (seconds - last.seconds)
-        return left if left > 0 or last.done == last.total else None
+        return left if left > 0 else None
 
 
 class ProgressLine:

@@ -109,3 +109,18 @@ def test_without_a_terminal_a_stage_is_one_line_and_a_long_one_a_few(
     lines = stream.getvalue().splitlines()[1:]
     assert 10 <= len(lines) <= 25
     assert "left 3h59m" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [(69.6, 0, 28), (69.7, 14, 28), (90.8, 28, 28)],  # two groups, then the gate until 106.9
+        [(0.0, 1, 4), (3.4, 2, 4), (7.0, 3, 4)],  # the last of four proofs took until 34.8
+    ],
+)
+def test_few_and_unequal_units_promise_nothing(reports: list[tuple[float, float, float]]) -> None:
+    """As recorded of rephrase and release; a promise would have been wrong sevenfold."""
+    progress = Progress()
+    for report in reports:
+        progress.add(*report)
+        assert progress.left(report[0]) is None
