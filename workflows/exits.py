@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from workflows.errors import MendableError
 
@@ -18,6 +20,15 @@ def plain_errors() -> Iterator[None]:
         if isinstance(error, (MendableError, *_store_errors())):
             raise fail(str(error)) from None
         raise
+
+
+class PlainErrors(TyperGroup):
+    """A group of commands, each within `plain_errors`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with plain_errors():
+            return super().invoke(ctx)
 
 
 def _store_errors() -> tuple[type[Exception], ...]:

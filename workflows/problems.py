@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflows.errors import MendableError
-from workflows.plain import PlainErrors
+from workflows.exits import PlainErrors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infra.home import ROOT, home, last_harvest
 from workflows.errors import MendableError
-from workflows.plain import PlainErrors
+from workflows.exits import PlainErrors
 
 if TYPE_CHECKING:
     from k2core.tools.diversity import Vectors
