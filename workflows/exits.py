@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
 
@@ -17,7 +18,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, (MendableError, *_store_errors())):
+        if isinstance(error, (MendableError, TrackingAwayError, *_store_errors())):
             raise fail(str(error)) from None
         raise
 
