@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from k2core.critic import find_breach, load_rubric, told
 from k2core.rewards.calls import check_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.numbers import Value, final_number
@@ -16,6 +17,7 @@ from k2core.rewards.scenarios import check_scenario
 from k2core.rewards.scoring import check_expression, check_puzzle
 from k2core.sandbox import CodeRunner, IoCase, Verdict
 from schemas.chat import Problem
+from schemas.rubrics import ANY, RUBRIC
 
 Expected = Mapping[str, JsonValue]
 Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
@@ -116,6 +118,20 @@ def check_instruction(problem: Problem, outcome: Outcome, _: CodeRunner | None) 
     return _RIGHT if follows(problem.expected, outcome.answer) else Verdict(0.0, "wrong_form")
 
 
+def check_rubric(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
+    """`{"context": "advice"}`: the final text breaks no prescriptive rule; a critic ranks the rest.
+
+    1 says no more than that: what an answer is worth, reinforcement learning asks the policy.
+    """
+    if not isinstance(problem.expected.get("context", ANY), str):
+        raise TypeError(f"context {problem.expected['context']!r} is not a text")
+    if outcome.answer is None:
+        return Verdict(0.0, "no_answer")
+    rules = [rule.check for rule in load_rubric().rules_of(problem)]
+    breach = find_breach(rules, told(problem.messages), outcome.answer)
+    return Verdict(0.0, breach) if breach else _RIGHT
+
+
 VERIFIERS: dict[str, Verifier] = {
     "integer_answer": check_integer,
     "text_answer": check_text,
@@ -127,6 +143,7 @@ VERIFIERS: dict[str, Verifier] = {
     "tool_calls": check_calls,
     "instruction": check_instruction,
     "scenario": check_scenario,
+    RUBRIC: check_rubric,
     "own_code": check_own_code,
     "own_environment": check_own_environment,
 }

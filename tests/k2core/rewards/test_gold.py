@@ -80,6 +80,19 @@ CASES: dict[str, list[Case]] = {
             (ended("7", x=True), ended("7"), ended("8", x=1)),
         )
     ],
+    "rubric": [
+        Case(
+            {"context": "advice"},
+            ("Wait a week, and ask again.", "It depends on the weather."),
+            (
+                "What a great question! Wait.",
+                "Wait. This is the best answer.",
+                "A",
+                "",
+                "Wait. " * 9,
+            ),
+        )
+    ],
     "scenario": [
         Case(SCENARIO, (ended("It is 3.", x=1),), (ended("It is 3.", x=2), ended("It is 4.", x=2)))
     ],
