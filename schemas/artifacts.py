@@ -9,7 +9,8 @@ class RawCorpus(Artifact):
     """`documents/*.parquet` (`Document`), `sources.json` (source -> licence, package, version).
 
     Where files were asked for, `origins/*.parquet` (`Origin`) says where in them each document was
-    found, and `faults.json` counts what was lost, left out and mended, with examples.
+    found, `losses/*.parquet` (`Loss`) what none came of, and `faults.json` counts what was lost,
+    left out and mended, with examples.
     """
 
     kind: Literal["raw_corpus"] = "raw_corpus"

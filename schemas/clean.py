@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas.base import Config
+from schemas.corpus import DOMAINS, DomainName
 from schemas.selection import Classifier, CodeRules, Sampling, UrlRules
 
 
@@ -185,6 +186,9 @@ class CleanConfig(Config):
         language=False, quality=None, repetition=None, near_duplicates=False
     )
     """Generated from templates: near-duplicates by design, exact ones not."""
+    domains: dict[DomainName, DomainRules | Literal["knowledge", "web", "code", "math"]] = Field({})
+    """Rules of your own domains: a set of rules, or the name of one that has the same. A domain
+    that is not named is held to the rules of `web`."""
     urls: UrlRules | None = None
     """Block lists of domains, addresses and words, for documents with an address."""
     classifier: Classifier | None = None
@@ -207,5 +211,14 @@ class CleanConfig(Config):
 
     def rules_for(self, domain: str) -> DomainRules:
         """The rules of a domain."""
-        rules: DomainRules = getattr(self, domain)
+        own = {name: getattr(self, name) for name in DOMAINS}
+        found = self.domains.get(domain, domain)
+        rules: DomainRules = own.get(found, self.web) if isinstance(found, str) else found
         return rules
+
+    @field_validator("domains")
+    @classmethod
+    def _are_new(cls, domains: dict[str, object]) -> dict[str, object]:
+        if known := sorted(domains.keys() & set(DOMAINS)):
+            raise ValueError(f"{known[0]!r} has rules of its own: write them in clean.{known[0]}")
+        return domains

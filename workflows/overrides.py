@@ -56,8 +56,10 @@ def _assign(tree: dict[str, object], path: list[str], value: object, setting: st
     node = tree
     for depth, name in enumerate(path[:-1]):
         section = node.get(name)
-        if section is None and name in node:  # a section that is absent: it begins here
+        if section in (None, []) and name in node:  # absent, or a list of none: it begins here
             section = node[name] = _Begun()
+        if isinstance(section, list):
+            section = _only(section, ".".join(path[: depth + 1]), setting)
         if not isinstance(section, dict):
             known = ", ".join(sorted(node))
             where = ".".join(path[:depth]) or "the recipe"
@@ -74,6 +76,16 @@ def _assign(tree: dict[str, object], path: list[str], value: object, setting: st
     if len(holders) > 1:
         raise BadRecipeError(f"--set {setting}: several sections have a {path[-1]!r}; name one")
     holders[0][path[-1]] = value
+
+
+def _only(sections: list[object], where: str, setting: str) -> object:
+    """The one section of a list."""
+    if len(sections) > 1:
+        raise BadRecipeError(
+            f"--set {setting}: {where} has {len(sections)} entries: write them all as YAML, or "
+            "keep them in a recipe file"
+        )
+    return sections[0]
 
 
 def _sections_with(node: dict[str, object], name: str) -> Iterator[dict[str, object]]:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from k2core.clean.verdict import VERSIONS, Verdict
-from schemas.corpus import DOMAINS, DocumentRow
+from schemas.corpus import DocumentRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ class Funnel:
     def summary(self) -> dict[str, object]:
         """`funnel.json`."""
         domains: dict[str, dict[str, object]] = {}
-        for domain in DOMAINS:
+        for domain in sorted(self.raw):
             reasons = {
                 f"{rule}/{reason}": count
                 for (of, rule, reason), count in sorted(self.rejects.items())
@@ -67,9 +67,9 @@ class Funnel:
         left = dict(self.raw)
         names = ["collected", *RULES]
         offsets = [0] * len(names)
-        heights: dict[str, list[int]] = {domain: [] for domain in DOMAINS}
+        heights: dict[str, list[int]] = {domain: [] for domain in sorted(self.raw)}
         for rule in names:
-            for domain in DOMAINS:
+            for domain in heights:
                 gone = sum(
                     n for (of, by, _), n in self.rejects.items() if (of, by) == (domain, rule)
                 )

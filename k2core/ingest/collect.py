@@ -11,7 +11,7 @@ from k2core.ingest.losses import Losses
 from k2core.ingest.source import Item, Source, SourceError
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
-from schemas.corpus import Document, DocumentRow, Origin
+from schemas.corpus import Document, DocumentRow, Loss, Origin
 from schemas.ingest import FilesConfig, IngestConfig
 
 
@@ -28,11 +28,12 @@ def collect_documents(
     losses = Losses()
     tallies = {source.name: Tally() for source in sources}
     rows = (Collected(row, None) for row in read_documents(chosen))
-    everything: Iterator[Collected] = rows
-    if config.files:
-        tallies[config.files.name] = Tally()
-        files = (Collected(*found) for found in read_folder(config.files, losses))
-        everything = chain(rows, files)
+    for files in config.files:
+        if files.name in tallies:
+            raise SourceError(f"ingest.files: {files.name!r} is an installed source: name it else")
+    tallies |= {files.name: Tally() for files in config.files}
+    found = (each for files in config.files for each in read_folder(files, losses))
+    everything = chain(rows, (Collected(*each) for each in found))
     done = 0
     for number, shard in enumerate(cut_shards(everything, config)):
         name = f"{number:05d}.parquet"
@@ -41,11 +42,14 @@ def collect_documents(
             write_shard(workspace.out / "origins" / name, Origin, origins)
         for each in shard:
             tallies[each.document["source"]].add(each.document)
+        if losses.num_pending >= config.shard_documents:
+            _write_losses(losses, workspace)
         done += len(shard)
         workspace.report.progress(done, max(total, done), f"{done} documents")
     about = {source.name: describe(source, tallies[source.name]) for source in sources}
+    about |= {f.name: _describe_files(f, tallies[f.name]) for f in config.files}
+    _write_losses(losses, workspace)
     if config.files:
-        about[config.files.name] = _describe_files(config.files, tallies[config.files.name])
         (workspace.out / "faults.json").write_text(json.dumps(losses.as_json(), indent=1) + "\n")
         workspace.report.table("What files did not give, and what was mended", losses.as_table())
     (workspace.out / "sources.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
@@ -54,6 +58,14 @@ def collect_documents(
     num_bytes = sum(tally.num_bytes for tally in tallies.values())
     counts = {"documents": done, "bytes": num_bytes, **losses.as_counts()}
     return Draft(workspace.out, {name: float(count) for name, count in counts.items()})
+
+
+def _write_losses(losses: Losses, workspace: Workspace) -> None:
+    """What was lost or left out since the last time, as a shard."""
+    if rows := losses.take_rows():
+        folder = workspace.out / "losses"
+        number = len(list(folder.glob("*.parquet")))
+        write_shard(folder / f"{number:05d}.parquet", Loss, rows)
 
 
 class Collected(NamedTuple):

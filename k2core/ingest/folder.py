@@ -44,6 +44,7 @@ def read_folder(config: FilesConfig, losses: Losses) -> Iterator[Found]:
         SourceError: no file is there; nothing in them could be read; or something could not, and
             `on_fault` is "error".
     """
+    losses.begin(config.name)
     for file in list_files(config, losses.add):
         losses.num_files += 1
         names: Counter[str] = Counter()
@@ -57,7 +58,7 @@ def read_folder(config: FilesConfig, losses: Losses) -> Iterator[Found]:
             losses.add(file.name, found)
             if config.on_fault == "error" and not found.by_rule:
                 raise SourceError(f"{config.folder}: {losses.first_reasons()}")
-    if not losses.num_read:
+    if not losses.num_read_of_source:
         raise SourceError(f"{config.folder} gave no document: {losses.first_reasons()}")
 
 

@@ -35,7 +35,7 @@ def choose_reader(feed: Feed, config: FilesConfig) -> Reader:
         return read_warc
     if head.startswith(b"PK\x03\x04") and b"application/epub+zip" in head[:200]:
         return read_epub
-    if config.domain != "code" and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
+    if not config.as_written and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
         return read_mbox
     if head.startswith(b"%PDF-"):
         return read_pdf
@@ -58,9 +58,9 @@ def _choose_text_reader(head: bytes, name: str, config: FilesConfig) -> Reader:
         return read_commas
     if name.endswith((".tsv", ".tab")):
         return read_tabs
-    if name.endswith(_PAGES) or (config.domain != "code" and looks_html(head)):
+    if not config.as_written and (name.endswith(_PAGES) or looks_html(head)):
         return read_page
-    if name.endswith(_MAILS) or (config.domain != "code" and looks_mail(head)):
+    if not config.as_written and (name.endswith(_MAILS) or looks_mail(head)):
         return read_mail
     if config.text_field.split(".")[0] in first_row(head):
         return read_lines

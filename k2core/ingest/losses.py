@@ -4,10 +4,13 @@ from collections import Counter
 from typing import TypedDict
 
 from k2core.ingest.records import Fault
+from schemas.corpus import LossRow
 
 _EXAMPLES = 10
 _MOST_REASONS = 200
 _OTHER = "other reasons"
+_MOST_LISTED = 1_000_000
+"""Beyond so many, losses are counted only."""
 
 
 class Example(TypedDict):
@@ -19,7 +22,7 @@ class Example(TypedDict):
 
 
 class Losses:
-    """Counts by reason; `faults.json`."""
+    """Counts by reason, in `faults.json`, and each by itself, in `losses/*.parquet`."""
 
     def __init__(self) -> None:
         self.num_files = 0
@@ -29,6 +32,31 @@ class Losses:
         self._repaired: Counter[str] = Counter()
         self._examples: dict[str, list[Example]] = {}
         self._lost_files: set[int] = set()
+        self._source = ""
+        self._before = 0
+        self._first: dict[str, tuple[bool, Example]] = {}
+        self._rows: list[LossRow] = []
+        self._num_listed = 0
+
+    def begin(self, source: str) -> None:
+        """What follows is of this source."""
+        self._source, self._before = source, self.num_read
+        self._first.clear()
+
+    @property
+    def num_read_of_source(self) -> int:
+        """Documents of the source that is read."""
+        return self.num_read - self._before
+
+    @property
+    def num_pending(self) -> int:
+        """Rows that `take_rows` would give."""
+        return len(self._rows)
+
+    def take_rows(self) -> list[LossRow]:
+        """The rows since the last time."""
+        rows, self._rows = self._rows, []
+        return rows
 
     @property
     def num_lost(self) -> int:
@@ -51,7 +79,24 @@ class Losses:
         kind = fault.kind if fault.kind in counts or len(counts) < _MOST_REASONS else _OTHER
         counts[kind] += fault.num
         if not fault.by_rule:
-            self._lost_files.add(hash(file))
+            self._lost_files.add(hash((self._source, file)))
+        detail = fault.detail[:300]
+        if len(self._first) < _MOST_REASONS:
+            example = Example(file=file, place=fault.place, detail=detail)
+            self._first.setdefault(fault.kind, (fault.by_rule, example))
+        if self._num_listed < _MOST_LISTED:
+            self._num_listed += 1
+            self._rows.append(
+                {
+                    "source": self._source,
+                    "file": file,
+                    "place": fault.place,
+                    "reason": fault.kind,
+                    "detail": detail,
+                    "by_rule": fault.by_rule,
+                    "num": fault.num,
+                }
+            )
         self._show(kind, file, fault.place, fault.detail)
 
     def add_repair(self, file: str, place: str, kind: str) -> None:
@@ -60,9 +105,9 @@ class Losses:
         self._show(kind, file, place, "")
 
     def first_reasons(self) -> str:
-        """The first that was lost or left out, in words."""
-        kinds = [*self._lost, *self._by_rule][:3]
-        shown = [(kind, self._examples[kind][0]) for kind in kinds]
+        """The first that the source lost or left out, in words."""
+        kinds = sorted(self._first, key=lambda kind: self._first[kind][0])[:3]
+        shown = [(kind, self._first[kind][1]) for kind in kinds]
         return "; ".join(
             " ".join(filter(None, (f"{case['file']}", case["place"] and f"({case['place']})")))
             + f": {kind}"

@@ -11,6 +11,8 @@ from k2core.rephrase.language import detect_language
 from k2core.rephrase.sample import Source
 
 FOLDER = Path(__file__).with_name("prompts")
+_PROSE = "web"
+"""Whose styles fit texts of a domain that no style names."""
 
 
 class Style(NamedTuple):
@@ -69,9 +71,11 @@ def assign_styles(
         ValueError: fewer styles fit a document's domain than it is to be rewritten.
     """
     jobs = []
+    named = {domain for style in styles for domain in style.domains}
     for document in documents:
         language = detect_language(document.text)
-        fitting = [s for s in styles if document.domain in s.domains and language in s.languages]
+        domain = document.domain if document.domain in named else _PROSE
+        fitting = [s for s in styles if domain in s.domains and language in s.languages]
         if len(fitting) < per_document:
             raise ValueError(
                 f"{len(fitting)} of the styles {[s.prompt_id for s in styles]} fit "

@@ -13,6 +13,8 @@ from schemas.tokenize import TokenizeConfig
 class Selection(NamedTuple):
     """Rows of `Encoded.documents` of one domain; one wanted more often stands repeatedly."""
 
+    share: float
+    """Of the training tokens."""
     budget_tokens: int
     train: pl.DataFrame
     held_out: pl.DataFrame
@@ -24,26 +26,43 @@ def select_documents(config: TokenizeConfig, encoded: Encoded) -> dict[str, Sele
     Raises:
         ValueError: a domain has no text, or would be repeated more than `max_epochs`.
     """
+    domains = config.mixture or encoded.documents["domain"].unique().to_list()
+    pools = {
+        domain: _part(encoded.documents.filter(domain=domain), config.heldout_frac)
+        for domain in sorted(domains)
+        if config.mixture.get(domain, 1.0)
+    }
+    sizes = {domain: int(pool.train["num_tokens"].sum()) for domain, pool in pools.items()}
+    total = sum(sizes.values())
+    shares = config.mixture or {domain: size / max(total, 1) for domain, size in sizes.items()}
     selected = {}
-    for domain, weight in sorted(config.mixture.items()):
-        if not weight:
-            continue
-        budget = round(weight * config.train_tokens)
-        documents = encoded.documents.filter(domain=domain)
-        parents = choose_held_out(documents, config.heldout_frac)
-        # A rewrite must not teach what its original is held out to test.
-        is_held_out = pl.col("parent_id").is_in(parents)
-        train = _take(repeat_documents(documents.filter(~is_held_out)), budget)
+    for domain, (documents, held_out) in pools.items():
+        budget = round(shares[domain] * (config.train_tokens or total))
+        train = _take(documents, budget)
         available = int(train["num_tokens"].sum())
         if budget > config.max_epochs * available:
             raise ValueError(
-                f"mixture.{domain}={weight} wants {budget} tokens and {available} are there, over "
-                f"max_epochs={config.max_epochs} times as many: lower the share or train_tokens, "
-                "raise max_epochs, or collect more"
+                f"mixture.{domain}={shares[domain]:g} wants {budget} tokens and {available} are "
+                f"there, over max_epochs={config.max_epochs} times as many: lower the share or "
+                "train_tokens, raise max_epochs, or collect more"
             )
-        originals = documents.filter(is_held_out & (pl.col("doc_id") == pl.col("parent_id")))
-        selected[domain] = Selection(budget, train, originals)
+        if budget:
+            selected[domain] = Selection(shares[domain], budget, train, held_out)
     return selected
+
+
+class _Pool(NamedTuple):
+    train: pl.DataFrame
+    held_out: pl.DataFrame
+
+
+def _part(documents: pl.DataFrame, heldout_frac: float) -> _Pool:
+    """A domain's documents to train on, each as often as it is wanted, and those held out."""
+    parents = choose_held_out(documents, heldout_frac)
+    # A rewrite must not teach what its original is held out to test.
+    is_held_out = pl.col("parent_id").is_in(parents)
+    originals = documents.filter(is_held_out & (pl.col("doc_id") == pl.col("parent_id")))
+    return _Pool(repeat_documents(documents.filter(~is_held_out)), originals)
 
 
 def choose_held_out(documents: pl.DataFrame, frac: float) -> list[str]:

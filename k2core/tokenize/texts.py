@@ -13,6 +13,9 @@ import polars as pl
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Decision, Document, Rewrite
 
+_MOST_BYTES = 2**30
+"""Of a sample: training a vocabulary takes memory."""
+
 
 class Shard(NamedTuple):
     """A parquet file of documents or of rewrites."""
@@ -50,12 +53,13 @@ def read_weights(shard: Shard) -> dict[str, float]:
 
 
 def sample_texts(
-    shards: Sequence[Shard], mixture: Mapping[str, float], num_bytes: int
+    shards: Sequence[Shard], mixture: Mapping[str, float], asked: int | None
 ) -> Iterator[list[str]]:
-    """Texts in the mixture's proportions, shard by shard, some `num_bytes` in all.
+    """Texts in the mixture's proportions, shard by shard, some `asked` bytes in all, or all texts.
 
-    Documents of a domain with more text than its share are drawn by the hash of their id; those of
-    a domain with less come several times.
+    Without a mixture, each domain by its size; never more than 1 GiB, for a larger sample changes
+    no merge that matters. Documents of a domain with more text than its share are drawn by the hash
+    of their id; those of a domain with less come several times.
 
     Raises:
         ValueError: a domain with a share has no text.
@@ -65,7 +69,10 @@ def sample_texts(
         frame = read_documents(shard)
         by_domain = frame.group_by("domain").agg(pl.col("text").str.len_bytes().sum())
         sizes.update(dict(by_domain.iter_rows()))
-    shares = {domain: share for domain, share in mixture.items() if share}
+    total = sizes.total()
+    natural = {domain: size / total for domain, size in sizes.items() if size}
+    shares = {domain: share for domain, share in (mixture or natural).items() if share}
+    num_bytes = min(asked or total, _MOST_BYTES)
     if lacking := [f"mixture.{d}={share}" for d, share in shares.items() if not sizes[d]]:
         raise ValueError(f"there is no text for {', '.join(lacking)}: collect some, or set it to 0")
     copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}

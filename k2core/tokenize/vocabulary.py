@@ -22,8 +22,6 @@ _PATTERN = (
 )
 
 _BYTES_PER_TOKEN = 4
-_MOST_BYTES = 2**30
-"""A larger sample changes no merge that matters, and training takes memory."""
 
 
 def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: Workspace) -> Path:
@@ -46,8 +44,8 @@ def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: 
             special_tokens=list(SPECIAL_TOKENS),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         )
-        num_bytes = min(config.train_tokens * _BYTES_PER_TOKEN, _MOST_BYTES)
-        texts = sample_texts(shards, config.mixture, num_bytes)
+        asked = config.train_tokens and config.train_tokens * _BYTES_PER_TOKEN
+        texts = sample_texts(shards, config.mixture, asked)
         tokenizer.train_from_iterator(texts, trainer)
         if (size := tokenizer.get_vocab_size()) != config.vocab_size:
             raise ValueError(

@@ -25,7 +25,7 @@ def write_domains(
     vocab_size = tokenizer.get_vocab_size()
     parts = {
         out / split / name: documents
-        for name, (_, train, held_out) in selected.items()
+        for name, (_, _, train, held_out) in selected.items()
         for split, documents in (("train", train), ("heldout", held_out))
     }
     with ExitStack() as stack:
@@ -35,10 +35,10 @@ def write_domains(
     for prefix, documents in parts.items():
         write_ids(prefix, documents["doc_id"])
     domains = {}
-    for name, (budget, train, held_out) in selected.items():
+    for name, (share, budget, train, held_out) in selected.items():
         train_tokens = int(train["num_tokens"].sum())
         domains[name] = TokenDomain(
-            weight=config.mixture[name],
+            weight=share,
             budget_tokens=budget,
             train_tokens=train_tokens,
             epochs=round(budget / train_tokens, 6),

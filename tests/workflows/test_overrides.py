@@ -18,8 +18,10 @@ def test_a_setting_changes_one_field_only() -> None:
 
 def test_an_absent_section_is_begun_by_its_fields() -> None:
     changed = change(tiny(), ["ingest.files.folder=/data", "ingest.files.license=MIT"])
-    assert changed.ingest.files is not None
-    assert (changed.ingest.files.folder, changed.ingest.files.license) == ("/data", "MIT")
+    assert [(files.folder, files.license) for files in changed.ingest.files] == [("/data", "MIT")]
+    more = change(changed, ["ingest.files.domain=mails", "tokenize.mixture={mails: 1}"])
+    assert more.ingest.files[0].folder == "/data"
+    assert more.tokenize.mixture == {"mails": 1}
     assert change(tiny(), ["clean.urls.max_soft_words=3"]).clean.urls is not None
 
 
@@ -29,8 +31,12 @@ def test_an_absent_section_is_begun_by_its_fields() -> None:
         ("pretrain.optim.lr", "write it as stage.field=value"),
         ("pretrian.optim.lr=1", "no section 'pretrian'"),
         ("pretrain.optim.speed=1", "no field 'speed'"),
-        ("ingest.files.folder=/data", "ingest.files.license: Field required"),
-        ("ingest.files.folders=/data", "ingest.files.folders: Extra inputs are not permitted"),
+        ("ingest.files.folder=/data", "ingest.files.0.license: Field required"),
+        ("ingest.files.folders=/data", "ingest.files.0.folders: Extra inputs are not permitted"),
+        ("ingest.files={folder: f, license: MIT, domain: My mails}", "domain: String should match"),
+        ("ingest.files=[{folder: f, license: M}, {folder: g, license: M}]", "named 'files': give"),
+        ("tokenize.mixture={mails: 1}", "a share for 'mails', and ingest collects code, knowledge"),
+        ("clean.domains={web: knowledge}", "'web' has rules of its own: write them in clean.web"),
         ("model.hidden_size=-8", "model.hidden_size: .*greater than or equal to 16"),
         ("model.experts_per_token=99", "experts_per_token=99 exceeds num_experts"),
         ("model.vocab_size=4096", "tokenize.vocab_size=.* differs from model.vocab_size=4096"),

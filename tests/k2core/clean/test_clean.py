@@ -140,12 +140,12 @@ def test_a_fault_in_a_worker_is_named_as_in_the_stage(tmp_path: Path) -> None:
     store = Store(tmp_path)
     workspace = store.workspace("raw")
     (workspace.out / "documents").mkdir()
-    for number, domain in enumerate(("math", "poetry")):
+    for number, domain in enumerate(("math", "Poetry!")):
         row = {**document("a", prose(1)), "domain": domain}
         pl.DataFrame([row]).write_parquet(workspace.out / "documents" / f"{number:05d}.parquet")
     (workspace.out / "sources.json").write_text("{}")
     raw = store.publish(RawCorpus, Draft(workspace.out, {}))
-    with pytest.raises(TableError, match=r"00001\.parquet breaks Document: .*poetry.*domain"):
+    with pytest.raises(TableError, match=r"00001\.parquet breaks Document: .*Poetry!.*domain"):
         clean_documents(CONFIG, [], raw, store.workspace("clean"), 2)
 
 
@@ -190,12 +190,12 @@ def test_a_shard_that_breaks_its_promise_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     workspace = store.workspace("raw")
     (workspace.out / "documents").mkdir()
-    row = {**document("a", prose(1)), "domain": "poetry"}
+    row = {**document("a", prose(1)), "domain": "Poetry!"}
     pl.DataFrame([row]).write_parquet(workspace.out / "documents" / "00007.parquet")
     (workspace.out / "sources.json").write_text("{}")
     raw = store.publish(RawCorpus, Draft(workspace.out, {}))
     with pytest.raises(
-        TableError, match=r"00007\.parquet breaks Document: .*poetry.*domain.*'index': 0"
+        TableError, match=r"00007\.parquet breaks Document: .*Poetry!.*domain.*'index': 0"
     ):
         clean(store, raw)
 
@@ -215,6 +215,11 @@ def test_rules_are_the_domains_own(tmp_path: Path) -> None:
     draft = clean_documents(config, [], raw, store.workspace("free"))
     reasons = {str(row["reason"]) for row in read_folder(draft.folder / "rejects")}
     assert reasons == {"no_text", "exact_duplicate"}
+    own = CleanConfig.model_validate(
+        {"web": free, "domains": {"poems": free, "notes": "knowledge"}}
+    )
+    assert own.rules_for("poems") == own.rules_for("unnamed") == own.web == free
+    assert own.rules_for("notes") == own.knowledge
 
 
 def test_what_is_evaluated_is_taken_out(tmp_path: Path) -> None:

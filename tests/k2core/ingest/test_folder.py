@@ -16,7 +16,7 @@ from k2core.ingest.losses import Losses
 from k2core.store import Store
 from k2core.store.bucket import Bucket
 from k2core.tables import list_shards, read_shard
-from schemas.corpus import Document, DocumentRow, Origin
+from schemas.corpus import Document, DocumentRow, Loss, Origin
 from schemas.ingest import FilesConfig, IngestConfig
 from tests.k2core.ingest.files import epub, members, page, parquet, response, rows, text, zstd
 from tests.k2core.ingest.hostile import MAIL, T
@@ -171,6 +171,47 @@ def test_losses_are_counted_in_the_stage_line_and_named_in_its_file(tmp_path: Pa
     assert first["file"] == "a.jsonl"
     assert first["place"] == "line 2"
     assert first["detail"].startswith("Invalid control character")
+    (listed,) = list_shards(draft.folder / "losses")
+    lost = read_shard(listed, Loss)
+    assert lost.group_by("file").agg(pl.col("num").sum()).sort("file").rows() == [
+        ("a.jsonl", 300), ("b.pdf", 1), ("c.warc", 1)
+    ]  # fmt: skip
+    assert lost.row(0, named=True) == {
+        "source": "files", "by_rule": False, "num": 1, "reason": "no JSON",
+        **{name: first[name] for name in ("file", "place", "detail")},
+    }  # fmt: skip
+
+
+def test_several_sources_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path / "a", {"x.txt": b"one text", ".hidden": b"no"})
+    write(tmp_path / "b", {"x.txt": b"one text", "p.html": page(0)})
+    config = only(files(tmp_path / "a", name="notes")).model_copy(
+        update={
+            "files": (
+                files(tmp_path / "a", name="notes", domain="notes"),
+                files(tmp_path / "b", name="pages", domain="site_source", verbatim=True),
+            )
+        }
+    )
+    assert config.domains == {"notes", "site_source"}
+    folder = ingest_sources(config, Store(tmp_path / "s").workspace("i")).folder
+    found = [
+        row
+        for shard in list_shards(folder / "documents")
+        for row in read_shard(shard, Document).to_dicts()
+    ]
+    assert [(row["source"], row["domain"], row["path"], row["format"]) for row in found] == [
+        ("notes", "notes", "x.txt", "text"),
+        ("pages", "site_source", "p.html", "text"),
+        ("pages", "site_source", "x.txt", "text"),
+    ]
+    assert len({row["doc_id"] for row in found}) == 3
+    sources = json.loads((folder / "sources.json").read_text())
+    assert {name: about["documents"] for name, about in sources.items()} == {"notes": 1, "pages": 2}
+    write(tmp_path / "c", {".hidden": b"no", "e.txt": b""})
+    empty = config.model_copy(update={"files": (*config.files, files(tmp_path / "c", name="none"))})
+    with pytest.raises(SourceError, match=r"c gave no document: e\.txt: the file is empty"):
+        ingest_sources(empty, Store(tmp_path / "s").workspace("j"))
 
 
 @pytest.mark.parametrize(
