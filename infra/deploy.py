@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         *(["--insecure"] if local else []),
         *("deploy", "--project", asked.project, "--domain", asked.domain, "--copy-style", "all"),
         *(["--dry-run"] if asked.dry_run else []),
-        *("workflows/k2.py", "DRIVER"),
+        *("workflows/console.py", "DRIVER"),
     ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

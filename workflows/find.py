@@ -22,12 +22,14 @@ SERVABLE = ("release", "checkpoint")
 
 
 def find_artifact(target: str, kinds: Sequence[str] = ()) -> Artifact:
-    """The artifact of this digest (a prefix is enough), or a run's release.
+    """The artifact of this digest (a prefix is enough), of a run's stage, or a run's release.
 
     A run that released nothing gives its newest artifact.
 
     Args:
-        target: a digest, a run's name or its beginning, or `latest` for the newest release.
+        target: a digest, a run's name or its beginning, or `latest` for the newest release; with
+            `/STAGE` behind the name what this stage made, and with `/OUTPUT` behind that one of
+            several: `tiny-1128/pretrain`, `latest/rl/policy`.
         kinds: kinds of artifacts to look at; by default all.
     """
     with Index() as index:
@@ -60,6 +62,8 @@ def locate(index: Index, target: str, kinds: Sequence[str] = ()) -> Artifact:
         if not found:
             raise NotRecordedError("nothing is released yet: `k2 run` makes a release")
         return found[0]
+    if "/" in target:
+        return _of_stage(index, target, kinds)
     found = _outputs(index, f"{named} and digest >= ? and digest < ?", [wanted, wanted + "~"])
     found = found or sorted(
         _outputs(index, f"{named} and substr(pipeline, 1, ?) = ?", [len(target), target]),
@@ -71,6 +75,43 @@ def locate(index: Index, target: str, kinds: Sequence[str] = ()) -> Artifact:
         f"{target!r} is neither a recorded run (see `k2 runs`) nor the digest of a recorded "
         f"{' or '.join(kinds) or 'artifact'}"
     )
+
+
+def _of_stage(index: Index, target: str, kinds: Sequence[str]) -> Artifact:
+    """What `RUN/STAGE` or `RUN/STAGE/OUTPUT` names; of several runs so called, the newest's."""
+    run, _, made = target.partition("/")
+    stage, _, output = made.partition("/")
+    if run == LATEST:
+        run = _newest(index).tags["flyte_run"]
+    exact = index.rows("select 1 from runs where pipeline = ? limit 1", [run])
+    called = "pipeline" if exact else "substr(pipeline, 1, length(?1))"
+    there = f"status = 'FINISHED' and {called} = ?1"
+    rows = index.rows(
+        "select run, edges.name, artifact from edges join runs on runs.id = edges.run "
+        f"where {there} and way = 'output' {_among(kinds)} and stage = ?2 "
+        "and ?3 in ('', edges.name) order by started desc, run, edges.name",
+        [run, stage, output],
+    )
+    found = [row for row in rows if row["run"] == rows[0]["run"]]
+    if not found:
+        query = f"select distinct stage from runs where {there} and kind = 'stage' order by started"
+        made = ", ".join(row["stage"] for row in index.rows(query, [run]))
+        raise NotRecordedError(
+            f"{target!r} names no finished {' or '.join(kinds) or 'artifact'}; {run} made "
+            f"{made or 'nothing that is recorded (`k2 runs`)'}"
+        )
+    if len(found) > 1:
+        names = ", ".join(f"{run}/{stage}/{row['name']}" for row in found)
+        raise NotRecordedError(f"{target!r} made several artifacts: say one of {names}")
+    return Artifact.model_validate_json(found[0]["artifact"])
+
+
+def _newest(index: Index) -> SeenRun:
+    """The newest pipeline, of those that ended well if any did."""
+    runs = index.runs("kind = 'pipeline'")
+    if not runs:
+        raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
+    return next((run for run in runs if run.status == "FINISHED"), runs[0])
 
 
 def _outputs(index: Index, where: str, values: Sequence[object]) -> list[Artifact]:
@@ -99,16 +140,27 @@ def config_behind(artifact: Artifact, name: str) -> JsonValue:
 def find_pipeline(name: str) -> SeenRun:
     """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
     with Index() as index:
+        newest = _newest(index)
+        if name == LATEST:
+            return newest
         runs = index.runs("kind = 'pipeline'")
-    if not runs:
-        raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
-    hits = [r for r in runs if name == LATEST or r.name.startswith(name)]
+    hits = [r for r in runs if r.name.startswith(name)]
     if not hits:
         known = ", ".join(r.name for r in runs[:5])
         raise NotRecordedError(f"no pipeline run named {name!r}; the newest are: {known}")
-    finished = [r for r in hits if r.status == "FINISHED"]
-    exact = [r for r in hits if r.name == name]
-    return (exact or finished or hits)[0] if name == LATEST else (exact or hits)[0]
+    return next((r for r in hits if r.name == name), hits[0])
+
+
+def records_behind(artifacts: Sequence[Artifact]) -> list[LineageRecord]:
+    """The record of each stage that led to these artifacts, in the order of the chain."""
+    from schemas.recipe import STAGES
+
+    with Index() as index:
+        behind = [a.digest for a in artifacts]
+        behind += [b.digest for a in artifacts for b in index.related(a.digest, forward=False)]
+        makers = [index.maker(digest) for digest in dict.fromkeys(behind)]
+    records = {made.run.run_id: made.record for made in makers if made is not None}
+    return sorted(records.values(), key=lambda record: STAGES.index(record.stage))
 
 
 def recipe_of(pipeline: SeenRun) -> "Recipe":

@@ -3,6 +3,8 @@
 flyte run --local workflows/k2.py k2 --recipe '{}'
 """
 
+from collections.abc import Sequence
+
 from infra.lineage import pipeline_run
 from infra.pools import DRIVER, within
 from infra.registry import register_models
@@ -23,19 +25,26 @@ from tasks.tokenize import tokenize
 from workflows.chain import Chain, flyte_run_name
 from workflows.measures import read_measures
 
+_TINY = Recipe()
+
 
 @DRIVER.task(timeout=within(days=180))
-async def k2(recipe: Recipe, recorded: list[LineageRecord] | None = None) -> Release:
+async def k2(recipe: Recipe = _TINY, recorded: list[LineageRecord] | None = None) -> Release:
     """Make, evaluate and release a model.
 
     Args:
-        recipe: One config a stage.
+        recipe: One section a stage.
         recorded: Work already done, e.g. by the run that this one repeats in part; equal work
             is not done again.
     """
+    return await run_recipe(recipe, recorded or [])
+
+
+async def run_recipe(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> Release:
+    """The pipeline as one recorded run."""
     about = recipe.model_dump(mode="json")
     with pipeline_run(flyte_run_name(), about, len(recipe.stages)) as parent:
-        chain = Chain(recorded or [])
+        chain = Chain(recorded)
         released = await make_model(recipe, chain)
         register_models(parent, recipe.name, chain.records, read_measures(chain.records))
         return released

@@ -1,24 +1,30 @@
 """The stages as tasks, found by their names, and what each asks for."""
 
 import importlib
+import inspect
 import typing
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from flyte._docstring import Docstring
 from flyte._task import AsyncFunctionTaskTemplate
 from pydantic import BaseModel
 
 from infra.cache import StageVersion
 from schemas.base import Artifact
 from schemas.recipe import STAGES, Recipe
+from workflows.inputs import describe_inputs
 
 T = TypeVar("T", bound=BaseModel)
 Stage = AsyncFunctionTaskTemplate[..., Coroutine[Any, Any, T], Any]
 
 
 def task_of(stage: str) -> Stage[Any]:
-    """The stage's task: `tasks.NAME:NAME`."""
+    """The stage's task, `tasks.NAME:NAME`, and to each of its inputs what it is."""
     task: Stage[Any] = getattr(importlib.import_module(f"tasks.{stage}"), stage)
+    says = describe_inputs(inspect.getdoc(task.func) or "", task.native_interface.inputs)
+    task.interface = replace(task.interface, docstring=Docstring(says))
     return task
 
 

@@ -13,6 +13,7 @@ from schemas.placement import Placement
 from schemas.pretrain import PretrainConfig
 from schemas.recipe import Recipe
 from schemas.rl import RlConfig
+from tests.forms import untouched
 
 
 class Leaf(Config):
@@ -37,27 +38,9 @@ class Whole(Config):
     number: int | float | None = 2.5
 
 
-class Untouched:
-    """The form library's rule: leaves by their own default, the first variant where it is one."""
-
-    def __init__(self, schema: Mapping[str, object]) -> None:
-        self.schema = schema
-
-    @property
-    def value(self) -> object:
-        variants = cast("list[Mapping[str, object]]", self.schema.get("anyOf", []))
-        if variants:
-            first = variants[0]
-            return Untouched(first).value if "properties" in first else self.schema.get("default")
-        fields = cast("Mapping[str, Mapping[str, object]]", self.schema.get("properties", {}))
-        if fields:
-            return {name: Untouched(field).value for name, field in fields.items()}
-        return self.schema.get("default")
-
-
 @pytest.mark.parametrize("kind", [Whole, Recipe, PretrainConfig, CleanConfig, RlConfig, Placement])
 def test_an_untouched_form_is_the_config(kind: type[BaseModel]) -> None:
-    assert Untouched(kind.model_json_schema()).value == kind().model_dump(mode="json")
+    assert untouched(kind.model_json_schema()) == kind().model_dump(mode="json")
 
 
 def test_nothing_is_left_to_be_resolved() -> None:
