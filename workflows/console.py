@@ -47,7 +47,7 @@ def launch_recipe(name: str, make: Callable[[], Recipe]) -> Entry:
     return _entry(name, about, {"recipe": _Field(form, form())}, Release, run)
 
 
-def launch_stage(name: str, stage: Stage[Any]) -> Entry:
+def launch_stage(name: str, stage: Stage[BaseModel]) -> Entry:
     """One stage, on what is picked for it."""
     kinds = {argument: kind for argument, (kind, _) in stage.native_interface.inputs.items()}
     picked = {
@@ -67,8 +67,7 @@ def launch_stage(name: str, stage: Stage[Any]) -> Entry:
         }
         if list[LineageRecord] in kinds.values():
             inputs["lineage"] = records_behind(list(made.values()))
-        result: BaseModel = await Chain()(stage, **inputs, **made)
-        return result
+        return await Chain()(stage, **inputs, **made)
 
     fields = {argument: _Field(kinds[argument], value) for argument, value in stated.items()}
     fields |= {
