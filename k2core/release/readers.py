@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,8 +69,15 @@ def list_readers(root: Path = READERS) -> dict[str, Path | None]:
     return {own: None, **others}
 
 
-def read_elsewhere(checkpoints: Sequence[Expected], limit: float) -> list[list[Reading]]:
+def read_elsewhere(
+    checkpoints: Sequence[Expected], limit: float, begin: Callable[[str], None]
+) -> list[list[Reading]]:
     """Let every reader load the checkpoints and compare: each checkpoint's readings.
+
+    Args:
+        checkpoints: what is read, and what must come out.
+        limit: of the logits' differences.
+        begin: told which reader begins.
 
     Raises:
         ReaderError: a reader fails or disagrees by more than `limit`; names it, and where.
@@ -78,6 +85,7 @@ def read_elsewhere(checkpoints: Sequence[Expected], limit: float) -> list[list[R
     readers = list_readers()
     found: list[list[Reading]] = [[] for _ in checkpoints]
     for name, packages in readers.items():
+        begin(f"reading by {name}")
         for place, answer in enumerate(ask_reader(name, packages, checkpoints)):
             found[place].append(compare(name, checkpoints[place], answer, limit))
     if len(readers) == 1:

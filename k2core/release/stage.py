@@ -17,7 +17,8 @@ from k2core.release.licenses import Source, licenses_page, read_sources
 from k2core.release.metadata import Which
 from k2core.release.parity import Parity, Proof, check_parity
 from k2core.release.precision import Rounding, measure_rounding, round_weights
-from k2core.release.readers import Expected, Reading, read_elsewhere
+from k2core.release.readers import Expected, Reading, list_readers, read_elsewhere
+from k2core.reporting import Reporter
 from k2core.store import Draft, Workspace, digest_of, manifest_of
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
@@ -53,12 +54,14 @@ def assemble_release(
         shutil.copytree(workspace.open(checkpoint), folders[name])
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
-    proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, workspace)
-    readings = _read_all_elsewhere(folders, proofs, config)
+    steps = _Steps(workspace.report, 1 + 2 * len(folders) + len(list_readers()))
+    proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
+    readings = _read_all_elsewhere(folders, proofs, config, steps)
     scores_file = workspace.open(evaluation) / "scores.json"
     roundings: dict[Which, Rounding] = {}
     for which, checkpoint in checkpoints.items():
         folder = folders[which]
+        steps.begin(f"writing {which}")
         (folder / "LICENSES.md").write_text(licenses_page(sources))
         facts = Facts(
             which=which,
@@ -87,6 +90,18 @@ def assemble_release(
         "max_logit_difference": max(p.max_logit_difference for p in parities.values()),
     }
     return Draft(out, counts)
+
+
+class _Steps:
+    """How many of the stage's steps are done; they take some seconds each."""
+
+    def __init__(self, report: Reporter, total: int) -> None:
+        self._report, self._total, self._begun = report, total, 0
+
+    def begin(self, note: str) -> None:
+        """The next one begins."""
+        self._report.progress(self._begun, self._total, note)
+        self._begun += 1
 
 
 class _Sources(NamedTuple):
@@ -134,14 +149,17 @@ def _write_sums(out: Path) -> int:
 
 
 def _read_all_elsewhere(
-    folders: Mapping[Which, Path], proofs: Mapping[Which, Proof], config: ReleaseConfig
+    folders: Mapping[Which, Path],
+    proofs: Mapping[Which, Proof],
+    config: ReleaseConfig,
+    steps: _Steps,
 ) -> dict[Which, list[Reading]]:
     """Hold every reader that is installed against the trainer's logits and training's tokens."""
     expected = [
         Expected(folder, proof.windows, proof.logits, _forms_of(folder))
         for folder, proof in ((folders[name], proofs[name]) for name in folders)
     ]
-    found = read_elsewhere(expected, config.max_logit_difference)
+    found = read_elsewhere(expected, config.max_logit_difference, steps.begin)
     return dict(zip(folders, found, strict=True))
 
 
@@ -172,18 +190,18 @@ def _prove(
     tokens: list[int],
     config: ReleaseConfig,
     serving: Serving,
-    workspace: Workspace,
+    steps: _Steps,
 ) -> dict[Which, Proof]:
     from k2core.engines.ray import serve
 
     length = min(64, max(config.parity_windows)) + config.num_greedy_tokens
     proofs: dict[Which, Proof] = {}
-    workspace.report.progress(1, 4, "starting vLLM")
+    steps.begin("starting vLLM")
     # One engine, as exact as transformers is.
     exact = serving.model_copy(update={"num_engines": 1, "dtype": "float32"})
     with serve(folders["policy"], exact, max_model_len=length, max_num_seqs=1) as engine:
         for place, (name, folder) in enumerate(reversed(list(folders.items()))):
-            workspace.report.progress(2 + place, 4, f"comparing logits of {name}")
+            steps.begin(f"comparing logits of {name}")
             if place:
                 engine.load(folder)
             proofs[name] = check_parity(folder, tokens, engine, config)

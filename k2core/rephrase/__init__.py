@@ -1,6 +1,6 @@
 """REPHRASE: faithful rewrites instead of repetition (arXiv:2507.20534, section 2.2)."""
 
-from k2core.rephrase.outcome import judge_rewrites, write_artifact
+from k2core.rephrase.outcome import write_artifact
 from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.sample import sample_documents
 from k2core.rephrase.show import show_alignment, show_rewrites
@@ -25,9 +25,8 @@ def rephrase_corpus(
     def start() -> Rephraser:
         return start_rephraser(config, models, placement.serving)
 
-    rewritten = rewrite_all(config, jobs, workspace, start)
-    judged = judge_rewrites(config, rewritten)
-    write_artifact(workspace.out, config, judged, rewritten.writer, corpus)
+    judged, num_tokens, writer = rewrite_all(config, jobs, workspace, start)
+    write_artifact(workspace.out, config, judged, writer, corpus)
     show_rewrites(judged, workspace.report)
     show_alignment(config.fidelity, judged, workspace.report)
     kept = [entry for entry in judged if not entry.reason]
@@ -35,7 +34,7 @@ def rephrase_corpus(
         "rewrites": len(kept),
         "rejects": len(judged) - len(kept),
         "words": sum(len(entry.row["text"].split()) for entry in kept),
-        "tokens_written": sum(r.num_tokens for r in rewritten.rewritings),
+        "tokens_written": num_tokens,
         "not_begun": len(jobs) - len(judged),
     }
     return Draft(workspace.out, {name: float(count) for name, count in counts.items()})

@@ -5,7 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Rewriting, rewrite_together
+from k2core.rephrase.rewrite import (
+    EngineWriter,
+    Finished,
+    Prompter,
+    Rewriting,
+    Watch,
+    rewrite_together,
+    unwatched,
+)
 from k2core.rephrase.sample import Source
 from k2core.rephrase.styles import Job, Style
 from schemas.placement import Serving
@@ -34,7 +42,7 @@ class DatasetRephraser:
         """Digest of the weights, which every replica's are held against."""
         return self._weights
 
-    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite all; yields each document once, in the order in which they are finished.
 
         Raises:
@@ -57,6 +65,7 @@ class DatasetRephraser:
             index = row["index"]
             if index in missing:  # a batch that was done again brings some twice
                 missing.remove(index)
+                watch(len(jobs) - len(missing))
                 yield Finished(index, Rewriting(*(row[name] for name in Rewriting._fields)))
         if missing:
             raise RuntimeError(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import polars as pl
 
 from k2core.rephrase.fidelity import find_fault, score_rewrite
-from k2core.rephrase.progress import Rewritten
 from k2core.rephrase.rewrite import Rewriting
 from k2core.rephrase.styles import Job
 from schemas.corpus import Rewrite, RewriteReject, RewriteRow
@@ -26,10 +25,26 @@ class Judged(NamedTuple):
     reason: str
 
 
-def judge_rewrites(config: RephraseConfig, rewritten: Rewritten) -> list[Judged]:
-    """Hold every rewrite against its source."""
-    pairs = zip(rewritten.jobs, rewritten.rewritings, strict=True)
-    return [_judge(config, job, rewriting) for job, rewriting in pairs]
+def judge_rewrite(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
+    """Hold a rewrite against its source."""
+    document = job.document
+    scores = score_rewrite(document.text, rewriting.text, rewriting.cut)
+    identity = f"rewrite\0{document.doc_id}\0{job.style.prompt_id}"
+    row: RewriteRow = {
+        "doc_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
+        "source": document.source,
+        "path": f"{document.path}#{job.style.prompt_id}",
+        "domain": document.domain,
+        "format": "text",
+        "license": document.license,
+        "digest": hashlib.sha256(rewriting.text.encode()).hexdigest(),
+        "text": rewriting.text,
+        "parent_id": document.doc_id,
+        "prompt_id": job.style.prompt_id,
+        "prompt_digest": job.style.digest,
+        "scores": json.dumps({n: round(s, 4) for n, s in scores.items()}, sort_keys=True),
+    }
+    return Judged(row, document.text, find_fault(scores, config.fidelity))
 
 
 def write_artifact(
@@ -52,27 +67,6 @@ def write_artifact(
         "digest": writer.removeprefix("sha256:"),
     }
     (out / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n")
-
-
-def _judge(config: RephraseConfig, job: Job, rewriting: Rewriting) -> Judged:
-    document = job.document
-    scores = score_rewrite(document.text, rewriting.text, rewriting.cut)
-    identity = f"rewrite\0{document.doc_id}\0{job.style.prompt_id}"
-    row: RewriteRow = {
-        "doc_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
-        "source": document.source,
-        "path": f"{document.path}#{job.style.prompt_id}",
-        "domain": document.domain,
-        "format": "text",
-        "license": document.license,
-        "digest": hashlib.sha256(rewriting.text.encode()).hexdigest(),
-        "text": rewriting.text,
-        "parent_id": document.doc_id,
-        "prompt_id": job.style.prompt_id,
-        "prompt_digest": job.style.digest,
-        "scores": json.dumps({n: round(s, 4) for n, s in scores.items()}, sort_keys=True),
-    }
-    return Judged(row, document.text, find_fault(scores, config.fidelity))
 
 
 def _write_shards(

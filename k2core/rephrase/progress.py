@@ -1,13 +1,14 @@
 """Documents rewritten group by group, each kept when it is finished, until the tokens are spent."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
 from typing import NamedTuple
 
 from k2core.rephrase.journal import Kept
-from k2core.rephrase.rewrite import Rewriting, cut_text, room_for
+from k2core.rephrase.outcome import Judged, judge_rewrite
+from k2core.rephrase.rewrite import cut_text, room_for
 from k2core.rephrase.start import Rephraser
 from k2core.rephrase.styles import Job
 from k2core.reporting import Reporter
@@ -16,11 +17,12 @@ from schemas.rephrase import RephraseConfig
 
 
 class Rewritten(NamedTuple):
-    """All that was written, and by whom."""
+    """All that was written and what the gate says of it, and by whom."""
 
-    jobs: list[Job]
+    judged: list[Judged]
     """The documents begun; fewer than asked for if the tokens ran out."""
-    rewritings: list[Rewriting]
+    num_tokens: int
+    """Tokens written."""
     writer: str
     """Digest of the weights, or where the endpoint is."""
 
@@ -51,59 +53,89 @@ def rewrite_all(
         ValueError: another model would go on than was killed.
     """
     first, size = 0, len(jobs) if config.by_dataset else config.documents_together
+    judged: dict[int, Judged] = {}
     with ExitStack() as stack:
         journal = workspace.scratch / "rewritings.jsonl"
         kept = stack.enter_context(closing(Kept(journal, workspace.states)))
+        pace = _Pace(workspace.report, len(jobs), len(kept))
 
         @cache
         def started() -> Rephraser:
-            note = f"starting {config.rewriter}"
-            workspace.report.progress(len(kept), len(jobs), note)
+            pace.say(f"starting {config.rewriter}")
             rephraser = stack.enter_context(closing(start()))
             kept.sign(rephraser.name)
-            workspace.report.progress(len(kept), len(jobs), "writing")
+            pace.say("writing")
             return rephraser
+
+        def judge(place: int) -> None:
+            judged[place] = judge_rewrite(config, jobs[place], kept[jobs[place]])
+            pace.judge()
 
         while first < len(jobs):
             group = jobs[first : first + size]
             if first not in kept.begun:
                 left = config.max_tokens_spent - kept.num_tokens
                 kept.begin(first, count_fitting(config, group, started().count, left))
-            begun = group[: kept.begun[first]]
-            if missing := [job for job in begun if job not in kept]:
-                _rewrite_missing(config, missing, started(), kept, workspace.report, len(jobs))
+            begun = range(first, first + kept.begun[first])
+            missing = [place for place in begun if jobs[place] not in kept]
+            for place in sorted({*begun} - {*missing}):
+                judge(place)
+            if missing:
+                wanted = [jobs[place] for place in missing]
+                for index in _rewrite(config, wanted, started(), kept, pace):
+                    judge(missing[index])
             first += len(begun)
             if len(begun) < min(len(group), config.documents_together):
                 break
-        done = jobs[:first]
-        return Rewritten(list(done), [kept[job] for job in done], kept.writer)
+        num_tokens = sum(kept[job].num_tokens for job in jobs[:first])
+        return Rewritten([judged[place] for place in range(first)], num_tokens, kept.writer)
 
 
-def _rewrite_missing(
-    config: RephraseConfig,
-    jobs: Sequence[Job],
-    rephraser: Rephraser,
-    kept: Kept,
-    report: Reporter,
-    num_jobs: int,
-) -> None:
-    """Rewrite and keep documents; tells of each, and of the rate at the end of each group.
+class _Pace:
+    """How far the stage is, in documents: to be written is most of one, to be judged the rest."""
 
-    Documents of a group are written side by side and end nearly together: when the first ends says
-    nothing of the rest, so only a whole group is progress.
+    _WRITING = 0.7
+
+    def __init__(self, report: Reporter, num_jobs: int, num_written: int) -> None:
+        self.report, self._num_jobs = report, num_jobs
+        self._written, self._judged, self._note = float(num_written), 0, "judging"
+
+    def say(self, note: str) -> None:
+        """Tell where the stage is."""
+        self._note = note
+        done = self._WRITING * self._written + (1 - self._WRITING) * self._judged
+        self.report.progress(done, self._num_jobs, note)
+
+    def write(self, num_written: float) -> None:
+        """So many documents are written."""
+        self._written = num_written
+        self.say(self._note)
+
+    def judge(self) -> None:
+        """One more is judged."""
+        self._judged += 1
+        self.say(self._note)
+
+
+def _rewrite(
+    config: RephraseConfig, jobs: Sequence[Job], rephraser: Rephraser, kept: Kept, pace: _Pace
+) -> Iterator[int]:
+    """Rewrite and keep documents; tells the rate at the end of each group.
+
+    Yields:
+        The place of each document that has been kept.
     """
-    began, before, last = time.monotonic(), kept.num_tokens, len(kept) + len(jobs)
-    done = len(kept)
-    for index, rewriting in rephraser.rewrite(jobs):
+    before, written = len(kept), kept.num_tokens
+    began = time.monotonic()
+    for index, rewriting in rephraser.rewrite(jobs, lambda more: pace.write(before + more)):
         kept.finish(jobs[index], rewriting)
-        rate = (kept.num_tokens - before) / (time.monotonic() - began)
-        whole = len(kept) == last or len(kept) % config.documents_together == 0
-        done = len(kept) if whole or config.by_dataset else done
-        report.progress(done, num_jobs, f"{len(kept)} written, {rate:.0f} tokens/s")
-        if whole:
+        rate = (kept.num_tokens - written) / (time.monotonic() - began)
+        pace.say(f"{len(kept)} written, {rate:.0f} tokens/s")
+        if len(kept) == before + len(jobs) or len(kept) % config.documents_together == 0:
             kept.share()
             step = (len(kept) - 1) // config.documents_together
-            report.metrics(step, {"tokens_per_second": rate})
+            pace.report.metrics(step, {"tokens_per_second": rate})
+        yield index
 
 
 def count_fitting(

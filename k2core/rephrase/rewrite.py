@@ -199,7 +199,17 @@ class Finished(NamedTuple):
     rewriting: Rewriting
 
 
-def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> Iterator[Finished]:
+Watch = Callable[[float], None]
+"""Told how many of the documents that are rewritten side by side are written, parts of them too."""
+
+
+def unwatched(written: float) -> None:
+    """Where nobody looks."""
+
+
+def rewrite_together(
+    jobs: Sequence[Job], writer: Writer, chunk_tokens: int, watch: Watch = unwatched
+) -> Iterator[Finished]:
     """Rewrite documents side by side: the first chunks of all, then the second ones, and so on.
 
     Yields:
@@ -207,14 +217,48 @@ def rewrite_together(jobs: Sequence[Job], writer: Writer, chunk_tokens: int) -> 
     """
     chunks = [cut_text(job.document.text, chunk_tokens, writer.count) for job in jobs]
     written = [Rewriting("", len(parts), 0, cut=False) for parts in chunks]
+    before = float(sum(not parts for parts in chunks))
     for number in range(max(map(len, chunks), default=0)):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
         requests = [Request(jobs[i], number, written[i].text, chunks[i][number].text) for i in turn]
+        shares = [
+            len(r.chunk) / sum(len(part.text) for part in chunks[i])
+            for i, r in zip(turn, requests, strict=True)
+        ]
+        batch = Batch(shares, [writer.count(request.chunk) for request in requests])
         for answer in writer.write(requests):
+            watch(before + batch.finish(answer))
             index = turn[answer.place]
             written[index] = _append(written[index], chunks[index][number], answer)
             if number + 1 == len(chunks[index]):
                 yield Finished(index, written[index])
+        before += sum(shares)
+
+
+class Batch:
+    """How much of chunks that are written in step is there, judged by those that are finished.
+
+    Chunks of a batch end nearly together: when the first ends, the others are as long as it, and
+    a rewrite is about as long as its source.
+
+    Args:
+        shares: a chunk's, of its document.
+        num_tokens: a chunk's.
+    """
+
+    def __init__(self, shares: Sequence[float], num_tokens: Sequence[int]) -> None:
+        self._shares, self._num_tokens = shares, num_tokens
+        self._open = set(range(len(shares)))
+
+    def finish(self, answer: Answer) -> float:
+        """Documents written in this batch when a chunk has just been finished."""
+        self._open.discard(answer.place)
+        return sum(
+            share * (min(1.0, answer.num_tokens / max(1, tokens)) if place in self._open else 1.0)
+            for place, (share, tokens) in enumerate(
+                zip(self._shares, self._num_tokens, strict=True)
+            )
+        )
 
 
 def _append(begun: Rewriting, chunk: Chunk, answer: Answer) -> Rewriting:

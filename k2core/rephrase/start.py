@@ -7,7 +7,15 @@ from typing import Protocol
 from k2core.engines.protocol import StreamingEngine
 from k2core.rephrase.dataset import DatasetRephraser
 from k2core.rephrase.rephraser import find_rephraser
-from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Writer, rewrite_together
+from k2core.rephrase.rewrite import (
+    EngineWriter,
+    Finished,
+    Prompter,
+    Watch,
+    Writer,
+    rewrite_together,
+    unwatched,
+)
 from k2core.rephrase.styles import Job
 from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
@@ -23,7 +31,7 @@ class Rephraser(Protocol):
     def count(self, text: str) -> int:
         """Tokens of a text."""
 
-    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite all; yields each document when it is finished."""
 
     def close(self) -> None:
@@ -47,9 +55,9 @@ class GroupRephraser:
         """The writer's."""
         return self._writer.name
 
-    def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite the group."""
-        return rewrite_together(jobs, self._writer, self._chunk_tokens)
+        return rewrite_together(jobs, self._writer, self._chunk_tokens, watch)
 
 
 def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> Rephraser:

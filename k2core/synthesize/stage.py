@@ -84,6 +84,10 @@ def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[Cata
     return [e for e in entries if config.keep_tool_orders or not find_orders(e.spec)]
 
 
+_CLOSING_FRAC = 0.25
+"""Of the stage's time: to publish the shards and to report on them, once all are made."""
+
+
 def pick_live(config: SynthesizeConfig) -> list[LiveFamily]:
     """The families of the servers that are to be called."""
     return [FAMILIES[name] for name in config.live_servers] if config.live_per_server else []
@@ -107,7 +111,7 @@ def make_shards(
         yield make_shard(scratch, f"live-{family.server}", make)
     played = config.num_problems if config.agent or any(problems.families.values()) else 0
     counts = {"problem": played, "scenario": config.num_scenarios}
-    total, done = sum(counts.values()), 0
+    total, done = sum(counts.values()) / (1 - _CLOSING_FRAC), 0
     for kind, count in counts.items():
         prefix = "" if kind == "problem" else f"{kind}-"
         for shard, start in enumerate(range(0, count, config.shard_problems)):

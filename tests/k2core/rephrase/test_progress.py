@@ -13,7 +13,7 @@ import pytest
 from k2core.rephrase import rephrase_corpus
 from k2core.rephrase.journal import Journal
 from k2core.rephrase.progress import rewrite_all
-from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter
+from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Watch, unwatched
 from k2core.rephrase.start import GroupRephraser
 from k2core.rephrase.styles import Job
 from k2core.reporting import Silent
@@ -21,6 +21,8 @@ from k2core.store import Store, digest_of, manifest_of
 from schemas.placement import Placement
 from tests.k2core.rephrase.killed import TOGETHER, draw_jobs
 from tests.k2core.rephrase.lighthouses import Writer, config_for, publish_clean
+
+NOTES = ("writing", "judging")
 
 
 class Listener(Silent):
@@ -32,9 +34,9 @@ class Listener(Silent):
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         assert total == 6
-        assert note.startswith("starting") or note == "writing" or note.endswith(" tokens/s")
+        assert note.startswith("starting") or note in NOTES or note.endswith(" tokens/s")
         if not note.startswith("starting"):
-            self.done.append(done)
+            self.done.append(round(done, 6))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         if "tokens_per_second" in values:
@@ -60,7 +62,9 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     store = Store(tmp_path)
     whole = Writer(rephraser)
     wanted, said = run_stage(store, rephraser, whole, "whole", monkeypatch)
-    assert (said.done, said.steps) == ([0, 0, 0, 0, 4, 4, 6], [0, 1])
+    assert said.steps == [0, 1]
+    assert said.done == sorted(said.done)
+    assert (said.done[0], said.done[-1]) == (0, 6)
     # Killed in the first group, at its end and in the second group.
     module = [sys.executable, "-m", "tests.k2core.rephrase.killed"]
     command = [*module, str(tmp_path), str(rephraser), "1", "3", "1"]
@@ -70,7 +74,10 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     found, said = run_stage(store, rephraser, rest, "killed", monkeypatch)
     assert rest.prompts == whole.prompts[5:]
     assert found == wanted
-    assert (said.done, said.steps) == ([5, 6], [1])
+    assert said.steps == [1]
+    assert said.done == sorted(said.done)
+    assert said.done[0] > 3.5  # five were written, and are judged anew
+    assert said.done[-1] == 6
 
 
 def test_another_machine_goes_on_with_what_was_shared(
@@ -136,9 +143,9 @@ def test_a_dataset_goes_on_in_waves_for_as_long_as_documents_fit(
     found, waves = {}, []
 
     class Noting(GroupRephraser):
-        def rewrite(self, jobs: Sequence[Job]) -> Iterator[Finished]:
+        def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
             waves.append(len(jobs))
-            return super().rewrite(jobs)
+            return super().rewrite(jobs, watch)
 
     for spread in ("group", "dataset"):
         config = config_for(rephraser, spread=spread, documents_together=1, max_tokens_spent=1000)
@@ -148,4 +155,4 @@ def test_a_dataset_goes_on_in_waves_for_as_long_as_documents_fit(
         found[spread] = rewrite_all(config, jobs, store.workspace(spread), start)
     assert waves == [1, 1, 1, 2, 1]
     assert found["group"] == found["dataset"]
-    assert sum(r.num_tokens for r in found["dataset"].rewritings) <= 1000
+    assert found["dataset"].num_tokens <= 1000

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from k2core.rephrase.rewrite import EngineWriter, Prompter, Rewriting, rewrite_together
+from k2core.rephrase.rewrite import (
+    Answer,
+    Batch,
+    EngineWriter,
+    Prompter,
+    Rewriting,
+    rewrite_together,
+)
 from k2core.rephrase.sample import Source
 from k2core.rephrase.styles import Job, load_styles
 from tests.k2core.rephrase.lighthouses import Writer, config_for
@@ -105,3 +112,12 @@ def test_a_document_of_any_length_is_rewritten_whole_and_keeps_its_sections(
     assert [int(n) for n in re.findall(r"Lamp (\d+) shines", found.text)] == list(range(300))
     assert [len(part.split("\n")) for part in found.text.split("\n\n")] == [200, 100]
     assert max(map(len, engine.prompts)) < config.max_model_len
+
+
+def test_what_others_of_a_batch_have_written_counts() -> None:
+    """Four chunks of 100 tokens, each half a document, in step: they end at 60, 80, 100 and 150."""
+    batch = Batch([0.5] * 4, [100] * 4)
+    ends = [Answer(place, "", tokens, cut=False) for place, tokens in ((2, 60), (0, 80), (3, 100))]
+    written = [batch.finish(end) for end in ends]
+    assert written == pytest.approx([0.5 * (1 + 3 * 0.6), 0.5 * (2 + 2 * 0.8), 0.5 * 4])
+    assert batch.finish(Answer(1, "", 150, cut=True)) == 2.0

@@ -37,8 +37,8 @@ def rewrite(model: Path, workspace: Workspace, together: int, **changes: object)
     values = {"model": str(model), "documents_together": together}
     config = RephraseConfig.model_validate(values | changes)
     done = rewrite_all(config, JOBS, workspace, lambda: start_rephraser(config, model.parent, ONE))
-    assert done.jobs == JOBS
-    return [rewriting.text for rewriting in done.rewritings]
+    assert [entry.source for entry in done.judged] == [job.document.text for job in JOBS]
+    return [entry.row["text"] for entry in done.judged]
 
 
 def test_a_dataset_gives_the_text_of_groups_and_both_go_on_after_a_kill(
