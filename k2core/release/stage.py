@@ -15,7 +15,7 @@ from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
 from k2core.release.licenses import Source, licenses_page, read_sources
 from k2core.release.metadata import Which
-from k2core.release.parity import Parity, Proof, check_parity
+from k2core.release.parity import Proof, check_parity
 from k2core.release.precision import Rounding, measure_rounding, round_weights
 from k2core.release.readers import Expected, Reading, list_readers, read_elsewhere
 from k2core.reporting import Reporter
@@ -47,8 +47,8 @@ def assemble_release(
         ValueError: a source of data without a licence.
     """
     out = workspace.out
-    folders: dict[Which, Path] = {"base": out / "base", "policy": out / "policy"}
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
+    folders = {name: out / name for name in checkpoints}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     for name, checkpoint in checkpoints.items():
         shutil.copytree(workspace.open(checkpoint), folders[name])
@@ -57,16 +57,16 @@ def assemble_release(
     steps = _Steps(workspace.report, 1 + 2 * len(folders) + len(list_readers()))
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
     readings = _read_all_elsewhere(folders, proofs, config, steps)
-    scores_file = workspace.open(evaluation) / "scores.json"
+    scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
     roundings: dict[Which, Rounding] = {}
     for which, checkpoint in checkpoints.items():
-        folder = folders[which]
         steps.begin(f"writing {which}")
+        folder = folders[which]
         (folder / "LICENSES.md").write_text(licenses_page(sources))
         facts = Facts(
             which=which,
             folder=folder,
-            scores=Scores.model_validate_json(scores_file.read_bytes()),
+            scores=scores,
             sources=sources,
             lineage=lineage,
             digest=checkpoint.digest,
@@ -81,13 +81,12 @@ def assemble_release(
         (folder / "README.md").write_text(model_card(config, facts))
     write_json(out / "lineage.json", [record.model_dump(mode="json") for record in lineage])
     write_json(out / "parity.json", _proofs_as_json(proofs, readings, roundings))
-    parities = {name: proof.parity for name, proof in proofs.items()}
-    _report(parities, readings, workspace)
+    _report(proofs, readings, workspace.report)
     counts = {
         "files": _write_sums(out),
         "sources": len(sources),
         "stages": len(lineage),
-        "max_logit_difference": max(p.max_logit_difference for p in parities.values()),
+        "max_logit_difference": max(p.parity.max_logit_difference for p in proofs.values()),
     }
     return Draft(out, counts)
 
@@ -118,14 +117,14 @@ def _find_sources(base: Path, texts: Sequence[Path], dialogues: Path) -> _Source
 
 
 def _report(
-    parities: Mapping[Which, Parity],
+    proofs: Mapping[Which, Proof],
     readings: Mapping[Which, Sequence[Reading]],
-    workspace: Workspace,
+    report: Reporter,
 ) -> None:
-    rows = [{"checkpoint": name, **parity.model_dump()} for name, parity in parities.items()]
-    workspace.report.table("Parity", rows)
+    rows = [{"checkpoint": name, **proof.parity.model_dump()} for name, proof in proofs.items()]
+    report.table("Parity", rows)
     rows = [{"checkpoint": n, **r.model_dump()} for n, found in readings.items() for r in found]
-    workspace.report.table("Readers", rows)
+    report.table("Readers", rows)
 
 
 def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: Facts) -> Rounding:

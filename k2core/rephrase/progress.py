@@ -53,7 +53,7 @@ def rewrite_all(
         ValueError: another model would go on than was killed.
     """
     first, size = 0, len(jobs) if config.by_dataset else config.documents_together
-    judged: dict[int, Judged] = {}
+    judged: list[Judged] = []
     with ExitStack() as stack:
         journal = workspace.scratch / "rewritings.jsonl"
         kept = stack.enter_context(closing(Kept(journal, workspace.states)))
@@ -67,28 +67,18 @@ def rewrite_all(
             pace.say("writing")
             return rephraser
 
-        def judge(place: int) -> None:
-            judged[place] = judge_rewrite(config, jobs[place], kept[jobs[place]])
-            pace.judge()
-
         while first < len(jobs):
             group = jobs[first : first + size]
             if first not in kept.begun:
                 left = config.max_tokens_spent - kept.num_tokens
                 kept.begin(first, count_fitting(config, group, started().count, left))
-            begun = range(first, first + kept.begun[first])
-            missing = [place for place in begun if jobs[place] not in kept]
-            for place in sorted({*begun} - {*missing}):
-                judge(place)
-            if missing:
-                wanted = [jobs[place] for place in missing]
-                for index in _rewrite(config, wanted, started(), kept, pace):
-                    judge(missing[index])
+            begun = group[: kept.begun[first]]
+            judged += _judge_group(config, begun, started, kept, pace)
             first += len(begun)
             if len(begun) < min(len(group), config.documents_together):
                 break
         num_tokens = sum(kept[job].num_tokens for job in jobs[:first])
-        return Rewritten([judged[place] for place in range(first)], num_tokens, kept.writer)
+        return Rewritten(judged, num_tokens, kept.writer)
 
 
 class _Pace:
@@ -115,6 +105,29 @@ class _Pace:
         """One more is judged."""
         self._judged += 1
         self.say(self._note)
+
+
+def _judge_group(
+    config: RephraseConfig,
+    jobs: Sequence[Job],
+    started: Callable[[], Rephraser],
+    kept: Kept,
+    pace: _Pace,
+) -> list[Judged]:
+    """Rewrite what is not kept yet, and judge each document when it is there."""
+    judged: dict[int, Judged] = {}
+
+    def judge(place: int) -> None:
+        judged[place] = judge_rewrite(config, jobs[place], kept[jobs[place]])
+        pace.judge()
+
+    missing = [place for place, job in enumerate(jobs) if job not in kept]
+    for place in sorted({*range(len(jobs))} - {*missing}):
+        judge(place)
+    if missing:
+        for index in _rewrite(config, [jobs[p] for p in missing], started(), kept, pace):
+            judge(missing[index])
+    return [judged[place] for place in range(len(jobs))]
 
 
 def _rewrite(
