@@ -48,10 +48,10 @@ def assemble_release(
     """
     out = workspace.out
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
-    folders = {name: out / name for name in checkpoints}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
-    for name, checkpoint in checkpoints.items():
-        shutil.copytree(workspace.open(checkpoint), folders[name])
+    folders = {name: out / name for name in checkpoints}
+    for name, folder in folders.items():
+        shutil.copytree(workspace.open(checkpoints[name]), folder)
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
     steps = _Steps(workspace.report, 1 + 2 * len(folders) + len(list_readers()))
@@ -59,9 +59,8 @@ def assemble_release(
     readings = _read_all_elsewhere(folders, proofs, config, steps)
     scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
     roundings: dict[Which, Rounding] = {}
-    for which, checkpoint in checkpoints.items():
+    for which, folder in folders.items():
         steps.begin(f"writing {which}")
-        folder = folders[which]
         (folder / "LICENSES.md").write_text(licenses_page(sources))
         facts = Facts(
             which=which,
@@ -69,7 +68,7 @@ def assemble_release(
             scores=scores,
             sources=sources,
             lineage=lineage,
-            digest=checkpoint.digest,
+            digest=checkpoints[which].digest,
             parity=proofs[which].parity,
             rounding=None,
             brought=brought,
