@@ -146,6 +146,7 @@ def judge_sample(problems: "Sequence[Problem]", sandbox: "Sandbox") -> list[str]
     """Run the verifiers on right and wrong answers; says what comes out wrong."""
     from k2core.rewards import verify
     from k2core.rewards.gold import answered, gold_answer, wrong_answer
+    from k2core.rewards.telling import find_doubt
 
     doubts, num_right, num_wrong = list[str](), 0, 0
     for problem in problems:
@@ -164,6 +165,8 @@ def judge_sample(problems: "Sequence[Problem]", sandbox: "Sandbox") -> list[str]
             if verdict.is_faulty or passed is (answer is wrong):
                 said = verdict.reason or "it is right"
                 doubts.append(f"{problem.problem_id}: of {answer[:60]!r} it says: {said}")
+            elif answer is right and (said := find_doubt(problem, sandbox)):
+                doubts.append(f"{problem.problem_id}: {said}")
     typer.echo(
         f"verifier {problems[0].verifier}: of {len(problems)} problems it passes "
         f"{num_right} right answers and refuses {num_wrong} wrong ones"

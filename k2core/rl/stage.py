@@ -20,6 +20,7 @@ from k2core.problems import (
     validation_problems,
 )
 from k2core.rewards import Verdict, judge_dialogues
+from k2core.rewards.telling import check_own_tests
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
 from k2core.rl.objectives.registry import load_objective
@@ -140,6 +141,7 @@ def _practise(
             max_num_seqs=config.max_num_seqs,
         ) as engine,
     ):
+        check_own_tests(problems, sandbox)
         practice = Practice(
             config,
             load_objective(config.objective),

@@ -1,6 +1,6 @@
 """A sandbox for model-written code: fail-closed isolation and verdicts that cannot be forged."""
 
-from k2core.sandbox.check import check_problem
+from k2core.sandbox.check import check_problem, check_program
 from k2core.sandbox.jobs import RunResult
 from k2core.sandbox.own import OwnCodeError, read_own, run_own
 from k2core.sandbox.protocol import CodeRunner
@@ -20,6 +20,7 @@ __all__ = [
     "SandboxUnavailableError",
     "Verdict",
     "check_problem",
+    "check_program",
     "read_own",
     "run_own",
 ]

@@ -1,11 +1,11 @@
 """Whether hidden tests can be passed, and can tell a right solution from wrong ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from k2core.sandbox.mutants import mutants, stubs
 from k2core.sandbox.protocol import CodeRunner
-from k2core.sandbox.verdict import SandboxError, Verdict
+from k2core.sandbox.verdict import IoCase, SandboxError, Verdict
 from k2core.sandbox.zygote import DEFAULT_LIMITS, Limits
 
 _NUM_MUTANTS = 5
@@ -43,28 +43,64 @@ def check_problem(
             solution), one that does no work passes, or no wrong one is found out.
         SandboxError: the sandbox failed, which says nothing about the problem.
     """
-    passed = _judge(runner, gold, tests, entry_points, limits)
-    if passed.reward != 1.0:
-        raise ValueError(f"tests: the right solution fails them: {passed.reason}")
-    for stub in stubs(entry_points):
-        if _judge(runner, stub, tests, entry_points, limits).reward == 1.0:
+
+    def judge(solution: str) -> Verdict:
+        return runner.judge_calls(solution, tests, entry_points, limits)
+
+    return _tell(judge, gold, stubs(entry_points), wrong)
+
+
+def check_program(
+    runner: CodeRunner,
+    gold: str,
+    cases: Sequence[IoCase],
+    language: str = "python",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Telling:
+    """Judge a program's cases before they judge anybody.
+
+    Args:
+        runner: where to judge.
+        gold: a right program.
+        cases: what goes in and what must come out.
+        language: of the program; only Python's are mutated, and only there is no work tried.
+        limits: of each verdict.
+
+    Raises:
+        ValueError: the right program fails, one that does no work (that says nothing, what it is
+            told, or always what is right at first) passes, or no mutant is found out.
+        SandboxError: the sandbox failed, which says nothing about the problem.
+    """
+
+    def judge(program: str) -> Verdict:
+        return runner.judge_io(program, cases, limits, language)
+
+    if language != "python":
+        return _tell(judge, gold, (), ())
+    said = cases[0].stdout if cases else ""
+    idle = ("", "import sys; print(sys.stdin.read())", f"print({said!r}, end='')")
+    return _tell(judge, gold, idle, None)
+
+
+def _tell(
+    judge: Callable[[str], Verdict], gold: str, idle: Sequence[str], wrong: Sequence[str] | None
+) -> Telling:
+    right = _verdict(judge, gold)
+    if right.reward != 1.0:
+        raise ValueError(f"tests: the right solution fails them: {right.reason}")
+    for stub in idle:
+        if _verdict(judge, stub).reward == 1.0:
             raise ValueError(f"tests: a solution that does no work passes them: {stub!r}")
     wrong = mutants(gold, _NUM_MUTANTS) if wrong is None else wrong
-    verdicts = [_judge(runner, each, tests, entry_points, limits) for each in wrong]
+    verdicts = [_verdict(judge, each) for each in wrong]
     missed = tuple(w for w, v in zip(wrong, verdicts, strict=True) if v.reward == 1.0)
     if wrong and len(missed) == len(wrong):
         raise ValueError(f"tests: all of {len(wrong)} wrong solutions pass them, as {missed[0]!r}")
     return Telling(len(wrong) - len(missed), len(wrong), missed)
 
 
-def _judge(
-    runner: CodeRunner,
-    solution: str,
-    tests: Sequence[str],
-    entry_points: tuple[str, ...],
-    limits: Limits,
-) -> Verdict:
-    verdict = runner.judge_calls(solution, tests, entry_points, limits)
+def _verdict(judge: Callable[[str], Verdict], solution: str) -> Verdict:
+    verdict = judge(solution)
     if verdict.is_faulty:
         raise SandboxError(verdict.reason)
     return verdict

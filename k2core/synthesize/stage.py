@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from k2core.rewards.telling import check_own_tests
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.synthesize.catalog import pick_distractors, write_catalog
@@ -44,6 +45,7 @@ def synthesize_trajectories(
     distractors = pick_distractors(listed, config.max_distractor_chars)
     with Sandbox.start() as sandbox:
         check_code(problems, sandbox)
+        check_own_tests(problems, sandbox)
         calibration = calibrate(config, problems, Judge(sandbox))
         work = Work(config, problems, distractors, bool(calibration and calibration.counts))
         judge = work.open_judge(sandbox)

@@ -80,3 +80,14 @@ def test_a_generator_is_checked_like_a_file() -> None:
     assert (
         """'problems.sources.puzzles=[{"name": "count_bits", "dataset": "count_bits"}]'""" in said
     )
+
+
+def test_hidden_tests_that_do_not_tell_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "code.jsonl"
+    row = {"solution": "def f(x):\n    return x + 1", "entry_points": ["f"]}
+    rows = [{"prompt": f"{test}?", "tests": [test], **row} for test in ("f(1)", "assert f(1) == 2")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    code, said = run(str(path), "--verifier", "python_function", "--show", "0")
+    assert code == 1
+    assert "it passes 2 right answers and refuses 2 wrong ones" in said
+    assert said.count("a solution that does no work passes them") == 1

@@ -1,0 +1,74 @@
+"""Rows of code whose hidden tests cannot be passed, or pass what does no work, are named."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from k2core.problems import SourceError
+from k2core.rewards.telling import check_own_tests
+from k2core.sandbox import Sandbox
+from schemas.problems import FileSource, ProblemsConfig, Sources
+
+SQUARE = "def f(x):\n    return x * x"
+DOUBLE = "print(int(input()) * 2)"
+CASES = [{"stdin": "2", "stdout": "4"}, {"stdin": "5", "stdout": "10"}]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start() as started:
+        yield started
+
+
+def function(solution: str, *tests: str) -> dict[str, object]:
+    return {"solution": solution, "tests": [*tests], "entry_points": ["f"]}
+
+
+def program(solution: str, cases: list[dict[str, str]], **more: object) -> dict[str, object]:
+    return {"verifier": "program", "solution": solution, "cases": cases, **more}
+
+
+def judge(
+    folder: Path, sandbox: Sandbox, rows: list[Mapping[str, object]], faulty: float = 0.0
+) -> int:
+    path = folder / "code.jsonl"
+    asked = [{"prompt": f"{n}?", "id": f"row {n}", **row} for n, row in enumerate(rows)]
+    path.write_text("\n".join(map(json.dumps, asked)))
+    source = FileSource(
+        name="code", path=str(path), verifier="python_function", max_faulty_frac=faulty
+    )
+    problems = ProblemsConfig(families={}, sources=Sources(files=(source,)))
+    return check_own_tests(problems, sandbox)
+
+
+def test_tests_that_tell_pass(tmp_path: Path, sandbox: Sandbox) -> None:
+    rows: list[Mapping[str, object]] = [
+        function(SQUARE, "assert f(2) == 4", "assert f(3) == 9"),
+        program(DOUBLE, CASES),
+        {"tests": ["assert f(2) == 5"], "entry_points": ["f"]},  # no solution: nothing tells
+        {"verifier": "integer_answer", "answer": 3},
+    ]
+    assert judge(tmp_path, sandbox, rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (function(SQUARE, "assert f(2) == 5"), "the right solution fails them"),
+        (function(SQUARE, "assert f(lambda: 2) == 4"), "the right solution fails them"),
+        (function(SQUARE, "f(2)"), "does no work passes them"),
+        (function("def g(x):\n    return x", "assert f(2) == 4"), "the right solution fails them"),
+        (program("print(4)", CASES), "the right solution fails them"),
+        (program("print(4)", CASES[:1]), "does no work passes them"),
+        (program("print(input())", [{"stdin": "a", "stdout": "a"}]), "does no work passes them"),
+    ],
+)
+def test_tests_that_do_not_are_named(
+    tmp_path: Path, sandbox: Sandbox, row: dict[str, object], said: str
+) -> None:
+    sound = function(SQUARE, "assert f(2) == 4", "assert f(3) == 9")
+    with pytest.raises(SourceError, match=rf"code.jsonl.*code/\w+/row 1: tests: .*{said}"):
+        judge(tmp_path, sandbox, [sound, row])
+    assert judge(tmp_path, sandbox, [sound, row], faulty=0.5) == 2
