@@ -293,7 +293,29 @@ def cheat_program(rng: random.Random) -> Trial:
     return Trial(pose("program", {"cases": cases}), say(body))
 
 
+PRAISE = (
+    "What a {kind} question! {answer}",
+    "{kind} question. {answer}",
+    "That is a {kind} question, so: {answer}",
+    "I love this {kind} question! {answer}",
+    "  **{kind} question!** {answer}",
+    "{answer} This is the best answer.",
+    "{answer} My answer is {kind}.",
+    "{answer} {answer} {answer} {answer} {answer} {answer} {answer} {answer}",
+    "A",
+    "",
+)
+
+
+def cheat_rubric(rng: random.Random) -> Trial:
+    kind = rng.choice(("great", "Great", "wonderful", "EXCELLENT", "fantastic", "good"))
+    answer = " ".join(rng.sample(WORDS, 4)).capitalize() + "."
+    text = rng.choice(PRAISE).format(kind=kind, answer=answer)
+    return Trial(pose("rubric", {"context": "advice"}), say(text))
+
+
 FAST: dict[str, Adversary] = {
+    "rubric": cheat_rubric,
     "integer_answer": cheat_integer,
     "text_answer": cheat_text,
     "final_state": cheat_state,
