@@ -44,7 +44,8 @@ _GOOD = (
     r"(?:best|better|correct|right|accurate|clear\w*|complete\w*|comprehensive\w*|concise\w*|"
     r"helpful|relevant|thorough\w*|perfect\w*|criteria|requirements|rubric|instructions|"
     r"your (?:question|request|needs)|the (?:question|request|prompt|user)|directly|fully|engaging|"
-    r"grounded|objective|high|top|win|superior|excellent|great|good|wonderful|fantastic|brilliant|preferred|chosen|well|no )"
+    r"grounded|objective|high|top|win|superior|excellent|great|good|wonderful|fantastic|"
+    r"brilliant|preferred|chosen|well|no )"
 )
 _DUE = (
     rf"(?:question|request|criteri\w+|requirements?|instructions?|prompt|{_OWN}|clear\w*|concise)"
