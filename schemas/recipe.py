@@ -20,6 +20,7 @@ from schemas.problems import ProblemsConfig
 from schemas.release import ReleaseConfig
 from schemas.rephrase import RephraseConfig
 from schemas.rl import RlConfig
+from schemas.rubrics import CriticTemplate
 from schemas.sft import SftConfig
 from schemas.synthesize import SynthesizeConfig
 from schemas.tokenize import TokenizeConfig
@@ -87,6 +88,13 @@ class Recipe(Shared):
                 f"tokenize.mixture has a share for {strange[0]!r}, and ingest collects "
                 f"{', '.join(sorted(self.ingest.domains))}"
             )
+        asked, taught = self.rl.critic, self.sft.critic
+        for field in CriticTemplate.model_fields if asked and taught else ():
+            if getattr(asked, field) != getattr(taught, field):
+                raise ValueError(
+                    f"rl.critic.{field} differs from sft.critic.{field}: a critic is asked in the "
+                    "words that it was taught in"
+                )
         longest = self.model.max_position_embeddings
         for stage in {"pretrain", "sft"} - set(self.unused):
             length = getattr(self, stage).sequence_length

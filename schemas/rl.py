@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from schemas.base import Config
 from schemas.objective import ObjectiveConfig
 from schemas.optim import OptimConfig
+from schemas.rubrics import CriticConfig
 
 
 class RlConfig(Config):
@@ -84,6 +85,8 @@ class RlConfig(Config):
     """Least sampling weight of a problem; above it, 1 - success rate (arXiv:2501.12599, 2.3.4)."""
     min_success_rate: float = Field(0.05, ge=0, lt=1)
     """Problems that are solved less often get the floor: moderate difficulty only (K2 3.2.1)."""
+    critic: CriticConfig | None = None
+    """The policy as its own critic, for problems whose verifier is `rubric`; none has none."""
     max_num_seqs: int = Field(96, ge=1)
     """Dialogues in flight together, an engine."""
     unsafe_sandbox: bool = False

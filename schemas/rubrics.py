@@ -94,6 +94,8 @@ class CriticConfig(CriticTemplate):
     """Least distance of the preference from one half; nearer is a tie."""
     decoys: int = Field(2, ge=0, le=6)
     """Planted answers without content a group: where the critic prefers one, nobody is rewarded."""
+    max_length_ratio: float = Field(3.0, gt=1)
+    """An answer of more words than so many medians of its group loses; short ones always may."""
     refresh_weight: float = Field(0.1, ge=0)
     """Weight of the loss on judgements of on-policy verifiable pairs; 0 leaves the critic as it
     is."""

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from schemas.base import Config
 from schemas.optim import Guards, OptimConfig, Schedule
+from schemas.rubrics import CriticPairs
 
 
 class SftConfig(Config):
@@ -23,6 +24,8 @@ class SftConfig(Config):
     """Dialogues longer than a row are left out; a larger share of them is an error."""
     balance_experts: bool = False
     """Go on moving the router's balancing bias, as in pre-training."""
+    critic: CriticPairs | None = None
+    """Judgements to learn from, beside the dialogues: the critic's bootstrap."""
     checkpoint_every: int = Field(40, ge=1)
     """Steps between states that a killed run resumes from."""
     seed: int = Field(0, ge=0)

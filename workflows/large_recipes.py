@@ -12,6 +12,7 @@ from schemas.problems import ProblemsConfig, PuzzleSource, Sources
 from schemas.recipe import Recipe
 from schemas.release import ReleaseConfig
 from schemas.rl import RlConfig
+from schemas.rubrics import CriticConfig, CriticPairs
 from schemas.sft import SftConfig
 from schemas.tokenize import TokenizeConfig
 
@@ -106,7 +107,12 @@ def _bf16(**settings: object) -> OptimConfig:
     return OptimConfig.model_validate(precise | settings)
 
 
-def _rl(optim: OptimConfig, num_iterations: int, max_tokens: int | None = None) -> RlConfig:
+def _rl(
+    optim: OptimConfig,
+    num_iterations: int,
+    max_tokens: int | None = None,
+    critic: CriticConfig | None = None,
+) -> RlConfig:
     """RL whose ratio is to the trainer's own log p.
 
     A bf16 engine's of a large mixture of experts differ by 1e-2 and more a token; samples are
@@ -122,6 +128,7 @@ def _rl(optim: OptimConfig, num_iterations: int, max_tokens: int | None = None) 
         max_tokens=max_tokens,
         old_logprobs="trainer",
         mismatch="truncate",
+        critic=critic,
     )
 
 
@@ -189,11 +196,13 @@ def k2_1t() -> Recipe:
             schedule=Schedule(num_steps=4000, decay_frac=0.95),
             sequence_length=32_768,
             batch_size=256,
+            critic=CriticPairs(),
         ),
         rl=_rl(
             _bf16(lr=1e-6, weight_decay=0.0, fp8_storage=True),
             num_iterations=400,
             max_tokens=32_768,
+            critic=CriticConfig(),
         ),
         release=ReleaseConfig(name="kimi-k2-1t-a32b"),
         placement=Placement(

@@ -1,7 +1,7 @@
 """Pairs of which a verifier says who is right: what a critic learns from, and is measured on."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,13 @@ class Pair(NamedTuple):
         """In one of its orders."""
         parts = (self.right, self.wrong) if right_first else (self.wrong, self.right)
         return Comparison(self.problem, *parts)
+
+
+class Answers(NamedTuple):
+    """A problem's answers of one outcome."""
+
+    problem: Problem
+    texts: list[str]
 
 
 def pair_up(
@@ -66,7 +73,7 @@ def pairs_of_trajectories(folder: Path, most: int, seed: int) -> list[Pair]:
     for problem_id in sorted(failed.keys() & passed.keys()):
         problem, right = passed[problem_id]
         rng = random.Random(f"{seed}/{problem_id}")
-        pairs += pair_up(problem, right, failed[problem_id][1], most, rng)
+        pairs += pair_up(problem, right, failed[problem_id].texts, most, rng)
     if not pairs:
         raise ValueError(
             f"{folder} has no problem with an accepted and a rejected trajectory, of which a "
@@ -94,12 +101,12 @@ def _rows(folder: Path, wanted: set[str] | None = None) -> Iterator[pl.DataFrame
         yield frame.filter(blameless & of)
 
 
-def _by_problem(frames: Iterable[pl.DataFrame]) -> dict[str, tuple[Problem, Sequence[str]]]:
-    found: dict[str, tuple[Problem, list[str]]] = {}
+def _by_problem(frames: Iterable[pl.DataFrame]) -> dict[str, Answers]:
+    found: dict[str, Answers] = {}
     for frame in frames:
         for problem_id, problem, messages, _ in frame.iter_rows():
             if problem_id not in found:
-                found[problem_id] = Problem.model_validate_json(problem), []
-            posed, answers = found[problem_id]
-            answers.append(answer_of(posed, _MESSAGES.validate_json(messages)))
+                found[problem_id] = Answers(Problem.model_validate_json(problem), [])
+            posed, texts = found[problem_id]
+            texts.append(answer_of(posed, _MESSAGES.validate_json(messages)))
     return found

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from k2core.chat import ChatCodec, EncodedDialogue
+from k2core.critic.rubric import load_rubric
 from schemas.chat import Message, Problem
 from schemas.rubrics import Criterion, CriticTemplate
 
@@ -37,14 +38,13 @@ class Template:
 
     Args:
         config: what is shown.
-        criteria: name -> criteria of a problem's kind.
+        codec: of the policy that is the critic.
     """
 
     def __init__(self, config: CriticTemplate, codec: ChatCodec) -> None:
-        from k2core.critic.rubric import load_rubric
-
         self._config, self._codec = config, codec
         self.rubric = load_rubric(config.rubrics)
+        """All criteria."""
 
     def pose(self, comparison: Comparison) -> tuple[Message, ...]:
         """What the critic reads."""

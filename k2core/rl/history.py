@@ -37,6 +37,8 @@ class Iteration(Config):
     """Reason -> problems that were left out, because something other than the policy failed."""
     mismatch: dict[str, float] = Field(default_factory=dict)
     """Engine against trainer, a token, where it was measured (`k2core.rl.mismatch`)."""
+    critic: dict[str, float] = Field(default_factory=dict)
+    """Its agreement with the verifiers, beside the frozen one's, and what it compared."""
     updates: dict[str, float] = Field(default_factory=dict)
     """Of the last update: loss, its parts, log ratio, KL, largest logit."""
     parity: float = 0.0
@@ -44,11 +46,12 @@ class Iteration(Config):
 
     def curves(self) -> dict[str, float]:
         """Flat, for the reporter."""
-        groups = {"rewards", "updates", "validation", "dropped", "mismatch"}
+        groups = {"rewards", "updates", "validation", "dropped", "mismatch", "critic"}
         curves: dict[str, float] = {
             **self.model_dump(exclude=groups),
             **{f"reward/{family}": reward for family, reward in self.rewards.items()},
             **{f"mismatch/{name}": value for name, value in self.mismatch.items()},
+            **{f"critic/{name}": value for name, value in self.critic.items()},
             "dropped": float(sum(self.dropped.values())),
             **self.updates,
         }

@@ -3,6 +3,7 @@
 import random
 
 from k2core.rl.clock import Clock
+from k2core.rl.critic.plot import draw_agreement
 from k2core.rl.examine import Examination, examine, is_alarming
 from k2core.rl.history import History, Iteration, draw_length, draw_rewards
 from k2core.rl.practice import Practice
@@ -22,6 +23,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         MismatchError: engine and trainer differ too much to learn from each other's log p.
     """
     config, report = practice.config, workspace.report
+    num_samples = config.samples_per_problem
     states = IterationStates(workspace.states, workspace.scratch / "best")
     states.begin_with(workspace.kept, config.num_iterations)
     history, seen = states.resume(practice.learner)
@@ -41,6 +43,9 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             clock.lap("validation")
         sampled = sample_groups(practice, seen, temperature, rng, clock)
         seen = seen.add(sampled.passed)
+        critic = practice.critic
+        judged = critic.observe(sampled.samples, num_samples, index) if critic else {}
+        clock.lap("critic")
         practice.served.sleep()
         try:
             iteration = update_policy(practice, sampled.samples, temperature, lr, rng, index, clock)
@@ -50,7 +55,7 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             ) from error
         _serve(practice)
         clock.lap("sync")
-        found = {"validation": validation, "dropped": dict(sampled.dropped)}
+        found = {"validation": validation, "dropped": dict(sampled.dropped), "critic": judged}
         iteration = iteration.model_copy(update=found)
         history = history.add(iteration)
         rows = rollout_table(sampled.samples, index, temperature)
@@ -66,6 +71,8 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             report.metrics(config.num_iterations + 1, {"validation": final.rate})
     report.plot("Reward by family", draw_rewards(history))
     report.plot("Length and budget", draw_length(history))
+    if config.critic:
+        report.plot("Critic and verifiers", draw_agreement([i.critic for i in history.iterations]))
     return history
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from k2core.engines.learner import Learner, Peer
 from k2core.model.digest import NamedTensor
+from k2core.rl.critic import CriticLoop
 from k2core.rl.objectives.rule import PolicyObjective
 from k2core.rl.samples import Judge, Play
 from schemas.chat import Problem
@@ -52,3 +53,5 @@ class Practice:
     judge: Judge
     pad_id: int
     num_ranks: int
+    critic: CriticLoop | None = None
+    """Refreshed and measured, where there is one."""

@@ -5,10 +5,12 @@ from collections import Counter
 from typing import NamedTuple
 
 from k2core.rl.clock import Clock
+from k2core.rl.critic import GUARDED
 from k2core.rl.practice import Practice
 from k2core.rl.priority import Successes, choose_problems
 from k2core.rl.samples import Sample, groups_of, learnable, penalties_of, score
 from schemas.chat import Problem
+from schemas.rubrics import RUBRIC
 
 
 class FaultyError(RuntimeError):
@@ -25,9 +27,11 @@ class Sampled(NamedTuple):
 
     @property
     def passed(self) -> list[tuple[Problem, list[float]]]:
-        """Each problem with 1 or 0 for each of its samples."""
+        """Each problem with 1 or 0 for each of its samples; none that only a critic judges."""
         found: dict[str, tuple[Problem, list[float]]] = {}
         for sample in self.samples:
+            if sample.problem.verifier == RUBRIC:
+                continue
             _, passed = found.setdefault(sample.problem.problem_id, (sample.problem, []))
             passed.append(float(sample.passed))
         return list(found.values())
@@ -71,6 +75,7 @@ def sample_groups(
 
 
 def _check_dropped(dropped: Counter[str], num_asked: int, limit: float) -> None:
+    dropped = Counter({r: n for r, n in dropped.items() if GUARDED not in r})
     lost = sum(dropped.values())
     if lost > limit * num_asked:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.most_common(3))

@@ -21,6 +21,7 @@ from k2core.problems import (
 )
 from k2core.rewards import Verdict, judge_dialogues
 from k2core.rewards.telling import check_own_tests
+from k2core.rl.critic.start import check_rubrics, open_critic, verified
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
 from k2core.rl.objectives.registry import load_objective
@@ -122,7 +123,8 @@ def _practise(
     codec, shape = ChatCodec(start), load_shape(start)
     context = min(shape.max_position_embeddings, config.max_tokens or 10**9)
     pool = fit_context(practice_problems(config, problems), codec, context)
-    asked = validation_problems(problems, config.validation_per_family)
+    check_rubrics(config, pool.kept)
+    asked = verified(validation_problems(problems, config.validation_per_family))
     validation = fit_context(asked, codec, context)
     if problems.sources.all:
         workspace.report.table("Problems of one's own", describe_families(problems))
@@ -142,6 +144,8 @@ def _practise(
         ) as engine,
     ):
         check_own_tests(problems, sandbox)
+        check = partial(judge, sandbox=sandbox)
+        critic = open_critic(config, codec, engine, context, check, start)
         practice = Practice(
             config,
             load_objective(config.objective),
@@ -151,9 +155,10 @@ def _practise(
             learner,
             engine,
             partial(play, engine=engine, codec=codec, max_context=context, begin=opening.open),
-            partial(judge, sandbox=sandbox),
+            critic.judge if critic else check,
             codec.pad_id,
             placement.num_ranks,
+            critic.loop if critic else None,
         )
         return run_iterations(practice, workspace)
 

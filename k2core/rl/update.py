@@ -76,4 +76,6 @@ def _build(practice: Practice, rows: list[Row], rng: random.Random) -> "Batch":
     if config.ptx_weight and practice.texts:
         count = min(config.ptx_dialogues, len(practice.texts))
         rows = rows + text_rows(rng.sample(practice.texts, count), config.ptx_weight)
+    if practice.critic:
+        rows = rows + practice.critic.rows()
     return build_batch(rows, practice.pad_id, practice.num_ranks)

@@ -1,7 +1,7 @@
 """The dialogues of a trajectory set, encoded once on disk and read by number."""
 
 import shutil
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -10,8 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from k2core.chat import ChatCodec, EncodedDialogue, iterate_dialogues
+from k2core.critic import iterate_examples
 from k2core.tables import list_shards
 from k2core.tokens import DocumentIds, open_indexed, scan_ids, write_ids
+from schemas.rubrics import CriticPairs
 
 
 class Dialogues:
@@ -53,8 +55,12 @@ class Dialogues:
         return self._names[int(self._kept[number])]
 
 
-def encode_dialogues(folder: Path, codec: ChatCodec, at: Path) -> Path:
+def encode_dialogues(
+    folder: Path, codec: ChatCodec, at: Path, critic: CriticPairs | None = None, seed: int = 0
+) -> Path:
     """Encode every accepted dialogue of an opened set, shard by shard, unless it is done.
+
+    After them come a critic's judgements, named `critic/NUMBER`, where one is asked for.
 
     Each token is kept doubled, plus 1 where the assistant wrote it: one file holds both.
 
@@ -62,6 +68,8 @@ def encode_dialogues(folder: Path, codec: ChatCodec, at: Path) -> Path:
         folder: of the set.
         codec: encodes.
         at: a folder to be, whole or not there; of two who write it at once the first one's stays.
+        critic: which judgements.
+        seed: chooses and orders them.
 
     Returns:
         The dataset's prefix.
@@ -74,10 +82,14 @@ def encode_dialogues(folder: Path, codec: ChatCodec, at: Path) -> Path:
     if not at.exists():
         at.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(mkdtemp(prefix=f"{at.name}-", dir=at.parent))
-        write_indexed(aside / "dialogues", _doubled(folder, codec), 2 * codec.vocab_size)
+        judged = list(iterate_examples(folder, codec, critic, seed)) if critic else []
+        encoded = map(_double, chain(iterate_dialogues(folder, codec), judged))
+        write_indexed(aside / "dialogues", encoded, 2 * codec.vocab_size)
         ids = pl.scan_parquet(list_shards(folder / "accepted"))
         names = DocumentIds(ids, "trajectory_id")
-        write_ids(aside / "dialogues", (name for group in names.groups() for name in group))
+        told = (name for group in names.groups() for name in group)
+        asked = (f"critic/{number}" for number in range(len(judged)))
+        write_ids(aside / "dialogues", chain(told, asked))
         try:
             aside.rename(at)
         except OSError:
@@ -87,6 +99,5 @@ def encode_dialogues(folder: Path, codec: ChatCodec, at: Path) -> Path:
     return at / "dialogues"
 
 
-def _doubled(folder: Path, codec: ChatCodec) -> Iterator[NDArray[np.int64]]:
-    for dialogue in iterate_dialogues(folder, codec):
-        yield 2 * np.array(dialogue.ids, np.int64) + np.array(dialogue.loss_mask, np.int64)
+def _double(dialogue: EncodedDialogue) -> NDArray[np.int64]:
+    return 2 * np.array(dialogue.ids, np.int64) + np.array(dialogue.loss_mask, np.int64)

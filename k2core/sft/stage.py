@@ -1,5 +1,7 @@
 """The stage: from a base checkpoint and trajectories to a tuned checkpoint."""
 
+from pathlib import Path
+
 from k2core.chat import ChatCodec
 from k2core.chat.hub import state_max_length, write_chat_files
 from k2core.model.config import load_shape
@@ -31,7 +33,7 @@ def finetune(
     from k2core.engines.torchrun import run_ranks
 
     start, folder = workspace.open(base), workspace.open(trajectories)
-    prefix = encode_dialogues(folder, ChatCodec(start), workspace.scratch / "dialogues")
+    prefix = _encode(config, folder, ChatCodec(start), workspace)
     Dialogues(prefix, config.sequence_length, config.max_skipped_frac)  # refuses what is too long
     inputs = (config, base, trajectories, workspace, placement)
     return run_ranks(finetune_on_ranks, *inputs, placement=placement, report=workspace.report)
@@ -50,7 +52,7 @@ def finetune_on_ranks(
     start = workspace.open(base)
     codec, shape = ChatCodec(start), load_shape(start)
     folder = workspace.open(trajectories)
-    prefix = encode_dialogues(folder, codec, workspace.scratch / "dialogues")
+    prefix = _encode(config, folder, codec, workspace)
     dialogues = Dialogues(prefix, config.sequence_length, config.max_skipped_frac)
     epochs = Epochs(dialogues.lengths, config.sequence_length, config.seed)
     at = placement.for_length(config.sequence_length)
@@ -95,6 +97,11 @@ def finetune_on_ranks(
         "epochs": 1 + epochs.epoch_of(config.schedule.num_steps * config.batch_size - 1),
     }
     return Draft(workspace.out, counts | log.counts())
+
+
+def _encode(config: SftConfig, folder: Path, codec: ChatCodec, workspace: Workspace) -> Path:
+    at = workspace.scratch / "dialogues"
+    return encode_dialogues(folder, codec, at, config.critic, config.seed)
 
 
 def _rows(epochs: Epochs, step: int, config: SftConfig) -> list[PackedRow]:

@@ -6,14 +6,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from k2core.chat import ChatCodec
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.hf import describe_checkpoint
+from k2core.sft.dialogues import Dialogues, encode_dialogues
 from k2core.sft.stage import finetune_on_ranks
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.chat import Message, Problem
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
+from schemas.rubrics import CriticPairs
 from schemas.sft import SftConfig
 from tests.k2core.shapes import tiny_shape
 
@@ -85,6 +88,29 @@ def test_dialogues_are_learned_from(
     assert draft.counts["steps"] == 4
     assert (draft.counts["dialogues"], draft.counts["skipped_dialogues"]) == (7, 1)
     assert draft.counts["refused_steps"] == 0
+
+
+def test_a_critics_judgements_are_learned_beside_the_dialogues(
+    store: Store, tmp_path: Path, codec: ChatCodec
+) -> None:
+    folder = store.open(write_trajectories(store, tmp_path / "trajectories"))
+    failed = [_row(90 + number) | {"fault": "agent", "reason": "wrong"} for number in range(3)]
+    frame = pl.read_parquet(folder / "accepted" / "0.parquet")
+    both = tmp_path / "both"
+    for name, rows in (("accepted", frame), ("rejects", pl.DataFrame(failed))):
+        (both / name).mkdir(parents=True)
+        rows.select(frame.columns).write_parquet(both / name / "0.parquet")
+    critic = CriticPairs(show="none", num_pairs=10)
+    alone = Dialogues(encode_dialogues(both, codec, tmp_path / "alone"), 500, 0.0)
+    joined = Dialogues(encode_dialogues(both, codec, tmp_path / "joined", critic), 500, 0.0)
+    assert (len(alone), len(joined)) == (8, 8 + 10)
+    assert [joined.name(number) for number in (0, 7, 8, 17)] == [
+        "dialogue-0", "dialogue-7", "critic/0", "critic/9",
+    ]  # fmt: skip
+    ids, learned = joined[8]
+    assert codec.decode([i for i, own in zip(ids, learned, strict=True) if own]) in {
+        "A<|im_end|>", "B<|im_end|>",
+    }  # fmt: skip
 
 
 def test_a_step_that_blows_up_names_its_trajectories(
