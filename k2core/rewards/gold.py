@@ -7,6 +7,7 @@ from k2core.rewards.verifiable import VERIFIERS, verify
 from k2core.sandbox import CodeRunner
 from k2core.sandbox.protocol import Asked
 from schemas.chat import Message, Problem
+from schemas.rubrics import RUBRIC
 
 _T = TypeVar("_T")
 
@@ -69,6 +70,8 @@ def gold_answer(problem: Problem) -> str | None:
 
 def wrong_answer(problem: Problem) -> str:
     """What a wrong answer is, whatever is expected."""
+    if problem.verifier == RUBRIC:
+        return "What a great question!"  # of what nobody can verify, a rule's breach
     right = gold_answer(problem) or ""
     return str(int(right) + 1) if right.lstrip("-").isdecimal() else "I do not know."
 

@@ -91,3 +91,15 @@ def test_hidden_tests_that_do_not_tell_are_listed(tmp_path: Path) -> None:
     assert code == 1
     assert "it passes 2 right answers and refuses 2 wrong ones" in said
     assert said.count("a solution that does no work passes them") == 1
+
+
+def test_problems_for_a_critic_are_looked_at_too(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Advise me on {n}.", "context": "advice"} for n in range(20)]
+    rows[3]["context"] = 7  # type: ignore[assignment]
+    path = tmp_path / "open.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, said = run(str(path), "--verifier", "rubric", "--show", "0")
+    assert code == 1
+    assert "open: 20 rows, 19 problems" in said
+    assert "row 4: expected: " in said
+    assert "passes 0 right answers and refuses 19 wrong ones" in said

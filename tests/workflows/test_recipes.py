@@ -8,6 +8,7 @@ import pytest
 from k2core.optim.schedule import learning_rate
 from k2core.parallel.plan import LayoutError
 from schemas.recipe import Recipe
+from schemas.rubrics import CriticPairs
 from workflows.large_recipes import k2_1t
 from workflows.plan import UnfitError, jobs_of, refuse_unfit
 from workflows.plan_stages import plan_release
@@ -53,6 +54,15 @@ def test_what_cannot_practise_or_be_examined_is_refused() -> None:
     with pytest.raises(LayoutError, match=r"fp32 in one process.*4,106 GB"):
         plan_release(recipe)
     assert plan_release(RECIPES["one_node"]()) < 40e9
+
+
+def test_a_critic_is_asked_in_the_words_that_it_was_taught_in() -> None:
+    recipe = k2_1t()
+    sft = recipe.sft.model_copy(update={"critic": CriticPairs(show="names")})
+    with pytest.raises(ValueError, match=r"rl.critic.show differs from sft.critic.show"):
+        Recipe.model_validate({**dict(recipe), "sft": sft})
+    taught_alone = recipe.rl.model_copy(update={"critic": None})
+    assert Recipe.model_validate({**dict(recipe), "rl": taught_alone}).sft.critic
 
 
 def test_k2_needs_what_its_placement_saves() -> None:

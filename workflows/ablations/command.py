@@ -132,6 +132,32 @@ def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
         _publish(_MUONCLIP, "learning", table, figure, "muonclip-learning")
 
 
+@app.command()
+def critic(
+    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    seeds: Seeds = 3,
+    runs: Runs = 99,
+) -> None:
+    """The critic refreshed or frozen: agreement with the verifiers (minutes a seed; resumes)."""
+    from workflows.ablations import critic as work
+    from workflows.ablations.configs import CriticAblation
+    from workflows.ablations.kept import keep_result, read_result
+
+    config, kept = CriticAblation(seeds=seeds), home() / "ablations" / "critic"
+    start = work.find_start(run, config, kept)
+    names = [kept / f"{work.name_arm(config, start, seed)}.json" for seed in range(seeds)]
+    missing = [seed for seed, path in enumerate(names) if not path.exists()]
+    for seed in missing[:runs]:
+        result = work.practise(config, start, seed)
+        keep_result(names[seed], result)
+        typer.echo(f"seed {seed}: {work.describe(result)}")
+    if len(missing) > runs:
+        raise typer.Exit
+    results = [read_result(path) for path in names]
+    page = ROOT / "docs" / "self-critique.md"
+    _publish(page, "critic", work.tabulate(results), work.draw(results), "self-critique")
+
+
 class Left:
     """Arms that this call may still train."""
 

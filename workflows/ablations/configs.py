@@ -7,6 +7,8 @@ from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
+from schemas.rl import RlConfig
+from schemas.rubrics import CriticConfig
 
 _KNOWLEDGE_STYLES = (
     "bullet_list child dialogue encyclopedia formal lecture newspaper plain summary_first teacher"
@@ -194,3 +196,30 @@ class LearningAblation(Config):
     """Shares of the tokens after which MuonClip ends too, each with a schedule of its own."""
     seeds: int = Field(3, ge=2)
     """Initial weights and orders of the text."""
+
+
+class CriticAblation(Config):
+    """A critic refreshed on on-policy verifiable pairs, against the one that it began as."""
+
+    rl: RlConfig = RlConfig(
+        num_iterations=16,
+        problems_per_iteration=16,
+        validation_every=16,
+        validation_per_family=8,
+        critic=CriticConfig(
+            show="none",
+            max_characters=300,
+            max_comparisons=16,
+            decoys=2,
+            refresh_weight=0.5,
+            refresh_pairs=32,
+            frozen_every=1,
+        ),
+    )
+    """Shorter than the tiny recipe; the frozen critic is asked at each iteration."""
+    open_families: tuple[str, ...] = ("repeat_word", "pick_word", "follow_format")
+    """Whose problems are asked without their verifiers, too: what the critic ranks."""
+    open_problems: int = Field(60, ge=10)
+    """So many of them."""
+    seeds: int = Field(3, ge=2)
+    """Orders of problems and samples; the weights at the start are the run's."""
