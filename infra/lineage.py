@@ -108,14 +108,25 @@ def find_runs(status: str = "", **tags: str) -> list[Run]:
 
 @contextmanager
 def pipeline_run(
-    flyte_run: str, recipe: Mapping[str, object], num_stages: int = len(Recipe().stages)
+    flyte_run: str,
+    recipe: Mapping[str, object],
+    num_stages: int = len(Recipe().stages),
+    through: str = "",
 ) -> Iterator[str]:
-    """Hold the parent run of a pipeline of so many stages open; yields its id."""
+    """Hold the parent run of a pipeline of so many stages open; yields its id.
+
+    Args:
+        flyte_run: its name.
+        recipe: what it does.
+        num_stages: of it.
+        through: the last stage, if that is none that releases.
+    """
     close_killed()
     tags = {
         "k2.kind": "pipeline",
         "k2.flyte_run": flyte_run,
         "k2.stages": str(num_stages),
+        **({"k2.through": through} if through else {}),
         **_environment("workflows/k2.py"),
     }
     run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)

@@ -11,8 +11,10 @@ import typer
 
 from infra.home import ROOT, home, tracking_uri
 from workflows.audit.command import app as audit_app
+from workflows.cli_data import app as data_app
 from workflows.cli_models import app as models_app
 from workflows.cli_outside import app as outside_app
+from workflows.cli_recipe import app as recipe_app
 from workflows.cli_serving import app as serving_app
 from workflows.exits import fail, plain_errors
 from workflows.forgotten import read_forgotten
@@ -35,6 +37,8 @@ app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
 app.add_typer(audit_app)
 app.add_typer(outside_app)
+app.add_typer(data_app)
+app.add_typer(recipe_app)
 
 Settings = Annotated[
     list[str] | None,
@@ -44,7 +48,9 @@ Settings = Annotated[
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "tiny",
+    recipe: Annotated[
+        str, typer.Option(help="By name, or a file of your own: my.yaml, my.py:function.")
+    ] = "tiny",
     base: Annotated[
         str | None,
         typer.Option(help="Start from this model, as for `k2 import`, or from its digest."),
@@ -67,7 +73,9 @@ def run(
 
             changed = based_on(changed, base, settings or [])
         from workflows.plan import refuse_absent, refuse_unfit
+        from workflows.sources import settle_files
 
+        changed = settle_files(changed)
         refuse_unfit(changed)  # before the slow imports
         refuse_absent(changed)
 
@@ -81,7 +89,9 @@ def run(
 
 @app.command()
 def plan(
-    recipe: Annotated[str, typer.Option(help="A function of workflows/recipes.py.")] = "k2_1t",
+    recipe: Annotated[
+        str, typer.Option(help="By name, or a file of your own: my.yaml, my.py:function.")
+    ] = "k2_1t",
     nodes: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     gpus_per_node: Annotated[int | None, typer.Option(min=1, help="The same.")] = None,
     gpu: Annotated[str | None, typer.Option(help="cpu, a100, h20, h100, h800, ... gb300.")] = None,
@@ -213,7 +223,8 @@ def verify(
 @app.command()
 def why(
     document: Annotated[
-        str | None, typer.Argument(help="A document's or a rewrite's id; its beginning is enough.")
+        str | None,
+        typer.Argument(help="A file, a folder, a URL, or the id (its beginning) of a document."),
     ] = None,
     token: Annotated[
         str | None,
@@ -230,7 +241,8 @@ def why(
 
     A token is traced back to its document, and the document encoded again to prove it.
 
-    Example: `k2 why 3f2a91` or `k2 why --token train/web:1234 --replay`
+    Example: `k2 why ~/notes/trip.md` or `k2 why https://my.org/page` or `k2 why 3f2a91`
+    or `k2 why --token train/web:1234 --replay`
     """
     if (document is None) == (token is None):
         raise fail("say either a document's id or --token SHARD:OFFSET")
@@ -344,11 +356,9 @@ def ui(port: Annotated[int, typer.Option(help="Where it listens on this machine.
 def _recipe(name: str, settings: list[str] | None) -> "Recipe":
     """The named recipe with its settings; imports nothing slow."""
     from workflows.overrides import change
-    from workflows.recipes import RECIPES
+    from workflows.recipe_files import load_recipe
 
-    if name not in RECIPES:
-        raise fail(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    recipe = change(RECIPES[name](), settings or [])
+    recipe = load_recipe(name, settings or [])
     forgotten = read_forgotten()
     if not forgotten:
         return recipe

@@ -11,6 +11,9 @@ from typer.core import TyperGroup
 from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
+_OF_INPUTS = ("InputsError", "SourceError", "TableError", "BlockListError")
+"""Errors of stages that say what to mend in the recipe or in the files."""
+
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
@@ -18,7 +21,8 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, (MendableError, TrackingAwayError, *_store_errors())):
+        known = (MendableError, TrackingAwayError, *_store_errors())
+        if isinstance(error, known) or _is_of_inputs(error):
             raise fail(str(error)) from None
         raise
 
@@ -30,6 +34,15 @@ class PlainErrors(TyperGroup):
         """Run the command."""
         with plain_errors():
             return super().invoke(ctx)
+
+
+def _is_of_inputs(error: Exception) -> bool:
+    """Whether a stage refused what it was given, as Flyte hands it on: by its class's name."""
+    if "flyte.errors" not in sys.modules:
+        return False
+    from flyte.errors import RuntimeUserError
+
+    return isinstance(error, RuntimeUserError) and error.code in _OF_INPUTS
 
 
 def _store_errors() -> tuple[type[Exception], ...]:

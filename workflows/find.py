@@ -107,10 +107,11 @@ def _of_stage(index: Index, target: str, kinds: Sequence[str]) -> Artifact:
 
 
 def _newest(index: Index) -> SeenRun:
-    """The newest pipeline, of those that ended well if any did."""
+    """The newest pipeline that was to end in a release, of those that ended well if any did."""
     runs = index.runs("kind = 'pipeline'")
     if not runs:
         raise NotRecordedError("no pipeline is recorded yet: `k2 run` starts one")
+    runs = [run for run in runs if "through" not in run.tags] or runs
     return next((run for run in runs if run.status == "FINISHED"), runs[0])
 
 

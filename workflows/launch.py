@@ -1,5 +1,6 @@
 """Starts local runs through Flyte: cached, recorded, listed by `flyte start tui`."""
 
+import logging
 import os
 import secrets
 import time
@@ -42,8 +43,13 @@ def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:
 
 def run_inputs(prefix: str, stage: str, **inputs: BaseModel) -> tuple[str, Any]:
     """Run one stage on these inputs; returns the run's name and the result."""
+    return run_task(prefix, task_of(stage), **inputs)
+
+
+def run_task(prefix: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> tuple[str, Any]:
+    """Run a task of Flyte here; returns the run's name and the result."""
     name = run_name(prefix)
-    return name, _run(name, task_of(stage), **inputs)
+    return name, _run(name, task, **inputs)
 
 
 def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
@@ -89,7 +95,8 @@ def run_name(prefix: str) -> str:
 def _run(name: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> Any:
     place = _flyte_place()
     os.chdir(place)
-    flyte.init(root_dir=ROOT, local_persistence=True)
+    # An error comes out of `run`; Flyte would log its traceback, too.
+    flyte.init(root_dir=ROOT, local_persistence=True, log_level=logging.CRITICAL)
     return flyte.with_runcontext(mode="local", name=name).run(tried(task), **inputs).outputs()[0]
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.recipe import Recipe
 from workflows.errors import BadRecipeError
+from workflows.recipe_errors import describe_errors, suggest
 
 
 def change(
@@ -36,16 +36,8 @@ def validated(tree: dict[str, object]) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or 'recipe'}: {e['msg']}"
-            + (f" (got {e['input']!r})" if _may_be_shown(e) else "")
-            for e in error.errors()
-        ]
-        raise BadRecipeError("the recipe is not valid:\n" + "\n".join(lines)) from None
-
-
-def _may_be_shown(error: ErrorDetails) -> bool:
-    return error["type"] != "credentials" and not isinstance(error["input"], dict)
+        lines = describe_errors(error, Recipe)
+        raise BadRecipeError(f"the recipe is not valid:\n{lines}") from None
 
 
 class _Begun(dict[str, object]):
@@ -61,9 +53,10 @@ def _assign(tree: dict[str, object], path: list[str], value: object, setting: st
         if isinstance(section, list):
             section = _only(section, ".".join(path[: depth + 1]), setting)
         if not isinstance(section, dict):
-            known = ", ".join(sorted(node))
             where = ".".join(path[:depth]) or "the recipe"
-            raise BadRecipeError(f"--set {setting}: {where} has no section {name!r}; has {known}")
+            raise BadRecipeError(
+                f"--set {setting}: {where} has no section {name!r}; {suggest(name, node)}"
+            )
         node = section
     holders = (
         [node]
@@ -71,8 +64,8 @@ def _assign(tree: dict[str, object], path: list[str], value: object, setting: st
         else list(_sections_with(node, path[-1]))
     )
     if not holders:
-        known = ", ".join(sorted(node))
-        raise BadRecipeError(f"--set {setting}: no field {path[-1]!r}; there are {known}")
+        near = suggest(path[-1], node)
+        raise BadRecipeError(f"--set {setting}: no field {path[-1]!r}; {near}")
     if len(holders) > 1:
         raise BadRecipeError(f"--set {setting}: several sections have a {path[-1]!r}; name one")
     holders[0][path[-1]] = value

@@ -114,9 +114,10 @@ def _read_rewrite(corpora: Corpora, doc_id: str) -> KeptOrNot:
 def _collected(corpora: Corpora, document: DocumentRow) -> Section:
     sources = json.loads((corpora.folder("clean_corpus") / "sources.json").read_text())
     about = sources.get(document["source"], {})
-    package = " ".join(str(about[key]) for key in ("package", "version") if key in about)
+    known = about.get("version", "unknown") != "unknown"  # files have no version
+    package = f" ({about['package']} {about['version']})" if known else ""
     lines = [
-        f"{document['path']} of {document['source']}" + (f" ({package})" if package else ""),
+        f"{document['path']} of {document['source']}{package}",
         f"domain {document['domain']}, licence {document['license']}",
     ]
     return Section("ingest", lines)

@@ -1,5 +1,6 @@
 """`k2 why`: what became of a document, and which document a token is from."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +19,25 @@ from schemas.tokenize import TokenizeConfig
 from tasks.store import open_store
 from workflows.errors import MendableError
 from workflows.find import LATEST
-from workflows.provenance import Corpora, find_document, list_corpora
+from workflows.places import find_place
+from workflows.provenance import Corpora, Found, find_document, list_corpora
 from workflows.show import show_line
 from workflows.story import Section, list_readings, read_text, tell_document
 
+_ID = re.compile(r"[0-9a-f]{2,16}")
 
-def explain(doc_id: str, source: str = LATEST) -> None:
-    """Print what became of a document or of a rewrite."""
-    found = find_document(doc_id, list_corpora(source))
+
+def explain(wanted: str, source: str = LATEST) -> None:
+    """Print what became of a document or rewrite by its id, or of a file, folder or address."""
+    candidates = list_corpora(source)
+    place = None if _ID.fullmatch(wanted) else find_place(wanted, candidates)
+    if place is None:
+        found = find_document(wanted, candidates)
+    elif len(place.documents) == 1 and not place.losses:
+        found = Found(place.corpora, place.documents["doc_id"][0])
+    else:
+        _print(f"{wanted} in run {place.corpora.run}", [Section("ingest", list(place.tell()))])
+        return
     _print(f"{found.doc_id} in run {found.corpora.run}", tell_document(*found))
 
 

@@ -24,6 +24,7 @@ from k2core.tables import list_shards, read_shard
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
 from schemas.corpus import DocumentRow
+from schemas.errors import InputsError
 
 
 def clean_documents(
@@ -44,7 +45,7 @@ def clean_documents(
 
     Raises:
         TableError: a shard is corrupt; the message names it.
-        ValueError: no document is left.
+        InputsError: no document is left.
     """
     folder = workspace.open(raw)
     held_out = HeldOut(questions, config.decontamination)
@@ -103,7 +104,7 @@ def _decide(row: JudgedRow, twin: Twin | None) -> tuple[DocumentRow, Verdict | N
 def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> Draft:
     if not funnel.kept:
         reasons = ", ".join(f"{reason}: {n}" for (_, _, reason), n in funnel.rejects.most_common(3))
-        raise ValueError(f"no document is left ({reasons}): relax the rules of CleanConfig")
+        raise InputsError(f"no document is left ({reasons}): relax the rules of CleanConfig")
     summary = json.dumps(funnel.summary(), indent=1) + "\n"
     (workspace.out / "funnel.json").write_text(summary)
     (workspace.out / "sources.json").write_text(sources)

@@ -18,6 +18,8 @@ from k2core.store.bucket import SCHEMES, Bucket
 from schemas.ingest import FilesConfig
 
 _PART = 4 << 20
+_CHANGES = ("ETag", "etag", "blob_id", "sha256", "mtime", "LastModified", "last_modified")
+"""By what file systems of fsspec say that a file changed."""
 
 
 class File(NamedTuple):
@@ -28,6 +30,8 @@ class File(NamedTuple):
     size: int
     """-1 where it is not known before it is opened."""
     open: Callable[[], IO[bytes]]
+    changed: str = ""
+    """When, or to what; empty where the place does not say."""
 
 
 class LeftOut(Protocol):
@@ -120,7 +124,8 @@ def _refuse_entry(entry: "os.DirEntry[str]", config: FilesConfig) -> Fault | Non
 
 
 def _local_file(path: Path, name: str) -> File:
-    return File(name, path.stat().st_size, partial(_open_local, path))
+    about = path.stat()
+    return File(name, about.st_size, partial(_open_local, path), str(about.st_mtime_ns))
 
 
 def _open_local(path: Path) -> IO[bytes]:
@@ -128,11 +133,12 @@ def _open_local(path: Path) -> IO[bytes]:
 
 
 def _list_bucket(bucket: Bucket, config: FilesConfig) -> list[File]:
-    sizes = bucket.sizes("")
-    if not sizes:
+    entries = bucket.entries("")
+    if not entries:
         raise FileNotFoundError(f"nothing lies below {config.folder}")
     return [
-        File(name, size, partial(_open_object, bucket, name, size)) for name, size in sizes.items()
+        File(name, size, partial(_open_object, bucket, name, size), str(changed))
+        for name, (size, changed) in entries.items()
     ]
 
 
@@ -177,7 +183,6 @@ def _remote_files(
     for path, about in found.items():
         name = path.removeprefix(root).lstrip("/") or path.rpartition("/")[2]
         size = about.get("size")
-        opener = partial(system.open, path, "rb")
-        yield File(
-            name, size if isinstance(size, int) else -1, cast(Callable[[], IO[bytes]], opener)
-        )
+        opener = cast(Callable[[], IO[bytes]], partial(system.open, path, "rb"))
+        changed = next((str(about[key]) for key in _CHANGES if about.get(key)), "")
+        yield File(name, size if isinstance(size, int) else -1, opener, changed)

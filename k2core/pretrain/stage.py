@@ -13,6 +13,7 @@ from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
 from k2core.training import Course, StepLog, newest_state, steps_of, train, write_clips
 from schemas.artifacts import TokenCorpus
+from schemas.errors import InputsError
 from schemas.model import ModelShape
 from schemas.placement import Placement
 from schemas.pretrain import PretrainConfig
@@ -29,7 +30,7 @@ def pretrain_model(
 
     Raises:
         LayoutError: the placement cannot hold the model, or sizes do not divide; says why.
-        ValueError: corpus, shape and config do not fit together; before any work is spent.
+        InputsError: corpus, shape and config do not fit together; before any work is spent.
         FloatingPointError: the guards stop it; names the step and its documents.
     """
     from k2core.engines.torchrun import run_ranks
@@ -135,14 +136,14 @@ def _check_fit(
 ) -> None:
     vocab_size = streams[0].manifest.vocab_size
     if vocab_size != shape.vocab_size:
-        raise ValueError(
+        raise InputsError(
             f"the corpus was tokenized for vocab_size={vocab_size}; the model's "
             f"shape says {shape.vocab_size}: make tokenize.vocab_size and model.vocab_size equal"
         )
     needed = sum(s.num_samples * s.sequence_length for s in stretches)
     budget = sum(about.budget_tokens for about in streams[0].manifest.domains.values())
     if len(stretches) > 1 and needed > budget:
-        raise ValueError(
+        raise InputsError(
             f"pretrain.schedule and its phases need {needed:,} tokens; the corpus's budget holds "
             f"{budget:,}: shorten them, or raise tokenize.train_tokens"
         )
@@ -150,7 +151,7 @@ def _check_fit(
         if stretch.num_samples > stream.num_samples:
             most = stream.num_samples // stretch.batch_size
             whose = "pretrain.schedule." if stretch.first == 0 else f"phase {stretch.name!r}: "
-            raise ValueError(
+            raise InputsError(
                 f"{whose}num_steps={stretch.num_steps} of batch_size={stretch.batch_size} need "
                 f"{stretch.num_samples} samples of {stretch.sequence_length} tokens; its part of "
                 f"the corpus's budget holds {stream.num_samples}: set num_steps to at most {most}, "

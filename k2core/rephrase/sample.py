@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from schemas.corpus import Document
+from schemas.errors import InputsError
 from schemas.rephrase import RephraseConfig
 
 
@@ -26,7 +27,7 @@ def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
     """Draw `config.documents` by the hash of seed and id: the draw does not depend on sharding.
 
     Raises:
-        ValueError: a domain has no document of the right length.
+        InputsError: a domain has no document of the right length.
     """
     drawn: dict[str, list[tuple[int, str, Source]]] = {d: [] for d in config.documents}
     paths = sorted(shards.glob("*.parquet"))
@@ -42,7 +43,7 @@ def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
                     heapq.heappop(heap)
     for domain, count in config.documents.items():
         if count and not drawn[domain]:
-            raise ValueError(
+            raise InputsError(
                 f"rephrase.documents asks for {count} of {domain}, and {len(paths)} shards of the "
                 f"clean corpus have none of {config.min_words} to {config.max_words or 'any'} words"
             )

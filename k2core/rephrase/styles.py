@@ -9,6 +9,7 @@ import yaml
 
 from k2core.rephrase.language import detect_language
 from k2core.rephrase.sample import Source
+from schemas.errors import InputsError
 
 FOLDER = Path(__file__).with_name("prompts")
 _PROSE = "web"
@@ -47,7 +48,7 @@ def load_styles(names: Iterable[str] = (), folder: Path = FOLDER) -> list[Style]
     paths = {path.stem: path for path in sorted(folder.glob("*.md"))}
     wanted = sorted(set(names)) or sorted(paths)
     if strange := [name for name in wanted if name not in paths]:
-        raise ValueError(f"rephrase.styles: unknown {strange}; there are {sorted(paths)}")
+        raise InputsError(f"rephrase.styles: unknown {strange}; there are {sorted(paths)}")
     return [_read_style(paths[name]) for name in wanted]
 
 
@@ -68,7 +69,7 @@ def assign_styles(
     """Give each document its styles by hash; a document never gets one twice.
 
     Raises:
-        ValueError: fewer styles fit a document's domain than it is to be rewritten.
+        InputsError: fewer styles fit a document's domain than it is to be rewritten.
     """
     jobs = []
     named = {domain for style in styles for domain in style.domains}
@@ -77,7 +78,7 @@ def assign_styles(
         domain = document.domain if document.domain in named else _PROSE
         fitting = [s for s in styles if domain in s.domains and language in s.languages]
         if len(fitting) < per_document:
-            raise ValueError(
+            raise InputsError(
                 f"{len(fitting)} of the styles {[s.prompt_id for s in styles]} fit "
                 f"{document.domain} text in {language!r}, which is to be rewritten {per_document} "
                 f"times (document {document.path})"

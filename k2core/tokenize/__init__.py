@@ -33,7 +33,7 @@ def tokenize_corpora(
 
     Raises:
         TableError: a shard is corrupt.
-        ValueError: too little text for the vocabulary or for the mixture.
+        InputsError: too little text for the vocabulary or for the mixture.
     """
     corpora = [workspace.open(corpus) for corpus in (clean, rephrased) if corpus is not None]
     shards = find_shards(*corpora)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from k2core.tokenize.encode import Encoded
+from schemas.errors import InputsError
 from schemas.tokenize import TokenizeConfig
 
 
@@ -24,7 +25,7 @@ def select_documents(config: TokenizeConfig, encoded: Encoded) -> dict[str, Sele
     """Meet each domain's share of the budget by a part of it, or by repetition.
 
     Raises:
-        ValueError: a domain has no text, or would be repeated more than `max_epochs`.
+        InputsError: a domain has no text, or would be repeated more than `max_epochs`.
     """
     domains = config.mixture or encoded.documents["domain"].unique().to_list()
     pools = {
@@ -41,7 +42,7 @@ def select_documents(config: TokenizeConfig, encoded: Encoded) -> dict[str, Sele
         train = _take(documents, budget)
         available = int(train["num_tokens"].sum())
         if budget > config.max_epochs * available:
-            raise ValueError(
+            raise InputsError(
                 f"mixture.{domain}={shares[domain]:g} wants {budget} tokens and {available} are "
                 f"there, over max_epochs={config.max_epochs} times as many: lower the share or "
                 "train_tokens, raise max_epochs, or collect more"

@@ -12,6 +12,7 @@ import polars as pl
 
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Decision, Document, Rewrite
+from schemas.errors import InputsError
 
 _MOST_BYTES = 2**30
 """Of a sample: training a vocabulary takes memory."""
@@ -62,7 +63,7 @@ def sample_texts(
     of their id; those of a domain with less come several times.
 
     Raises:
-        ValueError: a domain with a share has no text.
+        InputsError: a domain with a share has no text.
     """
     sizes: Counter[str] = Counter()
     for shard in shards:
@@ -74,7 +75,9 @@ def sample_texts(
     shares = {domain: share for domain, share in (mixture or natural).items() if share}
     num_bytes = min(asked or total, _MOST_BYTES)
     if lacking := [f"mixture.{d}={share}" for d, share in shares.items() if not sizes[d]]:
-        raise ValueError(f"there is no text for {', '.join(lacking)}: collect some, or set it to 0")
+        raise InputsError(
+            f"there is no text for {', '.join(lacking)}: collect some, or set it to 0"
+        )
     copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}
     for shard in shards:
         rows = read_documents(shard).select("doc_id", "domain", "text").iter_rows()

@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from k2core.store import Workspace
 from k2core.tokenize.texts import Shard, sample_texts
+from schemas.errors import InputsError
 from schemas.tokenize import TokenizeConfig
 
 _PATTERN = (
@@ -31,7 +32,7 @@ def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: 
     mixture asks for.
 
     Raises:
-        ValueError: the text holds too few different words for the vocabulary.
+        InputsError: the text holds too few different words for the vocabulary.
     """
     from k2core.chat import SPECIAL_TOKENS
 
@@ -48,7 +49,7 @@ def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: 
         texts = sample_texts(shards, config.mixture, asked)
         tokenizer.train_from_iterator(texts, trainer)
         if (size := tokenizer.get_vocab_size()) != config.vocab_size:
-            raise ValueError(
+            raise InputsError(
                 f"the corpus gives {size} tokens, not vocab_size={config.vocab_size}: collect "
                 "more text, or lower vocab_size here and in the model"
             )

@@ -202,7 +202,8 @@ def test_what_is_wrong_is_said() -> None:
     typo = ID["k5"][:-1] + ("0" if ID["k5"][-1] != "0" else "1")
     assert f"no document {typo!r} in 2 runs" in fails(typo)
     assert f"near it are {ID['k5']} (k5)" in fails(typo, "--from", "old")
-    assert f"{ID['asked']} (asked)" in fails("asked", "--from", "old")
+    assert f"{ID['asked']} (asked)" in fails("sked", "--from", "old")
+    assert f"{ID['asked']} in run old-1" in why("asked", "--from", "old")
     assert "nor one near it; ids are like" in fails("zzzz")
     assert "documents of run new-1 begin with ''" in fails("")
     assert "no run 'older' with a clean corpus; the newest are: new-1, old-1" in fails(
