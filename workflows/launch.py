@@ -24,6 +24,7 @@ from workflows.k2 import k2
 from workflows.overrides import change
 from workflows.stages import recipe_inputs, task_of, version_of
 
+FlyteTask = TaskTemplate[..., Any, Any]
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
 
@@ -46,7 +47,7 @@ def run_inputs(prefix: str, stage: str, **inputs: BaseModel) -> tuple[str, Any]:
     return run_task(prefix, task_of(stage), **inputs)
 
 
-def run_task(prefix: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> tuple[str, Any]:
+def run_task(prefix: str, task: FlyteTask, **inputs: object) -> tuple[str, Any]:
     """Run a task of Flyte here; returns the run's name and the result."""
     name = run_name(prefix)
     return name, _run(name, task, **inputs)
@@ -92,7 +93,7 @@ def run_name(prefix: str) -> str:
     return f"{prefix}-{clock}-{secrets.token_hex(2)}"
 
 
-def _run(name: str, task: TaskTemplate[..., Any, Any], **inputs: object) -> Any:
+def _run(name: str, task: FlyteTask, **inputs: object) -> Any:
     place = _flyte_place()
     os.chdir(place)
     # An error comes out of `run`; Flyte would log its traceback, too.
