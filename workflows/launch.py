@@ -5,7 +5,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import flyte
 from flyte import TaskTemplate
@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from infra.cache import refreshed
 from infra.home import ROOT, home
-from schemas.artifacts import Release
+from schemas.artifacts import Release, RlResult
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
@@ -25,6 +25,8 @@ from workflows.overrides import change
 from workflows.stages import recipe_inputs, task_of, version_of
 
 FlyteTask = TaskTemplate[..., Any, Any]
+Made = Artifact | RlResult
+"""What a task of this house returns."""
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
 
@@ -34,26 +36,27 @@ def run_pipeline(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> tupl
 
     name = run_name(recipe.name)
     with keep_engines():
-        return name, _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
+        made = _run(name, k2, recipe=recipe, recorded=list(recorded) or None)
+        return name, cast(Release, made)
 
 
-def run_stage(stage: str, recipe: Recipe) -> tuple[str, Any]:
+def run_stage(stage: str, recipe: Recipe) -> tuple[str, Made]:
     """Run one stage that needs no other's artifacts; returns the run's name and the result."""
     return run_inputs(f"{recipe.name}-{stage}", stage, **recipe_inputs(task_of(stage), recipe))
 
 
-def run_inputs(prefix: str, stage: str, **inputs: BaseModel) -> tuple[str, Any]:
+def run_inputs(prefix: str, stage: str, **inputs: BaseModel) -> tuple[str, Made]:
     """Run one stage on these inputs; returns the run's name and the result."""
     return run_task(prefix, task_of(stage), **inputs)
 
 
-def run_task(prefix: str, task: FlyteTask, **inputs: object) -> tuple[str, Any]:
+def run_task(prefix: str, task: FlyteTask, **inputs: object) -> tuple[str, Made]:
     """Run a task of Flyte here; returns the run's name and the result."""
     name = run_name(prefix)
     return name, _run(name, task, **inputs)
 
 
-def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Any]:
+def rerun_stage(stage: str, source: str, settings: Sequence[str]) -> tuple[str, Recipe, Made]:
     """Run one stage again from an earlier run's recorded inputs, whatever the cache holds.
 
     Returns:
@@ -93,12 +96,13 @@ def run_name(prefix: str) -> str:
     return f"{prefix}-{clock}-{secrets.token_hex(2)}"
 
 
-def _run(name: str, task: FlyteTask, **inputs: object) -> Any:
+def _run(name: str, task: FlyteTask, **inputs: object) -> Made:
     place = _flyte_place()
     os.chdir(place)
     # An error comes out of `run`; Flyte would log its traceback, too.
     flyte.init(root_dir=ROOT, local_persistence=True, log_level=logging.CRITICAL)
-    return flyte.with_runcontext(mode="local", name=name).run(tried(task), **inputs).outputs()[0]
+    done = flyte.with_runcontext(mode="local", name=name).run(tried(task), **inputs)
+    return cast(Made, done.outputs()[0])
 
 
 def _flyte_place() -> str:

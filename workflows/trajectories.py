@@ -16,6 +16,7 @@ from k2core.synthesize.judge import JUDGE, Judge
 from k2core.synthesize.rejudge import rejudge
 from k2core.synthesize.trajectories import from_row
 from k2core.tables import list_shards, read_shard
+from schemas.base import Artifact
 from schemas.chat import TrajectoryRow
 from schemas.recipe import Recipe
 from tasks.store import published_folder
@@ -31,6 +32,7 @@ def synthesize(recipe: Recipe) -> None:
 
     started = time.monotonic()
     name, result = run_stage("synthesize", recipe)
+    assert isinstance(result, Artifact)
     seconds = time.monotonic() - started
     stats = json.loads((published_folder(result) / "stats.json").read_text())
     accepted, rejected = (sum(stats[kind].values()) for kind in ("accepted", "rejected"))
