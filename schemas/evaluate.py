@@ -20,6 +20,9 @@ class EvaluateConfig(Config):
     temperature: float = Field(1.0, ge=0, le=2)
     """Sampling temperature; 1 asks the model as it is, and as RL does; 0 takes the likeliest
     token."""
+    variants_per_family: int = Field(12, ge=0)
+    """Held-out problems of each generated family that are asked again under each `Variant` that
+    applies to them; they are scored apart, beside the same problems asked plainly."""
     heldout_tokens: int = Field(16_000, ge=64)
     """Held-out tokens of each domain that perplexity is taken over, at most."""
     max_num_seqs: int = Field(128, ge=1)
@@ -80,6 +83,21 @@ class Perplexity(Config):
     """Negative log-likelihood in bits, a byte of UTF-8; does not."""
 
 
+class VariantScore(Config):
+    """One checkpoint under one condition, beside the same problems asked plainly."""
+
+    rate: Rate
+    """Pass rate under the condition."""
+    plain: Rate
+    """Of the same problems asked plainly."""
+    change: Change
+    """What the condition won and lost."""
+    tool_calls: Rate
+    """Valid calls of all calls under the condition."""
+    plain_tool_calls: Rate
+    """The same, asked plainly."""
+
+
 class Scores(Config):
     """`scores.json` of an evaluation; inner keys are checkpoints: base, sft, policy."""
 
@@ -95,6 +113,10 @@ class Scores(Config):
     """Checkpoint -> calls that name a declared tool with arguments of its schema."""
     perplexity: dict[str, dict[str, Perplexity]]
     """Domain -> checkpoint -> perplexity on held-out text."""
+    variants: dict[str, dict[str, VariantScore]]
+    """Condition -> checkpoint -> what it changed."""
+    cut_off: dict[str, Rate]
+    """Checkpoint -> answers that turns, tokens or context cut off before their end."""
     changes: dict[str, dict[str, Change]]
     """Later checkpoint (sft over base, policy over sft) -> family, or `all` -> what changed."""
     failures: dict[str, dict[str, int]]
@@ -117,6 +139,8 @@ class AnswerRow(pa.DataFrameModel):
     weights: str
     """Digest of the weights that the engine served."""
     problem_id: str
+    split: str
+    """`held_out`, or the `Variant` that the problem was asked under."""
     family: str
     group: str
     messages: str

@@ -20,6 +20,8 @@ FAMILY_GROUPS = {
     "lookup_chain": "tools",
     "retry": "tools",
     "correction": "tools",
+    "lookup_pair": "tools",
+    "no_tool": "tools",
     "transfer": "tools",
     "linear_function": "code",
     "text_function": "code",
@@ -38,6 +40,8 @@ DEFAULT_WEIGHTS = {
     "lookup_chain": 0.75,
     "retry": 0.75,
     "correction": 0.75,
+    "lookup_pair": 0.5,
+    "no_tool": 0.25,
     "transfer": 0.0,
     "linear_function": 0.75,
     "text_function": 0.5,
@@ -46,6 +50,17 @@ DEFAULT_WEIGHTS = {
     "pick_word": 0.5,
 }
 """For the tiny model; *transfer* has the longest dialogues, and it never learned them."""
+
+
+Variant = Literal["unseen_tools", "enforced", "unfit_tools", "failing_tools", "one_shot"]
+"""Conditions beside the plain one, each for the problems that it can apply to.
+
+- `unseen_tools`: names, arguments and descriptions that no training dialogue declares.
+- `enforced`: calls are held to their tools' schemas while they are written.
+- `unfit_tools`: tools are declared where none is needed and none fits.
+- `failing_tools`: six of ten calls are answered `busy`, at most two in a row.
+- `one_shot`: the calculator is taken away, so that the answer must come at once.
+"""
 
 
 class _Source(Config):

@@ -63,6 +63,10 @@ class SynthesizeConfig(Config):
     """Share whose user never tells the goal, of those told in two turns: the user's fault."""
     distractor_frac: float = Field(0.04, ge=0, le=1)
     """Share of problems with tools that also declare one real MCP tool, of no use."""
+    unfit_frac: float = Field(0.1, ge=0, le=1)
+    """Share of problems without tools that declare another problem's, none of which fits."""
+    beside_frac: float = Field(0.05, ge=0, le=1)
+    """Share of demonstrations that say something beside their first call."""
     max_distractor_chars: int = Field(260, ge=100)
     """Longest declaration of such a tool: prompts stay short."""
     keep_tool_orders: bool = False

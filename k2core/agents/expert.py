@@ -8,7 +8,7 @@ from k2core.agents.dialogue import Dialogue, close_session
 from k2core.agents.session import Session
 from k2core.agents.user import User
 from k2core.environments import Environment
-from k2core.problems.family import Act, Call, Say, Script
+from k2core.problems.family import Act, Call, Calls, Say, Script
 from k2core.problems.results import UnexpectedResultError, is_busy
 from schemas.chat import Message, Problem, ToolCall
 
@@ -25,6 +25,8 @@ class Habits(NamedTuple):
     """Makes a call again as long as the server is busy, whatever the script says."""
     fails: bool = False
     """Ends with a wrong answer."""
+    says: str = ""
+    """What it says beside its first call; nothing if empty."""
 
 
 def play_expert(
@@ -47,17 +49,20 @@ def play_expert(
     """
     session = Session(problem, environment, user)
     pending: Act = next(script)
-    slip = habits.slips
+    slip, beside = habits.slips, habits.says
     while session.stop_reason is None:
         said, again = pending, False
         if habits.fails and _fails_here(pending, session):
             said = wrong_answer(problem, rng)
-        elif slip and isinstance(pending, Call):
-            said, slip, again = slip_of(pending, problem, rng), False, True
-        answers = session.reply(_message(said, session.num_calls))
+        elif slip and not isinstance(pending, Say):
+            first = pending.calls[0] if isinstance(pending, Calls) else pending
+            said, slip, again = slip_of(first, problem, rng), False, True
+        answers = session.reply(_message(said, session.num_calls, beside))
+        beside = beside if isinstance(said, Say) else ""
         if session.stop_reason is None and not again:
-            heard = answers[0].content
-            if not (habits.insists and isinstance(said, Call) and is_busy(heard)):
+            heard = "\n".join(answer.content for answer in answers)
+            busy = not isinstance(said, Say) and any(map(is_busy, heard.splitlines()))
+            if not (habits.insists and busy):
                 pending = _next_act(script, heard)
     script.close()
     return close_session(session, "expert")
@@ -84,6 +89,8 @@ def slip_of(call: Call, problem: Problem, rng: random.Random) -> Call:
 
 def wrong_answer(problem: Problem, rng: random.Random) -> Say:
     """An answer that is not the expected one."""
+    if problem.verifier == "declined":
+        return Say(f"It is {rng.randint(10, 99)}.")
     answer = problem.expected.get("answer")
     number = str(answer)
     if number.isdigit():
@@ -98,12 +105,15 @@ def _fails_here(act: Act, session: Session) -> bool:
     return session.goal_is_told
 
 
-def _message(act: Act, next_index: int) -> Message:
+def _message(act: Act, next_index: int, beside: str) -> Message:
     if isinstance(act, Say):
         return Message(role="assistant", content=act.text)
-    call = ToolCall(
-        id=f"functions.{act.name}:{next_index}",
-        name=act.name,
-        arguments=json.dumps(act.arguments, separators=(",", ":"), ensure_ascii=False),
+    calls = tuple(
+        ToolCall(
+            id=f"functions.{call.name}:{next_index + place}",
+            name=call.name,
+            arguments=json.dumps(call.arguments, separators=(",", ":"), ensure_ascii=False),
+        )
+        for place, call in enumerate(act.calls if isinstance(act, Calls) else (act,))
     )
-    return Message(role="assistant", tool_calls=(call,))
+    return Message(role="assistant", content=beside, tool_calls=calls)

@@ -27,6 +27,7 @@ def answer_rows(
                 "checkpoint": checkpoint,
                 "weights": dialogue.weights,
                 "problem_id": problem.problem_id,
+                "split": problem.problem_id.split("/")[1],
                 "family": problem.family,
                 "group": problem.group,
                 "messages": json.dumps([m.model_dump(mode="json") for m in dialogue.messages]),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from k2core.evaluate.conditions import PLAIN
 from k2core.paired import correct, pair
 from k2core.rates import clustered_rate, rate_of
 from k2core.tables import read_shard
@@ -146,7 +147,9 @@ def _flips(one: pl.DataFrame, other: pl.DataFrame) -> list[Flip]:
 def _from_answers(rows: pl.DataFrame) -> pl.DataFrame:
     said = [_transcript(messages) for messages in rows["messages"]]
     return rows.select(
-        category=pl.col("family"),
+        category=pl.when(pl.col("split") == PLAIN)
+        .then("family")
+        .otherwise(pl.concat_str([pl.col("family"), pl.col("split")], separator=", ")),
         item=pl.col("problem_id"),
         sample=pl.col("answer_id").str.split("/").list.last().cast(pl.Int64),
         passed="passed",

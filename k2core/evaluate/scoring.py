@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import polars as pl
 
+from k2core.evaluate.conditions import PLAIN, cut_off, passes, score_variants, valid_calls
 from k2core.paired import correct, pair, pass_at, pass_hat
-from k2core.rates import clustered_rate, rate_of
+from k2core.rates import clustered_rate
 from schemas.base import Artifact
 from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores
 from schemas.problems import FAMILY_GROUPS
@@ -20,13 +21,15 @@ def score(
     checkpoints: Mapping[str, Artifact],
     perplexity: dict[str, dict[str, Perplexity]],
 ) -> Scores:
-    """Everything that an evaluation says of its checkpoints.
+    """Everything that an evaluation says of its checkpoints; conditions are scored apart.
 
     Args:
         answers: checkpoint -> its `AnswerRow`s.
         checkpoints: what was graded.
         perplexity: domain -> checkpoint -> perplexity.
     """
+    variants = score_variants(answers)
+    answers = {name: rows.filter(pl.col("split") == PLAIN) for name, rows in answers.items()}
     return Scores(
         checkpoints={name: artifact.digest for name, artifact in checkpoints.items()},
         weights={name: str(rows["weights"][0]) for name, rows in answers.items()},
@@ -34,6 +37,8 @@ def score(
         groups=rates_by(answers, "group"),
         tool_calls={name: valid_calls(rows) for name, rows in answers.items()},
         perplexity=perplexity,
+        variants=variants,
+        cut_off={name: cut_off(rows) for name, rows in answers.items()},
         changes={
             later: changes(answers[earlier], answers[later])
             for earlier, later in pairwise(CHECKPOINTS)
@@ -65,14 +70,6 @@ def changes(earlier: pl.DataFrame, later: pl.DataFrame) -> dict[str, Change]:
     return {**correct(found), ALL: _alone(pair(passes(earlier), passes(later)))}
 
 
-def passes(rows: pl.DataFrame) -> dict[str, list[bool]]:
-    """Problem -> whether each sample passed, in the order of the samples; faulty ones left out."""
-    found: dict[str, list[bool]] = {}
-    for row in rows.filter(~pl.col("faulty")).iter_rows(named=True):
-        found.setdefault(row["problem_id"], []).append(row["passed"])
-    return found
-
-
 def count_reasons(rows: pl.DataFrame) -> dict[str, int]:
     """Reason -> answers that failed for it, the commonest first."""
     failed = rows.filter(~pl.col("passed"))["reason"].value_counts()
@@ -88,11 +85,6 @@ def pass_curves(rows: pl.DataFrame) -> dict[str, dict[str, float]]:
         "pass@k": {str(k): round(pass_at(found, k), 6) for k in powers},
         "pass^k": {str(k): round(pass_hat(found, k), 6) for k in powers},
     }
-
-
-def valid_calls(rows: pl.DataFrame) -> Rate:
-    """Valid calls of all calls."""
-    return rate_of(int(rows["num_valid_calls"].sum()), int(rows["num_calls"].sum()))
 
 
 def _families(rows: pl.DataFrame) -> Iterator[tuple[str, dict[str, list[bool]]]]:

@@ -37,7 +37,27 @@ def rate_rows(scores: Scores) -> list[dict[str, object]]:
         {"family": f, **_rates(r), "RL won, lost": _change(scores, f), "": scores.mark(f)}
         for f, r in scores.families.items()
     ]
-    return [*rows, *({"family": f"all {g}", **_rates(r)} for g, r in scores.groups.items())]
+    rows += [{"family": f"all {g}", **_rates(r)} for g, r in scores.groups.items()]
+    return [*rows, {"family": "cut off before their end", **_rates(scores.cut_off)}]
+
+
+def variant_rows(scores: Scores) -> list[dict[str, object]]:
+    """A row a condition and checkpoint: with it, without it, and what that changed."""
+    return [
+        {
+            "condition": variant.replace("_", " "),
+            "checkpoint": name,
+            "under it": _rate(found.rate),
+            "plainly": _rate(found.plain),
+            "won, lost": f"+{found.change.gained} -{found.change.lost}",
+            "p": f"{found.change.p_value:.2g}",
+            "": found.change.mark,
+            "valid calls": _rate(found.tool_calls),
+            "plainly valid": _rate(found.plain_tool_calls),
+        }
+        for variant, by in scores.variants.items()
+        for name, found in by.items()
+    ]
 
 
 def perplexity_rows(perplexity: Mapping[str, Mapping[str, Perplexity]]) -> list[dict[str, object]]:
@@ -69,4 +89,8 @@ def _change(scores: Scores, family: str) -> str:
 
 
 def _rates(rates: Mapping[str, Rate]) -> dict[str, object]:
-    return {n: f"{r.rate:.0%} [{r.low:.0%}, {r.high:.0%}]" for n, r in rates.items()}
+    return {n: _rate(r) for n, r in rates.items()}
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}]" if rate.total else ""

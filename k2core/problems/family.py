@@ -29,7 +29,13 @@ class Say(NamedTuple):
     text: str
 
 
-Act = Call | Say
+class Calls(NamedTuple):
+    """An act: several tool calls in one message; what is sent back has a line each."""
+
+    calls: tuple[Call, ...]
+
+
+Act = Call | Calls | Say
 Script = Generator[Act, str, None]
 """An expert's side of a dialogue: yields acts, is sent what came back, ends with the answer."""
 
@@ -94,7 +100,15 @@ class Family(ABC):
 
     def key(self, content: Content) -> str:
         """Canonical text of the topic and the identity."""
-        return f"{self.topic or self.name} {json.dumps(self.identity(content), sort_keys=True)}"
+        return self.name_key(self.identity(content))
+
+    def keys(self, content: Content) -> tuple[str, ...]:
+        """Of all that it asks for; each could be a problem of its topic by itself."""
+        return (self.key(content),)
+
+    def name_key(self, identity: object) -> str:
+        """Canonical text of an identity within the topic."""
+        return f"{self.topic or self.name} {json.dumps(identity, sort_keys=True)}"
 
     def pose(
         self, content: Content, rng: random.Random, problem_id: str, two_turn_frac: float

@@ -20,7 +20,7 @@ from k2core.problems.tools import (
 from k2core.problems.users import phrase
 from k2core.problems.words import ITEMS, PEOPLE, TEAMS
 
-_REQUESTS = (
+REQUESTS = (
     'What is the {attribute} of "{key}"?',
     'Find the {attribute} of "{key}".',
     'I need the {attribute} of "{key}".',
@@ -58,6 +58,8 @@ def make_reader(
 
 class RecordFamily(Family):
     """Asks for one attribute of one key."""
+
+    topic = "record"
 
     def draw(self, rng: random.Random) -> Content:
         """A key with its value, and two other records of the same kind."""
@@ -102,7 +104,7 @@ class Lookup(RecordFamily):
         others = {k: str(rng.choice(_VALUES)) for k in content["records"]}
         data = {attribute: content["records"], content["distractor"]: others}
         return Statement(
-            f'Of "{key}".' if two_turns else phrase(rng, _REQUESTS, key=key, attribute=attribute),
+            f'Of "{key}".' if two_turns else phrase(rng, REQUESTS, key=key, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
             f"The {attribute} of {key} is read by a call and repeated exactly.",
@@ -153,7 +155,7 @@ class Retry(RecordFamily):
         )
         data = {attribute: content["records"], "old": {key: content["old"]}}
         return Statement(
-            phrase(rng, _REQUESTS, key=key, attribute=attribute),
+            phrase(rng, REQUESTS, key=key, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
             f"The {attribute} of {key} is right, however busy the server was.",
@@ -191,7 +193,7 @@ class Correction(RecordFamily):
         typo = misspell(key, content["records"], rng)
         tool = make_reader(rng, domain, attribute)
         return Statement(
-            phrase(rng, _REQUESTS, key=typo, attribute=attribute),
+            phrase(rng, REQUESTS, key=typo, attribute=attribute),
             "text_answer",
             {"answer": content["records"][key]},
             f"The unknown {typo} is corrected to {key}, and its {attribute} repeated exactly.",
@@ -215,6 +217,7 @@ class LookupChain(Family):
     """Two hops: the head of a team, then that person's attribute."""
 
     name = "lookup_chain"
+    topic = "record"
 
     def draw(self, rng: random.Random) -> Content:
         """A team, its head, and what is asked about the head."""
@@ -228,9 +231,9 @@ class LookupChain(Family):
         }
 
     def identity(self, content: Content) -> object:
-        """Team, head, attribute and value."""
+        """The head, the attribute and its value, whatever the team."""
         head = content["heads"][content["team"]]
-        return [content["team"], head, content["attribute"], content["records"][head]]
+        return [head, content["attribute"], content["records"][head]]
 
     def ask(self, content: Content, rng: random.Random, *, two_turns: bool) -> Statement:
         """In one turn."""

@@ -5,6 +5,7 @@ from k2core.problems.family import Family
 from k2core.problems.functions import LinearFunction, TextFunction
 from k2core.problems.instructions import FollowFormat, PickWord, RepeatWord
 from k2core.problems.ledger import Transfer
+from k2core.problems.pairs import LookupPair, NoTool
 from k2core.problems.records import Correction, Lookup, LookupChain, Retry
 
 FAMILIES: dict[str, Family] = {
@@ -18,6 +19,8 @@ FAMILIES: dict[str, Family] = {
         LookupChain(),
         Retry(),
         Correction(),
+        LookupPair(),
+        NoTool(),
         Transfer(),
         LinearFunction(),
         TextFunction(),

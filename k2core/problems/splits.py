@@ -20,9 +20,13 @@ class TooFewContentsError(ValueError):
     """A family has fewer different contents in a split than are asked for."""
 
 
-def split_of(config: ProblemsConfig, family: Family, content: Content) -> Split:
-    """Where a content belongs, in whatever words, by whichever family of its topic it is asked."""
-    return place_of(config, family.key(content))
+def split_of(config: ProblemsConfig, family: Family, content: Content) -> Split | None:
+    """Where a content belongs, in whatever words, by whichever family of its topic it is asked.
+
+    None where it asks for things that belong to several splits: nobody is asked that.
+    """
+    places = {place_of(config, key) for key in family.keys(content)}
+    return places.pop() if len(places) == 1 else None
 
 
 def training_problem(config: ProblemsConfig, index: int) -> Problem:

@@ -25,6 +25,15 @@ Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 _OPENING = re.compile(r"```[\w+]*\n")
 _MARKUP = (("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("*", "*"))
 _RIGHT = Verdict(1.0)
+_DECLINES = re.compile(
+    r"\bno (?:\w+ )?(?:tool|function)|\b(?:cannot|can[\u2019']t|can not|unable|not able)\b"
+    r"|(?:\b(?:no|not)|n[\u2019']t)\b[^.!?]{0,40}\b(?:tool|function|access|way)\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(
+    r"\d|\b(?:ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)\b",
+    re.IGNORECASE,
+)
 
 
 def verify(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None = None) -> Verdict:
@@ -132,6 +141,17 @@ def check_rubric(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Ve
     return Verdict(0.0, breach) if breach else _RIGHT
 
 
+def check_declined(_: Problem, outcome: Outcome, __: CodeRunner | None) -> Verdict:
+    """`{}`: nothing fits, so nothing was called, the answer says so, and states no number."""
+    if any(message.tool_calls for message in outcome.messages):
+        return Verdict(0.0, "called_none_fits")
+    if not outcome.answer:
+        return Verdict(0.0, "no_answer")
+    if _NUMBER.search(outcome.answer):
+        return Verdict(0.0, "made_up_a_value")
+    return _RIGHT if _DECLINES.search(outcome.answer) else Verdict(0.0, "did_not_decline")
+
+
 VERIFIERS: dict[str, Verifier] = {
     "integer_answer": check_integer,
     "text_answer": check_text,
@@ -142,6 +162,7 @@ VERIFIERS: dict[str, Verifier] = {
     "program": check_program,
     "tool_calls": check_calls,
     "instruction": check_instruction,
+    "declined": check_declined,
     "scenario": check_scenario,
     RUBRIC: check_rubric,
     "own_code": check_own_code,

@@ -6,6 +6,7 @@ users with personas. Problems are drawn from the tools' semantics, so that the f
 answer are known by executing the plan, and an expert can act.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -50,13 +51,29 @@ class Scenario(NamedTuple):
 
 def draw_scenario(seed: int, index: int) -> Scenario:
     """The index-th scenario."""
-    rng = random.Random(f"{seed}/scenario/{index}")
-    entity = rng.choice(read_ontology())
+    return _draw(seed, index, "train")
+
+
+def held_out_scenario(seed: int, index: int) -> Scenario:
+    """The index-th scenario of services whose tools no training dialogue declares."""
+    return _draw(seed, index, "unseen_tools")
+
+
+def is_unseen(entity: Entity) -> bool:
+    """Whether an entity's tools are kept for examinations: about one in eight."""
+    return hashlib.sha256(f"unseen {entity.name}".encode()).digest()[0] % 8 == 0
+
+
+def _draw(seed: int, index: int, split: str) -> Scenario:
+    rng = random.Random(f"{seed}/scenario/{split}/{index}")
+    unseen = split != "train"
+    entity = rng.choice([e for e in read_ontology() if is_unseen(e) == unseen])
     tables = draw_tables(entity, rng)
     shadow = json.loads(json.dumps(tables))
     goals = [draw_goal(entity, shadow, rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
     tools = draw_tools(entity, goals, rng)
-    return Scenario(pose(entity, goals, tools, tables, rng, (seed, index)), tuple(goals), tools)
+    problem_id = f"scenario/{split}/{seed}-{index}"
+    return Scenario(pose(entity, goals, tools, tables, rng, problem_id), tuple(goals), tools)
 
 
 def draw_tools(
@@ -84,7 +101,7 @@ def pose(
     tools: dict[str, SyntheticTool],
     tables: dict[str, Any],
     rng: random.Random,
-    identity: tuple[int, int],
+    problem_id: str,
 ) -> Problem:
     """The problem, its expectation found by executing the plan where nothing fails."""
     shown = list(tools.values())
@@ -100,7 +117,7 @@ def pose(
         goals=tuple(Goal(text=goal.text, details=goal.details) for goal in goals),
     )
     problem = Problem(
-        problem_id=f"scenario/train/{identity[0]}-{identity[1]}",
+        problem_id=problem_id,
         family="scenario",
         group="tools",
         messages=(

@@ -22,6 +22,10 @@ from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
+_BESIDE = ("Let me look.", "One moment.", "I will check.")
+"""What an expert says beside a call."""
+_NEAR = 30
+"""Problems among which one with tools is looked for."""
 MAX_FAULTY = 3
 """Faulty dialogues of a problem, until it is given up."""
 
@@ -85,6 +89,8 @@ def sample_problem(
     problem = posed.problem
     if problem.tools and distractors and rng.random() < config.distractor_frac:
         problem = add_distractor(problem, rng.choice(distractors), rng)
+    elif not problem.tools and not agent and rng.random() < config.unfit_frac:
+        problem = declare_unfit(problem, problems, index)
 
     def attempt() -> Dialogue:
         if agent:
@@ -159,8 +165,16 @@ def draw_conditions(
         slips=rng.random() < config.slip_frac,
         fails=rng.random() < config.failure_frac,
         insists=outage,
+        says=rng.choice(_BESIDE) if rng.random() < config.beside_frac else "",
     )
     return Conditions(habits, shortcut, outage, silent and not outage)
+
+
+def declare_unfit(problem: Problem, problems: ProblemsConfig, index: int) -> Problem:
+    """A problem without tools, with those of the next problem that has some declared in vain."""
+    following = (pose_training(problems, index + n).problem for n in range(1, _NEAR))
+    tools = next((other.tools for other in following if other.tools), ())
+    return problem.model_copy(update={"tools": tools})
 
 
 def add_distractor(problem: Problem, spec: ToolSpec, rng: random.Random) -> Problem:

@@ -12,7 +12,8 @@ from schemas.chat import Message
 from schemas.problems import ProblemsConfig
 
 NO_CODE = [name for name, family in FAMILIES.items() if family.group != "code"]
-WITH_TOOLS = [n for n in NO_CODE if FAMILIES[n].group == "tools"] + ["sum_with_tool", "compare"]
+CALLING = [n for n in NO_CODE if FAMILIES[n].group == "tools" and n != "no_tool"]
+WITH_TOOLS = [*CALLING, "sum_with_tool", "compare"]
 
 
 def play(name: str, index: int, habits: Habits, *, shortcut: bool = False) -> Dialogue:
@@ -54,6 +55,16 @@ def test_a_shortcut_answers_without_a_call_and_is_right(name: str) -> None:
     for index in range(30):
         dialogue = play(name, index, Habits(), shortcut=True)
         assert (dialogue.num_calls, reward(dialogue)) == (0, 1.0)
+
+
+def test_a_pair_is_looked_up_in_one_message_and_said_beside_its_calls() -> None:
+    for index in range(20):
+        dialogue = play("lookup_pair", index, Habits(says="One moment."))
+        calling = next(m for m in dialogue.messages if m.role == "assistant")
+        assert calling.content == "One moment."
+        assert [call.id.rpartition(":")[2] for call in calling.tool_calls] == ["0", "1"]
+        assert reward(dialogue) == 1.0
+        validate_dialogue(dialogue.messages)
 
 
 def test_an_old_copy_is_right_about_half_of_the_time_and_insisting_always() -> None:

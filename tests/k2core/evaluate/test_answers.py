@@ -1,18 +1,28 @@
 """Answers as rows: experts pass, broken calls are counted, and rows keep their promise."""
 
 import random
+from typing import get_args
 
 import polars as pl
 import pytest
 
 from k2core.agents import Dialogue, Habits, play_expert
+from k2core.environments import open_environment
 from k2core.evaluate.answers import answer_rows, count_calls, is_valid_call, samples_of
-from k2core.evaluate.scoring import changes, count_reasons, pass_curves, rates_by, valid_calls
-from k2core.problems import FAMILIES, pose_training
+from k2core.evaluate.conditions import cut_off, score_variants, valid_calls
+from k2core.evaluate.scoring import changes, count_reasons, pass_curves, rates_by
+from k2core.problems import (
+    FAMILIES,
+    held_out_problems,
+    plain_name,
+    pose_training,
+    variant_of,
+    vary,
+)
 from k2core.rewards import judge_dialogues
 from schemas.chat import ToolCall, ToolSpec
 from schemas.evaluate import AnswerRow
-from schemas.problems import ProblemsConfig
+from schemas.problems import ProblemsConfig, Variant
 
 TOOL = ToolSpec(
     name="add",
@@ -118,3 +128,41 @@ def test_samples_of_a_problem_stay_together() -> None:
         "pass^k": {"1": 0.375, "2": 0.25, "4": 0.0},
     }
     assert count_reasons(rows) == {"wrong_answer": 5}
+
+
+def asked(split: str, passed: list[bool], calls: int, valid: int) -> pl.DataFrame:
+    rows = [
+        {"split": split, "family": "lookup", "problem_id": f"lookup/{split}/{n}", "passed": ok}
+        | {"faulty": False, "num_calls": calls, "num_valid_calls": valid}
+        | {"stop_reason": "answered" if ok else "token_budget"}
+        for n, ok in enumerate(passed)
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_a_condition_is_held_against_the_same_problems_asked_plainly() -> None:
+    plain = asked("held_out", [True, False, False, True, True, False], 4, 3)
+    enforced = asked("enforced", [True, True, True], 4, 4)
+    found = score_variants({"policy": pl.concat([plain, enforced])})["enforced"]["policy"]
+    assert (found.rate.passed, found.plain.passed, found.plain.total) == (3, 1, 3)
+    assert (found.change.gained, found.change.lost, found.change.total) == (2, 0, 3)
+    assert (found.tool_calls.rate, found.plain_tool_calls.rate) == (1.0, 0.75)
+    assert (cut_off(plain).passed, cut_off(plain).total) == (3, 6)
+
+
+def test_conditions_apply_to_the_problems_that_they_fit() -> None:
+    held = held_out_problems(ProblemsConfig(held_out_per_family=3))
+    varied = vary(held, 2)
+    by = {v: {p.family for p in varied if variant_of(p.problem_id) == v} for v in get_args(Variant)}
+    plain = {p.problem_id: p for p in held}
+    with_tools = {p.family for p in held if p.tools}
+    assert by["unseen_tools"] == by["enforced"] == by["failing_tools"] == with_tools
+    assert by["unfit_tools"] == {p.family for p in held} - with_tools
+    assert by["one_shot"] == {"sum_with_tool", "product_with_tool", "compare"}
+    for problem in varied:
+        same = plain[plain_name(problem.problem_id)]
+        assert (problem.messages, problem.expected) == (same.messages, same.expected)
+        assert bool(problem.tools) == (variant_of(problem.problem_id) != "one_shot")
+        open_environment(problem)
+    assert len({p.problem_id for p in (*held, *varied)}) == len(held) + len(varied)
+    assert vary(held, 0) == []

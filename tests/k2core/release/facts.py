@@ -1,6 +1,6 @@
 """Scores, sources and the other small things that a release is made of."""
 
-from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores
+from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores, VariantScore
 
 SOURCES: dict[str, dict[str, dict[str, str | int]]] = {
     "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
@@ -38,6 +38,18 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
         tool_calls=rates(none, none, some),
         perplexity={"web": dict(zip(CHECKPOINTS, texts, strict=True))},
         changes={"policy": {"lookup": change(*lookup), "compare": change(3, 3, 1.0)}},
+        variants={
+            "enforced": {
+                "policy": VariantScore(
+                    rate=some,
+                    plain=none,
+                    change=change(10, 0, 0.002),
+                    tool_calls=rate(20, 0.84, 1.0),
+                    plain_tool_calls=some,
+                )
+            }
+        },
+        cut_off=rates(some, none, none),
         failures={"policy": {"wrong_answer": 7}},
         pass_at={},
     )

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from k2core.environments import open_environment
 from k2core.rewards import VERIFIERS, Outcome, verify
 from k2core.sandbox import Sandbox
-from schemas.chat import Message, Problem
+from schemas.chat import Message, Problem, ToolCall
 
 WORDS = ("amber", "delta", "willow", "stone", "cedar", "lake", "orbit", "maple", "sand", "north")
 
@@ -314,6 +314,23 @@ def cheat_rubric(rng: random.Random) -> Trial:
     return Trial(pose("rubric", {"context": "advice"}), say(text))
 
 
+def cheat_declined(rng: random.Random) -> Trial:
+    value = rng.choice((str(rng.randrange(10, 100)), "forty", "\u0664\u0662", "Seventeen"))
+    texts = (
+        f"It is {value}.",
+        f"I have no tool for that, but it is {value}.",
+        f"I cannot look it up: {value}",
+        "I do not know.",
+        rng.choice(WORDS),
+        "",
+    )
+    call = ToolCall(id="functions.read:0", name="read", arguments="{}")
+    if rng.random() < 0.3:
+        called = Message(role="assistant", tool_calls=(call,))
+        return Trial(pose("declined", {}), say("I have no tool for that.", called))
+    return Trial(pose("declined", {}), say(rng.choice(texts)))
+
+
 FAST: dict[str, Adversary] = {
     "rubric": cheat_rubric,
     "integer_answer": cheat_integer,
@@ -322,6 +339,7 @@ FAST: dict[str, Adversary] = {
     "scenario": cheat_scenario,
     "tool_calls": cheat_calls,
     "instruction": cheat_instruction,
+    "declined": cheat_declined,
     "puzzle": cheat_puzzle,
 }
 CONFINED: dict[str, Adversary] = {

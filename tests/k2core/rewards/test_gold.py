@@ -10,7 +10,7 @@ import reasoning_gym
 from k2core.environments import open_environment
 from k2core.rewards import VERIFIERS, Outcome, verify
 from k2core.sandbox import Sandbox
-from schemas.chat import Message, Problem
+from schemas.chat import Message, Problem, ToolCall
 
 LEDGER = {
     "data": {"Ann": 9, "Bob": 1},
@@ -22,6 +22,11 @@ LEDGER = {
 SMALL: dict[str, str | int] = {"giver": "Ann", "taker": "Bob", "amount": 3}
 MOVE: dict[str, object] = {"name": "move", "arguments": SMALL}
 ASK: dict[str, object] = {"name": "balance", "arguments": {"owner": "Bob"}}
+CALL = ToolCall(id="functions.balance:0", name="balance", arguments="{}")
+CALLED = (
+    Message(role="assistant", tool_calls=(CALL,)),
+    Message(role="assistant", content="I have no tool for that."),
+)
 SCENARIO = {"state": {"x": 1}, "answers": ["3"], "must_call": [], "must_not_call": []}
 PUZZLES = """
     basic_arithmetic binary_matrix countdown knights_knaves leg_counting mini_sudoku n_queens
@@ -146,6 +151,14 @@ CASES: dict[str, list[Case]] = {
     "instruction": [
         Case({"kind": "words", "count": 3, "relation": "exactly"}, ("a b c",), ("a b", "a b c d")),
         Case({"kind": "no_commas"}, ("Yes.",), ("Yes, sir.", "")),
+    ],
+    "declined": [
+        Case(
+            {},
+            ("I have no tool for that.", "I can't look that up.", "There isn't a tool for it."),
+            ("I do not know.", "", "No tool says so, but it is 12.", "I cannot; forty two", "Yes."),
+        ),
+        Case({}, (), (Outcome(CALLED),)),
     ],
     "own_code": [
         Case(

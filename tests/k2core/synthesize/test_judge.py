@@ -19,7 +19,7 @@ from schemas.problems import ProblemsConfig
 WITH_TOOLS = [
     name
     for name in FAMILIES
-    if pose_training(ProblemsConfig(families={name: 1.0}), 0).problem.tools
+    if pose_training(ProblemsConfig(families={name: 1.0}), 0).problem.tools and name != "no_tool"
 ]
 IN_TWO_TURNS = ["sum_with_tool", "lookup", "transfer", "compare"]
 NUM_EACH = 25

@@ -79,6 +79,7 @@ def test_three_verdicts_are_readable(reported: Kept) -> None:
         side = verdict.removeprefix("Rejected for the ").split()[0]
         said = turns[-1].text
         wanted = {"Accepted": f"accepted by {JUDGE}", "simulator": "environment: "}
+        wanted |= {"simulated": "user: "}
         assert said.startswith(wanted.get(side, f"{side}: "))
         calls = [turn.text.partition("\n") for turn in turns if turn.text.startswith("functions.")]
         assert all(arguments.startswith("{") for _, _, arguments in calls)

@@ -54,6 +54,8 @@ CONFIG = SynthesizeConfig(
     outage_frac=0.1,
     silent_user_frac=0.2,
     distractor_frac=0.3,
+    unfit_frac=0.5,
+    beside_frac=0.3,
     max_attempts=3,
 )
 HERE = Placement()
@@ -102,6 +104,20 @@ def test_calls_are_counted_over_each_dialogue(made: Draft) -> None:
         ids = [call.id for m in messages for call in m.tool_calls]
         assert [int(i.rpartition(":")[2]) for i in ids] == list(range(len(ids)))
         assert all(i.startswith("functions.") for i in ids)
+
+
+def test_some_dialogues_say_something_beside_a_call_or_declare_what_does_not_fit(
+    made: Draft,
+) -> None:
+    rows = [(row["family"], row["problem"], row["messages"]) for row in read_rows(made, "accepted")]
+    beside = unfit = 0
+    for family, problem, messages in rows:
+        said = MESSAGES.validate_json(messages)
+        beside += any(m.content and m.tool_calls for m in said)
+        idle = family == "pick_word" and bool(Problem.model_validate_json(problem).tools)
+        unfit += idle and not any(m.tool_calls for m in said)
+    assert beside > 15
+    assert unfit > 3
 
 
 def test_problems_are_tried_until_one_is_accepted(made: Draft) -> None:
@@ -190,7 +206,11 @@ def test_at_most_one_side_is_spoilt() -> None:
     assert any(c.silent_user for _, c in drawn)
     never = CONFIG.model_copy(
         update=dict.fromkeys(
-            ("shortcut_frac", "slip_frac", "failure_frac", "outage_frac", "silent_user_frac"), 0.0
+            (
+                *("shortcut_frac", "slip_frac", "failure_frac"),
+                *("outage_frac", "silent_user_frac", "beside_frac"),
+            ),
+            0.0,
         )
     )
     plain = {draw_conditions(never, p, rng, has_shortcut=True) for p in posed}

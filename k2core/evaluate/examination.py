@@ -1,0 +1,134 @@
+"""What each checkpoint goes through: text, then problems; what is finished outlives a kill."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from k2core.chat import ChatCodec
+from k2core.evaluate.answers import answer_rows
+from k2core.evaluate.perplexity import HeldOut, measure_perplexity
+from k2core.model.hf import write_json
+from k2core.problems import variant_of
+from k2core.rewards import judge_dialogues
+from k2core.sandbox import Sandbox
+from k2core.store import Workspace
+from k2core.tables import read_shard, write_shard
+from schemas.chat import Problem
+from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity
+from schemas.problems import Variant
+
+if TYPE_CHECKING:
+    from k2core.agents import Dialogue, Opening
+    from k2core.engines.protocol import Engine
+
+_ENFORCED: Variant = "enforced"
+"""Problems of this condition are played with the enforcer."""
+
+
+class Examination:
+    """What each checkpoint goes through; a finished one's answers outlive the machine."""
+
+    def __init__(
+        self,
+        config: EvaluateConfig,
+        asked: Sequence[Problem],
+        texts: Mapping[str, HeldOut],
+        engine: "Engine",
+        sandbox: Sandbox,
+        context: int,
+        workspace: Workspace,
+    ) -> None:
+        self._config, self._asked, self._texts = config, asked, texts
+        self._engine, self._sandbox = engine, sandbox
+        self._context, self._workspace = context, workspace
+
+    def examine(self, name: str, folder: Path, place: int) -> None:
+        """Text first, then problems; `answers` is written last, so it says that both are done."""
+        states = self._workspace.states
+        if f"{name}.parquet" in states.names():
+            return
+        self._engine.load(folder)
+        self._progress(place, 0.0, f"{name}: held-out text")
+        found = {domain: measure_perplexity(self._engine, t) for domain, t in self._texts.items()}
+        with states.writing(f"{name}.json") as path:
+            write_json(path, {d: p.model_dump() for d, p in found.items()})
+        with states.writing(f"{name}.parquet") as path:
+            write_shard(path, AnswerRow, self._answer(name, folder, place))
+
+    def collect(self) -> dict[str, pl.DataFrame]:
+        """All answers by checkpoint, copied to where they are published."""
+        answers = {}
+        for name in CHECKPOINTS:
+            answers[name] = read_shard(self._workspace.states.fetch(f"{name}.parquet"), AnswerRow)
+            write_shard(
+                self._workspace.out / "answers" / f"{name}.parquet",
+                AnswerRow,
+                answers[name].to_dicts(),
+            )
+        return answers
+
+    def perplexities(self) -> dict[str, dict[str, Perplexity]]:
+        """Domain -> checkpoint -> perplexity."""
+        by_domain: dict[str, dict[str, Perplexity]] = defaultdict(dict)
+        for name in CHECKPOINTS:
+            found = _read_perplexities(self._workspace.states.fetch(f"{name}.json"))
+            for domain, perplexity in found.items():
+                by_domain[domain][name] = perplexity
+        return dict(by_domain)
+
+    def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
+        from k2core.agents import Opening, check_faults
+
+        dialogues: list[Dialogue] = []
+        with Opening(self._sandbox) as opening:
+            for enforced in (False, True):
+                asked = [
+                    (seed, problem)
+                    for seed, problem in enumerate(self._asked, self._config.seed)
+                    if (variant_of(problem.problem_id) == _ENFORCED) == enforced
+                ]
+                dialogues += self._play(name, folder, place, asked, opening, enforced=enforced)
+        verdicts = judge_dialogues(dialogues, self._sandbox)
+        faults = [verdict.reason for verdict in verdicts if verdict.is_faulty]
+        check_faults(
+            faults, len(verdicts), self._config.max_faulty_frac, "evaluate.max_faulty_frac"
+        )
+        return answer_rows(name, dialogues, verdicts)
+
+    def _play(
+        self,
+        name: str,
+        folder: Path,
+        place: int,
+        asked: Sequence[tuple[int, Problem]],
+        opening: "Opening",
+        *,
+        enforced: bool,
+    ) -> "list[Dialogue]":
+        from k2core.agents import rollout
+
+        kind = "enforced" if enforced else "free"
+        return rollout(
+            [problem for _, problem in asked],
+            self._engine,
+            ChatCodec(folder),
+            seeds=[seed for seed, _ in asked],
+            temperature=self._config.temperature,
+            max_context=self._context,
+            enforced=enforced,
+            open_session=opening.open,
+            on_turn=lambda done, total: self._progress(
+                place, done / max(1, total), f"{name}: {done} of {total} {kind} dialogues"
+            ),
+        )
+
+    def _progress(self, place: int, share: float, note: str) -> None:
+        self._workspace.report.progress(place + share, len(CHECKPOINTS), note)
+
+
+def _read_perplexities(path: Path) -> dict[str, Perplexity]:
+    return {d: Perplexity.model_validate(p) for d, p in json.loads(path.read_text()).items()}
