@@ -1,5 +1,7 @@
 """What the models are asked at the end, and the scores that come of it."""
 
+from typing import Literal
+
 import pandera.polars as pa
 from pydantic import Field
 
@@ -25,6 +27,17 @@ class EvaluateConfig(Config):
     applies to them; they are scored apart, beside the same problems asked plainly."""
     heldout_tokens: int = Field(16_000, ge=64)
     """Held-out tokens of each domain that perplexity is taken over, at most."""
+    overlap_ngram: int = Field(13, ge=5)
+    """Words and signs in a row that an item and a training text must share to overlap."""
+    overlap_suites: tuple[Literal["humaneval", "bfcl", "reasoning"], ...] = (
+        "humaneval",
+        "bfcl",
+        "reasoning",
+    )
+    """Public suites whose items are held against the training data, beside our own families."""
+    overlap_tokens: int = Field(50_000_000, ge=0)
+    """Tokens to train on, at most, that items are held against: the first of each domain, in
+    proportion; the SFT dialogues are read whole."""
     max_num_seqs: int = Field(128, ge=1)
     """Dialogues in flight together, an engine."""
     max_faulty_frac: float = Field(0.01, ge=0, le=1)
@@ -98,6 +111,30 @@ class VariantScore(Config):
     """The same, asked plainly."""
 
 
+class Overlap(Config):
+    """Items of one suite that training data gives away."""
+
+    items: int = Field(ge=0)
+    """Items that are long enough to be told."""
+    text: int = Field(ge=0)
+    """Of these, how many have a run of words in the text to train on."""
+    dialogues: int = Field(ge=0)
+    """The same in the accepted trajectories."""
+    answered: int = Field(ge=0)
+    """Asked word by word in a trajectory, with the same data and the same expected answer."""
+
+
+class Overlaps(Config):
+    """What was asked against what was trained on."""
+
+    ngram: int
+    """Words and signs of a run; of a shorter item, all of it."""
+    tokens_read: int
+    """Tokens to train on that were held against the items."""
+    suites: dict[str, Overlap]
+    """Suite -> overlap; own families one by one."""
+
+
 class Scores(Config):
     """`scores.json` of an evaluation; inner keys are checkpoints: base, sft, policy."""
 
@@ -115,6 +152,8 @@ class Scores(Config):
     """Domain -> checkpoint -> perplexity on held-out text."""
     variants: dict[str, dict[str, VariantScore]]
     """Condition -> checkpoint -> what it changed."""
+    overlaps: Overlaps
+    """Items that training data gives away, by suite."""
     cut_off: dict[str, Rate]
     """Checkpoint -> answers that turns, tokens or context cut off before their end."""
     changes: dict[str, dict[str, Change]]

@@ -2,7 +2,7 @@
 
 from infra.cache import at
 from infra.pools import RETRIES, SERVE, within
-from schemas.artifacts import Checkpoint, Evaluation, TokenCorpus
+from schemas.artifacts import Checkpoint, Evaluation, TokenCorpus, TrajectorySet
 from schemas.evaluate import EvaluateConfig
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
@@ -20,6 +20,7 @@ async def evaluate(
     sft: Checkpoint,
     policy: Checkpoint,
     tokens: TokenCorpus,
+    trajectories: TrajectorySet,
     placement: Placement,
 ) -> Evaluation:
     """Grade base, SFT and RL checkpoints on held-out problems and text."""
@@ -30,10 +31,9 @@ async def evaluate(
         VERSION,
         config=config,
         problems=problems,
-        base=base,
-        sft=sft,
-        policy=policy,
+        **{"base": base, "sft": sft, "policy": policy},
         tokens=tokens,
+        trajectories=trajectories,
         placement=placement,
     ) as run:
         return run.publish(Evaluation, await run.work(evaluate_checkpoints))

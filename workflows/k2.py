@@ -90,6 +90,7 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         sft=tuned,
         policy=learned.policy,
         tokens=tokens,
+        trajectories=dialogues,
         placement=place,
     )
     released = await chain(

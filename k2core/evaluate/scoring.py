@@ -9,7 +9,7 @@ from k2core.evaluate.conditions import PLAIN, cut_off, passes, score_variants, v
 from k2core.paired import correct, pair, pass_at, pass_hat
 from k2core.rates import clustered_rate
 from schemas.base import Artifact
-from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores
+from schemas.evaluate import CHECKPOINTS, Change, Overlaps, Perplexity, Rate, Scores
 from schemas.problems import FAMILY_GROUPS
 
 ALL = "all"
@@ -20,6 +20,7 @@ def score(
     answers: Mapping[str, pl.DataFrame],
     checkpoints: Mapping[str, Artifact],
     perplexity: dict[str, dict[str, Perplexity]],
+    overlaps: Overlaps,
 ) -> Scores:
     """Everything that an evaluation says of its checkpoints; conditions are scored apart.
 
@@ -27,6 +28,7 @@ def score(
         answers: checkpoint -> its `AnswerRow`s.
         checkpoints: what was graded.
         perplexity: domain -> checkpoint -> perplexity.
+        overlaps: what training data gives away.
     """
     variants = score_variants(answers)
     answers = {name: rows.filter(pl.col("split") == PLAIN) for name, rows in answers.items()}
@@ -38,6 +40,7 @@ def score(
         tool_calls={name: valid_calls(rows) for name, rows in answers.items()},
         perplexity=perplexity,
         variants=variants,
+        overlaps=overlaps,
         cut_off={name: cut_off(rows) for name, rows in answers.items()},
         changes={
             later: changes(answers[earlier], answers[later])

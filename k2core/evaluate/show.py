@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from schemas.evaluate import CHECKPOINTS, Perplexity, Rate, Scores
+from schemas.evaluate import CHECKPOINTS, Overlaps, Perplexity, Rate, Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +57,20 @@ def variant_rows(scores: Scores) -> list[dict[str, object]]:
         }
         for variant, by in scores.variants.items()
         for name, found in by.items()
+    ]
+
+
+def overlap_rows(overlaps: Overlaps) -> list[dict[str, object]]:
+    """A row a suite: items that the training data gives away."""
+    return [
+        {
+            "suite": suite,
+            "items": found.items,
+            "in the text": found.text,
+            "in the dialogues": found.dialogues,
+            "with their answer": found.answered,
+        }
+        for suite, found in overlaps.suites.items()
     ]
 
 

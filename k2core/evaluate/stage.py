@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import samples_of
 from k2core.evaluate.examination import Examination
+from k2core.evaluate.overlap import measure_overlap
 from k2core.evaluate.perplexity import HeldOut, cut_windows
 from k2core.evaluate.scoring import score
-from k2core.evaluate.show import draw_rates, failure_rows, perplexity_rows, rate_rows, variant_rows
+from k2core.evaluate.show import (
+    draw_rates,
+    failure_rows,
+    overlap_rows,
+    perplexity_rows,
+    rate_rows,
+    variant_rows,
+)
 from k2core.model.config import load_shape
 from k2core.model.hf import write_json
 from k2core.problems import fit_context, held_out_problems, vary
@@ -16,7 +24,7 @@ from k2core.rates import pool
 from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
-from schemas.artifacts import Checkpoint, TokenCorpus
+from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
 from schemas.evaluate import CHECKPOINTS, EvaluateConfig, Scores
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
@@ -32,6 +40,7 @@ def evaluate_checkpoints(
     sft: Checkpoint,
     policy: Checkpoint,
     tokens: TokenCorpus,
+    trajectories: TrajectorySet,
     placement: Placement,
     workspace: Workspace,
 ) -> Draft:
@@ -53,7 +62,9 @@ def evaluate_checkpoints(
     if left_out := posed.rows(context):
         workspace.report.table("Problems left out", left_out)
     asked = samples_of(posed.kept, config.samples_per_problem)
-    texts = read_held_out(workspace.open(tokens), codec, context, config)
+    corpus = workspace.open(tokens)
+    texts = read_held_out(corpus, codec, context, config)
+    overlaps = measure_overlap(config, posed.kept, corpus, workspace.open(trajectories), codec)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         serve(
@@ -67,7 +78,7 @@ def evaluate_checkpoints(
         for place, name in enumerate(CHECKPOINTS):
             examination.examine(name, folders[name], place)
     answers = examination.collect()
-    scores = score(answers, artifacts, examination.perplexities())
+    scores = score(answers, artifacts, examination.perplexities(), overlaps)
     write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
     _report(scores, workspace)
     faulty = sum(int(rows["faulty"].sum()) for rows in answers.values())
@@ -95,6 +106,7 @@ def _report(scores: Scores, workspace: Workspace) -> None:
     report.plot("Pass rates by family", draw_rates("held-out problems", scores.families))
     report.table("Pass rates", rate_rows(scores))
     report.table("Conditions", variant_rows(scores))
+    report.table("Overlap with training data", overlap_rows(scores.overlaps))
     report.table("Why answers failed", failure_rows(scores))
     report.table("Perplexity", perplexity_rows(scores.perplexity))
     for step, name in enumerate(CHECKPOINTS):

@@ -13,7 +13,7 @@ from k2core.problems.rows import Split
 from schemas.chat import Problem
 from schemas.problems import ProblemsConfig
 
-_ATTEMPTS = 200
+_ATTEMPTS = 1000
 
 
 class TooFewContentsError(ValueError):

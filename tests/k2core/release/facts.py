@@ -1,6 +1,15 @@
 """Scores, sources and the other small things that a release is made of."""
 
-from schemas.evaluate import CHECKPOINTS, Change, Perplexity, Rate, Scores, VariantScore
+from schemas.evaluate import (
+    CHECKPOINTS,
+    Change,
+    Overlap,
+    Overlaps,
+    Perplexity,
+    Rate,
+    Scores,
+    VariantScore,
+)
 
 SOURCES: dict[str, dict[str, dict[str, str | int]]] = {
     "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
@@ -49,6 +58,11 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
                 )
             }
         },
+        overlaps=Overlaps(
+            ngram=13,
+            tokens_read=900,
+            suites={"bfcl": Overlap(items=1240, text=3, dialogues=0, answered=0)},
+        ),
         cut_off=rates(some, none, none),
         failures={"policy": {"wrong_answer": 7}},
         pass_at={},
