@@ -12,7 +12,10 @@ SUITES = {
     "humaneval": "coding",
     "bfcl": "tools",
     "families": "tools",
+    "scenarios": "tools",
     "reasoning": "logic",
+    "instructions": "general",
+    "retrieval": "general",
 }
 """What can be asked, and its group in the K2 report's evaluation (arXiv:2507.20534, section 4)."""
 
@@ -33,6 +36,8 @@ class BenchmarkConfig(Config):
     tool_calls: Literal["native", "prompted"] = "native"
     """Tools are declared to the server, which reads the calls; or they stand in the prompt in the
     benchmark's own words, for a model whose chat template knows none."""
+    enforcer: Literal["on", "off", "unknown"] = "unknown"
+    """Whether the server held calls to their tools' schemas; of a stranger's nobody knows."""
     max_connections: int = Field(16, ge=1)
     """Items in flight together."""
     seed: int = Field(0, ge=0)

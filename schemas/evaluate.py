@@ -140,6 +140,8 @@ class Scores(Config):
 
     checkpoints: dict[str, str]
     """Name -> digest of the artifact."""
+    temperature: float = Field(ge=0, le=2)
+    """That all of them were sampled at; 0 took the likeliest token."""
     weights: dict[str, str]
     """Name -> digest of the weights that the engine served: the receipt of the answers."""
     families: dict[str, dict[str, Rate]]

@@ -21,7 +21,10 @@ def evaluate(
     ] = "latest",
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="humaneval, bfcl, reasoning or families; repeatable, by default all."),
+        typer.Option(
+            help="humaneval, bfcl, families, scenarios, reasoning, instructions or retrieval; "
+            "repeatable, by default all that the model can be asked."
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Most items of each category of a suite.")
@@ -36,9 +39,12 @@ def evaluate(
             "By default native, but prompted for a folder whose chat template knows no tools."
         ),
     ] = None,
-    free: Annotated[
-        bool, typer.Option("--free", help="Without the enforcer: calls may break their schema.")
-    ] = False,
+    enforcer: Annotated[
+        str,
+        typer.Option(
+            help="on: calls are held to their tools' schemas; off; or both, one after the other."
+        ),
+    ] = "on",
     name: Annotated[str, typer.Option(help="The model's name at a URL.")] = "",
     key_variable: Annotated[
         str, typer.Option(help="Environment variable with the key of a URL.")
@@ -59,7 +65,7 @@ def evaluate(
         from workflows.evaluate import Wanted, evaluate_model
 
         wanted = Wanted(
-            tuple(suite or ()), limit, samples, temperature, max_tokens, tool_calls, free
+            tuple(suite or ()), limit, samples, temperature, max_tokens, tool_calls, enforcer
         )
         evaluate_model(model, wanted, name, key_variable, out, as_json=as_json)
 

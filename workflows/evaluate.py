@@ -25,6 +25,9 @@ from workflows.serve import find_served, start_server, stop_server, wait_until_h
 
 _HOST = "127.0.0.1"
 _SERVED = "k2"
+_MODES = {"on": (False,), "off": (True,), "both": (False, True)}
+"""Whether the server is free, by `--enforcer`."""
+_NATIVE_ONLY = ("scenarios",)
 
 
 class Wanted(NamedTuple):
@@ -36,7 +39,7 @@ class Wanted(NamedTuple):
     temperature: float
     max_tokens: int
     tool_calls: str | None
-    free: bool
+    enforcer: str
 
 
 def evaluate_model(
@@ -50,30 +53,65 @@ def evaluate_model(
     for suite in wanted.suites:
         if suite not in SUITES:
             raise MendableError(f"--suite {suite}: there are {', '.join(SUITES)}")
-    with serving(target, wanted, name, key_variable) as (asked, native), Sandbox.start() as sandbox:
+    if wanted.enforcer not in _MODES:
+        raise MendableError(f"--enforcer {wanted.enforcer}: there are {', '.join(_MODES)}")
+    found = [
+        _ask(target, wanted, name, key_variable, out, free=free) for free in _MODES[wanted.enforcer]
+    ]
+    if as_json:
+        told = [benchmarks.model_dump(mode="json") for benchmarks in found]
+        typer.echo(json.dumps(told[0] if len(told) == 1 else told, indent=1))
+        return
+    for benchmarks in found:
+        show_benchmarks(benchmarks)
+    if len(found) > 1:
+        _show_valid_calls(*found)
+
+
+def _ask(
+    target: str, wanted: Wanted, name: str, key_variable: str, out: Path | None, *, free: bool
+) -> Benchmarks:
+    """Serve it, ask it, and keep what it said; without the enforcer in a folder beside."""
+    with (
+        serving(target, wanted, name, key_variable, free=free) as (asked, native),
+        Sandbox.start() as sandbox,
+    ):
+        tool_calls = _tool_calls(wanted.tool_calls, native=native)
+        usable = [s for s in SUITES if tool_calls == "native" or s not in _NATIVE_ONLY]
         config = BenchmarkConfig(
-            suites=wanted.suites or tuple(SUITES),
+            suites=wanted.suites or tuple(usable),
             limit=wanted.limit,
             samples=wanted.samples,
             temperature=wanted.temperature,
             max_tokens=wanted.max_tokens,
-            tool_calls=_tool_calls(wanted.tool_calls, native=native),
+            tool_calls=tool_calls,
+            enforcer="unknown" if not asked.weights else "off" if free or not native else "on",
         )
         folder = out or home() / "benchmarks" / _folder_name(asked)
+        if free and native:
+            folder = folder.with_name(f"{folder.name}-free")
         try:
             found = run_suites(config, asked, sandbox, folder)
         except ValueError as error:
             raise MendableError(str(error)) from None
-    if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
-    else:
-        show_benchmarks(found)
-        typer.echo(f"answers and logs: {folder}")
+    typer.echo(f"answers and logs: {folder}", err=True)
+    return found
+
+
+def _show_valid_calls(enforced: Benchmarks, free: Benchmarks) -> None:
+    """What the enforcer changes of the calls, suite by suite."""
+    for suite, score in enforced.suites.items():
+        calls, others = score.valid_calls, free.suites[suite].valid_calls
+        if calls and others:
+            typer.echo(
+                f"{suite}: valid calls {', '.join(_cells(calls))} with the enforcer; "
+                f"{', '.join(_cells(others))} without"
+            )
 
 
 @contextmanager
 def serving(
-    target: str, wanted: Wanted, name: str, key_variable: str
+    target: str, wanted: Wanted, name: str, key_variable: str, *, free: bool
 ) -> Iterator[tuple[Asked, bool]]:
     """The model behind an address, and whether it takes declared tools."""
     if target.startswith(("http://", "https://")):
@@ -94,7 +132,7 @@ def serving(
         probe.bind((_HOST, 0))
         port = probe.getsockname()[1]
     typer.echo(f"starting vLLM on {served.label} ...", err=True)
-    server = start_server(served, _HOST, port, free=wanted.free)
+    server = start_server(served, _HOST, port, free=free)
     try:
         wait_until_healthy(server, _HOST, port)
         endpoint = Endpoint(

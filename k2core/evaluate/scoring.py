@@ -21,6 +21,7 @@ def score(
     checkpoints: Mapping[str, Artifact],
     perplexity: dict[str, dict[str, Perplexity]],
     overlaps: Overlaps,
+    temperature: float,
 ) -> Scores:
     """Everything that an evaluation says of its checkpoints; conditions are scored apart.
 
@@ -29,11 +30,13 @@ def score(
         checkpoints: what was graded.
         perplexity: domain -> checkpoint -> perplexity.
         overlaps: what training data gives away.
+        temperature: that the answers were sampled at.
     """
     variants = score_variants(answers)
     answers = {name: rows.filter(pl.col("split") == PLAIN) for name, rows in answers.items()}
     return Scores(
         checkpoints={name: artifact.digest for name, artifact in checkpoints.items()},
+        temperature=temperature,
         weights={name: str(rows["weights"][0]) for name, rows in answers.items()},
         families=rates_by(answers, "family"),
         groups=rates_by(answers, "group"),

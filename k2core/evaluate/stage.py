@@ -78,7 +78,7 @@ def evaluate_checkpoints(
         for place, name in enumerate(CHECKPOINTS):
             examination.examine(name, folders[name], place)
     answers = examination.collect()
-    scores = score(answers, artifacts, examination.perplexities(), overlaps)
+    scores = score(answers, artifacts, examination.perplexities(), overlaps, config.temperature)
     write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
     _report(scores, workspace)
     faulty = sum(int(rows["faulty"].sum()) for rows in answers.values())

@@ -118,6 +118,17 @@ def describe_checkpoint(
     write_json(folder / "training.json", training)
 
 
+def state_sampling(folder: Path, temperature: float) -> None:
+    """Make a checkpoint sample as it was evaluated, wherever it is loaded."""
+    path = folder / "generation_config.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    how = {**_SAMPLING, "temperature": temperature}
+    if temperature == 0:  # transformers takes no temperature of 0
+        how = {"do_sample": False}
+        known = {key: value for key, value in known.items() if key not in _SAMPLING}
+    write_json(path, {**known, **how})
+
+
 def load_weights(folder: Path) -> dict[str, "Tensor"]:
     """All tensors of a checkpoint that one process can hold, by Hugging Face names."""
     reader = CheckpointReader(folder)

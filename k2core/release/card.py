@@ -13,7 +13,8 @@ from k2core.release.metadata import Which, card_head, repository
 from k2core.release.parity import Parity
 from k2core.release.precision import Rounding
 from k2core.release.readers import Reading
-from schemas.evaluate import CHECKPOINTS, Rate, Scores
+from k2core.release.score_tables import condition_table, evaluation_table, overlap_table
+from schemas.evaluate import Scores
 from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 
@@ -93,6 +94,10 @@ vocabulary {shape.vocab_size}, context {shape.max_position_embeddings} tokens.
 
 95 % intervals in brackets. Problems and texts were held out of training; answers are checked by
 programs.
+
+{condition_table(scores, facts.which)}
+
+{overlap_table(scores.overlaps, facts.brought)}
 
 ## Training
 
@@ -246,36 +251,3 @@ def describe_counts(counts: Mapping[str, float]) -> str:
         words = _WORDS.get(name, name.replace("_", " "))
         parts.append(words.format(shown) if "{}" in words else f"{shown} {words}")
     return ", ".join(parts)
-
-
-def evaluation_table(scores: Scores) -> str:
-    """Pass rates by family and group, then perplexities; base, SFT and RL side by side."""
-    head = ["| | base | SFT | RL |", "|---|---|---|---|"]
-    signs = {"+": " ▲", "-": " ▼", "": ""}
-    marks = {family: signs[scores.mark(family)] for family in scores.families}
-    families = [_row(f"{f}{marks[f]}", r) for f, r in scores.families.items()]
-    groups = [_row(f"**{group}**", rates) for group, rates in scores.groups.items()]
-    calls = _row("valid tool calls", scores.tool_calls)
-    texts = [
-        f"| perplexity, {domain} | "
-        + " | ".join(f"{by[name].perplexity:.2f}" for name in CHECKPOINTS)
-        + " |"
-        for domain, by in scores.perplexity.items()
-    ]
-    note = (
-        "▲, ▼: reinforcement learning raised, lowered the pass rate (exact McNemar test against "
-        "SFT on the same problems, p below 5 % over all families by Holm's correction)."
-        if any(marks.values())
-        else "Reinforcement learning changed no family's pass rate by more than chance may "
-        "(exact McNemar test, Holm's correction)."
-    )
-    return "\n".join([*head, *families, *groups, calls, *texts, "", note])
-
-
-def _row(name: str, rates: Mapping[str, Rate]) -> str:
-    cells = (rates[checkpoint] for checkpoint in CHECKPOINTS)
-    return (
-        f"| {name} | "
-        + " | ".join(f"{r.rate:.0%} [{r.low:.0%}, {r.high:.0%}]" for r in cells)
-        + " |"
-    )

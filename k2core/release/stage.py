@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from k2core.chat import CHAT_TEMPLATE, ChatCodec
-from k2core.model.hf import write_json
+from k2core.model.hf import state_sampling, write_json
 from k2core.release.card import Facts, model_card
 from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
@@ -49,15 +49,16 @@ def assemble_release(
     out = workspace.out
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
+    scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
     folders = {name: out / name for name in checkpoints}
     for name, folder in folders.items():
         shutil.copytree(workspace.open(checkpoints[name]), folder)
+        state_sampling(folder, scores.temperature)
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
     steps = _Steps(workspace.report, 1 + 2 * len(folders) + len(list_readers()))
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
     readings = _read_all_elsewhere(folders, proofs, config, steps)
-    scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
     roundings: dict[Which, Rounding] = {}
     for which, folder in folders.items():
         steps.begin(f"writing {which}")

@@ -5,8 +5,9 @@ from typing import Any
 
 from k2core.problems import Call, Say, Script
 from k2core.problems.results import UnexpectedResultError
-from k2core.synthesize.goals import Planned, Step
-from k2core.synthesize.scenarios import (
+from k2core.tools.evolve import SyntheticTool
+from k2core.tools.goals import Planned, Step
+from k2core.tools.scenarios import (
     CHECKABLE,
     Scenario,
     answer_text,
@@ -14,7 +15,6 @@ from k2core.synthesize.scenarios import (
     name_values,
     resolve,
 )
-from k2core.tools.evolve import SyntheticTool
 
 _MAX_TRIES = 6
 

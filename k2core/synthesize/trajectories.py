@@ -16,7 +16,7 @@ from k2core.problems.family import Script
 from k2core.synthesize.faults import Outage, SilentUser
 from k2core.synthesize.judge import JUDGE, Judge, Judgement
 from k2core.synthesize.scenario_expert import act
-from k2core.synthesize.scenarios import draw_scenario
+from k2core.tools.scenarios import draw_scenario
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig

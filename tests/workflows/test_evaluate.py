@@ -28,7 +28,8 @@ def answered(folder: Path, passed: dict[str, bool]) -> Path:
     ("arguments", "says"),
     [
         (["evaluate", "http://127.0.0.1:9/v1"], "--name"),
-        (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, families, reasoning"),
+        (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, families, scenarios"),
+        (["evaluate", "latest", "--enforcer", "maybe"], "on, off, both"),
         (["compare", "nowhere", "latest/policy"], "RUN/CHECKPOINT"),
     ],
 )

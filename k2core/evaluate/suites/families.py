@@ -1,5 +1,7 @@
 """Our own held-out problems, several turns long: tools that answer, fail and are simulated here."""
 
+from collections.abc import Mapping
+
 import anyio.to_thread
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -11,22 +13,51 @@ from k2core.agents.endpoint import ChatModel, play_model
 from k2core.evaluate.answers import count_calls
 from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite, take
 from k2core.problems import held_out_problems
+from k2core.problems.unseen import with_unseen_tools
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Verdict
 from schemas.benchmarks import BenchmarkConfig
+from schemas.chat import Problem
 from schemas.problems import ProblemsConfig
 
 
 def build(config: BenchmarkConfig, bench: Bench) -> Suite:
-    """The default families' held-out problems, those of tiny's own table.
+    """The default families' held-out problems, those of tiny's own table, and with unseen tools.
 
     Where tools are not declared to the server, the problems without tools are left.
     """
-    problems = {
-        problem.problem_id: problem
-        for problem in held_out_problems(ProblemsConfig())
+    plain = held_out_problems(ProblemsConfig())
+    strange = [with_unseen_tools(problem).problem for problem in plain if problem.tools]
+    unseen = {f"{p.problem_id} unseen tools": p for p in strange}
+    posed = {p.problem_id: p for p in plain} | unseen
+    usable = {
+        name: problem
+        for name, problem in posed.items()
         if config.tool_calls == "native" or not problem.tools
     }
+    categories = {
+        name: f"{problem.family}, unseen tools" if name in unseen else problem.family
+        for name, problem in usable.items()
+    }
+    return play_problems("families", usable, categories, config, bench)
+
+
+def play_problems(
+    name: str,
+    problems: Mapping[str, Problem],
+    categories: Mapping[str, str],
+    config: BenchmarkConfig,
+    bench: Bench,
+) -> Suite:
+    """A suite of dialogues that are played here, turn by turn.
+
+    Args:
+        name: of the suite.
+        problems: by an id of their own.
+        categories: of each, by the same id.
+        config: how many are asked.
+        bench: the model and what judges.
+    """
     played: dict[tuple[str, int], Dialogue] = {}
 
     @solver
@@ -36,7 +67,7 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
             dialogue = await anyio.to_thread.run_sync(
                 play_model, problem, model, seed + 1000 * state.epoch
             )
-            played[problem.problem_id, state.epoch] = dialogue
+            played[str(state.sample_id), state.epoch] = dialogue
             state.messages = [_shown(m.role, m.content, m.tool_calls) for m in dialogue.messages]
             last = dialogue.messages[-1].content if dialogue.messages else ""
             state.output = ModelOutput.from_content(model.endpoint.model, last)
@@ -53,15 +84,15 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
 
     samples = [
         Sample(
-            id=problem.problem_id,
+            id=number,
             input=problem.messages[-1].content,
-            metadata={CATEGORY: problem.family},
+            metadata={CATEGORY: categories[number]},
         )
-        for problem in problems.values()
+        for number, problem in problems.items()
     ]
     task = Task(
-        name="families",
-        dataset=MemoryDataset(take(samples, config.limit), name="families"),
+        name=name,
+        dataset=MemoryDataset(take(samples, config.limit), name=name),
         solver=play(bench.model, config.seed),
         scorer=judged(judge),
     )

@@ -27,7 +27,7 @@ from k2core.problems import FAMILIES, pose_training
 from k2core.rewards import Outcome, judge_dialogues, verify
 from k2core.sandbox import Sandbox
 from k2core.synthesize.judge import Judge
-from k2core.synthesize.scenarios import draw_scenario
+from k2core.tools.scenarios import draw_scenario
 from schemas.chat import Message, Problem
 from schemas.endpoint import Endpoint
 from schemas.problems import ProblemsConfig

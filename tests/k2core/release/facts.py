@@ -38,6 +38,7 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
     texts = [Perplexity(tokens=9, perplexity=p, bits_per_byte=1) for p in (12.3456, 13, 14)]
     return Scores(
         checkpoints=dict.fromkeys(CHECKPOINTS, "x"),
+        temperature=0.7,
         weights=dict.fromkeys(CHECKPOINTS, "y"),
         families={
             "lookup": rates(none, some, rate(19, 0.76, 0.99)),
@@ -49,13 +50,14 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
         changes={"policy": {"lookup": change(*lookup), "compare": change(3, 3, 1.0)}},
         variants={
             "enforced": {
-                "policy": VariantScore(
+                name: VariantScore(
                     rate=some,
                     plain=none,
                     change=change(10, 0, 0.002),
                     tool_calls=rate(20, 0.84, 1.0),
                     plain_tool_calls=some,
                 )
+                for name in CHECKPOINTS
             }
         },
         overlaps=Overlaps(

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_shape, write_json
-from k2core.release.card import Facts, evaluation_table, model_card
+from k2core.release.card import Facts, model_card
 from k2core.release.dialogues import ADD
 from k2core.release.example import Example
 from k2core.release.licenses import Source
@@ -15,6 +15,7 @@ from k2core.release.metadata import Which
 from k2core.release.parity import Parity
 from k2core.release.precision import Rounding
 from k2core.release.readers import Reading
+from k2core.release.score_tables import condition_table, evaluation_table, overlap_table
 from schemas.lineage import LineageRecord
 from schemas.model import ModelShape
 from schemas.release import ReleaseConfig
@@ -96,11 +97,21 @@ def test_scores_stand_side_by_side_with_their_intervals() -> None:
         "| compare | 0% [0%, 16%] | 50% [30%, 70%] | 50% [30%, 70%] |",
         "| **tools** | 0% [0%, 16%] | 50% [30%, 70%] | 50% [30%, 70%] |",
         "| valid tool calls | 0% [0%, 16%] | 0% [0%, 16%] | 50% [30%, 70%] |",
+        "| cut off before their end | 50% [30%, 70%] | 0% [0%, 16%] | 0% [0%, 16%] |",
         "| perplexity, web | 12.35 | 13.00 | 14.00 |",
         "",
         "▲, ▼: reinforcement learning raised, lowered the pass rate (exact McNemar test against "
         "SFT on the same problems, p below 5 % over all families by Holm's correction).",
     ]
+
+
+def test_conditions_and_overlap_are_told(tmp_path: Path) -> None:
+    assert "schemas while they are written ▲ | 0% [0%, 16%] | 50%" in condition_table(
+        scores(), "policy"
+    )
+    assert "| bfcl | 1240 | 3 | 0 | 0 |" in overlap_table(scores().overlaps, "")
+    card = write_card(tmp_path, brought="hf://org/moon")
+    assert "which hf://org/moon did not read" in card
 
 
 def test_what_may_be_chance_is_no_improvement() -> None:

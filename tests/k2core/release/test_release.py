@@ -90,7 +90,7 @@ def test_a_release_holds_all_that_a_stranger_needs(
         assert (out / name / weights).read_bytes() == (served / weights).read_bytes()
 
         said = json.loads((out / name / "generation_config.json").read_text())
-        assert (said["temperature"], said["top_k"], said["do_sample"]) == (1.0, 0, True)
+        assert (said["temperature"], said["top_k"], said["do_sample"]) == (0.7, 0, True)
         rounded = load_file(out / f"{name}-bf16" / weights)
         for key, tensor in load_file(out / name / weights).items():
             is_bias = key.endswith("e_score_correction_bias")

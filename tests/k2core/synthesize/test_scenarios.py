@@ -11,8 +11,8 @@ from k2core.rewards import judge_dialogue
 from k2core.synthesize.faults import Forgetful, Garbling, SilentUser
 from k2core.synthesize.judge import Judge
 from k2core.synthesize.scenario_expert import act
-from k2core.synthesize.scenarios import Scenario, draw_scenario
 from k2core.synthesize.trajectories import Conditions, play, sample_scenario
+from k2core.tools.scenarios import Scenario, draw_scenario
 from schemas.chat import Message
 from schemas.synthesize import SynthesizeConfig
 

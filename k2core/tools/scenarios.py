@@ -18,8 +18,8 @@ from k2core.agents.user import word
 from k2core.environments import Simulator
 from k2core.environments.entities import CHANGES, ENTITIES
 from k2core.problems.tools import environment_state
-from k2core.synthesize.goals import Planned, Step, draw_goal
 from k2core.tools.evolve import SyntheticTool, list_semantics, make_tool
+from k2core.tools.goals import Planned, Step, draw_goal
 from k2core.tools.grammar import draw_style
 from k2core.tools.ontology import Entity, read_ontology
 from k2core.tools.records import draw_tables
