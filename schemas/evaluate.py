@@ -27,6 +27,9 @@ class EvaluateConfig(Config):
     applies to them; they are scored apart, beside the same problems asked plainly."""
     heldout_tokens: int = Field(16_000, ge=64)
     """Held-out tokens of each domain that perplexity is taken over, at most."""
+    choices_per_task: int = Field(30, ge=0)
+    """Items of each log-likelihood task: held-out text to continue, and sums after four solved
+    ones."""
     overlap_ngram: int = Field(13, ge=5)
     """Words and signs in a row that an item and a training text must share to overlap."""
     overlap_suites: tuple[Literal["humaneval", "bfcl", "reasoning"], ...] = (
@@ -158,6 +161,8 @@ class Scores(Config):
     """Items that training data gives away, by suite."""
     cut_off: dict[str, Rate]
     """Checkpoint -> answers that turns, tokens or context cut off before their end."""
+    choices: dict[str, dict[str, Rate]]
+    """Log-likelihood task -> checkpoint -> items whose right option of four was likeliest."""
     changes: dict[str, dict[str, Change]]
     """Later checkpoint (sft over base, policy over sft) -> family, or `all` -> what changed."""
     failures: dict[str, dict[str, int]]

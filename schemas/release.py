@@ -25,5 +25,9 @@ class ReleaseConfig(Config):
     num_greedy_tokens: int = Field(16, ge=1)
     """Tokens that vLLM and transformers each continue greedily from each window's beginning; they
     must be equal."""
+    serving_requests: int = Field(8, ge=0)
+    """Requests that the policy's own server must answer as it must, each whole and as a stream:
+    calls of declared tools with arguments of their schemas, ids, finish reasons, equal streams. It
+    runs on one device; 0 starts none, and the card says so."""
     bf16: bool = True
     """Publish the same weights rounded to bf16, too, each model as a repository of its own."""

@@ -1,7 +1,6 @@
 """`k2 evaluate`: serves a model where it is not served yet, asks the suites, shows the scores."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,12 @@ from k2core.model.digest import tensors_digest
 from k2core.model.hf import load_weights
 from k2core.rephrase.rephraser import PACKAGED, find_rephraser
 from k2core.sandbox import Sandbox
+from k2core.serving.process import free_port, stop_server
 from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
 from schemas.evaluate import Rate
 from workflows.errors import MendableError
-from workflows.serve import find_served, start_server, stop_server, wait_until_healthy
+from workflows.serve import find_served, start_server, wait_until_healthy
 
 _HOST = "127.0.0.1"
 _SERVED = "k2"
@@ -128,9 +128,7 @@ def serving(
     else:
         served = find_served(target)
     weights = tensors_digest(load_weights(served.folder))
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     typer.echo(f"starting vLLM on {served.label} ...", err=True)
     server = start_server(served, _HOST, port, free=free)
     try:

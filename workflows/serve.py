@@ -1,23 +1,19 @@
 """`k2 serve`: an OpenAI-compatible server on a model, started, watched and ended cleanly."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from infra.home import ROOT
 from k2core.chat import ChatCodec
+from k2core.serving import process
+from k2core.serving.process import address, stop_server
 from workflows.errors import MendableError
 
-_PATIENCE_S = 20.0
-"""For requests under way, once it was told to stop."""
+if TYPE_CHECKING:
+    import subprocess
 
 
 class Served(NamedTuple):
@@ -92,16 +88,9 @@ def check_free(host: str, port: int) -> None:
 def start_server(
     served: Served, host: str, port: int, max_num_seqs: int = 16, *, free: bool = False
 ) -> "subprocess.Popen[bytes]":
-    """A process in a session of its own, so that Ctrl-C reaches it once, and through us."""
-    kind = [] if served.is_k2 and not free else ["--free" if served.is_k2 else "--plain"]
-    asked = ["--host", host, "--port", str(port), "--max-num-seqs", str(max_num_seqs), *kind]
-    asked += ["--parent", str(os.getpid())]
-    command = [sys.executable, "-m", "k2core.engines.vllm.server", str(served.folder), *asked]
-    return subprocess.Popen(
-        [*command, "--name", "k2", served.folder.name],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
+    """Its process."""
+    flags = [] if served.is_k2 and not free else ["--free" if served.is_k2 else "--plain"]
+    return process.start_server(served.folder, host, port, max_num_seqs, flags)
 
 
 def wait_until_healthy(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
@@ -110,35 +99,10 @@ def wait_until_healthy(server: "subprocess.Popen[bytes]", host: str, port: int) 
     Raises:
         MendableError: the process ended before.
     """
-    while server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address(host, port)}/health", timeout=5):
-                return
-        except OSError:  # not listening yet, or not ready
-            time.sleep(0.5)
-    raise MendableError(f"vLLM did not start (code {server.returncode}): its messages are above")
-
-
-def stop_server(server: "subprocess.Popen[bytes]") -> None:
-    """Let it finish; what is left of its session after that is killed."""
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        if server.poll() is None:
-            server.send_signal(sign)
-            try:
-                server.wait(_PATIENCE_S)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                continue
     try:
-        os.killpg(server.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    server.wait()
-
-
-def address(host: str, port: int) -> str:
-    """Where a client on this machine finds it."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "") else "[::1]" if host == "::" else host
-    return f"http://{f'[{shown}]' if ':' in shown and '[' not in shown else shown}:{port}"
+        process.wait_until_healthy(server, host, port)
+    except process.ServerError as error:
+        raise MendableError(str(error)) from None
 
 
 def _greeting(served: Served, host: str, port: int, *, free: bool) -> str:

@@ -15,11 +15,12 @@ from pydantic import JsonValue
 
 from k2core.environments import open_environment
 from k2core.problems.tools import Names, environment_state, make_tool
+from k2core.serving.process import address, stop_server
 from schemas.chat import Problem
 from schemas.endpoint import Endpoint
 from workflows.conversation import Conversation, NoAnswerError, Toolbox
 from workflows.errors import MendableError
-from workflows.serve import address, find_served, start_server, stop_server, wait_until_healthy
+from workflows.serve import find_served, start_server, wait_until_healthy
 from workflows.show import show_line
 from workflows.terminal import show_part, talk_here
 

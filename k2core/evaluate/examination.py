@@ -4,12 +4,13 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import answer_rows
+from k2core.evaluate.choices import Choice, measure_choices
 from k2core.evaluate.perplexity import HeldOut, measure_perplexity
 from k2core.model.hf import write_json
 from k2core.problems import variant_of
@@ -17,14 +18,16 @@ from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
 from k2core.store import Workspace
 from k2core.tables import read_shard, write_shard
+from schemas.base import Config
 from schemas.chat import Problem
-from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity
+from schemas.evaluate import CHECKPOINTS, AnswerRow, EvaluateConfig, Perplexity, Rate
 from schemas.problems import Variant
 
 if TYPE_CHECKING:
     from k2core.agents import Dialogue, Opening
     from k2core.engines.protocol import Engine
 
+M = TypeVar("M", bound=Config)
 _ENFORCED: Variant = "enforced"
 """Problems of this condition are played with the enforcer."""
 
@@ -37,12 +40,13 @@ class Examination:
         config: EvaluateConfig,
         asked: Sequence[Problem],
         texts: Mapping[str, HeldOut],
+        choices: Sequence[Choice],
         engine: "Engine",
         sandbox: Sandbox,
         context: int,
         workspace: Workspace,
     ) -> None:
-        self._config, self._asked, self._texts = config, asked, texts
+        self._config, self._asked, self._texts, self._choices = config, asked, texts, choices
         self._engine, self._sandbox = engine, sandbox
         self._context, self._workspace = context, workspace
 
@@ -54,8 +58,15 @@ class Examination:
         self._engine.load(folder)
         self._progress(place, 0.0, f"{name}: held-out text")
         found = {domain: measure_perplexity(self._engine, t) for domain, t in self._texts.items()}
+        chosen = measure_choices(self._engine, self._choices)
         with states.writing(f"{name}.json") as path:
-            write_json(path, {d: p.model_dump() for d, p in found.items()})
+            write_json(
+                path,
+                {
+                    "perplexity": {domain: p.model_dump() for domain, p in found.items()},
+                    "choices": {task: rate.model_dump() for task, rate in chosen.items()},
+                },
+            )
         with states.writing(f"{name}.parquet") as path:
             write_shard(path, AnswerRow, self._answer(name, folder, place))
 
@@ -73,12 +84,19 @@ class Examination:
 
     def perplexities(self) -> dict[str, dict[str, Perplexity]]:
         """Domain -> checkpoint -> perplexity."""
-        by_domain: dict[str, dict[str, Perplexity]] = defaultdict(dict)
+        return self._read("perplexity", Perplexity)
+
+    def choices(self) -> dict[str, dict[str, Rate]]:
+        """Log-likelihood task -> checkpoint -> rate."""
+        return self._read("choices", Rate)
+
+    def _read(self, part: str, kind: type[M]) -> dict[str, dict[str, M]]:
+        found: dict[str, dict[str, M]] = defaultdict(dict)
         for name in CHECKPOINTS:
-            found = _read_perplexities(self._workspace.states.fetch(f"{name}.json"))
-            for domain, perplexity in found.items():
-                by_domain[domain][name] = perplexity
-        return dict(by_domain)
+            said = json.loads(self._workspace.states.fetch(f"{name}.json").read_bytes())
+            for key, value in said[part].items():
+                found[key][name] = kind.model_validate(value)
+        return dict(found)
 
     def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
         from k2core.agents import Opening, check_faults
@@ -128,7 +146,3 @@ class Examination:
 
     def _progress(self, place: int, share: float, note: str) -> None:
         self._workspace.report.progress(place + share, len(CHECKPOINTS), note)
-
-
-def _read_perplexities(path: Path) -> dict[str, Perplexity]:
-    return {d: Perplexity.model_validate(p) for d, p in json.loads(path.read_text()).items()}

@@ -20,6 +20,7 @@ def score(
     answers: Mapping[str, pl.DataFrame],
     checkpoints: Mapping[str, Artifact],
     perplexity: dict[str, dict[str, Perplexity]],
+    choices: dict[str, dict[str, Rate]],
     overlaps: Overlaps,
     temperature: float,
 ) -> Scores:
@@ -29,6 +30,7 @@ def score(
         answers: checkpoint -> its `AnswerRow`s.
         checkpoints: what was graded.
         perplexity: domain -> checkpoint -> perplexity.
+        choices: log-likelihood task -> checkpoint -> rate.
         overlaps: what training data gives away.
         temperature: that the answers were sampled at.
     """
@@ -43,6 +45,7 @@ def score(
         tool_calls={name: valid_calls(rows) for name, rows in answers.items()},
         perplexity=perplexity,
         variants=variants,
+        choices=choices,
         overlaps=overlaps,
         cut_off={name: cut_off(rows) for name, rows in answers.items()},
         changes={

@@ -74,6 +74,11 @@ def overlap_rows(overlaps: Overlaps) -> list[dict[str, object]]:
     ]
 
 
+def choice_rows(scores: Scores) -> list[dict[str, object]]:
+    """A row a log-likelihood task; chance is a quarter."""
+    return [{"task": task, **_rates(by)} for task, by in scores.choices.items()]
+
+
 def perplexity_rows(perplexity: Mapping[str, Mapping[str, Perplexity]]) -> list[dict[str, object]]:
     """A row a domain."""
     return [

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import samples_of
+from k2core.evaluate.choices import draw_choices
 from k2core.evaluate.examination import Examination
 from k2core.evaluate.overlap import measure_overlap
 from k2core.evaluate.perplexity import HeldOut, cut_windows
 from k2core.evaluate.scoring import score
 from k2core.evaluate.show import (
+    choice_rows,
     draw_rates,
     failure_rows,
     overlap_rows,
@@ -74,11 +76,21 @@ def evaluate_checkpoints(
             max_num_seqs=config.max_num_seqs,
         ) as engine,
     ):
-        examination = Examination(config, asked, texts, engine, sandbox, context, workspace)
+        choices = draw_choices(texts, codec, problems, config.choices_per_task)
+        examination = Examination(
+            config, asked, texts, choices, engine, sandbox, context, workspace
+        )
         for place, name in enumerate(CHECKPOINTS):
             examination.examine(name, folders[name], place)
     answers = examination.collect()
-    scores = score(answers, artifacts, examination.perplexities(), overlaps, config.temperature)
+    scores = score(
+        answers,
+        artifacts,
+        examination.perplexities(),
+        examination.choices(),
+        overlaps,
+        config.temperature,
+    )
     write_json(workspace.out / "scores.json", scores.model_dump(mode="json"))
     _report(scores, workspace)
     faulty = sum(int(rows["faulty"].sum()) for rows in answers.values())
@@ -108,6 +120,7 @@ def _report(scores: Scores, workspace: Workspace) -> None:
     report.table("Conditions", variant_rows(scores))
     report.table("Overlap with training data", overlap_rows(scores.overlaps))
     report.table("Why answers failed", failure_rows(scores))
+    report.table("Likeliest of four", choice_rows(scores))
     report.table("Perplexity", perplexity_rows(scores.perplexity))
     for step, name in enumerate(CHECKPOINTS):
         values = {f"pass_rate/{f}": rates[name].rate for f, rates in scores.families.items()}

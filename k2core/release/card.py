@@ -61,6 +61,8 @@ class Facts:
     brought: str
     """Where the base was brought from; empty for one that was trained here."""
     readings: Sequence[Reading]
+    served: int
+    """Requests that its server answered as it must; 0 where none was started."""
     example: Example | None
     """None where nothing can be asked of a model, as of a base that never saw the chat format."""
 
@@ -185,7 +187,18 @@ On the machine that made this release it printed, greedily:
 {facts.example.output}
 ```
 
-Its calls have the form of vLLM's tool parser `kimi_k2`; no stage has started that server."""
+{_served(facts)}"""
+
+
+def _served(facts: Facts) -> str:
+    if not facts.served:
+        return "`k2 serve` serves it with calls held to their schemas; not tried with this folder."
+    return (
+        "`k2 serve` serves it: started on this folder, its server answered "
+        f"{facts.served} requests, whole and as streams,\n"
+        "with every call to a declared tool, arguments of its schema, ids counted on, right finish "
+        "reasons\nand streams that say what the whole answers say."
+    )
 
 
 def readers_table(facts: Facts) -> str:

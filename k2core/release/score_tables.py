@@ -34,8 +34,9 @@ def evaluation_table(scores: Scores) -> str:
         else "Reinforcement learning changed no family's pass rate by more than chance may "
         "(exact McNemar test, Holm's correction)."
     )
+    chosen = [_row(f"likeliest of four: {task}", r) for task, r in scores.choices.items()]
     cut = _row("cut off before their end", scores.cut_off)
-    return "\n".join([*head, *families, *groups, calls, cut, *texts, "", note])
+    return "\n".join([*head, *families, *groups, calls, cut, *chosen, *texts, "", note])
 
 
 def _row(name: str, rates: Mapping[str, Rate]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -18,6 +19,7 @@ from k2core.release.metadata import Which
 from k2core.release.parity import Proof, check_parity
 from k2core.release.precision import Rounding, measure_rounding, round_weights
 from k2core.release.readers import Expected, Reading, list_readers, read_elsewhere
+from k2core.release.served import check_serving
 from k2core.reporting import Reporter
 from k2core.store import Draft, Workspace, digest_of, manifest_of
 from k2core.tokens import TokenStream
@@ -44,6 +46,7 @@ def assemble_release(
 
     Raises:
         ParityError: a released folder computes something else.
+        ServingError: the policy's server breaks what it promises.
         ValueError: a source of data without a licence.
     """
     out = workspace.out
@@ -56,9 +59,10 @@ def assemble_release(
         state_sampling(folder, scores.temperature)
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
-    steps = _Steps(workspace.report, 1 + 2 * len(folders) + len(list_readers()))
+    steps = _Steps(workspace.report, 2 + 2 * len(folders) + len(list_readers()))
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
     readings = _read_all_elsewhere(folders, proofs, config, steps)
+    served = _serve(folders["policy"], config, workspace, steps)
     roundings: dict[Which, Rounding] = {}
     for which, folder in folders.items():
         steps.begin(f"writing {which}")
@@ -74,6 +78,7 @@ def assemble_release(
             rounding=None,
             brought=brought,
             readings=readings[which],
+            served=served if which == "policy" else 0,
             example=run_example(folder) if which == "policy" else None,
         )
         if config.bf16:
@@ -116,6 +121,18 @@ def _find_sources(base: Path, texts: Sequence[Path], dialogues: Path) -> _Source
     return _Sources(read_sources([base])[0].package, read_sources([base, dialogues]))
 
 
+def _serve(folder: Path, config: ReleaseConfig, workspace: Workspace, steps: _Steps) -> int:
+    """Requests that the policy's server answered as it must; 0 where nothing was asked."""
+    steps.begin("serving policy")
+    if not (config.serving_requests and _forms_of(folder)):
+        return 0
+    with tempfile.TemporaryDirectory() as kept:
+        answers = Path(kept) / "answers.jsonl"
+        figures = check_serving(folder, config.serving_requests, answers)
+    workspace.report.table("Serving", [figures.model_dump(exclude={"faults", "breaches"})])
+    return figures.answered
+
+
 def _report(
     proofs: Mapping[Which, Proof],
     readings: Mapping[Which, Sequence[Reading]],
@@ -134,7 +151,7 @@ def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: Facts) -> R
     pages = {"README.md", "LICENSES.md"}
     weights = [entry for entry in manifest_of(rounded) if entry.path not in pages]
     rounding = measure_rounding(rounded, proof)
-    own = replace(facts, rounding=rounding, digest=digest_of(weights))
+    own = replace(facts, rounding=rounding, served=0, digest=digest_of(weights))
     (rounded / "README.md").write_text(model_card(config, own))
     return rounding
 

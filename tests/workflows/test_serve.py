@@ -21,11 +21,12 @@ from k2core.chat.schemas import read_schema
 from k2core.model.hf import describe_checkpoint, describe_shape
 from k2core.release.dialogues import list_forms
 from k2core.serving import list_requests, verify_endpoint
+from k2core.serving.process import address
 from k2core.serving.wire import Asking
 from schemas.endpoint import Endpoint
 from tests.k2core.shapes import tiny_shape
 from workflows.errors import MendableError
-from workflows.serve import address, check_free, find_served
+from workflows.serve import check_free, find_served
 
 ROOT = Path(__file__).parents[2]
 

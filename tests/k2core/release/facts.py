@@ -60,6 +60,7 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
                 for name in CHECKPOINTS
             }
         },
+        choices={"continue web": rates(some, some, none)},
         overlaps=Overlaps(
             ngram=13,
             tokens_read=900,

@@ -77,6 +77,7 @@ def write_card(
             greedy_tokens_equal=16,
         ),
         readings=READINGS,
+        served=8 if which == "policy" else 0,
         example=EXAMPLE if which == "policy" else None,
     )
     config = ReleaseConfig.model_validate({"name": "tiny-k2", "organization": "us", **changes})
@@ -98,6 +99,7 @@ def test_scores_stand_side_by_side_with_their_intervals() -> None:
         "| **tools** | 0% [0%, 16%] | 50% [30%, 70%] | 50% [30%, 70%] |",
         "| valid tool calls | 0% [0%, 16%] | 0% [0%, 16%] | 50% [30%, 70%] |",
         "| cut off before their end | 50% [30%, 70%] | 0% [0%, 16%] | 0% [0%, 16%] |",
+        "| likeliest of four: continue web | 50% [30%, 70%] | 50% [30%, 70%] | 0% [0%, 16%] |",
         "| perplexity, web | 12.35 | 13.00 | 14.00 |",
         "",
         "▲, ▼: reinforcement learning raised, lowered the pass rate (exact McNemar test against "
@@ -138,6 +140,7 @@ def test_the_card_says_what_was_counted(tmp_path: Path) -> None:
         "windows of 64, 1000 tokens",
         "made from raw text; this is the agent",
         "<|tool_calls|>...",
+        "its server answered 8 requests",
         "Of its answers 7 failed: wrong answer 7.",
         evaluation_table(scores()),
     ):

@@ -29,7 +29,7 @@ from tests.k2core.shapes import tiny_shape
 from tests.k2core.tokens.token_corpus import write_corpus
 from workflows.verify_folder import verify_folder
 
-CONFIG = ReleaseConfig(parity_windows=(64, 100), num_greedy_tokens=6)
+CONFIG = ReleaseConfig(parity_windows=(64, 100), num_greedy_tokens=6, serving_requests=0)
 TOKENS = [(7 * n) % 2048 for n in range(130)]
 TUNED = Artifact(kind="checkpoint", digest=f"sha256:{'0' * 64}", counts={"dialogues": 77.0})
 RECORDS = [
