@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from schemas.benchmarks import Benchmarks
 from schemas.evaluate import CHECKPOINTS, Overlaps, Perplexity, Rate, Scores
 
 if TYPE_CHECKING:
@@ -71,6 +72,15 @@ def overlap_rows(overlaps: Overlaps) -> list[dict[str, object]]:
             "with their answer": found.answered,
         }
         for suite, found in overlaps.suites.items()
+    ]
+
+
+def baseline_rows(baseline: Benchmarks) -> list[dict[str, object]]:
+    """A row a suite and one a category of a model that everybody can load."""
+    return [
+        {"suite": suite, "category": category, baseline.model: _rate(rate)}
+        for suite, score in baseline.suites.items()
+        for category, rate in {"all": score.rate, **score.categories}.items()
     ]
 
 

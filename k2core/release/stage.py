@@ -12,6 +12,7 @@ from typing import NamedTuple
 from k2core.chat import CHAT_TEMPLATE, ChatCodec
 from k2core.model.hf import state_sampling, write_json
 from k2core.release.card import Facts, model_card
+from k2core.release.data_cards import describe_data
 from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
 from k2core.release.licenses import Source, licenses_page, read_sources
@@ -84,6 +85,7 @@ def assemble_release(
         if config.bf16:
             roundings[which] = _round(folder, proofs[which], config, facts)
         (folder / "README.md").write_text(model_card(config, facts))
+    describe_data(config, out / "data", workspace.open(raw), corpus, dialogues, lineage)
     write_json(out / "lineage.json", [record.model_dump(mode="json") for record in lineage])
     write_json(out / "parity.json", _proofs_as_json(proofs, readings, roundings))
     _report(proofs, readings, workspace.report)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import DatasetCard
 
 from k2core.model.hf import describe_shape, load_weights, write_json
 from k2core.model.shards import CheckpointWriter
@@ -49,6 +50,15 @@ def make_inputs(store: Store, work: Path, save_model: SaveModel) -> dict[str, Ar
     for name in ("raw", "tokens", "trajectories", "evaluation"):
         (work / name).mkdir()
     write_corpus(work / "tokens", {"math": (80, 70), "web": (90,)}, {"math": 150, "web": 90})
+    stats = {
+        "accepted": {"lookup": 70, "scenario": 7},
+        "rejected": {"lookup": 4},
+        "reasons": {"agent: wrong_answer": 4},
+        "calls": {"1": 70},
+        "turns": {"2": 77},
+        "characters": {"mean": 90.0, "median": 80, "largest": 900},
+    }
+    (work / "trajectories" / "stats.json").write_text(json.dumps(stats))
     (work / "evaluation" / "scores.json").write_text(scores().model_dump_json())
     return {
         "base": publish(store, Checkpoint, save_model(work / "base", 0)),
@@ -119,6 +129,14 @@ def test_a_release_holds_all_that_a_stranger_needs(
         assert set(read) == {"transformers 4", "transformers 5"}
     lineage = json.loads((out / "lineage.json").read_text())
     assert [LineageRecord.model_validate(record) for record in lineage] == RECORDS
+
+    text, told = ((out / "data" / name).read_text() for name in ("text.md", "dialogues.md"))
+    assert "| math | 50% | 150 | 2 | 1.00 | 150 |" in text
+    assert "| wiki | CC-BY-SA-4.0 | wiki-offline | 1.2 |" in text
+    assert "| lookup | 70 | 4 |" in told
+    assert "Rejected for: agent: wrong_answer 4." in told
+    for card in (text, told):
+        assert DatasetCard(card).data.to_dict()["license"] == "other"  # type: ignore[no-untyped-call]
 
     page = (out / "base" / "LICENSES.md").read_text()
     assert page == (out / "policy" / "LICENSES.md").read_text()
