@@ -130,7 +130,7 @@ def one_node() -> Recipe:
             "ingest": _text("100BT"),
             "tokenize": _tokens(tokens),
             **_trainings(tokens, lr=4e-4),
-            "release": ReleaseConfig(name="k2-one-node", serving_requests=0),
+            "release": ReleaseConfig(name="k2-one-node"),
             "placement": Placement(
                 num_ranks=8,
                 micro_batch=4,
