@@ -141,7 +141,8 @@ def _abilities(facts: Facts, parameters: float) -> str:
     text = (
         f"It passes {passed} of {asked} held-out problems of the families below, which its\n"
         f"finetuning practised on other contents; {calls.passed} of its {calls.total} tool calls "
-        f"were valid.\n{_failures(scores.failures.get(which, {}))}Nothing but what stands below was measured."
+        f"were valid.\n{_failures(scores.failures.get(which, {}))}"
+        "Nothing but what stands below was measured."
     )
     if facts.which == "base":
         text = (
