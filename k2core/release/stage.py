@@ -54,10 +54,7 @@ def assemble_release(
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
-    folders = {name: out / name for name in checkpoints}
-    for name, folder in folders.items():
-        shutil.copytree(workspace.open(checkpoints[name]), folder)
-        state_sampling(folder, scores.temperature)
+    folders = _copy_checkpoints(checkpoints, workspace, scores.temperature)
     # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
     steps = _Steps(workspace.report, 2 + 2 * len(folders) + len(list_readers()))
@@ -96,6 +93,17 @@ def assemble_release(
         "max_logit_difference": max(p.parity.max_logit_difference for p in proofs.values()),
     }
     return Draft(out, counts)
+
+
+def _copy_checkpoints(
+    checkpoints: Mapping[Which, Checkpoint], workspace: Workspace, temperature: float
+) -> dict[Which, Path]:
+    """Each in a folder of its own, to be sampled as it was evaluated."""
+    folders = {name: workspace.out / name for name in checkpoints}
+    for name, folder in folders.items():
+        shutil.copytree(workspace.open(checkpoints[name]), folder)
+        state_sampling(folder, temperature)
+    return folders
 
 
 class _Steps:
