@@ -47,7 +47,6 @@ def assemble_release(
 
     Raises:
         ParityError: a released folder computes something else.
-        ServingError: the policy's server breaks what it promises.
         ValueError: a source of data without a licence.
     """
     out = workspace.out
@@ -60,7 +59,6 @@ def assemble_release(
     steps = _Steps(workspace.report, 2 + 2 * len(folders) + len(list_readers()))
     proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
     readings = _read_all_elsewhere(folders, proofs, config, steps)
-    served = _serve(folders["policy"], config, workspace, steps)
     roundings: dict[Which, Rounding] = {}
     for which, folder in folders.items():
         steps.begin(f"writing {which}")
@@ -76,7 +74,7 @@ def assemble_release(
             rounding=None,
             brought=brought,
             readings=readings[which],
-            served=served if which == "policy" else 0,
+            served=_serve(folder, config, workspace, steps) if which == "policy" else 0,
             example=run_example(folder) if which == "policy" else None,
         )
         if config.bf16:
@@ -132,7 +130,11 @@ def _find_sources(base: Path, texts: Sequence[Path], dialogues: Path) -> _Source
 
 
 def _serve(folder: Path, config: ReleaseConfig, workspace: Workspace, steps: _Steps) -> int:
-    """Requests that the policy's server answered as it must; 0 where nothing was asked."""
+    """Requests that the policy's server answered as it must; 0 where nothing was asked.
+
+    Raises:
+        ServingError: it breaks what it promises.
+    """
     steps.begin("serving policy")
     if not (config.serving_requests and _forms_of(folder)):
         return 0
