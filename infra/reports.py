@@ -1,4 +1,4 @@
-"""The Flyte report of a stage: its plots and tables as one HTML page."""
+"""The parts of a stage's page: plots, tables and dialogues."""
 
 import base64
 import html
@@ -6,14 +6,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from infra.pages import render_table
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_STYLE = (
-    "<style>table{border-collapse:collapse;font:13px sans-serif}td,th{border:1px solid #ccc;"
-    "padding:3px 7px;text-align:left;vertical-align:top;max-width:46em;white-space:pre-wrap}"
-    "h3{font-family:sans-serif}</style>"
-)
 
 _COLOURS = {"system": "#999", "user": "#2b6cb0", "assistant": "#2f855a", "tool": "#b7791f"}
 _ELSE = "#c53030"
@@ -41,12 +37,8 @@ def table_html(title: str, rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return f"<h3>{html.escape(title)}</h3><p>empty</p>"
     columns = list(rows[0])
-    head = "".join(f"<th>{html.escape(str(c))}</th>" for c in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(r.get(c)))}</td>" for c in columns) + "</tr>"
-        for r in rows
-    )
-    return f"{_STYLE}<h3>{html.escape(title)}</h3><table><tr>{head}</tr>{body}</table>"
+    cells = [[html.escape(_cell(row.get(column))) for column in columns] for row in rows]
+    return f"<h3>{html.escape(title)}</h3>{render_table([str(c) for c in columns], cells)}"
 
 
 def dialogue_html(title: str, turns: Sequence[tuple[str, str]]) -> str:
@@ -56,7 +48,7 @@ def dialogue_html(title: str, turns: Sequence[tuple[str, str]]) -> str:
         f"<b>{html.escape(who)}</b>\n{html.escape(text)}</div>"
         for who, text in turns
     )
-    return f"{_STYLE}<h3>{html.escape(title)}</h3>{blocks}"
+    return f"<h3>{html.escape(title)}</h3>{blocks}"
 
 
 def _cell(value: object) -> str:

@@ -13,6 +13,8 @@ import flyte.report
 
 from infra.home import home
 from infra.lineage import StageRun, close_stale
+from infra.pages import render_document, render_fragment
+from infra.pages.stage import render_stage
 from infra.progress import ProgressLine
 from infra.reports import dialogue_html, figure_png, plot_html, table_html
 from k2core.reporting import Turn
@@ -83,16 +85,11 @@ class RunningStage:
 
     def _add_html(self, title: str, text: str) -> None:
         self._html.append(text)
-        self._run.file(_file_name(title) + ".html", text.encode())
+        self._run.file(_file_name(title) + ".html", render_document(title, text).encode())
 
     async def finish(self) -> dict[str, Artifact]:
         """Close the run, flush the report and leave the last line; returns what was published."""
         counts = [_in_words(artifact) for artifact in self._outputs.values()]
-        rows = [
-            {"artifact": a.kind, "digest": a.digest, **a.counts} for a in self._outputs.values()
-        ]
-        for row in rows:
-            self._html.insert(0, table_html("Published", [row]))
         self._run.json("progress.json", {"reports": self._line.trace()})
         self._run.finish(self._outputs, report=self._page().encode())
         await self.flush()
@@ -108,15 +105,18 @@ class RunningStage:
 
     async def flush(self) -> None:
         """Write the Flyte report, and a copy of it that outlives Flyte's own folder."""
-        page = self._page()
         copy = home() / "reports" / (self._run.flyte_run or "alone") / f"{self._run.stage}.html"
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(page)
+        copy.write_text(self._page())
         if flyte.ctx():
-            await flyte.report.replace.aio(page, do_flush=True)
+            await flyte.report.replace.aio(render_fragment(self._body()), do_flush=True)
 
     def _page(self) -> str:
-        return "\n".join(self._html)
+        return render_document(f"{self._run.stage} of {self._run.flyte_run}", self._body())
+
+    def _body(self) -> str:
+        record = self._run.record.model_copy(update={"outputs": dict(self._outputs)})
+        return render_stage(record, self._run.flyte_run or "alone", self._html)
 
 
 class _Gone:

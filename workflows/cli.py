@@ -169,12 +169,23 @@ def report(
     write: Annotated[
         bool, typer.Option("--write", help="Into README.md, docs/results.md and docs/results/.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one self-contained page to send to a colleague.")
+    ] = None,
 ) -> None:
-    """Print a run's times, counts and scores as Markdown, or write them into the pages.
+    """Print a run's times, counts and scores as Markdown, or write them into pages.
 
-    Example: `k2 report tiny-1128-1400 --write`
+    `k2 run` leaves the HTML page beside the stages' own when it ends; --html makes it anew, also of
+    a run that has not come to its end.
+
+    Example: `k2 report tiny-1128-1400 --html tiny.html`
     """
     with plain_errors():
+        if html is not None:
+            from workflows.pages.write import write_page
+
+            typer.echo(f"wrote {write_page(run, html)}")
+            return
         from workflows.report import read_report, write_report
         from workflows.report_tables import whole
 
@@ -370,7 +381,7 @@ def _next_steps(name: str) -> None:
     typer.echo(
         f"""
 Where to look next
-  reports of the stages   {home() / "reports" / name}
+  the run on one page     {home() / "reports" / name / "index.html"}
   runs in Flyte's TUI     cd {ROOT} && .venv/bin/flyte start tui
   curves and lineage      .venv/bin/k2 ui          (MLflow)
   the tree behind it      .venv/bin/k2 lineage {name}

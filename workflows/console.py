@@ -137,7 +137,7 @@ def _entry(
         ],
         return_annotation=result,
     )
-    entry: Entry = DRIVER.task(timeout=within(days=180), entrypoint=True)(run)
+    entry: Entry = DRIVER.task(timeout=within(days=180), report=True, entrypoint=True)(run)
     return entry
 
 

@@ -24,11 +24,12 @@ from tasks.synthesize import synthesize
 from tasks.tokenize import tokenize
 from workflows.chain import Chain, flyte_run_name
 from workflows.measures import read_measures
+from workflows.pages.write import show_page
 
 _TINY = Recipe()
 
 
-@DRIVER.task(timeout=within(days=180))
+@DRIVER.task(timeout=within(days=180), report=True)
 async def k2(recipe: Recipe = _TINY, recorded: list[LineageRecord] | None = None) -> Release:
     """Make, evaluate and release a model.
 
@@ -47,7 +48,8 @@ async def run_recipe(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> 
         chain = Chain(recorded)
         released = await make_model(recipe, chain)
         register_models(parent, recipe.name, chain.records, read_measures(chain.records))
-        return released
+    await show_page(flyte_run_name())
+    return released
 
 
 async def make_model(r: Recipe, chain: Chain) -> Release:

@@ -106,6 +106,13 @@ def test_every_stage_left_a_report(place: Place) -> None:
         assert "data:image/png;base64," in reports[stage].read_text()
 
 
+def test_the_run_is_on_one_page(place: Place) -> None:
+    page = min((place.home / "reports").rglob("index.html")).read_text()
+    assert [stage for stage in STAGES if f'id="{stage}"' not in page] == []
+    assert page.count('<figure class="chart">') >= 6
+    assert "What it can do" in page
+
+
 def test_every_rollout_names_weights_and_rewards(place: Place) -> None:
     import polars as pl
 

@@ -1,0 +1,1 @@
+"""Recorded runs as pages that a person would send to a colleague."""
