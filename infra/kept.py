@@ -35,6 +35,15 @@ def read_kept(run_id: str, name: str) -> bytes:
         raise FileNotFoundError(f"run {run_id} keeps no {name}: {error}") from error
 
 
+def kept_files(run_id: str, name: str) -> Path:
+    """A folder of files of a run; there may be none there."""
+    if folder := kept_folder(run_id):
+        return folder / name
+    from infra.lineage import client
+
+    return Path(client().download_artifacts(run_id, name))
+
+
 def read_kept_json(run_id: str, name: str) -> dict[str, object]:
     """A JSON object of a run."""
     found: dict[str, object] = json.loads(read_kept(run_id, name))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.attest.command import app as attest_app
 from workflows.audit.command import app as audit_app
 from workflows.cli_data import app as data_app
 from workflows.cli_models import app as models_app
@@ -36,6 +37,7 @@ app.add_typer(serving_app)
 app.add_typer(tools_app, name="tools")
 app.add_typer(problems_app, name="problems")
 app.add_typer(audit_app)
+app.add_typer(attest_app)
 app.add_typer(outside_app)
 app.add_typer(data_app)
 app.add_typer(recipe_app)
@@ -215,20 +217,25 @@ def verify(
     target: Annotated[
         str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
     ] = "latest",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Public key that a release must be signed with; default: the enclosed."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Recompute every digest along a chain; name the first that diverged.
 
     A folder is verified by what is in it alone: a downloaded release, a model with its card, an
-    object of a store. Ends with 0 if all is as recorded, 1 if something diverged, 2 if there is no
-    such thing.
+    object of a store. Signatures and statements (`k2 attest`) are verified where there are any;
+    with --key there must be some, by that key. Ends with 0 if all is as recorded, 1 if something
+    diverged, 2 if there is no such thing.
 
     Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
     """
     with plain_errors():
         from workflows.verify import verify as check
 
-        raise typer.Exit(0 if check(target, as_json) else 1)
+        raise typer.Exit(0 if check(target, key, as_json) else 1)
 
 
 @app.command()

@@ -10,28 +10,30 @@ from pydantic import ValidationError
 
 from infra.home import home
 from infra.index import Index
-from infra.kept import read_kept
-from infra.runs import SeenRun
+from infra.kept import kept_files, read_kept
+from infra.runs import SeenRun, see_runs
 from k2core.store import ArtifactCorruptError, ArtifactMissingError, manifest_of
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import STAGES
 from tasks.store import open_store
 from tasks.work import work_key
+from workflows.attest.places import FOLDER, PUBLIC, TAG
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, locate
 from workflows.verified import Verification
 from workflows.verify_folder import check_release, verify_folder
 
 
-def verify(target: str, as_json: bool) -> bool:
-    """Verify and print; whether all is what was recorded."""
-    found = verify_folder(Path(target)) if Path(target).is_dir() else verify_recorded(target)
+def verify(target: str, key: Path | None, as_json: bool) -> bool:
+    """Verify and print; whether all is what was recorded, and signed with this public key."""
+    is_folder = Path(target).is_dir()
+    found = verify_folder(Path(target), key) if is_folder else verify_recorded(target, key)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else found.describe())
     return not found.divergences
 
 
-def verify_recorded(target: str) -> Verification:
+def verify_recorded(target: str, key: Path | None) -> Verification:
     """A run with all that it descends from, or what led to an artifact, oldest first."""
     with Index() as index:
         pipeline = _pipeline(target)
@@ -47,6 +49,11 @@ def verify_recorded(target: str) -> Verification:
         seen: set[str] = set()
         for run in sorted(chain.values(), key=_place):
             _check_stage(index, run, seen, found)
+    attested = [run for stage in chain.values() if (run := _attested(stage))]
+    for run in attested:
+        _check_attested(run, key, found)
+    if key is not None and not attested:
+        found.diverged("release", "missing", FOLDER)
     if unsealed := found.checked.pop("runs without seal", 0):
         found.notes.append(f"{unsealed} runs are of code that sealed no files: records alone")
     return found
@@ -106,6 +113,30 @@ def _check_stage(index: Index, run: SeenRun, seen: set[str], found: Verification
         if artifact.digest not in seen:
             seen.add(artifact.digest)
             _check_artifact(record.stage, artifact, found)
+
+
+def _attested(run: SeenRun) -> SeenRun | None:
+    """The run as it is now, if its release was attested: an index saw it before that."""
+    if run.tags.get("stage") != "release":
+        return None
+    now = next((seen for seen in see_runs(run.started) if seen.run_id == run.run_id), run)
+    return now if TAG in now.tags else None
+
+
+def _check_attested(run: SeenRun, key: Path | None, found: Verification) -> None:
+    """What a release's run keeps of `k2 attest`, by the key that its tag names."""
+    from workflows.attest.check import check_attestations
+
+    record = LineageRecord.model_validate_json(read_kept(run.run_id, "record.json"))
+    release = next(a for a in record.outputs.values() if a.kind == "release")
+    if open_store().find_fault(release):  # said already
+        return
+    folder = kept_files(run.run_id, FOLDER)
+    public = folder / PUBLIC
+    if public.is_file() and hashlib.sha256(public.read_bytes()).hexdigest() != run.tags[TAG]:
+        found.diverged(FOLDER, "is another key than the run's tag k2.attested names", PUBLIC)
+    manifest = open_store().manifest(release)
+    check_attestations(open_store().open(release), manifest, folder, key, found)
 
 
 def _contradictions(run: SeenRun, record: LineageRecord) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Verifies a folder that somebody downloaded, by what is in it alone.
 
 A release holds three witnesses of its weights: `SHA256SUMS`, the digests in `lineage.json`, and the
-card. A single model's folder holds its card; an object of a store is named by its digest.
+card; where it was attested, signatures are a fourth. A single model's folder holds its card; an
+object of a store is named by its digest.
 """
 
 import json
@@ -14,11 +15,10 @@ from pydantic import TypeAdapter
 from k2core.store import ManifestEntry, digest_of, manifest_of
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
+from workflows.attest.places import FOLDER
 from workflows.errors import MendableError
 from workflows.verified import Verification
 
-ATTESTATIONS = "attestations/"
-"""What is added to a release after its sums were written, each with a proof of its own."""
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _WEIGHTS = re.compile(r"^Weights: `(\S*)`", re.MULTILINE)
@@ -30,11 +30,16 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
 
-def verify_folder(folder: Path) -> Verification:
-    """Recompute every digest that a folder states of itself.
+def verify_folder(folder: Path, key: Path | None = None) -> Verification:
+    """Recompute every digest that a folder states of itself, and verify its attestations.
+
+    Args:
+        folder: a release, a model with its card, or an object of a store.
+        key: public key that the attestations must be signed with; without one that which they
+            enclose.
 
     Raises:
-        MendableError: it states none.
+        MendableError: it states no digest; the key is none; or no release is held to the key.
     """
     is_model = (folder / "README.md").is_file() and (folder / "config.json").is_file()
     states = (folder / SUMS).is_file() or (folder / "lineage.json").is_file()
@@ -44,6 +49,8 @@ def verify_folder(folder: Path) -> Verification:
             f"{folder} states no digest of itself: give a release (it has {SUMS}), a model's "
             "folder with its card, or an object of a store, named by its digest"
         )
+    if key is not None and not is_release:
+        raise MendableError(f"--key: {folder} is no release, and only releases are signed")
     found = Verification(str(folder))
     manifest = manifest_of(folder)
     found.count("files", len(manifest))
@@ -52,6 +59,10 @@ def verify_folder(folder: Path) -> Verification:
         _check_sums(folder, manifest, found)
         found.notes.append(f"the release as a whole is {digest_of(_published(manifest))}")
         check_release(folder, manifest, found)
+        if key is not None or (folder / FOLDER).exists():
+            from workflows.attest.check import check_attestations
+
+            check_attestations(folder, manifest, folder / FOLDER, key, found)
     elif is_model:
         if (folder / SUMS).is_file():
             _check_sums(folder, manifest, found)
@@ -126,7 +137,7 @@ def _check_sums(folder: Path, manifest: list[ManifestEntry], found: Verification
 
 
 def _published(manifest: list[ManifestEntry]) -> list[ManifestEntry]:
-    return [entry for entry in manifest if not entry.path.startswith(ATTESTATIONS)]
+    return [entry for entry in manifest if not entry.path.startswith(f"{FOLDER}/")]
 
 
 def _compare(

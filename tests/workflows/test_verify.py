@@ -1,35 +1,20 @@
 """`k2 verify`: whatever byte is flipped, lost or added along a chain, it is found and named."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
 import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from infra.home import home as k2_home
-from infra.lineage import StageRun, pipeline_run
-from k2core.store import Draft
+from infra.lineage import pipeline_run
 from schemas.artifacts import Checkpoint, CleanCorpus, RawCorpus, Release
-from schemas.base import Artifact
-from schemas.lineage import LineageRecord
 from tasks.store import open_store
-from tasks.work import work_key
+from tests.workflows.small_run import WEIGHTS, finish, parquet, publish, release_files
 from workflows.cli import app
-
-Files = dict[str, bytes]
-TOKENIZER = json.dumps({"model": {"type": "BPE"}}).encode()
-WEIGHTS: Files = {
-    "model.safetensors": bytes(range(200)),
-    "config.json": b'{"hidden_size": 8}',
-    "tokenizer.json": TOKENIZER,
-    "training.json": b'{"loss": 1.5}',
-}
 
 
 class Said(BaseModel):
@@ -52,36 +37,6 @@ class Made(NamedTuple):
         return shown.exit_code, Said.model_validate_json(shown.stdout)
 
 
-def parquet() -> bytes:
-    frame = pl.DataFrame({"doc_id": ["a", "b"], "text": ["one", "two"]})
-    path = k2_home() / "rows.parquet"
-    frame.write_parquet(path)
-    return path.read_bytes()
-
-
-def publish(kind: type[Artifact], files: Files) -> Artifact:
-    out = open_store().workspace("work").out
-    for name, content in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(content)
-    return open_store().publish(kind, Draft(out, {"files": float(len(files))}))
-
-
-def finish(stage: str, inputs: dict[str, Artifact], outputs: dict[str, Artifact]) -> LineageRecord:
-    record = LineageRecord(
-        stage=stage, version="1", configs={"config": {"seed": 7}}, inputs=dict(inputs)
-    )
-    run = StageRun(record, work_key(record), "run-1", "a0")
-    run.file("loss.png", b"a picture of " + stage.encode())
-    page = f"<table>{stage}</table>".encode()
-    run.finish(outputs, report=page)
-    place = k2_home() / "reports" / "run-1"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / f"{stage}.html").write_bytes(page)
-    open_store().note_result(work_key(record), run.record.model_dump_json().encode())
-    return run.record
-
-
 @pytest.fixture(scope="module")
 def made(home: Path) -> Made:
     """ingest, clean, pretrain, rl, release, as far as digests reach; the bytes are small."""
@@ -97,13 +52,7 @@ def made(home: Path) -> Made:
             finish("pretrain", {"clean": clean}, {"checkpoint": base}),
             finish("rl", {"base": base}, {"policy": policy}),
         ]
-        files = {"lineage.json": json.dumps([r.model_dump(mode="json") for r in records]).encode()}
-        for which, artifact in (("base", base), ("policy", policy)):
-            folder = open_store().open(artifact)
-            files |= {f"{which}/{p.name}": p.read_bytes() for p in folder.iterdir()}
-            files[f"{which}/README.md"] = f"# {which}\n\nWeights: `{artifact.digest}`.".encode()
-        lines = [f"{hashlib.sha256(files[n]).hexdigest()}  {n}\n" for n in sorted(files)]
-        release = publish(Release, {**files, "SHA256SUMS": "".join(lines).encode()})
+        release = publish(Release, release_files(records, base, policy))
         finish("release", {"base": base, "policy": policy}, {"release": release})
     digests = {a.kind: a.digest[7:] for a in (raw, clean, base, release)}
     return Made(home, open_store().open(release), {**digests, "policy": policy.digest[7:]})

@@ -1,0 +1,1 @@
+"""Signed attestations of a release, in public formats that a stranger's tools verify."""

@@ -1,0 +1,179 @@
+"""What is recorded of a release: its stages, their runs, and what their artifacts say."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypedDict, cast
+
+from infra.index import Index, Indexed
+from k2core.store import ArtifactMissingError, ManifestEntry, manifest_of
+from schemas.base import Artifact
+from schemas.evaluate import Scores
+from schemas.recipe import STAGES
+from schemas.release import ReleaseConfig
+from tasks.store import open_store, published_folder
+from workflows.errors import NotRecordedError
+from workflows.find import find_artifact
+
+DATA = ("raw_corpus", "clean_corpus", "rephrased_corpus", "token_corpus", "trajectory_set")
+"""Kinds of artifacts that models learn from, or that what they learn from is made of."""
+
+
+class SourceAbout(TypedDict, total=False):
+    """An entry of a `sources.json`."""
+
+    license: str
+    package: str
+    version: str
+    domain: str
+    documents: int
+    role: str
+    tools: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A release and all that led to it."""
+
+    release: Artifact
+    folder: Path
+    """Of the release, verified."""
+    stages: tuple[Indexed, ...]
+    """What made it, in the order of the chain; the release stage is the last."""
+
+    @property
+    def maker(self) -> Indexed:
+        """The release stage."""
+        return self.stages[-1]
+
+    @cached_property
+    def files(self) -> list[ManifestEntry]:
+        """Of the release."""
+        return manifest_of(self.folder)
+
+    @cached_property
+    def config(self) -> ReleaseConfig:
+        """The release stage's, as far as this code knows it."""
+        found = self.maker.record.configs.get("config")
+        known = found if isinstance(found, dict) else {}
+        fields = ReleaseConfig.model_fields.keys()
+        return ReleaseConfig.model_validate({k: v for k, v in known.items() if k in fields})
+
+    @cached_property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Digest -> what the stages made, in the order of the chain."""
+        made = [a for stage in self.stages for a in stage.record.outputs.values()]
+        return {artifact.digest: artifact for artifact in made}
+
+    @property
+    def models(self) -> list[str]:
+        """The release's folders with weights."""
+        return sorted(path.parent.name for path in self.folder.glob("*/config.json"))
+
+    def config_of(self, stage: str) -> dict[str, object]:
+        """The config of a stage; empty if it had none, or did not run."""
+        for made in self.stages:
+            config = made.record.configs.get("config")
+            if made.record.stage == stage and isinstance(config, dict):
+                return cast(dict[str, object], config)
+        return {}
+
+    def of_kind(self, kind: str) -> Artifact | None:
+        """The last artifact of a kind."""
+        return next((a for a in reversed(self.artifacts.values()) if a.kind == kind), None)
+
+    def behind(self, artifact: Artifact) -> list[Artifact]:
+        """All that an artifact descends from, in the order of the chain."""
+        found: set[str] = set()
+        near = [artifact.digest]
+        while near:
+            digest = near.pop()
+            for stage in self.stages:
+                if digest in {made.digest for made in stage.record.outputs.values()}:
+                    given = {one.digest for one in stage.record.inputs.values()}
+                    near += given - found
+                    found |= given
+        return [one for digest, one in self.artifacts.items() if digest in found]
+
+    def data_of(self, model: str) -> list[Artifact]:
+        """The data sets that a folder's weights learned from."""
+        weights = self.weights_of(model)
+        return [one for one in self.behind(weights) if one.kind in DATA] if weights else []
+
+    def weights_of(self, model: str) -> Artifact | None:
+        """The checkpoint that a folder of the release is of, rounded or not."""
+        which = model.removesuffix("-bf16")
+        found = self.maker.record.inputs.get(which)
+        return found if found and found.kind == "checkpoint" else None
+
+    def scores(self) -> Scores | None:
+        """What was measured, if the store still holds it."""
+        found = self.of_kind("evaluation")
+        path = read_file(found, "scores.json") if found else None
+        return Scores.model_validate_json(path) if path else None
+
+
+def gather(target: str) -> Facts:
+    """What is recorded of a run's release.
+
+    Raises:
+        NotRecordedError: nobody recorded who made it.
+    """
+    release = find_artifact(target, ("release",))
+    with Index() as index:
+        behind = [release, *index.related(release.digest, forward=False)]
+        makers = [index.maker(artifact.digest) for artifact in behind]
+    found = {made.run.run_id: made for made in makers if made is not None}
+    stages = sorted(found.values(), key=lambda made: STAGES.index(made.record.stage))
+    if not stages or release.digest not in {
+        made.digest for made in stages[-1].record.outputs.values()
+    }:
+        raise NotRecordedError(f"nobody recorded which stage made release {release.digest}")
+    return Facts(release, published_folder(release), tuple(stages))
+
+
+def manifest_in_store(artifact: Artifact) -> list[ManifestEntry]:
+    """The files of an artifact; none if the store holds it no more."""
+    try:
+        return open_store().manifest(artifact)
+    except ArtifactMissingError:
+        return []
+
+
+def read_file(artifact: Artifact, name: str) -> bytes | None:
+    """A file of an artifact; None if it has none, or the store holds it no more."""
+    if name not in {entry.path for entry in manifest_in_store(artifact)}:
+        return None
+    return open_store().open_file(artifact, name).read_bytes()
+
+
+def sources_of(artifact: Artifact) -> dict[str, SourceAbout]:
+    """What an artifact says that it is of; nothing if it says nothing."""
+    content = read_file(artifact, "sources.json")
+    return cast(dict[str, SourceAbout], json.loads(content)) if content else {}
+
+
+def all_sources(artifacts: Iterable[Artifact]) -> dict[str, SourceAbout]:
+    """Every source of some artifacts, by name."""
+    found: dict[str, SourceAbout] = {}
+    for artifact in artifacts:
+        found |= sources_of(artifact)
+    return dict(sorted(found.items()))
+
+
+def tables_of(artifact: Artifact) -> Iterator[tuple[str, list[ManifestEntry]]]:
+    """Folder -> shards of each table of parquet files, e.g. `kept`."""
+    tables: dict[str, list[ManifestEntry]] = {}
+    for entry in manifest_in_store(artifact):
+        folder, _, name = entry.path.rpartition("/")
+        if name.endswith(".parquet") and folder:
+            tables.setdefault(folder, []).append(entry)
+    yield from sorted(tables.items())
+
+
+def as_time(milliseconds: int | None) -> str:
+    """RFC 3339 in UTC."""
+    return datetime.fromtimestamp((milliseconds or 0) // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,10 @@
+"""What attestations are called, beside a release and with MLflow's run of it."""
+
+FOLDER = "attestations"
+"""Beside the release's content; no sum and no digest of the release covers it."""
+REFERENCES = "references.dsse.json"
+"""Names every other file, so that none can be changed, added or taken away."""
+PUBLIC = "public.pem"
+"""The key that all are signed with."""
+TAG = "attested"
+"""Of the release stage's run: the key's name."""
