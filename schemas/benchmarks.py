@@ -74,6 +74,8 @@ class Benchmarks(Config):
     """Its name, as it was asked for."""
     weights: str
     """Digest of the weights that were served; empty for a stranger's endpoint, which says none."""
+    command: str = ""
+    """What asks it again."""
     harness: str
     """The harness and its version."""
     config: BenchmarkConfig

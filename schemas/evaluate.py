@@ -143,7 +143,7 @@ class Scores(Config):
 
     checkpoints: dict[str, str]
     """Name -> digest of the artifact."""
-    temperature: float = Field(ge=0, le=2)
+    temperature: float = Field(1.0, ge=0, le=2)
     """That all of them were sampled at; 0 took the likeliest token."""
     weights: dict[str, str]
     """Name -> digest of the weights that the engine served: the receipt of the answers."""
@@ -155,13 +155,13 @@ class Scores(Config):
     """Checkpoint -> calls that name a declared tool with arguments of its schema."""
     perplexity: dict[str, dict[str, Perplexity]]
     """Domain -> checkpoint -> perplexity on held-out text."""
-    variants: dict[str, dict[str, VariantScore]]
+    variants: dict[str, dict[str, VariantScore]] = Field(default_factory=dict)
     """Condition -> checkpoint -> what it changed."""
-    overlaps: Overlaps
-    """Items that training data gives away, by suite."""
-    cut_off: dict[str, Rate]
+    overlaps: Overlaps | None = None
+    """Items that training data gives away, by suite; None where nobody looked."""
+    cut_off: dict[str, Rate] = Field(default_factory=dict)
     """Checkpoint -> answers that turns, tokens or context cut off before their end."""
-    choices: dict[str, dict[str, Rate]]
+    choices: dict[str, dict[str, Rate]] = Field(default_factory=dict)
     """Log-likelihood task -> checkpoint -> items whose right option of four was likeliest."""
     changes: dict[str, dict[str, Change]]
     """Later checkpoint (sft over base, policy over sft) -> family, or `all` -> what changed."""

@@ -91,6 +91,7 @@ def _ask(
         if free and native:
             folder = folder.with_name(f"{folder.name}-free")
         try:
+            asked = asked._replace(command=_command(target, wanted, free=free))
             found = run_suites(config, asked, sandbox, folder)
         except ValueError as error:
             raise MendableError(str(error)) from None
@@ -180,6 +181,21 @@ def _tool_calls(asked: str | None, *, native: bool) -> Literal["native", "prompt
     if asked in (None, "native"):
         return "native"
     raise MendableError(f"--tool-calls {asked}: native or prompted")
+
+
+def _command(target: str, wanted: Wanted, *, free: bool) -> str:
+    """What asks the same again, by what differs from the defaults."""
+    suites = [part for suite in wanted.suites for part in ("--suite", suite)]
+    options = {
+        "--limit": (wanted.limit, None),
+        "--samples": (wanted.samples, 1),
+        "--temperature": (wanted.temperature, 0.0),
+        "--max-tokens": (wanted.max_tokens, 512),
+        "--tool-calls": (wanted.tool_calls, None),
+        "--enforcer": ("off" if free else "on", "on"),
+    }
+    said = [f"{name} {value}" for name, (value, usual) in options.items() if value != usual]
+    return " ".join(("k2 evaluate", target, *suites, *said))
 
 
 def _folder_name(asked: Asked) -> str:

@@ -1,7 +1,7 @@
 """A recorded run's tables in Markdown, and where they stand in the pages."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,8 @@ def whole(report: "RunReport") -> str:
             _table((*heads, "RL won, lost", "p", ""), families),
             groups(report),
             _table(heads, texts),
+            *_conditions(report.scores),
+            *_overlaps(report.scores),
         )
     )
 
@@ -92,6 +94,48 @@ TABLES: "Mapping[str, Callable[[RunReport], str]]" = {
     "groups": groups,
     "whole": whole,
 }
+
+
+def _conditions(scores: Scores) -> Iterator[str]:
+    """What each condition changed, checkpoint by checkpoint; and log-likelihood tasks."""
+    if scores.choices:
+        heads = ("likeliest of four", "base", "SFT", "RL")
+        yield _table(heads, [(task, *_rates(by)) for task, by in scores.choices.items()])
+    rows = [
+        (
+            condition.replace("_", " "),
+            name,
+            *(_rate(r) for r in (found.plain, found.rate)),
+            f"+{found.change.gained} -{found.change.lost}",
+            f"{found.change.p_value:.2g}",
+            *(_rate(r) for r in (found.plain_tool_calls, found.tool_calls)),
+        )
+        for condition, by in scores.variants.items()
+        for name, found in by.items()
+    ]
+    if rows:
+        heads = ("condition", "", "plainly", "so", "won, lost", "p", "valid calls, plainly", "so")
+        yield "The same held-out problems asked plainly and under a condition, paired:"
+        yield _table(heads, rows)
+
+
+def _overlaps(scores: Scores) -> Iterator[str]:
+    """Items of each suite that training data gives away."""
+    if scores.overlaps is None:
+        return
+    yield (
+        f"Items of which training data holds {scores.overlaps.ngram} words and signs in a row, or "
+        f"all of a shorter one, in {scores.overlaps.tokens_read:,} tokens of text and in all SFT "
+        "dialogues; and those asked there with the same data and the same answer:"
+    )
+    heads = ("items", "", "text", "dialogues", "answered")
+    yield _table(
+        heads,
+        [
+            (suite, *(f"{n:,}" for n in (o.items, o.text, o.dialogues, o.answered)))
+            for suite, o in scores.overlaps.suites.items()
+        ],
+    )
 
 
 def _page(report: "RunReport", heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -117,8 +161,13 @@ def _changed(scores: Scores, family: str) -> tuple[str, str, str]:
 
 
 def _rates(rates: Mapping[str, Rate]) -> list[str]:
-    found = (rates[name] for name in CHECKPOINTS)
-    return [f"{r.rate:.0%} [{100 * r.low:.0f}, {100 * r.high:.0f}]" for r in found]
+    return [_rate(rates[name]) for name in CHECKPOINTS]
+
+
+def _rate(rate: Rate) -> str:
+    if not rate.total:
+        return ""
+    return f"{rate.rate:.0%} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -42,6 +42,8 @@ class Asked(NamedTuple):
     weights: str
     """Digest of the served weights; empty for a stranger's endpoint."""
     endpoint: Endpoint
+    command: str = ""
+    """What asks it again, for whoever reads the scores."""
 
 
 def run_suites(config: BenchmarkConfig, asked: Asked, sandbox: CodeRunner, out: Path) -> Benchmarks:
@@ -69,6 +71,7 @@ def run_suites(config: BenchmarkConfig, asked: Asked, sandbox: CodeRunner, out: 
     found = Benchmarks(
         model=asked.name,
         weights=asked.weights,
+        command=asked.command,
         harness=f"{HARNESS} {version('inspect_ai')}",
         config=config,
         suites=scores,

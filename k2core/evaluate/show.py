@@ -61,7 +61,7 @@ def variant_rows(scores: Scores) -> list[dict[str, object]]:
     ]
 
 
-def overlap_rows(overlaps: Overlaps) -> list[dict[str, object]]:
+def overlap_rows(overlaps: Overlaps | None) -> list[dict[str, object]]:
     """A row a suite: items that the training data gives away."""
     return [
         {
@@ -71,7 +71,7 @@ def overlap_rows(overlaps: Overlaps) -> list[dict[str, object]]:
             "in the dialogues": found.dialogues,
             "with their answer": found.answered,
         }
-        for suite, found in overlaps.suites.items()
+        for suite, found in (overlaps.suites if overlaps else {}).items()
     ]
 
 

@@ -99,7 +99,7 @@ programs.
 
 {condition_table(scores, facts.which)}
 
-{overlap_table(scores.overlaps, facts.brought)}
+{overlap_table(scores.overlaps, facts.brought) if scores.overlaps else ""}
 
 ## Training
 

@@ -35,8 +35,8 @@ def evaluation_table(scores: Scores) -> str:
         "(exact McNemar test, Holm's correction)."
     )
     chosen = [_row(f"likeliest of four: {task}", r) for task, r in scores.choices.items()]
-    cut = _row("cut off before their end", scores.cut_off)
-    return "\n".join([*head, *families, *groups, calls, cut, *chosen, *texts, "", note])
+    cut = [_row("cut off before their end", scores.cut_off)] if scores.cut_off else []
+    return "\n".join([*head, *families, *groups, calls, *cut, *chosen, *texts, "", note])
 
 
 def _row(name: str, rates: Mapping[str, Rate]) -> str:
