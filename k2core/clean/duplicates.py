@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.outline import JUDGED
 from k2core.clean.semantic import add_semantic
 from k2core.clean.shingles import Hashes, Ints
 from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, ROW, SignedShard, open_signed
 from k2core.clean.verdict import Twin, Verdict
+from k2core.pieces import Crew
 from schemas.clean import Deduplication
 
 _RULE = "deduplication"
@@ -110,23 +112,24 @@ class Deduplicator:
 
 
 def find_duplicates(
-    config: Deduplication, judged: Sequence[Path], scratch: Path
+    config: Deduplication, judged: Sequence[Path], crew: Crew, scratch: Path
 ) -> Iterator[dict[int, Twin]]:
     """Of each shard its duplicates by row, in the corpus' order.
 
     Args:
         config: what counts as one.
-        judged: shards of `JudgedDocument` rows, each signed below `scratch` (`sign_shard`).
+        judged: folders of `JudgedDocument` rows, with their signatures (`sign_shard`).
+        crew: who embeds texts, if their meaning counts.
         scratch: a folder of the run's own.
     """
-    shards = [open_signed(scratch / "signed", path.stem) for path in judged]
+    shards = [open_signed(folder, Path(JUDGED).stem) for folder in judged]
     deduplicator = Deduplicator(config, shards, scratch / "groups")
     found = (deduplicator.find(number) for number in range(len(shards)))
     if config.semantic is None:
         yield from found
         return
     twins = list(found)  # as many as there are duplicates
-    add_semantic(config.semantic, judged, shards, twins, scratch / "vectors")
+    add_semantic(config.semantic, judged, shards, twins, crew, scratch / "vectors")
     yield from twins
 
 

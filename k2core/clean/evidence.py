@@ -1,6 +1,6 @@
 """What stands behind verdicts: held-out problems met, documents repeated, passages cut out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _ROWS = 30
 """Problems in the report; `overlaps/` has them all."""
 
 
-class _Met(NamedTuple):
+class Met(NamedTuple):
     """A held-out problem that documents hold a part of."""
 
     problem: str
@@ -31,14 +31,14 @@ class _Met(NamedTuple):
 
 
 class Evidence:
-    """Rows of a shard until they are written, and what the report says of all shards."""
+    """Rows of a shard until they are written, and what the report says of them."""
 
     def __init__(self, held_out: HeldOut) -> None:
         self._held_out = held_out
         self._overlaps: list[dict[str, object]] = []
         self._duplicates: list[dict[str, object]] = []
         self._removed: list[dict[str, object]] = []
-        self._met: dict[str, _Met] = {}
+        self.met: dict[str, Met] = {}
 
     def add(self, document: DocumentRow, verdict: Verdict, twin: Twin | None) -> None:
         """A document that was dropped."""
@@ -55,12 +55,12 @@ class Evidence:
         about = {key: document[key] for key in ("doc_id", "source", "path")}
         for overlap in self._held_out.find_overlaps(document["text"]):
             self._overlaps.append({**about, **overlap._asdict()})
-            met = self._met.get(overlap.problem_id, _Met(overlap.problem_id))
+            met = self.met.get(overlap.problem_id, Met(overlap.problem_id))
             met = met._replace(documents=met.documents + 1)
             if overlap.covered_frac > met.covered_frac:
                 most = round(overlap.covered_frac, 3)
                 met = met._replace(covered_frac=most, path=document["path"], ngram=overlap.ngram)
-            self._met[overlap.problem_id] = met
+            self.met[overlap.problem_id] = met
 
     def _add_twin(self, document: DocumentRow, twin: Twin) -> None:
         verdict = twin.verdict
@@ -83,9 +83,18 @@ class Evidence:
                 write_shard(out / table / name, model, rows)
         self._overlaps, self._duplicates, self._removed = [], [], []
 
-    def report(self, report: Reporter) -> None:
-        """Show the problems that most documents hold a part of."""
-        met = sorted(self._met.values(), key=lambda met: (-met.documents, met.problem))
-        if met:
-            title = f"Held-out problems found in documents, {min(_ROWS, len(met))} of {len(met)}"
-            report.table(title, [each.row() for each in met[:_ROWS]])
+
+def merge_met(met: dict[str, Met], more: Mapping[str, Met]) -> None:
+    """Add what documents after the others hold."""
+    for name, found in more.items():
+        before = met.get(name, Met(name))
+        most = found if found.covered_frac > before.covered_frac else before
+        met[name] = most._replace(documents=before.documents + found.documents)
+
+
+def report_met(met: Mapping[str, Met], report: Reporter) -> None:
+    """Show the problems that most documents hold a part of."""
+    ranked = sorted(met.values(), key=lambda each: (-each.documents, each.problem))
+    if ranked:
+        title = f"Held-out problems found in documents, {min(_ROWS, len(ranked))} of {len(ranked)}"
+        report.table(title, [each.row() for each in ranked[:_ROWS]])

@@ -40,6 +40,16 @@ class Funnel:
             about = {key: row[key] for key in ("domain", "path")}
             samples.append({**verdict._asdict(), **about, "text": text})
 
+    def merge(self, other: "Funnel") -> None:
+        """Count documents that come after these."""
+        self.raw += other.raw
+        self.kept += other.kept
+        self.rejects += other.rejects
+        self.redactions += other.redactions
+        self.words += other.words
+        for key, samples in other.samples.items():
+            self.samples[key] = (self.samples[key] + samples)[: self._num_samples]
+
     def summary(self) -> dict[str, object]:
         """`funnel.json`."""
         domains: dict[str, dict[str, object]] = {}

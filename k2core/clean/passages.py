@@ -9,7 +9,7 @@ Shape suffixes: P passages, G passages that share their key with another.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,63 +26,96 @@ from schemas.corpus import DocumentRow
 _SEPARATOR = {"line": "\n", "paragraph": "\n\n"}
 ROW, NUMBER, KEY = 0, 1, 2
 """Lines of a shard's file: row of the document, number of the passage in it, key."""
+_KEYS, _DOCUMENTS, _LENGTHS = "passages.npy", "passage-documents.npy", "passage-lengths.npy"
+CHARACTERS, BYTES, LEADING, TRAILING = 0, 1, 2, 3
+"""Lines of a shard's lengths, of every passage of the documents it has passages of: what is left
+of a document is told by them. The last two count line ends at its ends."""
 
 
 class Cut(NamedTuple):
     """What is left of a document, or why it goes."""
 
-    text: str
-    removed: list[dict[str, object]]
-    """`RepeatedPassage` rows."""
+    removed: dict[int, str]
+    """Passages that are cut out, by their numbers, and the document where each stands."""
+    num_bytes: int
     verdict: Verdict | None
 
 
+class _Left(NamedTuple):
+    characters: int
+    num_bytes: int
+
+
 def sign_passages(judged: Path, folder: Path, config: RepeatedPassages) -> None:
-    """Write the keys of a shard of `JudgedDocument` rows; nothing where they are already."""
-    target = _path(folder, judged.stem)
-    if target.exists():
-        return
+    """Write keys and lengths of the passages of a shard of `JudgedDocument` rows."""
     frame = pl.read_parquet(judged, columns=["domain", "dropped", "text"]).with_row_index("row")
     wanted = frame.filter(~pl.col("dropped"), pl.col("domain").is_in(config.domains))
-    passages = (
-        wanted.select("row", pl.col("text").str.split(_SEPARATOR[config.unit]))
-        .with_columns(number=pl.int_ranges(pl.col("text").list.len()))
+    raw, ends = pl.col("text"), "\n"
+    every = (
+        wanted.select("row", raw.str.split(_SEPARATOR[config.unit]))
+        .with_columns(number=pl.int_ranges(raw.list.len()))
         .explode("text", "number")
-        .with_columns(text=_normalise(pl.col("text")))
-        .filter(pl.col("text").str.len_chars() >= config.min_characters)
+        .with_columns(characters=raw.str.len_chars(), num_bytes=raw.str.len_bytes())
+        .with_columns(
+            leading=pl.col("characters") - raw.str.strip_chars_start(ends).str.len_chars(),
+            trailing=pl.col("characters") - raw.str.strip_chars_end(ends).str.len_chars(),
+        )
+    )
+    passages = every.with_columns(text=_normalise(raw)).filter(
+        raw.str.len_chars() >= config.min_characters
     )
     keys_P = np.array([_key(text) for text in passages["text"]], np.uint64)
     lines = [passages["row"].to_numpy(), passages["number"].to_numpy(), keys_P]
-    folder.mkdir(parents=True, exist_ok=True)
-    save_array(target, np.stack([line.astype(np.uint64) for line in lines]))
+    every = every.filter(pl.col("row").is_in(passages["row"].unique().to_list()))
+    starts = np.flatnonzero(every["number"].to_numpy() == 0)
+    documents = [every["row"].to_numpy()[starts], starts]
+    lengths = [
+        every[name].to_numpy() for name in ("characters", "num_bytes", "leading", "trailing")
+    ]
+    save_array(folder / _KEYS, np.stack([line.astype(np.uint64) for line in lines]))
+    save_array(folder / _DOCUMENTS, np.stack([line.astype(np.int64) for line in documents]))
+    save_array(folder / _LENGTHS, np.stack([line.astype(np.uint32) for line in lengths]))
+
+
+def cut_text(
+    document: DocumentRow, removed: Mapping[int, str], config: RepeatedPassages
+) -> tuple[str, list[dict[str, object]]]:
+    """What is left of a document, and `RepeatedPassage` rows of what is cut out."""
+    separator = _SEPARATOR[config.unit]
+    passages = document["text"].split(separator)
+    left = separator.join(p for at, p in enumerate(passages) if at not in removed).strip("\n")
+    return left, [
+        {"doc_id": document["doc_id"], "kept_id": holder, "number": at, "text": passages[at]}
+        for at, holder in removed.items()
+    ]
 
 
 class PassageCutter:
     """Where passages stand that occur again later; shards are opened in order, each once."""
 
     def __init__(
-        self, config: RepeatedPassages, min_characters: int, folder: Path, stems: Sequence[str]
+        self, config: RepeatedPassages, min_characters: int, judged: Sequence[Path], folder: Path
     ) -> None:
         """Find shared keys among the shards' files.
 
         Args:
             config: what a passage is.
             min_characters: a document of fewer that are left is empty.
-            folder: where `sign_passages` wrote.
-            stems: the shards' names in the corpus' order.
+            judged: folders where `sign_passages` wrote, in the corpus' order.
+            folder: for what is found.
         """
-        self._config = config
+        self._config, self._judged = config, judged
         self._min_characters = min_characters
-        self._shards = [np.load(_path(folder, stem), mmap_mode="r") for stem in stems]
+        self._shards = [np.load(each / _KEYS, mmap_mode="r") for each in judged]
         self._starts = np.cumsum([0, *(shard.shape[1] for shard in self._shards)]).tolist()
-        self._groups = Groups(folder / "groups")
-        self._groups.add(self._keys, len(stems), self._starts[-1])
+        self._groups = Groups(folder)
+        self._groups.add(self._keys, len(judged), self._starts[-1])
         self._holders: dict[int, str] = {}
         self._ending: list[int] = []
         self._repeated: dict[int, list[tuple[int, int]]] = {}
 
-    def open(self, number: int) -> None:
-        """Turn to the next shard."""
+    def open(self, number: int) -> list[int]:
+        """Turn to the next shard; rows of its documents that hold repeated passages, ascending."""
         start, end = self._starts[number], self._starts[number + 1]
         (lines,) = self._groups.between(start, end)
         places = self._shards[number][:, lines[ITEM] - start]
@@ -92,39 +125,57 @@ class PassageCutter:
         self._repeated = defaultdict(list)
         for row, at, group in zip(*places[:2].tolist(), lines[GROUP].tolist(), strict=True):
             self._repeated[row].append((at, group))
+        self._documents = np.load(self._judged[number] / _DOCUMENTS)
+        self._lengths = np.load(self._judged[number] / _LENGTHS)
+        return sorted(self._repeated)
 
-    def cut(self, row: int, document: DocumentRow) -> Cut:
-        """Cut a document that nothing else dropped."""
-        name, text = document["doc_id"], document["text"]
-        separator = _SEPARATOR[self._config.unit]
-        passages = text.split(separator)
+    def cut(self, row: int, name: str) -> Cut:
+        """Cut a document of this id, that nothing else dropped; rows are asked for in order."""
         own: dict[int, str] = {}
         removed: dict[int, str] = {}
-        for at, group in self._repeated.get(row, ()):
+        for at, group in self._repeated[row]:
             holder = self._holders.get(group) or own.get(group)
             if holder is None:
                 own[group] = name
             else:
                 removed[at] = holder
-        left = separator.join(p for at, p in enumerate(passages) if at not in removed).strip("\n")
-        verdict = self._weigh(text, left) if removed else None
-        if verdict:
-            return Cut(text, [], verdict)
-        self._holders |= own
-        if not removed:
-            return Cut(text, [], None)
-        rows: list[dict[str, object]] = [
-            {"doc_id": name, "kept_id": holder, "number": at, "text": passages[at]}
-            for at, holder in removed.items()
-        ]
-        return Cut(left, rows, None)
+        lengths = self._lengths_of(row)
+        whole = self._measure(lengths, {}, strip=False)
+        left = self._measure(lengths, removed) if removed else whole
+        verdict = self._weigh(whole.characters, left.characters) if removed else None
+        if not verdict:
+            self._holders |= own
+        return Cut({} if verdict else removed, left.num_bytes, verdict)
 
-    def _weigh(self, text: str, left: str) -> Verdict | None:
-        share, limit = 1 - len(left) / len(text), self._config.max_removed_frac
+    def _lengths_of(self, row: int) -> list[list[int]]:
+        rows, starts = self._documents
+        at = int(np.searchsorted(rows, row))
+        stop = starts[at + 1] if at + 1 < len(starts) else self._lengths.shape[1]
+        lengths: list[list[int]] = self._lengths[:, starts[at] : stop].T.tolist()
+        return lengths
+
+    def _measure(
+        self, lengths: Sequence[Sequence[int]], removed: Mapping[int, str], *, strip: bool = True
+    ) -> _Left:
+        """Of what is left when it is joined, without line ends around if they are stripped."""
+        kept = [each for at, each in enumerate(lengths) if at not in removed]
+        around = 0
+        if strip:
+            full = [n for n, each in enumerate(kept) if each[LEADING] < each[CHARACTERS]]
+            kept = kept[full[0] : full[-1] + 1] if full else []
+            around = kept[0][LEADING] + kept[-1][TRAILING] if kept else 0
+        between = len(_SEPARATOR[self._config.unit]) * max(0, len(kept) - 1) - around
+        return _Left(
+            sum(each[CHARACTERS] for each in kept) + between,
+            sum(each[BYTES] for each in kept) + between,
+        )
+
+    def _weigh(self, whole: int, left: int) -> Verdict | None:
+        share, limit = 1 - left / whole, self._config.max_removed_frac
         if share > limit:
             return Verdict("deduplication", "repeated_passages", share, limit)
-        if len(left) < self._min_characters:
-            return Verdict("extraction", "no_text", float(len(left)), float(self._min_characters))
+        if left < self._min_characters:
+            return Verdict("extraction", "no_text", float(left), float(self._min_characters))
         return None
 
     def _keys(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -140,7 +191,3 @@ def _normalise(text: pl.Expr) -> pl.Expr:
 def _key(text: str) -> int:
     """64 bits, as in CCNet."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def _path(folder: Path, stem: str) -> Path:
-    return folder / f"{stem}.passages.npy"

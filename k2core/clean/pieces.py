@@ -1,20 +1,22 @@
-"""What is said of each raw shard apart from all others, here or spread over a Ray cluster."""
+"""What is said of each raw shard apart from all others."""
 
 import functools
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from k2core.clean.classifier import Scorer
 from k2core.clean.contamination import HeldOut
 from k2core.clean.judge import Judged, judge
+from k2core.clean.outline import JUDGED, write_outline
 from k2core.clean.passages import sign_passages
-from k2core.clean.rows import document_rows
+from k2core.clean.rows import JudgedRow, document_rows
 from k2core.clean.signatures import sign_shard
-from k2core.store import Workspace
-from k2core.tables import list_shards, read_shard, write_shard
-from schemas.artifacts import RawCorpus
+from k2core.pieces import Crew, Piece
+from k2core.store import StoredFile
+from k2core.tables import read_shard, write_shard
 from schemas.clean import CleanConfig
 from schemas.corpus import Document, DocumentRow
 
@@ -42,66 +44,42 @@ def judge_shards(
     config: CleanConfig,
     held_out: HeldOut,
     scorer: Scorer | None,
-    raw: RawCorpus,
-    workspace: Workspace,
-    num_workers: int,
+    shards: Sequence[StoredFile],
+    crew: Crew,
+    folder: Path,
 ) -> list[Path]:
-    """Judge and sign what the scratch folder does not hold yet; the judged shards in order.
+    """Judge and sign every shard; the folders of what is said of each, in order.
 
     Args:
         config: the stage's.
         held_out: what no document may hold.
         scorer: the quality classifier, if there is one.
-        raw: whose shards they are.
-        workspace: whose scratch keeps `judged/NAME` and what is made from it.
-        num_workers: shards at a time that Ray Data judges; 0 works in this process.
+        shards: raw, in order.
+        crew: who does it.
+        folder: where it is kept.
     """
     work = functools.partial(judge_shard, config, held_out, scorer)
-    scratch = workspace.scratch
-    shards = list_shards(workspace.open(raw) / "documents")
-    if num_workers:
-        _spread(work, raw, shards, workspace, num_workers)
-    for number, shard in enumerate(shards, 1):  # what is there already is left as it is
-        work(shard, scratch)
-        workspace.report.progress(number, len(shards), f"shard {number}")
-    return [scratch / "judged" / shard.name for shard in shards]
+    return list(crew.make(work, [Piece((shard,)) for shard in shards], folder))
 
 
 def judge_shard(
-    config: CleanConfig, held_out: HeldOut, scorer: Scorer | None, shard: Path, folder: Path
+    config: CleanConfig,
+    held_out: HeldOut,
+    scorer: Scorer | None,
+    files: Sequence[Path],
+    _told: None,
+    folder: Path,
 ) -> None:
-    """Write what is said of a shard below a folder, but for the files that are there."""
-    target = folder / "judged" / shard.name
-    if not target.exists():
-        rows = document_rows(read_shard(shard, Document))
-        judged = zip(rows, judge(rows, config, held_out, scorer), strict=True)
-        write_shard(target, JudgedDocument, [_merge(row, found) for row, found in judged])
-    sign_shard(target, folder / "signed", config)
+    """Write what is said of a shard: its judged rows, and what others must know of them."""
+    (shard,), target = files, folder / JUDGED
+    rows = document_rows(read_shard(shard, Document))
+    judged = zip(rows, judge(rows, config, held_out, scorer), strict=True)
+    merged = [_merge(row, found) for row, found in judged]
+    write_shard(target, JudgedDocument, merged)
+    sign_shard(target, folder, config)
     if passages := config.deduplication.passages:
-        sign_passages(target, folder / "passages", passages)
-
-
-def _spread(
-    work: functools.partial[None],
-    raw: RawCorpus,
-    shards: Sequence[Path],
-    workspace: Workspace,
-    num_workers: int,
-) -> None:
-    from k2core.engines.ray.spread import spread_files
-
-    scratch, files = workspace.scratch, {f.path: f for f in workspace.store.list_files(raw)}
-    missing = [files[path] for path in shards if not (scratch / "judged" / path.name).exists()]
-    if not missing:
-        return
-    for number, made in enumerate(spread_files(work, missing, scratch / "spread", num_workers), 1):
-        found = sorted(path for path in made.rglob("*") if path.is_file())
-        # The judged shard comes last: where it is, the files made from it are whole.
-        for path in sorted(found, key=lambda path: path.parent.name == "judged"):
-            target = scratch / path.relative_to(made)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
-        workspace.report.progress(number, len(missing), f"shard {number}, by {num_workers} workers")
+        sign_passages(target, folder, passages)
+    write_outline(folder, (cast(JudgedRow, row) for row in merged), config.sampling)
 
 
 def _merge(row: DocumentRow, found: Judged) -> dict[str, object]:

@@ -1,29 +1,26 @@
-"""The two passes of the cleaning: each document alone, then duplicates in the corpus' order.
+"""The passes of the cleaning: each document alone, what others say of it, then what is written.
 
-The first pass is kept in the scratch folder shard by shard, so that a killed run goes on.
+The first and the last are spread; the second, in the corpus' order, reads no text. What each has
+made is kept in the scratch folder, so that a killed run goes on.
 """
 
-import hashlib
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from k2core.clean.contamination import HeldOut, Question
-from k2core.clean.duplicates import find_duplicates
-from k2core.clean.evidence import Evidence
+from k2core.clean.decisions import plan_shards
+from k2core.clean.evidence import Met, merge_met, report_met
 from k2core.clean.funnel import Funnel
-from k2core.clean.passages import PassageCutter
-from k2core.clean.pieces import JudgedDocument, judge_shards
-from k2core.clean.rows import JudgedRow, document_of, judged_rows
-from k2core.clean.sampling import sample_document
-from k2core.clean.shards import CleanShards
+from k2core.clean.pieces import judge_shards
 from k2core.clean.training import fit_scorer
-from k2core.clean.verdict import Twin, Verdict
-from k2core.store import Draft, Workspace
-from k2core.tables import list_shards, read_shard
+from k2core.clean.written import move_written, read_summary, write_clean
+from k2core.pieces import gather_crew
+from k2core.store import Draft, StoredFile, Workspace
+from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
 from schemas.clean import CleanConfig
-from schemas.corpus import DocumentRow
 from schemas.errors import InputsError
 
 
@@ -47,58 +44,30 @@ def clean_documents(
         TableError: a shard is corrupt; the message names it.
         InputsError: no document is left.
     """
-    folder = workspace.open(raw)
-    held_out = HeldOut(questions, config.decontamination)
-    shards = list_shards(folder / "documents")
-    scorer = fit_scorer(config, held_out, shards, workspace)
-    judged = judge_shards(config, held_out, scorer, raw, workspace, num_workers)
-    cutter = _open_cutter(config, judged, workspace.scratch)
-    duplicates = find_duplicates(config.deduplication, judged, workspace.scratch)
-    funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
-    written = CleanShards(workspace.out, config.shard_documents, config.shard_bytes)
-    for number, (path, twins) in enumerate(zip(judged, duplicates, strict=True)):
-        if cutter:
-            cutter.open(number)
-        for place, row in enumerate(judged_rows(read_shard(path, JudgedDocument))):
-            document, verdict = _decide(row, twins.get(place))
-            sampled = sample_document(row, row["sampling_score"], config.sampling)
-            verdict = verdict or sampled.verdict
-            if cutter and not verdict:
-                cut = cutter.cut(place, document)
-                document, verdict = _replace_text(document, cut.text), cut.verdict
-                evidence.add_removed(cut.removed)
-            funnel.add(document, verdict)
-            if verdict:
-                evidence.add(document, verdict, twins.get(place))
-            else:
-                funnel.redactions.update(json.loads(row["redactions"]))
-            if written.add(document, row, verdict, sampled.weight):
-                evidence.write(workspace.out, written.name)
-                written.write()
-    evidence.write(workspace.out, written.name)
-    written.write()
-    evidence.report(workspace.report)
-    return _finish(funnel, (folder / "sources.json").read_text(), workspace)
+    held_out, scratch = HeldOut(questions, config.decontamination), workspace.scratch
+    shards = _list_raw(raw, workspace)
+    funnel, met = Funnel(config.num_reject_samples), dict[str, Met]()
+    with gather_crew(workspace, num_workers) as crew:
+        scorer = fit_scorer(config, held_out, shards, crew, workspace)
+        judged = judge_shards(config, held_out, scorer, shards, crew, scratch / "judged")
+        planned = plan_shards(config, judged, crew, scratch)
+        work = functools.partial(write_clean, config, held_out)
+        for made in crew.make(work, planned, scratch / "written"):
+            summary = read_summary(made)
+            funnel.merge(summary.funnel)
+            merge_met(met, summary.met)
+    move_written(scratch / "written", workspace.out)
+    report_met(met, workspace.report)
+    sources = workspace.store.open_file(raw, "sources.json").read_text()
+    return _finish(funnel, sources, workspace)
 
 
-def _open_cutter(
-    config: CleanConfig, judged: Sequence[Path], scratch: Path
-) -> PassageCutter | None:
-    passages, stems = config.deduplication.passages, [path.stem for path in judged]
-    if passages is None:
-        return None
-    return PassageCutter(passages, config.min_characters, scratch / "passages", stems)
-
-
-def _replace_text(document: DocumentRow, text: str) -> DocumentRow:
-    return {**document, "text": text, "digest": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def _decide(row: JudgedRow, twin: Twin | None) -> tuple[DocumentRow, Verdict | None]:
-    document = document_of(row)
-    if row["dropped"]:
-        return document, Verdict(row["rule"], row["reason"], row["measured"], row["threshold"])
-    return document, twin.verdict if twin else None
+def _list_raw(raw: RawCorpus, workspace: Workspace) -> list[StoredFile]:
+    files = workspace.store.list_files(raw)
+    shards = [each for each in files if Path(each.name).match("documents/*.parquet")]
+    if not shards:
+        raise TableError(f"{raw.digest} holds no documents/*.parquet: rerun the stage ingest")
+    return shards
 
 
 def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> Draft:

@@ -7,6 +7,7 @@ keeps the one that is farthest from the cluster's centre.
 Shape suffixes: N documents, M of a cluster, K clusters, D dimensions.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +17,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from k2core.clean.signatures import ID, NEAR, ROW, SignedShard, save_array
+from k2core.clean.outline import JUDGED
+from k2core.clean.signatures import ID, NEAR, ROW, SignedShard
 from k2core.clean.verdict import Twin, Verdict
 from k2core.embeddings import DIMENSIONS, embed_all
+from k2core.pieces import Crew, Piece, made_file
 from schemas.clean import SemanticDuplicates
 
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+_VECTORS = "vectors.npy"
 _SAMPLE = 20_000
 """Vectors that k-means looks at, and 30 MB."""
 _ROUNDS = 10
@@ -44,22 +48,26 @@ def add_semantic(
     judged: Sequence[Path],
     shards: Sequence[SignedShard],
     twins: Sequence[dict[int, Twin]],
+    crew: Crew,
     folder: Path,
 ) -> None:
     """Add to each shard's duplicates those among what is left.
 
     Args:
         config: what counts as one.
-        judged: shards of `JudgedDocument` rows.
+        judged: folders of `JudgedDocument` rows.
         shards: their signatures' files, which say who asks for near-duplicates.
         twins: each shard's duplicates so far, by row.
+        crew: who embeds texts.
         folder: for vectors.
     """
     left = [_list_left(shard, found) for shard, found in zip(shards, twins, strict=True)]
     rows = [lines[0].astype(np.int64) for lines in left]
-    vectors = [
-        embed_shard(path, kept, folder, config) for path, kept in zip(judged, rows, strict=True)
+    pieces = [
+        Piece((made_file(place / JUDGED),), kept) for place, kept in zip(judged, rows, strict=True)
     ]
+    made = crew.make(functools.partial(embed_shard, config), pieces, folder)
+    vectors = [_open_vectors(place, len(kept)) for place, kept in zip(made, rows, strict=True)]
     starts = np.cumsum([0, *map(len, rows)])
     names = np.concatenate([lines[1] for lines in left])
     for alike in find_alike(vectors, config):
@@ -69,14 +77,17 @@ def add_semantic(
         twins[number][row] = Twin(verdict, f"{int(names[alike.kept]):016x}")
 
 
-def embed_shard(judged: Path, rows: Ints, folder: Path, config: SemanticDuplicates) -> Vectors:
-    """Vectors of a shard's documents, (rows, D), from the file that an earlier call left."""
-    target = folder / f"{judged.stem}.npy"
-    if not target.exists():
-        texts = pl.read_parquet(judged, columns=["text"])["text"].gather(rows)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_array(target, embed_all(texts.str.slice(0, config.max_characters).to_list()))
-    vectors_ND: Vectors = np.load(target, mmap_mode="r" if len(rows) else None)
+def embed_shard(
+    config: SemanticDuplicates, files: Sequence[Path], rows: Ints, folder: Path
+) -> None:
+    """Write vectors of some of a shard's documents, (rows, D)."""
+    texts = pl.read_parquet(files[0], columns=["text"])["text"].gather(rows)
+    starts = texts.str.slice(0, config.max_characters).to_list()
+    np.save(folder / _VECTORS, embed_all(starts))
+
+
+def _open_vectors(folder: Path, num: int) -> Vectors:
+    vectors_ND: Vectors = np.load(folder / _VECTORS, mmap_mode="r" if num else None)
     return vectors_ND
 
 

@@ -1,4 +1,4 @@
-"""The clean corpus' own shards, cut alike however the raw corpus was."""
+"""A shard of the clean corpus' tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,33 +11,23 @@ from k2core.tables import write_shard
 from schemas.corpus import Decision, Document, DocumentRow, Reject
 
 
-class CleanShards:
-    """Rows of `kept`, `rejects` and `decisions` until a shard of them is full.
+class CleanShard:
+    """Rows of `kept`, `rejects` and `decisions`, in the corpus' order.
 
     Args:
-        out: where the tables are written.
-        shard_documents: raw documents of a shard.
-        shard_bytes: bytes of text from which a shard is full.
+        name: its file in each table.
     """
 
-    def __init__(self, out: Path, shard_documents: int, shard_bytes: int) -> None:
-        self._out, self._size, self._most_bytes = out, shard_documents, shard_bytes
-        self._number = 0
-        self._begin()
-
-    @property
-    def name(self) -> str:
-        """The file of the shard that is being filled."""
-        return f"{self._number:05d}.parquet"
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._kept: list[dict[str, object]] = []
+        self._rejects: list[dict[str, object]] = []
+        self._decisions: list[dict[str, object]] = []
 
     def add(
-        self,
-        document: DocumentRow,
-        row: JudgedRow,
-        verdict: Verdict | None,
-        weight: float = 1.0,
-    ) -> bool:
-        """The next document, in the corpus' order; whether the shard is full with it.
+        self, document: DocumentRow, row: JudgedRow, verdict: Verdict | None, weight: float
+    ) -> None:
+        """The next document.
 
         Args:
             document: as it is kept or rejected.
@@ -46,28 +36,18 @@ class CleanShards:
             weight: how often the mixture wants it, if it is kept.
         """
         table, rows = ("rejects", self._rejects) if verdict else ("kept", self._kept)
-        where = {"shard": f"{table}/{self.name}", "row": len(rows)}
+        where = {"shard": f"{table}/{self._name}", "row": len(rows)}
         self._decisions.append(_record(row, verdict, weight) | where)
         rows.append({**document, **(verdict._asdict() if verdict else {})})
-        self._bytes += len(document["text"].encode())
-        return len(self._decisions) == self._size or self._bytes >= self._most_bytes
 
-    def write(self) -> None:
-        """Write the shard, full or not, and begin the next."""
-        for name, model, rows in (
+    def write(self, folder: Path) -> None:
+        """Write the tables below a folder."""
+        for table, model, rows in (
             ("kept", Document, self._kept),
             ("rejects", Reject, self._rejects),
             ("decisions", Decision, self._decisions),
         ):
-            _write(self._out / name / self.name, model, rows)
-        self._number += bool(self._decisions)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._bytes = 0
-        self._kept: list[dict[str, object]] = []
-        self._rejects: list[dict[str, object]] = []
-        self._decisions: list[dict[str, object]] = []
+            _write(folder / table / self._name, model, rows)
 
 
 def _record(row: JudgedRow, verdict: Verdict | None, weight: float) -> dict[str, object]:

@@ -40,10 +40,8 @@ class SignedShard(NamedTuple):
 
 
 def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
-    """Write the files of a shard of `JudgedDocument` rows; nothing where they are already."""
+    """Write the files of a shard of `JudgedDocument` rows."""
     keys, signatures = _paths(folder, judged.stem)
-    if keys.exists():
-        return
     frame = pl.read_parquet(judged, columns=["doc_id", "domain", "dropped", "digest", "text"])
     frame = frame.with_row_index("row").filter(~pl.col("dropped"))
     asks = [name for name in frame["domain"].unique() if config.rules_for(name).near_duplicates]
@@ -107,8 +105,6 @@ def _paths(folder: Path, stem: str) -> tuple[Path, Path]:
 
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write aside, then rename: a killed run leaves no half a file."""
-    aside = path.with_suffix(".aside")
-    with aside.open("wb") as file:
+    """Write an array to be mapped into memory."""
+    with path.open("wb") as file:
         np.save(file, array)
-    aside.rename(path)

@@ -4,9 +4,12 @@ Labels come from the corpus itself: what the config calls the reference, of whic
 keep a part, against raw text and what they drop.
 """
 
+import functools
+import json
+import pickle
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,8 +24,9 @@ from k2core.clean.contamination import HeldOut
 from k2core.clean.draws import draw
 from k2core.clean.judge import judge
 from k2core.clean.rows import document_rows
+from k2core.pieces import Crew, Piece
 from k2core.reporting import Reporter
-from k2core.store import Workspace
+from k2core.store import StoredFile, Workspace
 from k2core.tables import read_shard
 from schemas.clean import CleanConfig
 from schemas.corpus import Document, DocumentRow
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 _SCALE = 10.0
 """Features are means of this, not of 1: at it plain SGD takes steps of the right size."""
 _REJECTED = "rejected"
+_COUNTS, _SAMPLE = "counts.json", "sample.pickle"
 
 
 class LabelledTexts(NamedTuple):
@@ -58,7 +63,11 @@ class Weights(NamedTuple):
 
 
 def fit_scorer(
-    config: CleanConfig, held_out: HeldOut, shards: Sequence[Path], workspace: Workspace
+    config: CleanConfig,
+    held_out: HeldOut,
+    shards: Sequence[StoredFile],
+    crew: Crew,
+    workspace: Workspace,
 ) -> Scorer | None:
     """The config's classifier, none if it has none; a resumed run finds it in the scratch folder.
 
@@ -74,7 +83,8 @@ def fit_scorer(
     if not kept.exists():
         aside = workspace.scratch / "quality.aside"
         shutil.rmtree(aside, ignore_errors=True)
-        _train(rules, _collect(config, rules, held_out, shards), aside)
+        sample = _collect(config, rules, held_out, shards, crew, workspace.scratch)
+        _train(rules, sample, aside)
         aside.rename(kept)
     scorer = Scorer.load(Path(shutil.copytree(kept, workspace.out / "quality")))
     show_scorer(scorer, pl.read_parquet(kept / "heldout.parquet"), workspace.report)
@@ -82,26 +92,60 @@ def fit_scorer(
 
 
 def _collect(
-    config: CleanConfig, rules: Classifier, held_out: HeldOut, shards: Sequence[Path]
+    config: CleanConfig,
+    rules: Classifier,
+    held_out: HeldOut,
+    shards: Sequence[StoredFile],
+    crew: Crew,
+    scratch: Path,
 ) -> LabelledTexts:
     """Judge a sample of the documents by all other rules, shard by shard."""
-    shares, excluded = _choose_shares(rules, shards), frozenset(config.exclude)
-    parts = []
-    for shard in shards:
-        rows = [
-            row
-            for row in document_rows(read_shard(shard, Document))
-            if row["doc_id"] not in excluded
-            and draw(rules.seed, "classifier", row["doc_id"])
-            < shares.get(_class_of(rules, row["domain"], row["source"]), 0)
-        ]
-        if rows:
-            judged = list(judge(rows, config, held_out))
-            dropped_N = np.array([found.dropped for found in judged], bool)
-            parts.append(_describe(rules, rows, [found.text for found in judged], dropped_N))
+    pieces = [Piece((shard,)) for shard in shards]
+    counts: Counter[str] = Counter()
+    for made in crew.make(functools.partial(_count_shard, rules), pieces, scratch / "classes"):
+        counts.update(json.loads((made / _COUNTS).read_text()))
+    shares = {name: rules.max_documents / count for name, count in counts.items() if name}
+    work = functools.partial(_sample_shard, config, rules, held_out, shares)
+    made_samples = crew.make(work, pieces, scratch / "sample")
+    found = [pickle.loads((made / _SAMPLE).read_bytes()) for made in made_samples]
+    parts: list[LabelledTexts] = [part for part in found if part is not None]
     if not parts:
         raise ValueError(f"classifier: no document is of {rules.positives} or {rules.negatives}")
     return _join(parts)
+
+
+def _count_shard(rules: Classifier, files: Sequence[Path], _told: None, folder: Path) -> None:
+    """Write how many documents of a shard are of each class."""
+    names = pl.read_parquet(files[0], columns=["domain", "source"])
+    counts: Counter[str] = Counter()
+    for domain, source, count in names.group_by("domain", "source").len().iter_rows():
+        counts[_class_of(rules, domain, source)] += count
+    (folder / _COUNTS).write_text(json.dumps(counts))
+
+
+def _sample_shard(
+    config: CleanConfig,
+    rules: Classifier,
+    held_out: HeldOut,
+    shares: Mapping[str, float],
+    files: Sequence[Path],
+    _told: None,
+    folder: Path,
+) -> None:
+    """Write what a shard gives to the sample."""
+    excluded, part = frozenset(config.exclude), None
+    rows = [
+        row
+        for row in document_rows(read_shard(files[0], Document))
+        if row["doc_id"] not in excluded
+        and draw(rules.seed, "classifier", row["doc_id"])
+        < shares.get(_class_of(rules, row["domain"], row["source"]), 0)
+    ]
+    if rows:
+        judged = list(judge(rows, config, held_out))
+        dropped_N = np.array([found.dropped for found in judged], bool)
+        part = _describe(rules, rows, [found.text for found in judged], dropped_N)
+    (folder / _SAMPLE).write_bytes(pickle.dumps(part))
 
 
 def _class_of(rules: Classifier, *names: str) -> str:
@@ -109,16 +153,6 @@ def _class_of(rules: Classifier, *names: str) -> str:
     if set(names) & set(rules.positives):
         return "positive"
     return "negative" if set(names) & {*rules.negatives, *rules.domains} else ""
-
-
-def _choose_shares(rules: Classifier, shards: Sequence[Path]) -> dict[str, float]:
-    counts: Counter[str] = Counter()
-    for shard in shards:
-        names = pl.read_parquet(shard, columns=["domain", "source"])
-        groups = names.group_by("domain", "source").len()
-        for domain, source, count in groups.iter_rows():
-            counts[_class_of(rules, domain, source)] += count
-    return {name: rules.max_documents / count for name, count in counts.items() if name}
 
 
 def _describe(

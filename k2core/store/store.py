@@ -155,11 +155,22 @@ class Store:
         return self._objects.folder(name) / path
 
     def list_files(self, artifact: Artifact) -> list[StoredFile]:
-        """The artifact's files, sorted by path; opens it, and raises what `open` raises."""
-        folder = self.open(artifact)
+        """The artifact's files, sorted by path; none is fetched or looked at.
+
+        Raises:
+            ArtifactMissingError: the store does not hold the digest.
+            ArtifactCorruptError: the manifest is not the digest's.
+        """
+        folder = self._objects.folder(_name(artifact))
         base = f"{self.root}/objects/{folder.name}" if self._remote else str(folder)
-        entries = self._known_manifest(artifact)
-        return [StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256) for e in entries]
+        return [
+            StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256, artifact, e.path)
+            for e in self._known_manifest(artifact)
+        ]
+
+    def bring(self, file: StoredFile) -> Path:
+        """A file on this machine, an artifact's verified; raises what `open_file` raises."""
+        return self.open_file(file.artifact, file.name) if file.artifact else file.path
 
     def publish(self, kind: type[A], draft: Draft) -> A:
         """Digest a draft and make it an artifact, whole or not at all; equal bytes are kept once.

@@ -19,13 +19,17 @@ class Draft(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file of an artifact that was opened."""
+    """A file of an artifact, or of what a work has made so far."""
 
     path: Path
-    """On this machine."""
+    """On this machine, once it was brought."""
     address: str
     """Below the store's root: where every machine that reaches the store finds it."""
     sha256: str
+    """Empty of what no artifact holds."""
+    artifact: Artifact | None = None
+    name: str = ""
+    """Its path in the artifact."""
 
 
 class Artifacts(Protocol):
@@ -41,7 +45,10 @@ class Artifacts(Protocol):
         """One file of it, and no other is fetched."""
 
     def list_files(self, artifact: Artifact) -> list[StoredFile]:
-        """Its files, opened."""
+        """Its files; none is fetched."""
+
+    def bring(self, file: StoredFile) -> Path:
+        """A file on this machine, verified."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files made from files, one apart from another, by Ray Data over the nodes of a cluster."""
+"""Pieces of work, one apart from another, by Ray Data over the nodes of a cluster."""
 
 import contextlib
 import hashlib
@@ -20,17 +20,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.spare import drop_spare
-from k2core.store import StoredFile, read_address
-
-Work = Callable[[Path, Path], None]
-"""Reads a file and writes others below a folder; picklable, and the same wherever it runs."""
+from k2core.pieces import Piece, Work
+from k2core.store import ArtifactCorruptError, StoredFile, read_address
 
 _RETRIES = 3
 _MARK = ".mark"
 
 
 class WorkLostError(RuntimeError):
-    """Nodes were lost again and again; nothing is known of their files."""
+    """Nodes were lost again and again; nothing is known of their pieces."""
 
 
 class _Errand(NamedTuple):
@@ -46,11 +44,9 @@ class _Errand(NamedTuple):
 
 
 class _Asked(TypedDict):
-    """A row of the dataset that is worked on: a `StoredFile`."""
+    """A row of the dataset that is worked on: a `Piece`, pickled."""
 
-    path: str
-    address: str
-    sha256: str
+    piece: bytes
 
 
 class _Made(TypedDict):
@@ -62,46 +58,53 @@ class _Made(TypedDict):
     error: bytes
 
 
-def spread_files(
-    work: Work, sources: Sequence[StoredFile], folder: Path, num_workers: int
-) -> Iterator[Path]:
-    """Do work over a Ray dataset of files, a row a task of one core; their results in order.
+@contextlib.contextmanager
+def hold_workers(num_workers: int) -> Iterator[None]:
+    """Hold a cluster for so many, so that one pass after another finds it."""
+    drop_spare()
+    hold_cluster(num_workers)
+    try:
+        yield
+    finally:
+        release_cluster()
 
-    A worker reads a source by its address, and writes below `folder`, where it sees them (a shared
-    disk, a bucket); what it does not see travels through the object store, the source from the
+
+def spread_pieces(
+    work: Work, pieces: Sequence[Piece], folder: Path, num_workers: int
+) -> Iterator[Path]:
+    """Do work over a Ray dataset of pieces, a row a task of one core; their results in order.
+
+    A worker reads a file by its address, and writes below `folder`, where it sees them (a shared
+    disk, a bucket); what it does not see travels through the object store, the file from the
     driver's node when its task begins. Ray Data begins no task whose result has no room in its
-    half of the object store: that many bytes and one file a worker are all that is held. The work
+    half of the object store: that many bytes and one piece a worker are all that is held. The work
     of a node that is lost is done again on another.
 
     Args:
-        work: what is done with a file.
-        sources: files on this machine, with the addresses at which others find them.
+        work: what is done with a piece.
+        pieces: of which only the worker looks at the files.
         folder: emptied first; on the disk where results belong, so that they can be renamed.
         num_workers: tasks at a time.
 
     Yields:
-        A folder below `folder` with what the next source became; deleted when the next is asked
-        for.
+        A folder below `folder` with what the next piece became; if it is still there when the next
+        is asked for, it is deleted.
 
     Raises:
-        Exception: what work raised for the first source, in order, that it failed for; a note
-            names the source.
+        Exception: what work raised for the first piece, in order, that it failed for; a note
+            names its files.
         WorkLostError: a task's process died at each attempt.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    drop_spare()
-    hold_cluster(num_workers)
-    try:
+    with hold_workers(num_workers):
         home = ray.get_runtime_context().get_node_id()
-        rows = _open_rows(_Errand(work, folder, _leave_mark(folder), home), sources, num_workers)
+        rows = _open_rows(_Errand(work, folder, _leave_mark(folder), home), pieces, num_workers)
         with contextlib.closing(rows):  # what is under way ends with it
-            for number, source in enumerate(sources):
-                made = _receive(_next_row(rows, source), folder / f"{number:06d}")
+            for number, piece in enumerate(pieces):
+                made = _receive(_next_row(rows, piece), folder / f"{number:06d}")
                 yield made
-                shutil.rmtree(made)
-    finally:
-        release_cluster()
+                shutil.rmtree(made, ignore_errors=True)
 
 
 def _leave_mark(folder: Path) -> str:
@@ -110,17 +113,15 @@ def _leave_mark(folder: Path) -> str:
     return mark
 
 
-def _open_rows(
-    errand: _Errand, sources: Sequence[StoredFile], num_workers: int
-) -> Generator[_Made]:
-    """A row of results for each source, in their order, made while they are taken."""
+def _open_rows(errand: _Errand, pieces: Sequence[Piece], num_workers: int) -> Generator[_Made]:
+    """A row of results for each piece, in their order, made while they are taken."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current().copy()
     context.execution_options.preserve_order = True
     context.execution_no_progress_timeout_s = -1  # a shard may take long, and so may the driver
     context.enable_progress_bars = context.print_on_execution_start = False
-    items = [{**source._asdict(), "path": str(source.path)} for source in sources]
-    threads = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    items = [{"piece": ray.cloudpickle.dumps(piece)} for piece in pieces]
+    threads = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
     with ray.data.DataContext.current(context), warnings.catch_warnings():
         # Ray Data retries for ever by itself, and has no other word for it than this one.
         warnings.filterwarnings("ignore", message=".*ray_remote_args", category=DeprecationWarning)
@@ -136,11 +137,11 @@ def _open_rows(
         return rows
 
 
-def _next_row(rows: Iterator[_Made], source: StoredFile) -> _Made:
+def _next_row(rows: Iterator[_Made], piece: Piece) -> _Made:
     try:
         row = next(rows)
     except ray.exceptions.RayError as error:
-        raise WorkLostError(f"{source.path} or one after it: {error}") from error
+        raise WorkLostError(f"{_name(piece)} or one after it: {error}") from error
     if row["error"]:
         raise ray.cloudpickle.loads(row["error"])
     return row
@@ -154,37 +155,62 @@ def _receive(row: _Made, target: Path) -> Path:
     return target
 
 
+def _name(piece: Piece) -> str:
+    return str(piece.files[0].path) if piece.files else str(piece.told)[:200]
+
+
 def _work_apart(row: _Asked, errand: _Errand) -> _Made:
     """In a worker. An error is a result too, so that the first in order is the one raised."""
+    piece: Piece = ray.cloudpickle.loads(row["piece"])
     try:
-        return _make(row, errand)
+        return _make(piece, errand)
     except Exception as error:
-        error.add_note(f"of {row['path']}, in a Ray worker")
+        error.add_note(f"of {_name(piece)}, in a Ray worker")
         return {"folder": "", "files": b"", "error": _pickle(error)}
 
 
-def _make(row: _Asked, errand: _Errand) -> _Made:
+def _make(piece: Piece, errand: _Errand) -> _Made:
     mark = errand.folder / _MARK
     shared = mark.is_file() and mark.read_text() == errand.mark
     with tempfile.TemporaryDirectory(prefix="k2-spread-") as aside:
         made = Path(tempfile.mkdtemp(dir=errand.folder if shared else aside))
-        errand.work(_find_source(row, Path(aside), errand.home), made)
+        found = [
+            _find_file(file, Path(aside, f"{number}"), errand.home, shared)
+            for number, file in enumerate(piece.files)
+        ]
+        errand.work(found, piece.told, made)
         return {"folder": str(made), "files": b"" if shared else _pack(made), "error": b""}
 
 
-def _find_source(row: _Asked, aside: Path, home: str) -> Path:
-    """The source itself where it is seen, else a copy of it."""
-    content = _read_here(row["address"])
-    if content is not None and hashlib.sha256(content).hexdigest() == row["sha256"]:
-        if "://" not in row["address"]:
-            return Path(row["address"])
+def _find_file(file: StoredFile, aside: Path, home: str, shared: bool) -> Path:
+    """The file itself where it is seen, else a copy of it."""
+    if not file.sha256:  # a result of an earlier pass: it lies where results do
+        if shared:
+            return file.path
+        content = None
+    else:
+        content = _read_here(file.address)
+    if content is not None and hashlib.sha256(content).hexdigest() == file.sha256:
+        if "://" not in file.address:
+            return Path(file.address)
     else:
         strategy = NodeAffinitySchedulingStrategy(home, soft=False)
-        remote = ray.remote(Path.read_bytes).options(num_cpus=0, scheduling_strategy=strategy)
-        content = fetch(remote.remote(Path(row["path"])), WorkLostError)
-    copy = aside / Path(row["path"]).name
+        remote = ray.remote(_read_at_home).options(num_cpus=0, scheduling_strategy=strategy)
+        content = fetch(remote.remote(file), WorkLostError)
+        if file.sha256 and hashlib.sha256(content).hexdigest() != file.sha256:
+            raise ArtifactCorruptError(
+                f"{file.address} does not match the SHA-256 of its manifest: delete that manifest "
+                "and rerun the stage that makes the artifact"
+            )
+    aside.mkdir()
+    copy = aside / file.path.name
     copy.write_bytes(content)
     return copy
+
+
+def _read_at_home(file: StoredFile) -> bytes:
+    """On the driver's node: what it has fetched, or reaches."""
+    return file.path.read_bytes() if file.path.is_file() else read_address(file.address)
 
 
 def _read_here(address: str) -> bytes | None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -166,10 +167,10 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path) -> No
         raw = publish_raw(store, rows(), 7)
         digests.add(digest_of(manifest_of(clean(store, raw).folder)))
     judged = store.disk / "work" / "clean" / "scratch" / "judged"
-    kept = judged / "00000.parquet"
+    kept = judged / "000000" / "judged.parquet"
     before = kept.stat().st_mtime_ns
     for path in sorted(judged.iterdir())[3:]:
-        path.unlink()
+        shutil.rmtree(path)
     digests.add(digest_of(manifest_of(clean(store, raw).folder)))
     assert kept.stat().st_mtime_ns == before
     assert len(digests) == 1

@@ -80,7 +80,7 @@ def test_what_is_published_here_is_opened_there(root: str, shape: str, tmp_path:
     assert there.find_fault(artifact, verify=True) == ""
     assert read_all(there.open(artifact)) == files == read_all(here.open(artifact))
     assert {f.address: read_address(f.address) for f in there.list_files(artifact)} == {
-        f.address: f.path.read_bytes() for f in here.list_files(artifact)
+        f.address: here.bring(f).read_bytes() for f in here.list_files(artifact)
     }
     assert artifact.digest == digest_of(manifest_of(here.open(artifact)))
 

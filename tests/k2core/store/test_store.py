@@ -115,7 +115,10 @@ def test_a_remote_root_gives_the_same_artifact_elsewhere(tmp_path: Path) -> None
 def test_files_are_listed_with_where_any_machine_finds_them(tmp_path: Path) -> None:
     root = f"memory://{tmp_path.name}"
     artifact = _publish(Store(root, cache=tmp_path / "here"), "text")
-    (file,) = Store(root, cache=tmp_path / "there").list_files(artifact)
+    there = Store(root, cache=tmp_path / "there")
+    (file,) = there.list_files(artifact)
+    assert not file.path.exists()
+    assert there.bring(file) == file.path
     assert file.path.read_text() == "text"
     assert file.path.is_relative_to(tmp_path / "there")
     assert file.sha256 == hashlib.sha256(b"text").hexdigest()

@@ -1,4 +1,4 @@
-"""Work on files by Ray Data: in order, errors as they are, deaths survived, no disk needed."""
+"""Work in pieces by Ray Data: in order, errors as they are, deaths survived, no disk needed."""
 
 import functools
 import hashlib
@@ -10,8 +10,9 @@ import pytest
 
 from k2core.engines.ray import spread
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
-from k2core.engines.ray.spread import WorkLostError, spread_files
-from k2core.store import StoredFile
+from k2core.engines.ray.spread import WorkLostError, spread_pieces
+from k2core.pieces import Piece, Work, made_file
+from k2core.store import ArtifactCorruptError, StoredFile
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +24,9 @@ def _cluster() -> Iterator[None]:
     release_cluster()
 
 
-def double(died: Path, source: Path, folder: Path) -> None:
+def double(died: Path, files: Sequence[Path], told: None, folder: Path) -> None:
     """Text written twice; the process of the third file dies at first."""
+    (source,) = files
     text = source.read_text()
     if text == "2" and not died.exists():
         died.touch()
@@ -36,10 +38,10 @@ def double(died: Path, source: Path, folder: Path) -> None:
     (folder / "read").write_text(str(source))
 
 
-def die(tries: Path, source: Path, _folder: Path) -> None:
+def die(tries: Path, files: Sequence[Path], told: None, folder: Path) -> None:
     """Never come back."""
     with tries.open("a") as stream:
-        stream.write(source.read_text())
+        stream.write(files[0].read_text())
     os._exit(1)
 
 
@@ -53,12 +55,14 @@ def write_files(folder: Path, texts: Sequence[str]) -> list[StoredFile]:
     return files
 
 
-def read_results(
-    work: spread.Work, sources: Sequence[StoredFile], folder: Path
-) -> list[dict[str, str]]:
+def spread_files(work: Work, files: Sequence[StoredFile], folder: Path) -> Iterator[Path]:
+    return spread_pieces(work, [Piece((file,)) for file in files], folder, 2)
+
+
+def read_results(work: Work, files: Sequence[StoredFile], folder: Path) -> list[dict[str, str]]:
     return [
         {path.name: path.read_text() for path in made.rglob("*") if path.is_file()}
-        for made in spread_files(work, sources, folder, 2)
+        for made in spread_files(work, files, folder)
     ]
 
 
@@ -81,11 +85,13 @@ def test_what_workers_do_not_see_is_brought_to_them(
         files[0]._replace(address="s3://no-such-bucket-of-ours/0.txt"),
         files[1]._replace(address=str(tmp_path / "other")),
         files[2]._replace(address=f"file://{files[2].path}", path=tmp_path / "gone" / "2.txt"),
+        made_file(files[2].path),
     ]
     monkeypatch.setattr(spread, "_leave_mark", lambda _: "of another machine")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     found = read_results(functools.partial(double, tmp_path / "died"), away, tmp_path / "out")
-    assert [made[f"{n}.txt"] for n, made in enumerate(found)] == ["00", "11", "55"]
+    texts = [made[f"{n}.txt"] for n, made in zip((0, 1, 2, 2), found, strict=True)]
+    assert texts == ["00", "11", "55", "55"]
     assert not {made["read"] for made in found} & {str(file.path) for file in files}
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -93,15 +99,22 @@ def test_what_workers_do_not_see_is_brought_to_them(
 def test_the_first_error_in_order_arrives_as_it_was_raised(tmp_path: Path) -> None:
     files = write_files(tmp_path, ["0", "bad", "bad"])
     work = functools.partial(double, tmp_path / "died")
-    results = spread_files(work, files, tmp_path / "out", 2)
+    results = spread_files(work, files, tmp_path / "out")
     assert (next(results) / "deep" / "0.txt").read_text() == "00"
     with pytest.raises(ValueError, match=r"1\.txt is bad") as caught:
         next(results)
     assert caught.value.__notes__ == [f"of {files[1].path}, in a Ray worker"]
 
 
+def test_a_file_that_is_not_the_store_s_is_refused(tmp_path: Path) -> None:
+    (file,) = write_files(tmp_path, ["0"])
+    file.path.write_text("1")
+    with pytest.raises(ArtifactCorruptError, match=r"0\.txt does not match"):
+        read_results(functools.partial(double, tmp_path / "died"), [file], tmp_path / "out")
+
+
 def test_work_that_always_dies_is_given_up(tmp_path: Path) -> None:
     work = functools.partial(die, tmp_path / "tries")
     with pytest.raises(WorkLostError, match=r"0\.txt or one after it"):
-        list(spread_files(work, write_files(tmp_path, ["x"]), tmp_path / "out", 2))
+        list(spread_files(work, write_files(tmp_path, ["x"]), tmp_path / "out"))
     assert (tmp_path / "tries").read_text() == "xxxx"

@@ -1,0 +1,105 @@
+"""A shard of the clean corpus, with its decisions and evidence, written as it was decided."""
+
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from k2core.clean.contamination import HeldOut
+from k2core.clean.decisions import Fate, Part
+from k2core.clean.evidence import Evidence, Met
+from k2core.clean.funnel import Funnel
+from k2core.clean.passages import cut_text
+from k2core.clean.pieces import JudgedDocument
+from k2core.clean.rows import JudgedRow, document_of, judged_rows
+from k2core.clean.sampling import sample_document
+from k2core.clean.shards import CleanShard
+from k2core.clean.verdict import Verdict
+from k2core.tables import read_shard
+from schemas.clean import CleanConfig
+from schemas.corpus import DocumentRow
+
+_SUMMARY = "summary.pickle"
+_NO_SAY = Fate(None)
+
+
+class Summary(NamedTuple):
+    """What is told of a shard when it is written."""
+
+    funnel: Funnel
+    met: dict[str, Met]
+
+
+def write_clean(
+    config: CleanConfig, held_out: HeldOut, files: Sequence[Path], name: str, folder: Path
+) -> None:
+    """Write `kept/NAME` and so on.
+
+    Args:
+        config: the stage's.
+        held_out: to show what a document holds of it.
+        files: the plan of the shard (`decisions.plan_shards`), then the judged rows it is of.
+        name: the shard's file.
+        folder: to write in.
+    """
+    parts: list[Part] = pickle.loads(files[0].read_bytes())
+    funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
+    written = CleanShard(name)
+    for path, part in zip(files[1:], parts, strict=True):
+        frame = read_shard(path, JudgedDocument)[part.first : part.last]
+        for place, row in enumerate(judged_rows(frame), part.first):
+            fate = part.fates.get(place, _NO_SAY)
+            _add(config, row, fate, funnel, evidence, written)
+    evidence.write(folder, name)
+    written.write(folder)
+    (folder / _SUMMARY).write_bytes(pickle.dumps(Summary(funnel, evidence.met)))
+
+
+def read_summary(folder: Path) -> Summary:
+    """What is told of a shard that was written."""
+    summary: Summary = pickle.loads((folder / _SUMMARY).read_bytes())
+    return summary
+
+
+def move_written(written: Path, out: Path) -> None:
+    """Move all shards' tables to where they belong; a run killed meanwhile writes them again."""
+    moving = written.with_name("moving")
+    shutil.rmtree(moving, ignore_errors=True)
+    written.rename(moving)
+    for path in sorted(moving.glob("*/*/*.parquet")):
+        target = out / path.parent.name / path.name
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+
+
+def _add(
+    config: CleanConfig,
+    row: JudgedRow,
+    fate: Fate,
+    funnel: Funnel,
+    evidence: Evidence,
+    written: CleanShard,
+) -> None:
+    document, verdict, weight = document_of(row), fate.verdict, 1.0
+    if row["dropped"]:
+        verdict = Verdict(row["rule"], row["reason"], row["measured"], row["threshold"])
+    elif not verdict:
+        sampled = sample_document(row, row["sampling_score"], config.sampling)
+        verdict, weight = sampled.verdict, sampled.weight
+    if not verdict and fate.removed and config.deduplication.passages:
+        text, rows = cut_text(document, fate.removed, config.deduplication.passages)
+        document = _replace_text(document, text)
+        evidence.add_removed(rows)
+    funnel.add(document, verdict)
+    if verdict:
+        evidence.add(document, verdict, fate.twin)
+    else:
+        funnel.redactions.update(json.loads(row["redactions"]))
+    written.add(document, row, verdict, weight)
+
+
+def _replace_text(document: DocumentRow, text: str) -> DocumentRow:
+    return {**document, "text": text, "digest": hashlib.sha256(text.encode()).hexdigest()}

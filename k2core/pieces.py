@@ -1,0 +1,93 @@
+"""Work in pieces, each made apart from the others: in this process, or spread by Ray Data.
+
+A piece is a few files and what is to be done with them; what it becomes is a folder, that depends on
+nothing else. So any number of workers gives equal bytes, memory is bounded by a piece, and a killed
+run goes on after the pieces that it left.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from k2core.store import StoredFile, Workspace
+
+Work = Callable[[Sequence[Path], Any, Path], None]
+"""Of a piece its files, what is told and an empty folder to write in; picklable."""
+
+
+class Piece(NamedTuple):
+    """What a worker is given."""
+
+    files: tuple[StoredFile, ...]
+    told: object = None
+    """Whatever else it must know; picklable and small."""
+
+
+class Crew:
+    """Who makes pieces.
+
+    Args:
+        workspace: whose store the files are in, and which hears of the progress.
+        num_workers: pieces at a time that Ray Data makes; 0 makes them in this process.
+    """
+
+    def __init__(self, workspace: Workspace, num_workers: int) -> None:
+        self._store, self._report = workspace.store, workspace.report
+        self._num_workers = num_workers
+
+    def make(self, work: Work, pieces: Sequence[Piece], folder: Path) -> Iterator[Path]:
+        """Do work on each piece, but for those that an earlier run has made.
+
+        Args:
+            work: what is done.
+            pieces: the same in each run.
+            folder: where results are kept, each by its number.
+
+        Yields:
+            The folder of each piece's result, in order.
+
+        Raises:
+            Exception: what work raised for the first piece, in order, that it failed for.
+        """
+        places = [folder / f"{number:06d}" for number in range(len(pieces))]
+        missing = [piece for piece, place in zip(pieces, places, strict=True) if not place.exists()]
+        aside = folder.with_name(f"{folder.name}.aside")
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(self._do(work, missing, aside)) as made:
+            for number, place in enumerate(places, 1):
+                if not place.exists():
+                    next(made).rename(place)
+                self._report.progress(number, len(places), f"{folder.name}: part {number}")
+                yield place
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _do(self, work: Work, pieces: Sequence[Piece], aside: Path) -> Iterator[Path]:
+        if self._num_workers and pieces:
+            from k2core.engines.ray.spread import spread_pieces
+
+            yield from spread_pieces(work, pieces, aside, self._num_workers)
+            return
+        for piece in pieces:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            work([self._store.bring(file) for file in piece.files], piece.told, aside)
+            yield aside
+
+
+@contextlib.contextmanager
+def gather_crew(workspace: Workspace, num_workers: int) -> Iterator[Crew]:
+    """A crew; the cluster that it works on is held until the end, and started only once."""
+    if not num_workers:
+        yield Crew(workspace, 0)
+        return
+    from k2core.engines.ray.spread import hold_workers
+
+    with hold_workers(num_workers):
+        yield Crew(workspace, num_workers)
+
+
+def made_file(path: Path) -> StoredFile:
+    """A file of another piece's result, as one that a piece is given."""
+    return StoredFile(path, str(path), "")
