@@ -1,8 +1,8 @@
 """Work in pieces, each made apart from the others: in this process, or spread by Ray Data.
 
-A piece is a few files and what is to be done with them; what it becomes is a folder, that depends on
-nothing else. So any number of workers gives equal bytes, memory is bounded by a piece, and a killed
-run goes on after the pieces that it left.
+A piece is a few files and what is to be done with them; what it becomes is a folder, which depends
+on nothing else. So any number of workers gives equal bytes, memory is bounded by a piece, and a
+killed run goes on after the pieces that it left.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """What becomes of documents that others have a say in, without their texts; shard by shard.
 
-Only what the shards' files say is read: signatures, keys and lengths. What is written from it, shard
-by shard of the clean corpus, is what `written` carries out with the texts.
+Only what the shards' files say is read: signatures, keys and lengths. `written` carries it out with
+the texts, shard by shard of the clean corpus.
 """
 
 import pickle

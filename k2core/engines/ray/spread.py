@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
