@@ -7,7 +7,7 @@ killed run goes on after the pieces that it left.
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,10 @@ from k2core.store import StoredFile, Workspace
 
 Work = Callable[[Sequence[Path], Any, Path], None]
 """Of a piece its files, what is told and an empty folder to write in; picklable."""
+
+
+class NotSeenError(FileNotFoundError):
+    """Work does not find on this machine what it was told of: the driver's does it."""
 
 
 class Piece(NamedTuple):
@@ -63,7 +67,7 @@ class Crew:
                 yield place
         shutil.rmtree(aside, ignore_errors=True)
 
-    def _do(self, work: Work, pieces: Sequence[Piece], aside: Path) -> Iterator[Path]:
+    def _do(self, work: Work, pieces: Sequence[Piece], aside: Path) -> Generator[Path]:
         if self._num_workers and pieces:
             from k2core.engines.ray.spread import spread_pieces
 

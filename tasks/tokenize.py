@@ -3,6 +3,7 @@
 from infra.cache import at
 from infra.pools import CPU, RETRIES, within
 from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCorpus
+from schemas.placement import Placement
 from schemas.tokenize import TokenizeConfig
 from tasks.adapter import stage_run
 
@@ -14,6 +15,7 @@ VERSION = "2026.11.28.2"
 async def tokenize(
     config: TokenizeConfig,
     clean: CleanCorpus,
+    placement: Placement,
     rephrased: RephrasedCorpus | None = None,
     tokenizer: Checkpoint | None = None,
 ) -> TokenCorpus:
@@ -21,6 +23,12 @@ async def tokenize(
     from k2core.tokenize import tokenize_corpora
 
     async with stage_run(
-        "tokenize", VERSION, config=config, clean=clean, rephrased=rephrased, tokenizer=tokenizer
+        "tokenize",
+        VERSION,
+        config=config,
+        clean=clean,
+        rephrased=rephrased,
+        tokenizer=tokenizer,
+        placement=placement,
     ) as run:
         return run.publish(TokenCorpus, await run.work(tokenize_corpora))

@@ -57,16 +57,20 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
     place = r.placement
 
     # Text: collect, clean.
-    raw = await chain(ingest, config=r.ingest)
+    raw = await chain(ingest, config=r.ingest, placement=place)
     text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=place)
 
     # The base model: brought with its tokenizer, or trained with MuonClip on texts and rewrites.
     if r.adopt.source:
         base = await chain(adopt, config=r.adopt, shape=r.model)
-        tokens = await chain(tokenize, config=r.tokenize, clean=text, tokenizer=base)
+        tokens = await chain(
+            tokenize, config=r.tokenize, clean=text, tokenizer=base, placement=place
+        )
     else:
         rewrites = await chain(rephrase, config=r.rephrase, clean=text, placement=place)
-        tokens = await chain(tokenize, config=r.tokenize, clean=text, rephrased=rewrites)
+        tokens = await chain(
+            tokenize, config=r.tokenize, clean=text, rephrased=rewrites, placement=place
+        )
         base = await chain(
             pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place
         )

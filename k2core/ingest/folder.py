@@ -3,13 +3,12 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
-from typing import IO, NamedTuple, TypedDict
+from collections.abc import Iterable, Iterator
+from typing import IO, NamedTuple, Protocol, TypedDict
 
 from k2core.ingest.compression import DECOMPRESSION_ERRORS, open_feed
 from k2core.ingest.formats import choose_reader
-from k2core.ingest.losses import Losses
-from k2core.ingest.places import File, list_files
+from k2core.ingest.places import File
 from k2core.ingest.records import Fault, FileFaultError, Record, UnsupportedError
 from k2core.ingest.source import SourceError
 from k2core.ingest.web import Download
@@ -37,29 +36,39 @@ class Found(NamedTuple):
     origin: OriginRow
 
 
-def read_folder(config: FilesConfig, losses: Losses) -> Iterator[Found]:
-    """Its documents in the order of paths; what gives none is added to `losses`.
+class Hears(Protocol):
+    """Hears what becomes of files: `Losses`, or who keeps it for them."""
+
+    def begin_file(self) -> None:
+        """One more is read."""
+
+    def add(self, file: str, fault: Fault) -> None:
+        """Something gives no document."""
+
+    def add_read(self, file: str, place: str, repair: str) -> None:
+        """A document, and what had to be mended; empty if nothing."""
+
+    def first_reasons(self) -> str:
+        """What gave no document at first, in words."""
+
+
+def read_files(config: FilesConfig, files: Iterable[File], heard: Hears) -> Iterator[Found]:
+    """Their documents, in order.
 
     Raises:
-        SourceError: no file is there; nothing in them could be read; or something could not, and
-            `on_fault` is "error".
+        SourceError: something could not be read, and `on_fault` is "error".
     """
-    losses.begin(config.name)
-    for file in list_files(config, losses.add):
-        losses.num_files += 1
+    for file in files:
+        heard.begin_file()
         names: Counter[str] = Counter()
         for found in read_file(file, config):
             if isinstance(found, Record):
-                losses.num_read += 1
-                if found.repair:
-                    losses.add_repair(file.name, found.place, found.repair)
+                heard.add_read(file.name, found.place, found.repair)
                 yield _row(config, file.name, found, names)
                 continue
-            losses.add(file.name, found)
+            heard.add(file.name, found)
             if config.on_fault == "error" and not found.by_rule:
-                raise SourceError(f"{config.folder}: {losses.first_reasons()}")
-    if not losses.num_read_of_source:
-        raise SourceError(f"{config.folder} gave no document: {losses.first_reasons()}")
+                raise SourceError(f"{config.folder}: {heard.first_reasons()}")
 
 
 def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:

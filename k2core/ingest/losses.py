@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TypedDict
 
 from k2core.ingest.records import Fault
+from k2core.ingest.source import SourceError
 from schemas.corpus import LossRow
 
 _EXAMPLES = 10
@@ -99,10 +100,16 @@ class Losses:
             )
         self._show(kind, file, fault.place, fault.detail)
 
-    def add_repair(self, file: str, place: str, kind: str) -> None:
-        """Count a record that was mended."""
-        self._repaired[kind] += 1
-        self._show(kind, file, place, "")
+    def begin_file(self) -> None:
+        """One more is read."""
+        self.num_files += 1
+
+    def add_read(self, file: str, place: str, repair: str) -> None:
+        """Count a record that was read; if it had to be mended, with what was wrong."""
+        self.num_read += 1
+        if repair:
+            self._repaired[repair] += 1
+            self._show(repair, file, place, "")
 
     def first_reasons(self) -> str:
         """The first that the source lost or left out, in words."""
@@ -114,6 +121,15 @@ class Losses:
             + (f", {case['detail']}" if case["detail"] else "")
             for kind, case in shown
         )
+
+    def check_read(self, folder: str) -> None:
+        """Refuse a source that gave nothing.
+
+        Raises:
+            SourceError: why not.
+        """
+        if not self.num_read_of_source:
+            raise SourceError(f"{folder} gave no document: {self.first_reasons()}")
 
     def as_counts(self) -> dict[str, int]:
         """What the stage's line says; nothing where nothing was lost."""

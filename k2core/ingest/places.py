@@ -32,6 +32,8 @@ class File(NamedTuple):
     open: Callable[[], IO[bytes]]
     changed: str = ""
     """When, or to what; empty where the place does not say."""
+    path: Path | None = None
+    """On this machine's disks, if that is where it is."""
 
 
 class LeftOut(Protocol):
@@ -125,7 +127,7 @@ def _refuse_entry(entry: "os.DirEntry[str]", config: FilesConfig) -> Fault | Non
 
 def _local_file(path: Path, name: str) -> File:
     about = path.stat()
-    return File(name, about.st_size, partial(_open_local, path), str(about.st_mtime_ns))
+    return File(name, about.st_size, partial(_open_local, path), str(about.st_mtime_ns), path)
 
 
 def _open_local(path: Path) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 
+from k2core.pieces import gather_crew
 from k2core.store import Draft, Workspace
 from k2core.tokenize.encode import encode_shards
 from k2core.tokenize.mixture import select_documents
@@ -10,6 +11,7 @@ from k2core.tokenize.texts import find_shards
 from k2core.tokenize.vocabulary import copy_tokenizer, load_tokenizer, train_tokenizer
 from k2core.tokenize.write import write_domains
 from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus
+from schemas.placement import Placement
 from schemas.tokenize import TokenizeConfig
 
 __all__ = ["tokenize_corpora"]
@@ -20,6 +22,7 @@ def tokenize_corpora(
     clean: CleanCorpus,
     rephrased: RephrasedCorpus | None,
     workspace: Workspace,
+    placement: Placement,
     tokenizer: Checkpoint | None = None,
 ) -> Draft:
     """Train the tokenizer, encode both corpora and write the mixture, as a `TokenCorpus`.
@@ -29,26 +32,28 @@ def tokenize_corpora(
         clean: the texts.
         rephrased: their rewrites, if there are any.
         workspace: where it happens.
+        placement: of which `data_workers` counts.
         tokenizer: a model whose tokenizer is taken; without it one is trained.
 
     Raises:
         TableError: a shard is corrupt.
         InputsError: too little text for the vocabulary or for the mixture.
     """
-    corpora = [workspace.open(corpus) for corpus in (clean, rephrased) if corpus is not None]
-    shards = find_shards(*corpora)
-    if tokenizer is None:
-        folder = train_tokenizer(config, shards, workspace)
-    else:
-        folder = copy_tokenizer(workspace.open(tokenizer), workspace.out)
+    store, corpora = workspace.store, [corpus for corpus in (clean, rephrased) if corpus]
+    shards = find_shards(*map(store.list_files, corpora))
+    with gather_crew(workspace, placement.data_workers) as crew:
+        if tokenizer is None:
+            folder = train_tokenizer(config, shards, crew, workspace)
+        else:
+            folder = copy_tokenizer(workspace.open(tokenizer), workspace.out)
+        encoded = encode_shards(folder, shards, crew, workspace.scratch)
     trained = load_tokenizer(folder)
-    encoded = encode_shards(trained, shards, workspace)
     selected = select_documents(config, encoded)
     manifest = write_domains(config, selected, encoded, trained, workspace.out)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:
-        sources.update(json.loads((corpus / "sources.json").read_bytes()))
+        sources.update(json.loads(store.open_file(corpus, "sources.json").read_bytes()))
     text = json.dumps(sources, indent=1, sort_keys=True) + "\n"
     (workspace.out / "sources.json").write_text(text)
     show_mixture(manifest, encoded, workspace.report)

@@ -1,7 +1,8 @@
-"""Encode the corpora shard by shard into the scratch folder; a killed run goes on there."""
+"""Encode the corpora shard by shard."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from k2core.store import Workspace
-from k2core.tokenize.texts import Shard, read_documents, read_weights
-from k2core.tokenize.vocabulary import end_of_document
+from k2core.pieces import Crew, Piece
+from k2core.tokenize.texts import read_documents, read_weights
+from k2core.tokenize.vocabulary import end_of_document, read_tokenizer
+
+_DOCUMENTS, _TOKENS = "documents.parquet", "tokens.parquet"
 
 
 class Encoded(NamedTuple):
@@ -41,35 +44,44 @@ class Encoded(NamedTuple):
             ]
             if not asked:
                 continue
-            frame = pl.read_parquet(path, columns=["doc_id", "tokens"])
+            frame = pl.read_parquet(path)
             for place, part in asked:
                 rows = part.select("doc_id").join(frame, on="doc_id", maintain_order="left")
                 for tokens in rows["tokens"]:
                     yield place, tokens.to_numpy().astype(np.int64)
 
 
-def encode_shards(tokenizer: Tokenizer, shards: Sequence[Shard], workspace: Workspace) -> Encoded:
-    """Encode every document, with the end token after it."""
-    paths, tables = [], []
+def encode_shards(tokenizer: Path, shards: Sequence[Piece], crew: Crew, scratch: Path) -> Encoded:
+    """Encode every document, with the end token after it.
+
+    Args:
+        tokenizer: its folder.
+        shards: to encode.
+        crew: who does it.
+        scratch: where encoded shards are kept.
+    """
+    work = partial(_encode_shard, (tokenizer / "tokenizer.json").read_text())
+    made = list(crew.make(work, shards, scratch / "encoded"))
+    tables = [
+        pl.read_parquet(folder / _DOCUMENTS).with_columns(shard=pl.lit(number, pl.Int64))
+        for number, folder in enumerate(made)
+    ]
+    return Encoded([folder / _TOKENS for folder in made], pl.concat(tables))
+
+
+def _encode_shard(content: str, files: Sequence[Path], rewrites: bool, folder: Path) -> None:
+    """Write a shard's tokens, and apart from them what is known of its documents."""
+    tokenizer = read_tokenizer(content)
+    encoded = _encode(tokenizer, read_documents(files[0], rewrites=rewrites))
+    weights = read_weights(files[1]) if len(files) > 1 else {}
+    weight = pl.col("doc_id").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
+    documents = encoded.drop("tokens").with_columns(weight=weight if weights else pl.lit(1.0))
+    documents.write_parquet(folder / _DOCUMENTS)
+    encoded.select("doc_id", "tokens").write_parquet(folder / _TOKENS)
+
+
+def _encode(tokenizer: Tokenizer, frame: pl.DataFrame) -> pl.DataFrame:
     end = end_of_document(tokenizer)
-    for number, shard in enumerate(shards):
-        path = workspace.scratch / "encoded" / f"{number:05d}.parquet"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            aside = path.with_suffix(".aside")
-            _encode(tokenizer, end, read_documents(shard)).write_parquet(aside)
-            aside.rename(path)
-        paths.append(path)
-        weights = read_weights(shard)
-        weight = pl.col("doc_id").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
-        table = pl.scan_parquet(path).drop("tokens").collect()
-        weighed = (weight if weights else pl.lit(1.0)).alias("weight")
-        tables.append(table.with_columns(weighed, pl.lit(number, pl.Int64).alias("shard")))
-        workspace.report.progress(number + 1, len(shards), f"shard {number + 1}")
-    return Encoded(paths, pl.concat(tables))
-
-
-def _encode(tokenizer: Tokenizer, end: int, frame: pl.DataFrame) -> pl.DataFrame:
     # Neighbours in a shard are of one source; in a window of text they need not be.
     places = [hashlib.sha256(f"order\0{doc_id}".encode()).digest() for doc_id in frame["doc_id"]]
     frame = frame[sorted(range(len(frame)), key=places.__getitem__)]

@@ -1,60 +1,81 @@
 """The texts to tokenize: clean documents, then their rewrites."""
 
 import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import pandera.polars as pa
 import polars as pl
 
-from k2core.tables import list_shards, read_shard
+from k2core.pieces import Crew, Piece, made_file
+from k2core.store import StoredFile
+from k2core.tables import TableError, read_shard
 from schemas.corpus import Decision, Document, Rewrite
 from schemas.errors import InputsError
 
+_KEPT = "kept/*.parquet"
+_SIZES, _SAMPLE = "sizes.json", "sample.parquet"
 _MOST_BYTES = 2**30
 """Of a sample: training a vocabulary takes memory."""
 
 
-class Shard(NamedTuple):
-    """A parquet file of documents or of rewrites."""
+def find_shards(clean: Sequence[StoredFile], rephrased: Sequence[StoredFile] = ()) -> list[Piece]:
+    """All shards in order; a rephrased corpus may be empty, a clean one may not.
 
-    path: Path
-    model: type[pa.DataFrameModel]
+    Each is a piece of work: the table, with a clean one's decisions; told is whether it holds
+    rewrites.
 
-
-def find_shards(clean: Path, rephrased: Path | None = None) -> list[Shard]:
-    """All shards in order; a rephrased corpus may be empty, a clean one may not."""
-    rewrites = sorted((rephrased / "kept").glob("*.parquet")) if rephrased else []
+    Args:
+        clean: files of the clean corpus.
+        rephrased: files of its rewrites.
+    """
+    named = {file.name: file for file in clean}
+    kept = [name for name in sorted(named) if fnmatchcase(name, _KEPT)]
+    if not kept:
+        raise TableError(f"the clean corpus holds no {_KEPT}: rerun the stage that writes it")
+    decisions = [named.get(name.replace("kept/", "decisions/", 1)) for name in kept]
+    rewrites = sorted((f for f in rephrased if fnmatchcase(f.name, _KEPT)), key=lambda f: f.name)
     return [
-        *(Shard(path, Document) for path in list_shards(clean / "kept")),
-        *(Shard(path, Rewrite) for path in rewrites),
+        *(
+            Piece((named[name], *([decided] if decided else [])), False)
+            for name, decided in zip(kept, decisions, strict=True)
+        ),
+        *(Piece((file,), True) for file in rewrites),
     ]
 
 
-def read_documents(shard: Shard) -> pl.DataFrame:
+def files_below(folder: Path) -> list[StoredFile]:
+    """An opened corpus' files."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return [made_file(p)._replace(name=p.relative_to(folder).as_posix()) for p in paths]
+
+
+def read_documents(shard: Path, *, rewrites: bool) -> pl.DataFrame:
     """`doc_id`, `parent_id` (its own for a document), `domain` and `text`."""
-    frame = read_shard(shard.path, shard.model)
+    frame = read_shard(shard, Rewrite if rewrites else Document)
     parent = "parent_id" if "parent_id" in frame.columns else "doc_id"
     return frame.select("doc_id", pl.col(parent).alias("parent_id"), "domain", "text")
 
 
-def read_weights(shard: Shard) -> dict[str, float]:
+def read_weights(decisions: Path) -> dict[str, float]:
     """How often the cleaning wants documents of a shard that it does not want once.
 
     Rewrites are wanted once each: to have more of a document, rewrite it more often.
     """
-    decisions = shard.path.parent.parent / "decisions" / shard.path.name
-    if shard.model is not Document or not decisions.exists():
-        return {}
     frame = read_shard(decisions, Decision).filter(decision="kept")
     return dict(frame.select("doc_id", "sampling_weight").filter(pl.last() != 1).iter_rows())
 
 
 def sample_texts(
-    shards: Sequence[Shard], mixture: Mapping[str, float], asked: int | None
+    shards: Sequence[Piece],
+    mixture: Mapping[str, float],
+    asked: int | None,
+    crew: Crew,
+    scratch: Path,
 ) -> Iterator[list[str]]:
     """Texts in the mixture's proportions, shard by shard, some `asked` bytes in all, or all texts.
 
@@ -66,10 +87,8 @@ def sample_texts(
         InputsError: a domain with a share has no text.
     """
     sizes: Counter[str] = Counter()
-    for shard in shards:
-        frame = read_documents(shard)
-        by_domain = frame.group_by("domain").agg(pl.col("text").str.len_bytes().sum())
-        sizes.update(dict(by_domain.iter_rows()))
+    for made in crew.make(_measure_shard, shards, scratch / "sizes"):
+        sizes.update(json.loads((made / _SIZES).read_text()))
     total = sizes.total()
     natural = {domain: size / total for domain, size in sizes.items() if size}
     shares = {domain: share for domain, share in (mixture or natural).items() if share}
@@ -79,13 +98,28 @@ def sample_texts(
             f"there is no text for {', '.join(lacking)}: collect some, or set it to 0"
         )
     copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}
-    for shard in shards:
-        rows = read_documents(shard).select("doc_id", "domain", "text").iter_rows()
-        yield [
-            text
-            for doc_id, domain, text in rows
-            for _ in range(_round(copies.get(domain, 0.0), doc_id))
-        ]
+    for made in crew.make(partial(_sample_shard, copies), shards, scratch / "sample"):
+        yield pl.read_parquet(made / _SAMPLE)["text"].to_list()
+
+
+def _measure_shard(files: Sequence[Path], rewrites: bool, folder: Path) -> None:
+    """Write the bytes of its texts by domain."""
+    frame = read_documents(files[0], rewrites=rewrites)
+    sizes = frame.group_by("domain").agg(pl.col("text").str.len_bytes().sum())
+    (folder / _SIZES).write_text(json.dumps(dict(sizes.sort("domain").iter_rows())))
+
+
+def _sample_shard(
+    copies: Mapping[str, float], files: Sequence[Path], rewrites: bool, folder: Path
+) -> None:
+    """Write its texts as often as they are drawn."""
+    rows = read_documents(files[0], rewrites=rewrites).select("doc_id", "domain", "text")
+    texts = [
+        text
+        for doc_id, domain, text in rows.iter_rows()
+        for _ in range(_round(copies.get(domain, 0.0), doc_id))
+    ]
+    pl.DataFrame({"text": texts}, {"text": pl.String}).write_parquet(folder / _SAMPLE)
 
 
 def _round(copies: float, doc_id: str) -> int:

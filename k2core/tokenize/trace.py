@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from k2core.pieces import Crew
 from k2core.store import Workspace
 from k2core.tokenize.encode import encode_shards
 from k2core.tokenize.mixture import select_documents
-from k2core.tokenize.texts import find_shards
+from k2core.tokenize.texts import files_below, find_shards
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokens import DocumentIds, open_indexed, scan_ids
 from schemas.tokenize import TokenizeConfig, TokenManifest
@@ -112,8 +113,8 @@ def replay_orders(
         rephrased: folder of the rephrased corpus.
         workspace: whose scratch takes the encoded corpora.
     """
-    shards = find_shards(clean, rephrased)
-    encoded = encode_shards(load_tokenizer(tokenizer), shards, workspace)
+    shards = find_shards(files_below(clean), files_below(rephrased))
+    encoded = encode_shards(tokenizer, shards, Crew(workspace, 0), workspace.scratch)
     orders = {}
     for domain, selected in select_documents(config, encoded).items():
         for split, documents in (("train", selected.train), ("heldout", selected.held_out)):

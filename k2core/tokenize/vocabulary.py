@@ -8,12 +8,14 @@ It drops the chat template's guard, a noncharacter, and keeps all other text.
 
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from k2core.pieces import Crew, Piece
 from k2core.store import Workspace
-from k2core.tokenize.texts import Shard, sample_texts
+from k2core.tokenize.texts import sample_texts
 from schemas.errors import InputsError
 from schemas.tokenize import TokenizeConfig
 
@@ -25,7 +27,9 @@ _PATTERN = (
 _BYTES_PER_TOKEN = 4
 
 
-def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: Workspace) -> Path:
+def train_tokenizer(
+    config: TokenizeConfig, shards: Sequence[Piece], crew: Crew, workspace: Workspace
+) -> Path:
     """Write `tokenizer/` in the Hugging Face layout; a resumed run finds it in the scratch folder.
 
     The vocabulary is fitted to what the model reads: of each domain about as much text as the
@@ -46,7 +50,7 @@ def train_tokenizer(config: TokenizeConfig, shards: Sequence[Shard], workspace: 
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         )
         asked = config.train_tokens and config.train_tokens * _BYTES_PER_TOKEN
-        texts = sample_texts(shards, config.mixture, asked)
+        texts = sample_texts(shards, config.mixture, asked, crew, workspace.scratch)
         tokenizer.train_from_iterator(texts, trainer)
         if (size := tokenizer.get_vocab_size()) != config.vocab_size:
             raise InputsError(
@@ -72,7 +76,13 @@ def copy_tokenizer(model: Path, out: Path) -> Path:
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer for corpora: text that spells a special token stays text."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return read_tokenizer((folder / "tokenizer.json").read_text())
+
+
+@cache
+def read_tokenizer(content: str) -> Tokenizer:
+    """The same of what stands in its file; each is read once a process."""
+    tokenizer = Tokenizer.from_str(content)
     tokenizer.encode_special_tokens = True
     return tokenizer
 

@@ -21,6 +21,7 @@ from schemas.corpus import Rewrite, RewriteReject
 from schemas.endpoint import Endpoint
 from schemas.model import ModelShape
 from schemas.optim import Schedule
+from schemas.placement import Placement
 from schemas.pretrain import Phase, PretrainConfig
 from schemas.rephrase import RephraseConfig
 from schemas.tokenize import TokenizeConfig
@@ -91,7 +92,7 @@ def folder(home: Path, record: Record) -> Iterator[Path]:
     draft = clean_documents(CLEAN, QUESTIONS, raw, store.workspace("clean"))
     clean = store.publish(CleanCorpus, draft)
     rewrites = publish_rewrites(store)
-    draft = tokenize_corpora(TOKENIZE, clean, rewrites, store.workspace("tokenize"))
+    draft = tokenize_corpora(TOKENIZE, clean, rewrites, store.workspace("tokenize"), Placement())
     tokens = store.publish(TokenCorpus, draft)
     base = Checkpoint(digest="sha256:" + "b" * 64)
     configs = {

@@ -9,9 +9,9 @@ import tarfile
 import tempfile
 import uuid
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import ray
 import ray.data
@@ -20,8 +20,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from k2core.engines.ray.actors import fetch, python_path
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.spare import drop_spare
-from k2core.pieces import Piece, Work
+from k2core.pieces import NotSeenError, Piece, Work
 from k2core.store import ArtifactCorruptError, StoredFile, read_address
+
+if TYPE_CHECKING:
+    from ray.remote_function import RemoteFunction
 
 _RETRIES = 3
 _MARK = ".mark"
@@ -163,7 +166,11 @@ def _work_apart(row: _Asked, errand: _Errand) -> _Made:
     """In a worker. An error is a result too, so that the first in order is the one raised."""
     piece: Piece = ray.cloudpickle.loads(row["piece"])
     try:
-        return _make(piece, errand)
+        try:
+            return _make(piece, errand)
+        except NotSeenError:
+            made: _Made = fetch(_at_home(_make, errand.home).remote(piece, errand), WorkLostError)
+            return made
     except Exception as error:
         error.add_note(f"of {_name(piece)}, in a Ray worker")
         return {"folder": "", "files": b"", "error": _pickle(error)}
@@ -194,9 +201,7 @@ def _find_file(file: StoredFile, aside: Path, home: str, shared: bool) -> Path:
         if "://" not in file.address:
             return Path(file.address)
     else:
-        strategy = NodeAffinitySchedulingStrategy(home, soft=False)
-        remote = ray.remote(_read_at_home).options(num_cpus=0, scheduling_strategy=strategy)
-        content = fetch(remote.remote(file), WorkLostError)
+        content = fetch(_at_home(_read_file, home).remote(file), WorkLostError)
         if file.sha256 and hashlib.sha256(content).hexdigest() != file.sha256:
             raise ArtifactCorruptError(
                 f"{file.address} does not match the SHA-256 of its manifest: delete that manifest "
@@ -208,8 +213,14 @@ def _find_file(file: StoredFile, aside: Path, home: str, shared: bool) -> Path:
     return copy
 
 
-def _read_at_home(file: StoredFile) -> bytes:
-    """On the driver's node: what it has fetched, or reaches."""
+def _at_home(work: "Callable[..., object]", home: str) -> "RemoteFunction":
+    """To be called on the driver's node, while this task waits."""
+    strategy = NodeAffinitySchedulingStrategy(home, soft=False)
+    return ray.remote(work).options(num_cpus=0, scheduling_strategy=strategy)
+
+
+def _read_file(file: StoredFile) -> bytes:
+    """What this machine has fetched, or reaches."""
     return file.path.read_bytes() if file.path.is_file() else read_address(file.address)
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from k2core.ingest import SourceError, ingest_sources
-from k2core.ingest.collect import Collected, cut_shards
-from k2core.ingest.folder import Found, read_folder
+from k2core.ingest import SourceError, batches, ingest_sources
+from k2core.ingest.folder import Found
 from k2core.ingest.losses import Losses
-from k2core.store import Store
+from k2core.ingest.shards import Collected, cut_shards
+from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.store.bucket import Bucket
 from k2core.tables import list_shards, read_shard
 from schemas.corpus import Document, DocumentRow, Loss, Origin
 from schemas.ingest import FilesConfig, IngestConfig
+from schemas.placement import Placement
 from tests.k2core.ingest.files import epub, members, page, parquet, response, rows, text, zstd
 from tests.k2core.ingest.hostile import MAIL, T
+from tests.k2core.ingest.reading import read_folder
 
 GOOD: Mapping[str, bytes] = {
     "a.html": page(0),
@@ -55,6 +57,12 @@ def only(config: FilesConfig, **more: object) -> IngestConfig:
 
 def read(config: FilesConfig) -> list[Found]:
     return list(read_folder(config, Losses()))
+
+
+def collect(config: IngestConfig, root: Path, num_workers: int = 0) -> Draft:
+    """What the stage writes."""
+    placement = Placement(data_workers=num_workers)
+    return ingest_sources(config, Store(root).workspace("ingest"), placement)
 
 
 def ids(config: FilesConfig) -> list[str]:
@@ -139,7 +147,7 @@ def test_what_rows_say_of_themselves_is_kept(tmp_path: Path) -> None:
     lines = [{"text": "plain"}, row, {"text": "odd", "url": {"a": 1}, "id": None}]
     data = "".join(json.dumps(line) + "\n" for line in lines).encode()
     write(tmp_path, {"a.jsonl": data, "b.parquet": parquet(table)})
-    folder = ingest_sources(only(files(tmp_path)), Store(tmp_path / "s").workspace("i")).folder
+    folder = collect(only(files(tmp_path)), tmp_path / "s").folder
     (shard,) = list_shards(folder / "documents")
     plain, kept, odd, second = read_shard(shard, Document).to_dicts()
     assert [plain["license"], kept["license"], second["license"]] == ["MIT", "CC0-1.0", "CC0-1.0"]
@@ -157,7 +165,7 @@ def test_what_rows_say_of_themselves_is_kept(tmp_path: Path) -> None:
 def test_losses_are_counted_in_the_stage_line_and_named_in_its_file(tmp_path: Path) -> None:
     bad = b'{"text": "cut\n' * 300
     write(tmp_path / "in", {"a.jsonl": rows(1) + bad, "b.pdf": b"%PDF-1.4", "c.warc": b"WARC/1.0"})
-    draft = ingest_sources(only(files(tmp_path / "in")), Store(tmp_path).workspace("i"))
+    draft = collect(only(files(tmp_path / "in")), tmp_path / "s")
     counts = {"documents": 1, "records lost": 302, "files with losses": 3}
     assert {name: draft.counts[name] for name in counts} == counts
     faults = json.loads((draft.folder / "faults.json").read_text())
@@ -194,7 +202,7 @@ def test_several_sources_are_told_apart(tmp_path: Path) -> None:
         }
     )
     assert config.domains == {"notes", "site_source"}
-    folder = ingest_sources(config, Store(tmp_path / "s").workspace("i")).folder
+    folder = collect(config, tmp_path / "s").folder
     found = [
         row
         for shard in list_shards(folder / "documents")
@@ -211,7 +219,7 @@ def test_several_sources_are_told_apart(tmp_path: Path) -> None:
     write(tmp_path / "c", {".hidden": b"no", "e.txt": b""})
     empty = config.model_copy(update={"files": (*config.files, files(tmp_path / "c", name="none"))})
     with pytest.raises(SourceError, match=r"c gave no document: e\.txt: the file is empty"):
-        ingest_sources(empty, Store(tmp_path / "s").workspace("j"))
+        collect(empty, tmp_path / "s")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +237,7 @@ def test_nothing_to_read_is_an_error_that_says_why(
 ) -> None:
     write(tmp_path / "in", given)
     with pytest.raises(SourceError, match=said):
-        read(files(tmp_path / "in", **more))
+        collect(only(files(tmp_path / "in", **more)), tmp_path / "s")
     if not given:
         with pytest.raises(SourceError, match=re.escape("memory://readers/none: there is no such")):
             read(files("memory://readers/none"))
@@ -250,3 +258,42 @@ def test_shards_are_bounded_in_bytes() -> None:
     assert [[len(each.document["text"]) for each in shard] for shard in shards] == [
         *([60], [60, 40], [1], [500], [1, 1, 1], [1])
     ]
+
+
+def test_files_go_in_batches_by_their_bytes_whatever_else_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "in", {f"{n}.jsonl": rows(*range(n, n + 4)) for n in range(9)})
+    (tmp_path / "in" / "4.jsonl").write_bytes(b"{no\n" + rows(4))
+    small = {"shard_bytes": 300, "shard_documents": 3}
+    whole = collect(only(files(tmp_path / "in")), tmp_path / "s")
+    cut = collect(only(files(tmp_path / "in"), **small), tmp_path / "t")
+    frames = [
+        pl.concat([pl.read_parquet(path) for path in list_shards(made.folder / "documents")])
+        for made in (whole, cut)
+    ]
+    assert frames[0].equals(frames[1])
+    assert len(list_shards(cut.folder / "documents")) == len(list_shards(cut.folder / "origins"))
+    assert len(list_shards(cut.folder / "documents")) > 9
+    for name in ("faults.json", "sources.json"):
+        assert (cut.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert cut.counts == whole.counts
+
+
+def test_a_killed_run_goes_on_after_the_batches_that_it_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "in", {f"{n}.jsonl": rows(n, n + 1) for n in range(6)})
+    config = only(files(tmp_path / "in"), shard_bytes=60)
+    wanted = digest_of(manifest_of(collect(config, tmp_path / "s").folder))
+    read, opened = batches.read_batch, list[str]()
+
+    def note(*arguments: object) -> None:
+        opened.append(arguments[3][0].name)  # type: ignore[index]
+        if len(opened) == 4:
+            raise KeyboardInterrupt
+        read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batches, "read_batch", note)
+    with pytest.raises(KeyboardInterrupt):
+        collect(config, tmp_path / "t")
+    assert digest_of(manifest_of(collect(config, tmp_path / "t").folder)) == wanted
+    assert opened == [f"{n}.jsonl" for n in (0, 1, 2, 3, 3, 4, 5)]

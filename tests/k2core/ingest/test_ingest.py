@@ -22,6 +22,7 @@ from k2core.tables import list_shards, read_shard
 from schemas.chat import ToolSpec
 from schemas.corpus import DOMAINS, Document
 from schemas.ingest import IngestConfig
+from schemas.placement import Placement
 
 SMALL = IngestConfig(
     num_knowledge=30,
@@ -47,7 +48,7 @@ def config(tmp_path: Path) -> IngestConfig:
 
 def ingest(config: IngestConfig, root: Path) -> Path:
     workspace = Store(root).workspace("ingest")
-    return ingest_sources(config, workspace).folder
+    return ingest_sources(config, workspace, Placement()).folder
 
 
 def read_corpus(folder: Path) -> pl.DataFrame:
@@ -77,9 +78,10 @@ def test_equal_configs_give_equal_bytes_in_another_process(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from k2core.ingest import ingest_sources\n"
+        "from schemas.placement import Placement\n"
         "from k2core.store import Store; from schemas.ingest import IngestConfig\n"
         "config = IngestConfig.model_validate_json(sys.argv[1])\n"
-        "ingest_sources(config, Store(Path(sys.argv[2])).workspace('ingest'))\n"
+        "ingest_sources(config, Store(Path(sys.argv[2])).workspace('ingest'), Placement())\n"
     )
     digests = {digest_of(manifest_of(ingest(config, tmp_path / "one")))}
     command = [sys.executable, "-c", code, config.model_dump_json(), str(tmp_path / "two")]

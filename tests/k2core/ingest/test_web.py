@@ -10,11 +10,11 @@ from typing import ClassVar
 import pytest
 
 from k2core.ingest import web
-from k2core.ingest.folder import read_folder
 from k2core.ingest.losses import Losses
 from k2core.ingest.source import SourceError
 from schemas.ingest import FilesConfig
 from tests.k2core.ingest.files import members, page, response, rows
+from tests.k2core.ingest.reading import read_folder
 
 ROWS = rows(*range(200))
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from k2core.chat import SPECIAL_TOKENS
 from k2core.chat.jinja import GUARD
+from k2core.pieces import Crew
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
@@ -23,6 +24,7 @@ from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokens import TokenStream, open_indexed, scan_ids
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.corpus import Decision, Document, Rewrite
+from schemas.placement import Placement
 from schemas.tokenize import TokenizeConfig, TokenManifest
 from tests.k2core.clean.corpora import document, prose
 
@@ -69,7 +71,7 @@ def publish_inputs(store: Store) -> tuple[CleanCorpus, RephrasedCorpus]:
 
 
 def run(store: Store, config: TokenizeConfig = CONFIG, key: str = "tokenize") -> Draft:
-    return tokenize_corpora(config, *publish_inputs(store), store.workspace(key))
+    return tokenize_corpora(config, *publish_inputs(store), store.workspace(key), Placement())
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +96,13 @@ def test_the_vocabulary_is_exact_and_special_tokens_lead_it(tokenizer: Tokenizer
 
 
 def test_the_vocabulary_is_fitted_to_the_mixture(tmp_path: Path) -> None:
-    shards = find_shards(*map(Store(tmp_path).open, publish_inputs(Store(tmp_path))))
+    store = Store(tmp_path)
+    shards = find_shards(*map(store.list_files, publish_inputs(store)))
     for mixture in ({"knowledge": 0.7, "math": 0.3}, {"knowledge": 0.1, "math": 0.9}):
-        texts = [text for part in sample_texts(shards, mixture, 20_000) for text in part]
+        scratch = tmp_path / str(mixture["math"])
+        crew = Crew(store.workspace("crew"), 0)
+        parts = sample_texts(shards, mixture, 20_000, crew, scratch)
+        texts = [text for part in parts for text in part]
         math = sum(len(text.encode()) for text in texts if text.startswith("What is"))
         total = sum(len(text.encode()) for text in texts)
         assert not any(text.startswith("def ") for text in texts)  # no share, no say
@@ -108,7 +114,7 @@ def test_without_a_mixture_all_there_is_is_read_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     clean, _ = publish_inputs(store)
     config = CONFIG.model_copy(update={"mixture": {}, "train_tokens": None})
-    made = tokenize_corpora(config, clean, None, store.workspace("all"))
+    made = tokenize_corpora(config, clean, None, store.workspace("all"), Placement())
     manifest = TokenManifest.model_validate_json((made.folder / "manifest.json").read_bytes())
     assert list(manifest.domains) == ["code", "knowledge", "math"]
     for domain in manifest.domains.values():
@@ -245,9 +251,9 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpu
     wanted = digest_of(manifest_of(corpus))
     assert digest_of(manifest_of(run(store).folder)) == wanted
     encoded = store.disk / "work" / "tokenize" / "scratch" / "encoded"
-    kept = encoded / "00000.parquet"
+    kept = encoded / "000000" / "tokens.parquet"
     before = kept.stat().st_mtime_ns
-    (encoded / "00002.parquet").unlink()
+    shutil.rmtree(encoded / "000002")
     assert digest_of(manifest_of(run(store).folder)) == wanted
     assert kept.stat().st_mtime_ns == before
 
@@ -280,7 +286,7 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
     (workspace.out / "kept" / "00070.parquet").write_bytes(b"garbage")
     broken = store.publish(CleanCorpus, Draft(workspace.out, {}))
     with pytest.raises(TableError, match=r"kept/00070\.parquet is no readable parquet file"):
-        tokenize_corpora(CONFIG, broken, rephrased, store.workspace("tokenize"))
+        tokenize_corpora(CONFIG, broken, rephrased, store.workspace("tokenize"), Placement())
 
 
 @pytest.mark.parametrize(
@@ -327,7 +333,7 @@ def test_weights_of_the_clean_corpus_reach_the_shards(tmp_path: Path) -> None:
     write_shard(workspace.out / "decisions" / "00000.parquet", Decision, [decision])
     weighted = store.publish(CleanCorpus, Draft(workspace.out, {}))
     config = CONFIG.model_copy(update={"train_tokens": 60_000, "max_epochs": 50.0})
-    draft = tokenize_corpora(config, weighted, rephrased, store.workspace("tokens"))
+    draft = tokenize_corpora(config, weighted, rephrased, store.workspace("tokens"), Placement())
     read = ids_of(draft.folder, "train", "knowledge")
     assert [read.count(doc_id) for doc_id in dict.fromkeys(read)].count(3) == 1
     assert read.count(favourite["doc_id"]) == 3

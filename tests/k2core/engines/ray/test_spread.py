@@ -11,7 +11,7 @@ import pytest
 from k2core.engines.ray import spread
 from k2core.engines.ray.cluster import hold_cluster, release_cluster
 from k2core.engines.ray.spread import WorkLostError, spread_pieces
-from k2core.pieces import Piece, Work, made_file
+from k2core.pieces import NotSeenError, Piece, Work, made_file
 from k2core.store import ArtifactCorruptError, StoredFile
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_what_workers_do_not_see_is_brought_to_them(
     away = [
         files[0]._replace(address="s3://no-such-bucket-of-ours/0.txt"),
         files[1]._replace(address=str(tmp_path / "other")),
-        files[2]._replace(address=f"file://{files[2].path}", path=tmp_path / "gone" / "2.txt"),
+        files[2]._replace(path=tmp_path / "gone" / "2.txt"),
         made_file(files[2].path),
     ]
     monkeypatch.setattr(spread, "_leave_mark", lambda _: "of another machine")
@@ -92,7 +92,8 @@ def test_what_workers_do_not_see_is_brought_to_them(
     found = read_results(functools.partial(double, tmp_path / "died"), away, tmp_path / "out")
     texts = [made[f"{n}.txt"] for n, made in zip((0, 1, 2, 2), found, strict=True)]
     assert texts == ["00", "11", "55", "55"]
-    assert not {made["read"] for made in found} & {str(file.path) for file in files}
+    read = [made["read"] for made in found]
+    assert [path == str(files[2].path) for path in read] == [False, False, True, False]
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -104,6 +105,22 @@ def test_the_first_error_in_order_arrives_as_it_was_raised(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"1\.txt is bad") as caught:
         next(results)
     assert caught.value.__notes__ == [f"of {files[1].path}, in a Ray worker"]
+
+
+def look(home: str, files: Sequence[Path], told: str, folder: Path) -> None:
+    """Sees nothing but on the driver's node."""
+    (folder / "seen").write_text(told)
+    if not Path(home).exists():
+        Path(home).touch()  # the next to look is there
+        raise NotSeenError(told)
+
+
+def test_what_only_the_driver_s_node_sees_is_done_there(tmp_path: Path) -> None:
+    pieces = [Piece((), "a"), Piece((), "b")]
+    work = functools.partial(look, str(tmp_path / "home"))
+    made = [each / "seen" for each in spread_pieces(work, pieces, tmp_path / "out", 1)]
+    assert len(made) == 2
+    assert (tmp_path / "home").exists()
 
 
 def test_a_file_that_is_not_the_store_s_is_refused(tmp_path: Path) -> None:

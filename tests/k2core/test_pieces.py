@@ -1,0 +1,94 @@
+"""Text in pieces: equal bytes for any number of workers, shards and disks."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k2core.clean import Question, clean_documents
+from k2core.engines.ray.spread import hold_workers
+from k2core.ingest import ingest_sources
+from k2core.store import Store
+from k2core.tokenize import tokenize_corpora
+from schemas.artifacts import CleanCorpus, RawCorpus, TokenCorpus
+from schemas.clean import CleanConfig, Deduplication, DomainRules, RepeatedPassages
+from schemas.ingest import FilesConfig, IngestConfig
+from schemas.placement import Placement
+from schemas.selection import Sampling
+from schemas.tokenize import TokenizeConfig
+from tests.k2core.clean.corpora import prose
+from tests.s3 import S3
+
+_FREE = DomainRules(language=False, quality=None, repetition=None)
+_FOOTER = "Copyright 1999, the Makers of Harps. Would you like to hear more? Write to the address."
+_CLEAN = CleanConfig(
+    shard_documents=23,
+    web=_FREE,
+    deduplication=Deduplication(passages=RepeatedPassages(unit="line")),
+    sampling=Sampling(scorers={"rules": 1.0}, domains=("web",), curve=((0.0, 0.5), (1.0, 1.0))),
+)
+_TOKENIZE = TokenizeConfig(
+    vocab_size=400, train_tokens=4_000, mixture={"web": 1.0}, heldout_frac=0.1
+)
+_QUESTIONS = [Question("trains/1", "If a train has 17 cars and loses 5 of them how many remain?")]
+_NUM_FILES = 8
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for number in range(_NUM_FILES):
+        texts = [f"{prose(10 * number + n)}\n{_FOOTER}" for n in range(9)]
+        texts.append(prose(3 * number) if number % 2 else _QUESTIONS[0].text + prose(900))
+        lines = [json.dumps({"text": text}) for text in texts]
+        (folder / f"{number}.jsonl").write_text("\n".join(["{no", *lines]))
+    return folder
+
+
+def make(files: Path, store: Store, num_workers: int, shard_bytes: int) -> list[str]:
+    """Digests of raw documents (by what the clean ones say of them), clean ones and tokens."""
+    nums = {f"num_{n}": 0 for n in ("knowledge", "web", "code", "tool_specs", "math", "tables")}
+    source = FilesConfig(folder=str(files), license="MIT")
+    collected = IngestConfig.model_validate(
+        {**nums, "files": source, "shard_bytes": shard_bytes, "shard_documents": 31}
+    )
+    place = Placement(data_workers=num_workers)
+    raw = store.publish(RawCorpus, ingest_sources(collected, store.workspace("ingest"), place))
+    work = store.workspace("clean")
+    clean = store.publish(CleanCorpus, clean_documents(_CLEAN, _QUESTIONS, raw, work, num_workers))
+    work = store.workspace("tokenize")
+    tokens = store.publish(TokenCorpus, tokenize_corpora(_TOKENIZE, clean, None, work, place))
+    return [raw.digest, clean.digest, tokens.digest]
+
+
+@pytest.fixture(scope="module")
+def alone(files: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return make(files, Store(tmp_path_factory.mktemp("alone")), 0, 7_000)
+
+
+@pytest.fixture(scope="module")
+def _cluster(s3_server: S3) -> Iterator[None]:
+    """One for all; its workers find the S3 server in their environment."""
+    with hold_workers(2):
+        yield
+
+
+@pytest.mark.usefixtures("_cluster")
+def test_two_workers_and_a_bucket_make_the_same_bytes(
+    files: Path, alone: list[str], bucket: str, tmp_path: Path
+) -> None:
+    store = Store(bucket, cache=tmp_path / "here")
+    assert make(files, store, 2, 7_000) == alone
+    raw = store.disk / "objects" / alone[0].removeprefix("sha256:")
+    held = {path.relative_to(raw).parts[0] for path in raw.rglob("*") if path.is_file()}
+    assert held
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 10**7])
+def test_other_shards_make_the_same_clean_bytes(
+    files: Path, alone: list[str], tmp_path: Path, shard_bytes: int
+) -> None:
+    made = make(files, Store(tmp_path), 0, shard_bytes)
+    assert made[0] != alone[0]
+    assert made[1:] == alone[1:]
