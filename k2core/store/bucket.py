@@ -42,6 +42,13 @@ class Tagged(NamedTuple):
     tag: str
 
 
+class Sent(NamedTuple):
+    """What was sent of a file."""
+
+    size: int
+    sha256: str
+
+
 class Bucket:
     """What lies below an address such as `s3://bucket/folder`.
 
@@ -120,15 +127,17 @@ class Bucket:
 
         return _try_again(write)
 
-    def upload(self, path: Path, name: str) -> str:
-        """Write a file part by part; returns the SHA-256 of what was sent."""
-        sha, size = hashlib.sha256(), path.stat().st_size
+    def upload(self, path: Path, name: str) -> Sent:
+        """Write a file part by part; it is read once, and hashed meanwhile."""
+        sha, size, sent = hashlib.sha256(), path.stat().st_size, 0
         part = max(_UPLOAD_PART, -(-size // _MOST_PARTS))
 
         def pieces() -> Iterator[bytes]:
+            nonlocal sent
             with path.open("rb") as stream:
                 while piece := stream.read(part):
                     sha.update(piece)
+                    sent += len(piece)
                     yield piece
 
         if size <= part:
@@ -136,7 +145,7 @@ class Bucket:
         else:
             key = self._key(name)
             obstore.put(self._store, key, pieces(), chunk_size=part, max_concurrency=_AHEAD)
-        return sha.hexdigest()
+        return Sent(sent, sha.hexdigest())
 
     def hash(self, name: str, size: int) -> str:
         """SHA-256 of an object, of which no copy is kept."""

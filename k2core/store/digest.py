@@ -17,28 +17,20 @@ class ManifestEntry(NamedTuple):
     sha256: str
 
 
-def manifest_of(folder: Path, known: Sequence[ManifestEntry] = ()) -> list[ManifestEntry]:
-    """List every file below `folder`, sorted by path.
+def file_names(folder: Path) -> list[str]:
+    """All files below a folder, as a manifest sorts them."""
+    found = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return [path.as_posix() for path in found]
 
-    Args:
-        folder: whose files are read, several at a time.
-        known: files that were hashed while they were written: of these only the size is looked at.
 
-    Raises:
-        ValueError: a known file has another size, or is not there.
-    """
-    names = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    hashed = {entry.path: entry for entry in known}
-    for path, entry in hashed.items():
-        size = names[path].stat().st_size if path in names else None
-        if size != entry.size:
-            raise ValueError(f"{folder / path} has {size} bytes, not the {entry.size} written")
+def manifest_of(folder: Path) -> list[ManifestEntry]:
+    """Every file below `folder`, sorted by path; each is read once, several at a time."""
 
     def read(name: str) -> ManifestEntry:
-        path = names[name]
-        return hashed.get(name) or ManifestEntry(name, path.stat().st_size, hash_file(path))
+        path = folder / name
+        return ManifestEntry(name, path.stat().st_size, hash_file(path))
 
-    return sorted(do_all(read, names), key=lambda entry: Path(entry.path))
+    return do_all(read, file_names(folder))
 
 
 def hash_file(path: Path) -> str:

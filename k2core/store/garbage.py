@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from k2core.store.bucket import Bucket
+from k2core.store.remote import read_located
+from k2core.store.side_by_side import do_all
 from k2core.store.store import Store
 
 
@@ -28,9 +31,12 @@ class Garbage:
         self._store = store
 
     def objects(self) -> dict[str, Held]:
-        """Objects by name (the digest's hex), those without a manifest too."""
+        """Objects by name (the digest's hex), those without a manifest too, by their folder's."""
         if bucket := self._store.bucket:
-            return _sum_up(bucket.entries("objects"))
+            names = {place: name for name, place in _places(bucket).items()}
+            held = _sum_up(bucket.entries("objects"))
+            found = {names.pop(place, place): each for place, each in held.items()}
+            return found | dict.fromkeys(names.values(), Held(0, 0.0))
         folder = self._store.disk / "objects"
         names = {path.name for path in folder.iterdir()}
         names |= {path.stem for path in (self._store.disk / "manifests").glob("*.json")}
@@ -51,9 +57,10 @@ class Garbage:
     def delete_object(self, name: str) -> None:
         """Delete an object, its manifest first, so that nobody sees a part of one."""
         if bucket := self._store.bucket:
+            place = _place(bucket, name)
             bucket.delete(f"manifests/{name}.json")
-            for path in bucket.sizes(f"objects/{name}"):
-                bucket.delete(f"objects/{name}/{path}")
+            for path in bucket.sizes(f"objects/{place}"):
+                bucket.delete(f"objects/{place}/{path}")
             return
         for ending in ("json", "verified"):
             (self._store.disk / "manifests" / f"{name}.{ending}").unlink(missing_ok=True)
@@ -67,6 +74,19 @@ class Garbage:
                 self._store.clear(key)
             finally:
                 lease.release()
+
+
+def _places(bucket: Bucket) -> dict[str, str]:
+    """Of each object with a manifest the folder of its files."""
+    names = [path.removesuffix(".json") for path in bucket.sizes("manifests")]
+    return dict(zip(names, do_all(lambda name: _place(bucket, name), names), strict=True))
+
+
+def _place(bucket: Bucket, name: str) -> str:
+    try:
+        return read_located(bucket.read(f"manifests/{name}.json")).place
+    except (FileNotFoundError, ValueError):  # what was sent and is no object, or none any more
+        return name
 
 
 def _measure(*paths: Path) -> Held:

@@ -1,16 +1,52 @@
-"""Objects in a bucket: `objects/HEX/...`, and last `manifests/HEX.json`."""
+"""Objects in a bucket: files in `objects/PLACE/...`, and last `manifests/HEX.json`.
 
+A manifest says what an object's files are and in which place they lie. A place is named before
+anything is known of what it will hold, so that files are hashed while they are sent, and nobody
+sees them before the manifest is there.
+"""
+
+import json
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
-from k2core.store.digest import ManifestEntry, manifest_bytes, read_manifest
+from k2core.store.digest import ManifestEntry, file_names, manifest_bytes, read_manifest
 from k2core.store.fetch import Place, clear_leftovers, fetch_file
 from k2core.store.objects import Objects
 from k2core.store.side_by_side import do_all
 
 _LARGE = 64 * 2**20
 """Bytes of a file that other processes need not hash while the rest is fetched."""
+
+
+class Located(NamedTuple):
+    """A manifest in a bucket."""
+
+    place: str
+    """The folder of the object's files below `objects`."""
+    manifest: list[ManifestEntry]
+
+
+def new_place() -> str:
+    """A folder that nobody has."""
+    return uuid.uuid4().hex
+
+
+def read_located(content: bytes) -> Located:
+    """A manifest in a bucket.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        said = json.loads(content)
+        place, files = str(said["place"]), json.dumps(said["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no place and files: {error!r}") from error
+    return Located(place, read_manifest(files.encode()))
 
 
 class Remote:
@@ -24,6 +60,7 @@ class Remote:
 
     def __init__(self, bucket: Bucket, copies: Objects, parts: Path) -> None:
         self._bucket, self._copies, self._parts = bucket, copies, parts
+        self._places: dict[str, str] = {}
 
     def manifest(self, name: str) -> list[ManifestEntry] | None:
         """What an object is to be; None if the bucket does not hold it.
@@ -32,9 +69,21 @@ class Remote:
             ValueError: the manifest cannot be read.
         """
         try:
-            return read_manifest(self._bucket.read(f"manifests/{name}.json"))
+            located = read_located(self._bucket.read(_manifest(name)))
         except FileNotFoundError:
             return None
+        self._places[name] = located.place
+        return located.manifest
+
+    def folder(self, name: str) -> str:
+        """Where an object's files are in the bucket.
+
+        Raises:
+            FileNotFoundError: the bucket does not hold it.
+        """
+        if name not in self._places and self.manifest(name) is None:
+            raise FileNotFoundError(f"{self._bucket.root} has no {_manifest(name)}")
+        return f"objects/{self._places[name]}"
 
     def find_wrong(
         self, name: str, manifest: Sequence[ManifestEntry], *, verify: bool = False
@@ -45,39 +94,56 @@ class Remote:
         if not verify:
             return wrong
         rest = [entry for entry in manifest if entry.path not in wrong]
-        found = do_all(lambda e: self._bucket.hash(_address(name, e), e.size), rest)
+        folder = self.folder(name)
+        found = do_all(lambda e: self._bucket.hash(f"{folder}/{e.path}", e.size), rest)
         changed = [e.path for e, sha in zip(rest, found, strict=True) if sha != e.sha256]
         return wrong + changed
 
     def sizes(self, name: str) -> dict[str, int]:
         """An object's files as they are, with their bytes."""
-        return self._bucket.sizes(f"objects/{name}")
+        return self._bucket.sizes(self.folder(name))
 
-    def upload(self, name: str, folder: Path, manifest: Sequence[ManifestEntry]) -> None:
-        """Send an object; before its manifest is there nobody sees it.
+    def send(self, place: str, folder: Path) -> list[ManifestEntry]:
+        """Send all files below a folder, each read once: what was sent, sorted by path."""
 
-        Raises:
-            OSError: a file changed meanwhile.
+        def send(path: str) -> ManifestEntry:
+            sent = self._bucket.upload(folder / path, f"objects/{place}/{path}")
+            return ManifestEntry(path, sent.size, sent.sha256)
+
+        try:
+            return do_all(send, file_names(folder))
+        except BaseException:
+            with suppress(Exception):  # nobody would see them in any case
+                self.drop(place)
+            raise
+
+    def complete(self, name: str, place: str, manifest: Sequence[ManifestEntry]) -> None:
+        """From now on the object is there: all its files have been sent.
+
+        If it is there already, whole, it stays where it is, and what was sent is deleted.
         """
-        self.send(name, folder, manifest)
-        self.complete(name, manifest)
+        files = json.loads(manifest_bytes(manifest))
+        content = json.dumps({"place": place, "files": files}).encode()
+        while True:
+            found = self._bucket.read_tagged(_manifest(name))
+            with suppress(ValueError):
+                if found and self._is_whole(located := read_located(found.content)):
+                    self._places[name] = located.place
+                    if located.place != place:
+                        self.drop(place)
+                    return
+            if self._bucket.put_if(_manifest(name), content, found and found.tag) is not None:
+                self._places[name] = place
+                return
 
-    def send(self, name: str, folder: Path, entries: Sequence[ManifestEntry]) -> None:
-        """Send some of an object's files.
+    def drop(self, place: str) -> None:
+        """Delete what was sent there."""
+        for path in self._bucket.sizes(f"objects/{place}"):
+            self._bucket.delete(f"objects/{place}/{path}")
 
-        Raises:
-            OSError: a file changed meanwhile.
-        """
-
-        def send(entry: ManifestEntry) -> None:
-            if self._bucket.upload(folder / entry.path, _address(name, entry)) != entry.sha256:
-                raise OSError(f"{folder / entry.path} changed while it was uploaded")
-
-        do_all(send, entries)
-
-    def complete(self, name: str, manifest: Sequence[ManifestEntry]) -> None:
-        """From now on the object is there: all its files have been sent."""
-        self._bucket.put(f"manifests/{name}.json", manifest_bytes(manifest))
+    def _is_whole(self, located: Located) -> bool:
+        there = self._bucket.sizes(f"objects/{located.place}")
+        return all(there.get(entry.path) == entry.size for entry in located.manifest)
 
     def fetch(self, name: str, missing: Mapping[ManifestEntry, Place]) -> None:
         """Bring files here, verified; the bucket's digest is looked at while they come.
@@ -86,9 +152,11 @@ class Remote:
             ArtifactCorruptError: the bucket has lost a file, or holds other bytes.
         """
         clear_leftovers(self._parts)
+        folder = self.folder(name)
 
         def bring(entry: ManifestEntry) -> None:
-            fetch_file(self._bucket, _address(name, entry), entry, self._parts, missing[entry])
+            address = f"{folder}/{entry.path}"
+            fetch_file(self._bucket, address, entry, self._parts, missing[entry])
             if entry.size > _LARGE:
                 self._copies.note_verified(name, [entry.path])
 
@@ -96,5 +164,5 @@ class Remote:
         self._copies.note_verified(name, (entry.path for entry in missing))
 
 
-def _address(name: str, entry: ManifestEntry) -> str:
-    return f"objects/{name}/{entry.path}"
+def _manifest(name: str) -> str:
+    return f"manifests/{name}.json"

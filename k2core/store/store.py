@@ -9,12 +9,12 @@ from typing import NamedTuple, TypeVar
 
 from k2core.reporting import Reporter, Silent
 from k2core.store.bucket import Bucket
-from k2core.store.digest import ManifestEntry, digest_of, manifest_of
+from k2core.store.digest import ManifestEntry, digest_of, file_names, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
 from k2core.store.fetch import Place
 from k2core.store.lease import Beat, Lease
 from k2core.store.objects import Objects
-from k2core.store.remote import Remote
+from k2core.store.remote import Remote, new_place
 from k2core.store.states import States
 from k2core.store.works import Works
 from k2core.store.workspace import Draft, StoredFile, Workspace
@@ -161,11 +161,12 @@ class Store:
             ArtifactMissingError: the store does not hold the digest.
             ArtifactCorruptError: the manifest is not the digest's.
         """
-        folder = self._objects.folder(_name(artifact))
-        base = f"{self.root}/objects/{folder.name}" if self._remote else str(folder)
+        name, manifest = _name(artifact), self._known_manifest(artifact)
+        folder = self._objects.folder(name)
+        base = f"{self.root}/{self._remote.folder(name)}" if self._remote else str(folder)
         return [
             StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256, artifact, e.path)
-            for e in self._known_manifest(artifact)
+            for e in manifest
         ]
 
     def bring(self, file: StoredFile) -> Path:
@@ -175,15 +176,19 @@ class Store:
     def publish(self, kind: type[A], draft: Draft) -> A:
         """Digest a draft and make it an artifact, whole or not at all; equal bytes are kept once.
 
+        Each file is read once: a bucket's is hashed while it is sent.
+
         Raises:
             ValueError: the draft is empty, or a file has a name that no bucket takes.
         """
-        manifest = manifest_of(draft.folder)
-        _check_names(draft.folder, manifest)
+        place = new_place()
+        manifest = self.send(place, draft.folder)
+        if not manifest:
+            raise ValueError(f"{draft.folder} holds no files: a stage must write what it publishes")
         artifact = kind.model_validate({"digest": digest_of(manifest), "counts": draft.counts})
         name = _name(artifact)
-        if self._remote and not self.has(artifact):
-            self._remote.upload(name, draft.folder, manifest)
+        if self._remote:
+            self._remote.complete(name, place, manifest)
         self._objects.take(name, draft.folder, manifest)
         shutil.rmtree(draft.folder, ignore_errors=True)
         self._objects.add_manifest(name, manifest)
@@ -217,16 +222,29 @@ class Store:
         """What came of the work named `key` when it was last done, on whatever machine."""
         return self._works.result(key)
 
-    def add_part(self, artifact: Artifact, folder: Path, entries: Sequence[ManifestEntry]) -> None:
-        """Bring some of an artifact's files; nobody sees them before it is complete."""
-        if self._remote:
-            self._remote.send(_name(artifact), folder, entries)
+    def send(self, place: str, folder: Path) -> list[ManifestEntry]:
+        """Hash some files of an artifact to be, and bring them to the bucket if there is one.
+
+        Args:
+            place: the same for all of its files; nobody sees them before it is complete.
+            folder: whose files they are.
+
+        Raises:
+            ValueError: a file has a name that no bucket takes.
+        """
+        for name in file_names(folder):
+            if not name.isprintable():
+                raise ValueError(f"{name!r} in {folder}: a file's name must be printable")
+        return self._remote.send(place, folder) if self._remote else manifest_of(folder)
+
+    def take_part(self, artifact: Artifact, folder: Path, entries: Sequence[ManifestEntry]) -> None:
+        """Keep some of an artifact's files, which were sent, on this machine."""
         self._objects.take_part(_name(artifact), folder, entries)
 
-    def complete(self, artifact: Artifact, manifest: Sequence[ManifestEntry]) -> None:
-        """From now on the artifact is there: all parts have been brought."""
+    def complete(self, artifact: Artifact, place: str, manifest: Sequence[ManifestEntry]) -> None:
+        """From now on the artifact is there: all parts have been sent and taken."""
         if self._remote:
-            self._remote.complete(_name(artifact), manifest)
+            self._remote.complete(_name(artifact), place, manifest)
         self._objects.add_manifest(_name(artifact), manifest)
 
     def workspace(
@@ -284,11 +302,3 @@ class Store:
 
 def _name(artifact: Artifact) -> str:
     return artifact.digest.removeprefix("sha256:")
-
-
-def _check_names(folder: Path, manifest: Sequence[ManifestEntry]) -> None:
-    if not manifest:
-        raise ValueError(f"{folder} holds no files: a stage must write what it publishes")
-    for entry in manifest:
-        if not entry.path.isprintable():
-            raise ValueError(f"{entry.path!r} in {folder}: a file's name must be printable")

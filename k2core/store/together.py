@@ -1,10 +1,10 @@
 """An artifact that several processes made, each some of its files, on disks of their own."""
 
 import shutil
-from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from k2core.store.digest import ManifestEntry, digest_of, manifest_of
+from k2core.store.digest import digest_of
+from k2core.store.remote import new_place
 from k2core.store.store import Store
 from k2core.store.workspace import Draft
 from schemas.base import Artifact
@@ -31,12 +31,13 @@ class Processes(Protocol):
 
 
 def publish_together(store: Store, kind: type[A], draft: Draft, processes: Processes) -> A:
-    """Make an artifact of the files in all drafts' folders: each process hashes and brings its own.
+    """Make an artifact of the files in all drafts' folders: each process brings its own, read once.
 
     Raises:
         ValueError: the drafts are empty, or two hold files of one name.
     """
-    own: Sequence[ManifestEntry] = manifest_of(draft.folder) if draft.folder.is_dir() else []
+    place = processes.share(new_place())
+    own = store.send(place, draft.folder) if draft.folder.is_dir() else []
     manifest = processes.share(sorted(e for part in processes.collect(own) for e in part))
     names = {entry.path for entry in manifest}
     if not manifest or len(names) < len(manifest):
@@ -45,10 +46,10 @@ def publish_together(store: Store, kind: type[A], draft: Draft, processes: Proce
         )
     found = {"digest": digest_of(manifest), "counts": processes.share(draft.counts)}
     artifact = kind.model_validate(found)
-    store.add_part(artifact, draft.folder, own)
+    store.take_part(artifact, draft.folder, own)
     processes.wait()
     if processes.rank == 0:
-        store.complete(artifact, manifest)
+        store.complete(artifact, place, manifest)
     processes.wait()
     shutil.rmtree(draft.folder, ignore_errors=True)
     return artifact

@@ -167,8 +167,9 @@ def test_flipped_on_the_way_once_is_fetched_again(s3: S3, bucket: str, tmp_path:
 @pytest.mark.parametrize("damage", ["flipped", "cut", "lost", "all lost"])
 def test_damage_in_the_bucket_is_found_and_named(bucket: str, damage: str, tmp_path: Path) -> None:
     artifact = publish(Store(bucket, tmp_path / "here"), {"sub/a": b"aaaa", "b": b"b"})
-    place = Bucket(f"{bucket}/objects/{artifact.digest[7:]}")
     there = Store(bucket, tmp_path / "there")
+    (address,) = {f.address.removesuffix(f"/{f.name}") for f in there.list_files(artifact)}
+    place = Bucket(address)
     if damage in ("flipped", "cut"):
         place.put("sub/a", b"aaab" if damage == "flipped" else b"aa")
     else:
