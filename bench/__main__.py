@@ -13,7 +13,7 @@ def main(names: list[str]) -> None:
     found = [m.name for m in pkgutil.iter_modules(bench.__path__)]
     apart = {
         "__main__", "contest", "corpus", "gpu_checks", "memory", "paraphrases", "plain",
-        "reference", "soak", "table",
+        "reference", "scale_text", "soak", "table",
     }  # fmt: skip
     known = [name for name in found if name not in apart]
     if unknown := sorted(set(names) - set(known)):

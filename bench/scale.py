@@ -7,6 +7,8 @@ fingerprints. Growth of bytes is fitted as c x parameters^a x ranks^b and carrie
 5 GB is one file, hence one rank's; of larger ones files are dealt out.
 
     python -m bench.scale
+
+The text stages have theirs in `bench.scale_text`, which is run along.
 """
 
 import math
@@ -21,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import scale_text
 from bench.feed import Corpus, write_corpus
 from k2core.model.counts import sum_parameters
 from k2core.reporting import Silent
@@ -195,6 +198,7 @@ def main() -> None:
     console.print(growth_table(rows))
     worst = max(fit(rows, field).b for field in Cost._fields if field.endswith("_bytes"))
     print(f"scale worst_growth_of_bytes_with_ranks={worst:.2f}")
+    scale_text.main()
 
 
 def cost_table(rows: Sequence[Row]) -> Table:

@@ -128,6 +128,40 @@ def test_files_are_listed_with_where_any_machine_finds_them(tmp_path: Path) -> N
     assert file.address == str(file.path)
 
 
+def _bytes_read() -> int:
+    """By this process so far, whoever asked for them."""
+    (line,) = [x for x in Path("/proc/self/io").read_text().splitlines() if x.startswith("rchar")]
+    return int(line.split()[1])
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_publishing_reads_each_byte_once(tmp_path: Path, kind: str) -> None:
+    root = f"memory://{tmp_path.name}" if kind == "memory" else str(tmp_path / "root")
+    store, size = Store(root, cache=tmp_path / "here"), 20_000_000
+    workspace = store.workspace("work")
+    (workspace.out / "large").write_bytes(b"0123456789" * (size // 10))
+    before = _bytes_read()
+    artifact = store.publish(CleanCorpus, Draft(workspace.out, {}))
+    assert size <= _bytes_read() - before < 1.2 * size
+    store.open(artifact)
+    assert _bytes_read() - before < 1.4 * size, "what was published is not hashed again"
+
+
+def test_equal_bytes_are_kept_once_wherever_they_were_sent(tmp_path: Path) -> None:
+    store = Store(f"memory://{tmp_path.name}", cache=tmp_path / "here")
+    assert store.bucket is not None
+    one = _publish(store, "text")
+    (file,) = store.list_files(one)
+    assert _publish(Store(store.root, cache=tmp_path / "there"), "text") == one
+    assert [f"{store.root}/objects/{name}" for name in store.bucket.sizes("objects")] == [
+        file.address
+    ]
+    store.bucket.delete(file.address.removeprefix(f"{store.root}/"))
+    assert not store.has(one)
+    assert _publish(Store(store.root, cache=tmp_path / "else"), "text") == one
+    assert Store(store.root, cache=tmp_path / "new").open_file(one, file.name).read_text() == "text"
+
+
 def _hold(root: str, log: str) -> None:
     store = Store(root)
     with store.locked("key"):
