@@ -9,12 +9,13 @@ import contextlib
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from k2core.store import StoredFile, Workspace
 
-Work = Callable[[Sequence[Path], Any, Path], None]
-"""Of a piece its files, what is told and an empty folder to write in; picklable."""
+Work = Callable[..., None]
+"""`work(files, told, folder)`: of a piece its files, what is told and an empty folder to write in;
+picklable."""
 
 
 class NotSeenError(FileNotFoundError):
