@@ -25,23 +25,34 @@ def read_kept(run_id: str, name: str) -> bytes:
     """
     if folder := kept_folder(run_id):
         return (folder / name).read_bytes()
+    return Path(_download(run_id, name)).read_bytes()
+
+
+def kept_files(run_id: str, name: str) -> Path:
+    """A folder of files of a run.
+
+    Raises:
+        FileNotFoundError: the run has none.
+    """
+    folder = kept_folder(run_id)
+    if folder is None:
+        folder = Path(_download(run_id, name))
+    else:
+        folder /= name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"run {run_id} keeps no {name}")
+    return folder
+
+
+def _download(run_id: str, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     from infra.lineage import client
 
     try:
-        return Path(client().download_artifacts(run_id, name)).read_bytes()
+        return str(client().download_artifacts(run_id, name))
     except (MlflowException, OSError) as error:
         raise FileNotFoundError(f"run {run_id} keeps no {name}: {error}") from error
-
-
-def kept_files(run_id: str, name: str) -> Path:
-    """A folder of files of a run; there may be none there."""
-    if folder := kept_folder(run_id):
-        return folder / name
-    from infra.lineage import client
-
-    return Path(client().download_artifacts(run_id, name))
 
 
 def read_kept_json(run_id: str, name: str) -> dict[str, object]:

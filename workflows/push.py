@@ -15,6 +15,8 @@ from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.release import ReleaseConfig
 from tasks.store import published_folder
+from workflows.attest.kept import find_attestations
+from workflows.attest.places import PUBLIC, SIGNATURE
 from workflows.errors import MendableError
 from workflows.find import config_behind, find_artifact
 
@@ -76,7 +78,7 @@ def pack(target: str, model: str, to: str) -> Parcel:
         raise MendableError(f"the release has no {model!r}; it has {', '.join(models)}")
     _check_bytes(folder)
     _check_proof(folder, model, _limit(found))
-    files = list(_list_files(folder, model))
+    files = [*_list_files(folder, model), *_list_signatures(found, model)]
     _check_secrets(files, os.environ)
     is_hub = not to.startswith(("/", ".", "~")) and "://" not in to
     if is_hub and not _REPOSITORY.fullmatch(to):
@@ -143,6 +145,16 @@ def _list_files(folder: Path, model: str) -> Iterator[Sent]:
         raise MendableError(f"{strange[0]} is no file of a model: weights, tables and pages are")
     for path in [*own, *(folder / name for name in _BESIDE)]:
         yield Sent(path.name, path, path.stat().st_size)
+
+
+def _list_signatures(release: Artifact, model: str) -> Iterator[Sent]:
+    """The model's signature and the key to it, if the release was attested."""
+    if folder := find_attestations(release):
+        for name, path in (
+            (SIGNATURE, folder / "models" / f"{model}.sig"),
+            (PUBLIC, folder / PUBLIC),
+        ):
+            yield Sent(name, path, path.stat().st_size)
 
 
 def _check_bytes(folder: Path) -> None:

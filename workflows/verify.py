@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from infra.home import home
 from infra.index import Index
 from infra.kept import kept_files, read_kept
-from infra.runs import SeenRun, see_runs
+from infra.runs import SeenRun
 from k2core.store import ArtifactCorruptError, ArtifactMissingError, manifest_of
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import STAGES
 from tasks.store import open_store
 from tasks.work import work_key
+from workflows.attest.kept import attested_run
 from workflows.attest.places import FOLDER, PUBLIC, TAG
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, locate
@@ -49,7 +50,7 @@ def verify_recorded(target: str, key: Path | None) -> Verification:
         seen: set[str] = set()
         for run in sorted(chain.values(), key=_place):
             _check_stage(index, run, seen, found)
-    attested = [run for stage in chain.values() if (run := _attested(stage))]
+    attested = [run for stage in chain.values() if (run := attested_run(stage))]
     for run in attested:
         _check_attested(run, key, found)
     if key is not None and not attested:
@@ -115,14 +116,6 @@ def _check_stage(index: Index, run: SeenRun, seen: set[str], found: Verification
             _check_artifact(record.stage, artifact, found)
 
 
-def _attested(run: SeenRun) -> SeenRun | None:
-    """The run as it is now, if its release was attested: an index saw it before that."""
-    if run.tags.get("stage") != "release":
-        return None
-    now = next((seen for seen in see_runs(run.started) if seen.run_id == run.run_id), run)
-    return now if TAG in now.tags else None
-
-
 def _check_attested(run: SeenRun, key: Path | None, found: Verification) -> None:
     """What a release's run keeps of `k2 attest`, by the key that its tag names."""
     from workflows.attest.check import check_attestations
@@ -131,7 +124,11 @@ def _check_attested(run: SeenRun, key: Path | None, found: Verification) -> None
     release = next(a for a in record.outputs.values() if a.kind == "release")
     if open_store().find_fault(release):  # said already
         return
-    folder = kept_files(run.run_id, FOLDER)
+    try:
+        folder = kept_files(run.run_id, FOLDER)
+    except FileNotFoundError:
+        found.diverged(f"release of {run.tags.get('flyte_run')}", "missing", FOLDER)
+        return
     public = folder / PUBLIC
     if public.is_file() and hashlib.sha256(public.read_bytes()).hexdigest() != run.tags[TAG]:
         found.diverged(FOLDER, "is another key than the run's tag k2.attested names", PUBLIC)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from k2core.store import ManifestEntry, digest_of, manifest_of
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
-from workflows.attest.places import FOLDER
+from workflows.attest.places import FOLDER, SIGNATURE
 from workflows.errors import MendableError
 from workflows.verified import Verification
 
@@ -23,7 +23,7 @@ SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _WEIGHTS = re.compile(r"^Weights: `(\S*)`", re.MULTILINE)
 _ADDED = re.compile(
-    r"[^/]+\.md|LICENSE[^/]*|NOTICE[^/]*|\.git[^/]*|lineage\.json|parity\.json|SHA256SUMS"
+    r"[^/]+\.md|model\.sig|public\.pem|LICENSE[^/]*|NOTICE[^/]*|\.git[^/]*|lineage\.json|parity\.json|SHA256SUMS"
 )
 """What a release adds to a checkpoint's folder, or `k2 push`: pages for people, and what proves."""
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -49,8 +49,10 @@ def verify_folder(folder: Path, key: Path | None = None) -> Verification:
             f"{folder} states no digest of itself: give a release (it has {SUMS}), a model's "
             "folder with its card, or an object of a store, named by its digest"
         )
-    if key is not None and not is_release:
-        raise MendableError(f"--key: {folder} is no release, and only releases are signed")
+    if key is not None and not (is_release or is_model):
+        raise MendableError(
+            f"--key: {folder} is no release and no model, and only those are signed"
+        )
     found = Verification(str(folder))
     manifest = manifest_of(folder)
     found.count("files", len(manifest))
@@ -68,6 +70,10 @@ def verify_folder(folder: Path, key: Path | None = None) -> Verification:
             _check_sums(folder, manifest, found)
         stated = _stated(folder / "README.md", found)
         _compare("the weights' folder", stated, manifest, "", "README.md", found)
+        if key is not None or (folder / SIGNATURE).exists():
+            from workflows.attest.check import check_model
+
+            check_model(folder, key, found)
     elif digest_of(manifest) != f"sha256:{folder.name}":
         _explain_object(folder, manifest, found)
     return found

@@ -25,10 +25,10 @@ from typer.testing import CliRunner
 from infra.home import ROOT
 from infra.lineage import client, find_runs, pipeline_run
 from schemas.artifacts import Checkpoint, CleanCorpus, Evaluation, RawCorpus, Release
-from schemas.evaluate import Rate, Scores
+from schemas.evaluate import Rate
 from tasks.store import open_store
 from tests.workflows.small_run import NAME, WEIGHTS, finish, parquet, publish, release_files
-from tests.workflows.tampering import TAMPERED
+from tests.workflows.tampering import TAMPERED, forge
 from workflows.attest.keys import make_key
 from workflows.cli import app
 
@@ -37,17 +37,7 @@ SOURCES = {
     "code": {"license": "MIT OR Apache-2.0", "package": "q", "version": "2", "documents": 1},
 }
 RATE = Rate(passed=1, total=2, rate=0.5, low=0.1, high=0.9)
-SCORES = Scores(
-    checkpoints={},
-    weights={},
-    families={"lookup": {"policy": RATE}},
-    groups={},
-    tool_calls={},
-    perplexity={},
-    changes={},
-    failures={},
-    pass_at={},
-)
+SCORES = {"families": {"lookup": {"policy": RATE.model_dump()}}, "perplexity": {}, "other": {}}
 
 
 class Named(BaseModel):
@@ -126,7 +116,7 @@ def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sig
         )
         base = publish(Checkpoint, WEIGHTS)
         policy = publish(Checkpoint, {**WEIGHTS, "model.safetensors": b"after reinforcement"})
-        evaluation = publish(Evaluation, {"scores.json": SCORES.model_dump_json().encode()})
+        evaluation = publish(Evaluation, {"scores.json": json.dumps(SCORES).encode()})
         records = [
             finish("ingest", {}, {"raw_corpus": raw}),
             finish("clean", {"raw": raw}, {"clean_corpus": clean}),
@@ -137,7 +127,11 @@ def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sig
         files = release_files(records, base, policy)
         notice = b"Of two documents."
         line = f"{hashlib.sha256(notice).hexdigest()}  base/NOTICE.md\n".encode()
+        proof = {"max_logit_difference": 0.0, "readers": []}
+        parity = json.dumps({"base": proof, "policy": proof}).encode()
+        line += f"{hashlib.sha256(parity).hexdigest()}  parity.json\n".encode()
         files |= {"base/NOTICE.md": notice, "SHA256SUMS": files["SHA256SUMS"] + line}
+        files |= {"parity.json": parity}
         release = publish(Release, files)
         given = {"base": base, "policy": policy, "evaluation": evaluation}
         finish("release", given, {"release": release})
@@ -293,8 +287,27 @@ def test_who_signs_all_again_is_told_by_a_key_that_one_knows(
     run("attest", NAME)  # as it was, for the other tests
 
 
+def test_a_model_that_is_pushed_takes_its_signature_along(signed: Signed, tmp_path: Path) -> None:
+    folder = tmp_path / "pushed"
+    run("push", NAME, "--to", str(folder), "--model", "base", "--yes")
+    key = ["--key", str(signed.public)]
+    said = verify(folder, *key)
+    assert (said.divergences, said.checked["signatures"]) == ([], 1)
+    public = verifying.Config().use_elliptic_key_verifier(public_key=signed.public)
+    public.set_ignore_unsigned_files(True).verify(folder, folder / "model.sig")
+    for change, named in (
+        (lambda: forge(folder, "NOTICE.md"), "model.sig"),
+        (lambda: forge(folder, "model.sig"), "model.sig"),
+        (lambda: (folder / "model.sig").unlink(), "model.sig"),
+    ):
+        change()
+        assert named in {d["file"] for d in verify(folder, *key).divergences}
+
+
 def test_bad_keys_and_targets_are_refused(signed: Signed, tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("no key")
+    key = ["--key", str(signed.public)]
+    digest = json.loads(find_runs(stage="ingest")[0].data.tags["k2.outputs"])["raw_corpus"][7:]
     for arguments, said in (
         (["keys", "new", str(signed.home / "keys" / "signing.pem")], "a key is never replaced"),
         (["attest", NAME, "--key", str(tmp_path / "text.pem")], "is no private key"),
@@ -302,7 +315,7 @@ def test_bad_keys_and_targets_are_refused(signed: Signed, tmp_path: Path) -> Non
         (["attest", NAME, "--out", str(signed.out)], "holds files already"),
         (["attest", "nobody"], "is neither a recorded run"),
         (["verify", str(signed.out), "--key", str(tmp_path / "text.pem")], "is no public key"),
-        (["verify", str(signed.out / "base"), "--key", str(signed.public)], "is no release"),
+        (["verify", str(signed.home / "store" / "objects" / digest), *key], "is no release"),
     ):
         shown = CliRunner().invoke(app, arguments)
         assert shown.exit_code == 2

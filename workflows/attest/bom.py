@@ -18,8 +18,16 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from schemas.base import Artifact
-from schemas.evaluate import CHECKPOINTS, Scores
-from workflows.attest.facts import DATA, Facts, SourceAbout, all_sources, as_time, sources_of
+from schemas.evaluate import CHECKPOINTS
+from workflows.attest.facts import (
+    DATA,
+    Facts,
+    Measured,
+    SourceAbout,
+    all_sources,
+    as_time,
+    sources_of,
+)
 from workflows.attest.libraries import Library, read_libraries
 
 _NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
@@ -169,7 +177,7 @@ def _architecture(facts: Facts, name: str) -> str:
     return ", ".join(config.get("architectures", [])) or "not stated"
 
 
-def _metrics(scores: Scores, model: str) -> list[dict[str, object]]:
+def _metrics(scores: Measured, model: str) -> list[dict[str, object]]:
     rates = {f: by[model] for f, by in scores.families.items() if model in by}
     texts = {d: by[model] for d, by in scores.perplexity.items() if model in by}
     passed: list[dict[str, object]] = [

@@ -19,7 +19,7 @@ from workflows.attest.envelope import (
     open_statement,
 )
 from workflows.attest.keys import PublicKey, read_public
-from workflows.attest.places import FOLDER, PUBLIC, REFERENCES
+from workflows.attest.places import FOLDER, PUBLIC, REFERENCES, SIGNATURE
 from workflows.attest.provenance import describe
 from workflows.errors import MendableError
 from workflows.verified import Verification
@@ -46,17 +46,39 @@ def check_attestations(
     Raises:
         MendableError: the key's file is none.
     """
+    trusted = _trusted(key, attestations / PUBLIC, FOLDER, found)
+    if trusted is None:
+        return
+    released = [entry for entry in manifest if not entry.path.startswith(f"{FOLDER}/")]
+    _Check(folder, released, attestations, trusted, found).all()
+
+
+def check_model(folder: Path, key: Path | None, found: Verification) -> None:
+    """Verify the signature of a model in a repository of its own; else as above."""
+    from workflows.attest.models import find_model_fault
+
+    trusted = _trusted(key, folder / PUBLIC, "the model", found)
+    if not (folder / SIGNATURE).is_file():
+        found.diverged("the model", "missing", SIGNATURE)
+    elif trusted is not None:
+        fault = find_model_fault(folder, folder / SIGNATURE, trusted, among_others=True)
+        if fault:
+            found.diverged("the model", f"does not hold: {fault}", SIGNATURE)
+        else:
+            found.count("signatures")
+
+
+def _trusted(key: Path | None, enclosed: Path, where: str, found: Verification) -> PublicKey | None:
     try:
-        trusted = read_public(key or attestations / PUBLIC)
+        trusted = read_public(key or enclosed)
     except MendableError as error:
         if key is not None:
             raise
-        found.diverged(FOLDER, f"holds no key ({error})", PUBLIC)
-        return
+        found.diverged(where, f"holds no key ({error})", PUBLIC)
+        return None
     whose = "enclosed, so anybody's who could write this folder: --key names one that you know"
     found.notes.append(f"signatures are by key {trusted.name} ({'yours' if key else whose})")
-    released = [entry for entry in manifest if not entry.path.startswith(f"{FOLDER}/")]
-    _Check(folder, released, attestations, trusted, found).all()
+    return trusted
 
 
 class _Check:

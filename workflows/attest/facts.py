@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, cast
 
+from pydantic import BaseModel
+
 from infra.index import Index, Indexed
 from k2core.store import ArtifactMissingError, ManifestEntry, manifest_of
 from schemas.base import Artifact
-from schemas.evaluate import Scores
 from schemas.recipe import STAGES
 from schemas.release import ReleaseConfig
 from tasks.store import open_store, published_folder
@@ -32,6 +33,29 @@ class SourceAbout(TypedDict, total=False):
     documents: int
     role: str
     tools: int
+
+
+class Passed(BaseModel):
+    """A pass rate with its interval."""
+
+    rate: float
+    low: float
+    high: float
+
+
+class Predicted(BaseModel):
+    """How well text is predicted."""
+
+    bits_per_byte: float
+
+
+class Measured(BaseModel):
+    """Of a `scores.json` of this or other code what a bill of materials says."""
+
+    families: dict[str, dict[str, Passed]]
+    """Family -> checkpoint -> rate."""
+    perplexity: dict[str, dict[str, Predicted]]
+    """Domain -> checkpoint -> perplexity."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +133,11 @@ class Facts:
         found = self.maker.record.inputs.get(which)
         return found if found and found.kind == "checkpoint" else None
 
-    def scores(self) -> Scores | None:
+    def scores(self) -> Measured | None:
         """What was measured, if the store still holds it."""
         found = self.of_kind("evaluation")
-        path = read_file(found, "scores.json") if found else None
-        return Scores.model_validate_json(path) if path else None
+        content = read_file(found, "scores.json") if found else None
+        return Measured.model_validate_json(content) if content else None
 
 
 def gather(target: str) -> Facts:
