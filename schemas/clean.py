@@ -32,7 +32,8 @@ class Quality(Config):
     min_alphabetic_words_frac: float = Field(0.8, ge=0, le=1)
     """Smallest share of words with a letter in them."""
     min_stop_words: int = Field(2, ge=0, le=8)
-    """Fewest different words of: the, be, to, of, and, that, have, with."""
+    """Fewest different words of: the, be, to, of, and, that, have, with; in another language than
+    English of `stopwordsiso`'s list, where it has one."""
 
 
 class Repetition(Config):
@@ -168,7 +169,7 @@ class CleanConfig(Config):
     exclude: tuple[str, ...] = ()
     """Ids of documents to drop, text and all, whatever the rules say: what was to be forgotten."""
     language: str = Field("en", pattern=r"^[a-z]{2,3}$")
-    """Language to keep, as an ISO 639 code."""
+    """Language to keep, as an ISO 639 code; stop words, lengths of words and their ends are its."""
     min_language_score: float = Field(0.3, ge=0, le=1)
     """Least probability of that language; code in a page lowers it, another language to 0."""
     knowledge: DomainRules = DomainRules(

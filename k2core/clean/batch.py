@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from k2core.clean.signs import UNSPACED
 from k2core.clean.vocabulary import Encoded, Ints, encode
 
 Bytes = NDArray[np.uint8]
@@ -26,6 +27,13 @@ class Batch:
     """Texts with their structure, each part computed when it is first asked for."""
 
     texts: pl.Series
+    language: str = "en"
+    """Whose rules count their words."""
+
+    @property
+    def by_sign(self) -> bool:
+        """Whether words are signs, for no space is between words."""
+        return self.language in UNSPACED
 
     @functools.cached_property
     def _buffers(self) -> tuple[Bytes, Ints]:
@@ -147,7 +155,7 @@ class Batch:
     @functools.cached_property
     def words(self) -> Encoded:
         """The words of all documents in order."""
-        return encode(self.pieces)
+        return encode(self.pieces, by_sign=self.by_sign)
 
     @functools.cached_property
     def content_L(self) -> tuple[Ints, Ints]:

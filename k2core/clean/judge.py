@@ -90,7 +90,7 @@ def check_texts(
     scorer: Scorer | None = None,
 ) -> Checked:
     """A domain's rules in order, on all its texts; without origins those on texts alone."""
-    batch = Batch(texts)
+    batch = Batch(texts, config.language)
     characters_N = batch.characters_N.astype(float)
     checks = []
     if config.urls and origins:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from k2core.clean.batch import Batch
 from k2core.clean.checks import Check, divide
+from k2core.clean.languages import adapt_c4, adapt_fineweb
 from k2core.clean.vocabulary import Ints
 from schemas.clean import C4, FineWeb
 
@@ -43,6 +44,8 @@ class Prose(NamedTuple):
 
 def check_prose(batch: Batch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
     """The rules on every document; documents with citations are looked at without them."""
+    c4 = c4 and adapt_c4(c4, batch.language)
+    fineweb = fineweb and adapt_fineweb(fineweb, batch.language)
     if c4 is None:
         lines = Lines(batch.line_starts_L, batch.line_ends_L, np.ones(len(batch.line_ends_L), bool))
         return Prose(check_fineweb(batch, lines, fineweb) if fineweb else [], batch.texts)
@@ -52,7 +55,7 @@ def check_prose(batch: Batch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
     if not cited_N.any():
         return whole
     stripped = batch.texts.filter(cited_N).str.replace_all(r"(?m)^[^\S\n]+|[^\S\n]+$", "")
-    part = Batch(stripped.str.replace_all(_CITATION, ""))
+    part = Batch(stripped.str.replace_all(_CITATION, ""), batch.language)
     of_part = cited_N[batch.document_L]
     bounds = (part.line_starts_L, part.line_ends_L)
     found = _check(part, *bounds, sizes_L[of_part], long_L[of_part], c4, fineweb)
@@ -68,7 +71,8 @@ def _piece_sizes(batch: Batch, rules: C4) -> tuple[Ints, NDArray[np.bool_]]:
     lengths_P = batch.characters_between(batch.piece_starts_P, batch.piece_ends_P)
     long_L = np.zeros(num, bool)
     long_L[batch.line_P[lengths_P > rules.max_word_length]] = True
-    return np.bincount(batch.line_P, minlength=num), long_L
+    words = batch.line_T if batch.by_sign else batch.line_P
+    return np.bincount(words, minlength=num), long_L
 
 
 def _check(
@@ -77,7 +81,8 @@ def _check(
 ) -> Prose:  # fmt: skip
     left_L = ~long_L & (sizes_L >= c4.min_words_per_line)
     if c4.end_marks:
-        ended_L = np.any([batch.ends_with(ends_L, mark) for mark in _C4_ENDS], axis=0)
+        marks = _C4_ENDS if batch.language == "en" else (*_C4_ENDS, *_FULL_STOPS, "”", "」", "»")
+        ended_L = np.any([batch.ends_with(ends_L, mark) for mark in marks], axis=0)
         left_L &= ended_L & ~batch.ends_with(ends_L, "...")
     lorem_L = batch.lines_with(b"lorem ipsum") & left_L
     left_L &= ~batch.lines_with(b"javascript")

@@ -3,7 +3,8 @@
 import numpy as np
 
 from k2core.clean.batch import Batch
-from k2core.clean.checks import Check, divide
+from k2core.clean.checks import Check, Floats, divide
+from k2core.clean.languages import adapt_quality, count_stop_words
 from k2core.clean.vocabulary import Ints
 from schemas.clean import Quality
 
@@ -13,7 +14,8 @@ _ELLIPSES = ("...", "…")
 
 
 def check_quality(batch: Batch, rules: Quality) -> list[Check]:
-    """Table A1's quality rules in order, on every document."""
+    """Table A1's quality rules in order; bounds of lengths and stop words are the language's."""
+    rules = adapt_quality(rules, batch.language)
     return _check_counts(batch, rules) + _check_lines(batch, rules) + _check_words(batch, rules)
 
 
@@ -58,20 +60,22 @@ def _check_lines(batch: Batch, rules: Quality) -> list[Check]:
 def _check_words(batch: Batch, rules: Quality) -> list[Check]:
     words, ids_T = batch.words.words, batch.words.ids_T
     alphabetic_N = batch.count_N(batch.document_T[words.is_alphabetic_V[ids_T]])
-    stops_T = words.stop_word_V[ids_T]
+    alphabetic = divide(alphabetic_N, batch.words_N)
+    least = rules.min_alphabetic_words_frac
+    checks = [Check(RULE, "too_few_alphabetic_words", alphabetic, least, floor=True)]
+    stops_N = _count_stop_words(batch)
+    if stops_N is not None:
+        least = rules.min_stop_words
+        checks.append(Check(RULE, "too_few_stop_words", stops_N, least, floor=True))
+    return checks
+
+
+def _count_stop_words(batch: Batch) -> Floats | None:
+    """Different stop words of each document; none where its language has no list."""
+    if batch.language != "en":
+        return count_stop_words(batch.texts, batch.language)
+    stops_T = batch.words.words.stop_word_V[batch.words.ids_T]
     places = np.flatnonzero(stops_T)
     found_N = np.zeros(len(batch.texts), np.int64)
     np.bitwise_or.at(found_N, batch.document_T[places], stops_T[places])
-    least = rules.min_alphabetic_words_frac
-    return [
-        Check(
-            RULE, "too_few_alphabetic_words", divide(alphabetic_N, batch.words_N), least, floor=True
-        ),
-        Check(
-            RULE,
-            "too_few_stop_words",
-            np.bitwise_count(found_N).astype(float),
-            rules.min_stop_words,
-            floor=True,
-        ),
-    ]
+    return np.bitwise_count(found_N).astype(float)

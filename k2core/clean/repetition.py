@@ -55,13 +55,16 @@ def _check_ngrams(batch: Batch, rules: Repetition) -> list[Check]:
     tops = dict(enumerate(rules.max_top_ngram_frac, start=2))
     duplicates = dict(enumerate(rules.max_duplicate_ngrams_frac, start=5))
     checks = []
-    for found in find_repeated(ids_T, document_T, max([*tops, *duplicates, 2])):
-        n = found.n
+    signs, space = (2, 0) if batch.by_sign else (1, 1)  # in a word, and between words
+    for found in find_repeated(ids_T, document_T, signs * max([*tops, *duplicates, 2])):
+        n, odd = divmod(found.n, signs)
+        if odd:
+            continue
         if n in tops:
             count_N, place_N = most_frequent(found, document_T, num)
             # The n-gram's words and the spaces between them.
-            end_N = np.minimum(place_N + n, len(ids_T))
-            size_N = before_T[end_N] - before_T[np.minimum(place_N, len(ids_T))] + n - 1
+            end_N = np.minimum(place_N + found.n, len(ids_T))
+            size_N = before_T[end_N] - before_T[np.minimum(place_N, len(ids_T))] + space * (n - 1)
             frac = divide(count_N * size_N, batch.characters_N)
             checks.append(Check(RULE, f"top_{n}_gram", frac, tops[n]))
         if n in duplicates:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from k2core.clean.signs import is_sign, split_signs
 from k2core.clean.words import is_punctuation, split_piece
 
 Ints = NDArray[np.int64]
@@ -53,9 +54,15 @@ class Encoded(NamedTuple):
     """The piece that each word is of."""
 
 
-def encode(pieces: pa.DictionaryArray) -> Encoded:
-    """Split pieces of text, which hold no spaces, into words; a table of its own each time."""
-    distinct = [_split(piece) for piece in pieces.dictionary.to_pylist()]
+def encode(pieces: pa.DictionaryArray, *, by_sign: bool = False) -> Encoded:
+    """Split pieces of text, which hold no spaces, into words; a table of its own each time.
+
+    Args:
+        pieces: of texts.
+        by_sign: each sign of a script without spaces is a word.
+    """
+    split = _split_by_sign if by_sign else _split
+    distinct = [split(piece) for piece in pieces.dictionary.to_pylist()]
     table: dict[str, int] = {}
     flat = [table.setdefault(word, len(table)) for words in distinct for word in words]
     if len(table) > _MAX_WORDS:
@@ -76,6 +83,11 @@ _cached_split = functools.lru_cache(maxsize=1 << 18)(split_piece)
 def _split(piece: str) -> list[str]:
     """Long pieces do not come again, and would fill the memory."""
     return _cached_split(piece) if len(piece) <= _MOST_CACHED else split_piece(piece)
+
+
+def _split_by_sign(piece: str) -> list[str]:
+    runs = ([run] if is_sign(run) else _split(run) for run in split_signs(piece))
+    return [word for words in runs for word in words]
 
 
 def _describe(words: list[str]) -> Words:
