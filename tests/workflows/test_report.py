@@ -17,7 +17,7 @@ from tests.k2core.release.facts import scores
 from tests.workflows.conftest import Record
 from workflows.errors import NotRecordedError
 from workflows.report import PAGES, RECORD, RunReport, read_report, write_report
-from workflows.report_tables import render
+from workflows.report_tables import render, whole
 
 STAGES = Recipe().stages
 KEPT = RunReport.model_validate_json((ROOT / RECORD).read_bytes())
@@ -105,3 +105,13 @@ def test_writing_replaces_what_stands_between_the_marks(tmp_path: Path) -> None:
         assert text.endswith("<!-- end -->\nafter\n")
         assert "old" not in text
         assert "50% [30, 70]" in text
+
+
+def test_conditions_tasks_and_overlap_stand_in_the_whole_report() -> None:
+    text = whole(read_report("one"))
+    for row in (
+        "| enforced | policy | 0% [0, 16] | 50% [30, 70] | +10 -0 | 0.002 |",
+        "| continue web | 50% [30, 70] | 50% [30, 70] | 0% [0, 16] |",
+        "| bfcl | 1,240 | 3 | 0 | 0 |",
+    ):
+        assert row in text
