@@ -42,10 +42,10 @@ class Funnel:
 
     def merge(self, other: "Funnel") -> None:
         """Count documents that come after these."""
-        self.raw += other.raw
-        self.kept += other.kept
-        self.rejects += other.rejects
-        self.redactions += other.redactions
+        self.raw.update(other.raw)
+        self.kept.update(other.kept)
+        self.rejects.update(other.rejects)
+        self.redactions.update(other.redactions)  # with its zeros, which + would drop
         self.words += other.words
         for key, samples in other.samples.items():
             self.samples[key] = (self.samples[key] + samples)[: self._num_samples]

@@ -68,6 +68,7 @@ def test_each_planted_fault_is_caught_by_its_rule(tmp_path: Path) -> None:
     assert {row["format"] for row in kept} == {"text"}
     funnel = json.loads((draft.folder / "funnel.json").read_text())
     assert funnel["redactions"]["email"] == 1
+    assert funnel["redactions"]["iban"] == 0, "what was looked for is named"
     assert funnel["domains"]["knowledge"]["raw"] == 39
     assert funnel["domains"]["knowledge"]["kept"] == 32
     assert funnel["domains"]["knowledge"]["rejects"] == {
