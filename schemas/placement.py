@@ -79,9 +79,10 @@ class Placement(Config):
     """Ray actors that play synthesize's sessions, a core each, on the cluster of `RAY_ADDRESS` or
     on this machine; 0 plays them in threads of the stage's own process."""
     data_workers: int = Field(0, ge=0, le=4096)
-    """Shards at a time that Ray Data judges for clean, a core each, on the cluster of `RAY_ADDRESS`
-    or on this machine; 0 judges them in the stage's own process. Workers read and write where they
-    see the store, else what they need passes through the stage's node."""
+    """Pieces of text at a time that Ray Data works on for ingest, clean and tokenize, a core each,
+    on the cluster of `RAY_ADDRESS` or on this machine; 0 does all in the stage's own process.
+    Workers read and write where they see the store, else what they need passes through the stage's
+    node."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
