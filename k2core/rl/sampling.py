@@ -75,7 +75,7 @@ def sample_groups(
 
 
 def _check_dropped(dropped: Counter[str], num_asked: int, limit: float) -> None:
-    dropped = Counter({r: n for r, n in dropped.items() if GUARDED not in r})
+    dropped = Counter({r: n for r, n in dropped.items() if not r.startswith(GUARDED)})
     lost = sum(dropped.values())
     if lost > limit * num_asked:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in dropped.most_common(3))

@@ -202,21 +202,22 @@ class CriticAblation(Config):
     """A critic refreshed on on-policy verifiable pairs, against the one that it began as."""
 
     rl: RlConfig = RlConfig(
-        num_iterations=16,
+        num_iterations=20,
         problems_per_iteration=16,
-        validation_every=16,
+        updates_per_iteration=4,
+        validation_every=20,
         validation_per_family=8,
         critic=CriticConfig(
             show="none",
             max_characters=300,
             max_comparisons=16,
             decoys=2,
-            refresh_weight=0.5,
+            refresh_weight=1.0,
             refresh_pairs=32,
             frozen_every=1,
         ),
     )
-    """Shorter than the tiny recipe; the frozen critic is asked at each iteration."""
+    """Shorter than the tiny recipe, and four updates an iteration, each of which refreshes."""
     open_families: tuple[str, ...] = ("repeat_word", "pick_word", "follow_format")
     """Whose problems are asked without their verifiers, too: what the critic ranks."""
     open_problems: int = Field(60, ge=10)

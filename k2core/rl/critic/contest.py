@@ -1,5 +1,6 @@
 """One group's answers, ranked among themselves, with decoys between them."""
 
+import math
 import random
 import statistics
 from collections import Counter
@@ -60,7 +61,7 @@ class Contest(NamedTuple):
         ranked, guards = decisions[: len(self.bouts)], decisions[len(self.bouts) :]
         if taken_in := self._find_winner(guards):
             counts["guarded"] += 1
-            return [Verdict.faulty(f"{GUARDED}{taken_in}")] * len(self.verdicts)
+            return [Verdict(math.nan, f"{GUARDED}{taken_in}")] * len(self.verdicts)
         rates = win_rates(len(self.sound), self.bouts, ranked)
         return self._with_rates(rates)
 

@@ -139,7 +139,7 @@ def test_a_group_whose_critic_prefers_a_decoy_is_dropped(kind: str) -> None:
                 for c in comparisons]  # fmt: skip
 
     verdicts, judge = judged(["Warm air.", "Drops fall.", "Air cools."], fond, decoys=6)
-    assert all(v.is_faulty and f"{GUARDED}{kind}" in v.reason for v in verdicts)
+    assert all(v.is_faulty and v.reason == f"{GUARDED}{kind}" for v in verdicts)
     assert judge.take_counts()["guarded_frac"] == 1.0
     samples = [said("x", posed()) for _ in verdicts]
     scored = score(samples, verdicts, 3, {}, lambda rewards: [0.0] * len(rewards))
