@@ -15,6 +15,7 @@ from tasks.tokenize import tokenize
 from workflows.chain import Chain, flyte_run_name
 from workflows.launch import run_task
 from workflows.overrides import change
+from workflows.stages import recipe_inputs
 
 Through = Literal["clean", "tokenize", "pretrain"]
 STAGES: tuple[str, ...] = ("ingest", "clean", "tokenize", "pretrain")
@@ -31,16 +32,15 @@ async def corpus(recipe: Recipe, through: Through) -> CleanCorpus:
     stages = STAGES[: STAGES.index(through) + 1]
     about = recipe.model_dump(mode="json")
     with pipeline_run(flyte_run_name(), about, len(stages), through=through):
-        chain, place = Chain(), recipe.placement
-        raw = await chain(ingest, config=recipe.ingest)
-        text = await chain(
-            clean, config=recipe.clean, problems=recipe.problems, raw=raw, placement=place
-        )
+        chain = Chain()
+        raw = await chain(ingest, **recipe_inputs(ingest, recipe))
+        text = await chain(clean, **recipe_inputs(clean, recipe), raw=raw)
         if "tokenize" in stages:
-            tokens = await chain(tokenize, config=recipe.tokenize, clean=text)
+            tokens = await chain(tokenize, **recipe_inputs(tokenize, recipe), clean=text)
         if "pretrain" in stages:
             config = fit_schedule(recipe.pretrain, tokens, len(recipe.ingest.domains))
-            await chain(pretrain, config=config, shape=recipe.model, tokens=tokens, placement=place)
+            fitted = recipe.model_copy(update={"pretrain": config})
+            await chain(pretrain, **recipe_inputs(pretrain, fitted), tokens=tokens)
         return text
 
 
