@@ -1,6 +1,6 @@
 # `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny test test-all check bench ui deploy
+.PHONY: help setup tiny test test-all console-test check bench ui deploy
 
 PYTHON := .venv/bin/python
 RECIPE ?= tiny
@@ -13,7 +13,7 @@ DRY_RUN ?= --dry-run
 help: ## Say what there is
 	@echo "An agentic language model from raw text, the way Kimi K2 was made. Start with: make tiny"
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo "After the first run: .venv/bin/k2 --help  (or: export PATH=\"\$$PWD/.venv/bin:\$$PATH\")"
 
@@ -28,6 +28,9 @@ test: setup ## Run the tests, the pipeline's smoke run included (ARGS="-k word":
 
 test-all: setup ## Run the slow tests too; says how long all took, and the slowest twenty
 	@$(PYTHON) -m pytest -m "not gpu and not cluster" --durations=20 $(ARGS)
+
+console-test: setup ## Deploy to a control plane on this machine, run the pipeline through it, rerun
+	@$(PYTHON) -m pytest -n 0 -m slow tests/console $(ARGS)
 
 check: setup ## Check style, types and who imports whom
 	@.venv/bin/ruff check .

@@ -133,8 +133,14 @@ def rerun(
     source: Annotated[str, typer.Option("--from", help="A run of `k2 runs`.")] = "latest",
     settings: Settings = None,
     downstream: Annotated[bool, typer.Option(help="Then run what follows from it, too.")] = False,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="On the cluster of Flyte's configuration.")
+    ] = False,
 ) -> None:
     """Run one stage again from an earlier run's recorded inputs.
+
+    With --remote Flyte's own rerun does it, with the code that the run had, and with --downstream
+    its recover: what the settings do not reach keeps its outputs.
 
     Example: `k2 rerun sft --set sft.optim.lr=1e-3 --downstream`
     """
@@ -143,6 +149,12 @@ def rerun(
     if stage not in STAGES:
         raise fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
     with plain_errors():
+        if remote:
+            from workflows.remote import rerun_there
+
+            started = rerun_there(stage, source, settings or [], downstream=downstream)
+            typer.echo(f"{started.name} is started: {started.url}")
+            return
         from workflows.launch import rerun_downstream, rerun_stage
         from workflows.show import show_outputs, show_result
 
