@@ -16,6 +16,8 @@ CARRIED = (
     "MLFLOW_TRACKING_URI",
     "K2_EXPERIMENT",
     "K2_CODE_VERSION",
+    "K2_MLFLOW_UI",
+    "K2_FLYTE_UI",
     "K2_REGISTRY",
     "K2_GPU_POOL",
     "K2_GPU_NODES",
@@ -28,6 +30,7 @@ CARRIED = (
 
 LOCAL_ONLY = {
     "K2_HOME": "this machine's folder of state; a pod's is its own",
+    "K2_NOTIFY": "`make deploy` writes it into the triggers",
     "K2_VERIFY": "`k2 run --verify` on this machine hashes every cached file",
     "K2_MCP_VENV": "this machine's environment of MCP servers",
     "K2_WEB_DOCS": "a folder of this machine; the image has these pages where the config looks",

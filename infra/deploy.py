@@ -32,9 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("Not deployed:\n" + "".join(f"- {problem}\n" for problem in problems))
         return 2
     from infra.lineage import code_version
+    from infra.links import console_of
 
     # A bundle has no history: the pods are told which code they run.
     os.environ["K2_CODE_VERSION"] = code_version()
+    os.environ.setdefault("K2_FLYTE_UI", console_of(asked.endpoint, insecure=local))
     command = [
         *(str(Path(sys.executable).with_name("flyte")), "--endpoint", asked.endpoint),
         *(["--insecure"] if local else []),

@@ -29,6 +29,7 @@ from mlflow.tracking import MlflowClient
 
 from infra.alive import is_dead, own_process
 from infra.home import ROOT, home, tracking_uri
+from infra.links import flyte_url
 from infra.machine import describe_machine, library_versions, lock_digest, user_name
 from infra.moved import artifacts_uri, prepare_home
 from infra.runs import EXPERIMENT
@@ -228,6 +229,8 @@ class StageRun:
         }
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
+        if page := flyte_url(flyte_run, flyte_action):
+            tags["k2.flyte_url"] = page
         run = client().create_run(experiment_id(), tags=tags, run_name=record.stage)
         self.run_id = str(run.info.run_id)
         self.stage = record.stage

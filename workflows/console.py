@@ -12,6 +12,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from flyte import TaskTemplate
+from flyte.artifacts import Metadata, produces
 from pydantic import BaseModel, create_model
 
 from infra.pools import DRIVER, within
@@ -22,9 +23,10 @@ from schemas.recipe import Recipe
 from workflows.chain import Chain
 from workflows.find import LATEST, find_artifact, records_behind
 from workflows.inputs import INPUTS, describe_inputs
-from workflows.k2 import run_recipe
+from workflows.k2 import k2, run_recipe
 from workflows.recipes import RECIPES
 from workflows.stages import TASKS, Stage, recipe_inputs, result_type
+from workflows.triggers import TRIGGERED
 
 Entry = TaskTemplate[..., Any, Any]
 
@@ -48,7 +50,7 @@ def launch_recipe(name: str, make: Callable[[], Recipe]) -> Entry:
 
 
 def launch_stage(name: str, stage: Stage[BaseModel]) -> Entry:
-    """One stage, on what is picked for it."""
+    """One stage, on what is picked for it; its result is a version of Flyte's artifact `name`."""
     kinds = {argument: kind for argument, (kind, _) in stage.native_interface.inputs.items()}
     picked = {
         argument: found
@@ -67,7 +69,9 @@ def launch_stage(name: str, stage: Stage[BaseModel]) -> Entry:
         }
         if list[LineageRecord] in kinds.values():
             inputs["lineage"] = records_behind(list(made.values()))
-        return await Chain()(stage, **inputs, **made)
+        with produces(o0=Metadata(name=name)):
+            again = stage.override(produces_artifacts=True)
+            return await Chain()(again, **inputs, **made)
 
     fields = {argument: _Field(kinds[argument], value) for argument, value in stated.items()}
     fields |= {
@@ -146,3 +150,6 @@ ENTRIES = {name: launch_recipe(name, make) for name, make in RECIPES.items()} | 
 }
 """All of them, by name; each is a name of this module too."""
 globals().update(ENTRIES)
+
+DEPLOYED = (*ENTRIES.values(), *TRIGGERED, k2)
+"""All of the environment `k2`."""

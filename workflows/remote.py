@@ -14,6 +14,7 @@ from flyte.config import Config as FlyteConfig
 from pydantic import BaseModel
 
 from infra.home import ROOT
+from infra.notices import failure_notice
 from schemas.recipe import Recipe
 from workflows.errors import MendableError, NotRecordedError
 from workflows.find import find_pipeline, recipe_of
@@ -54,7 +55,9 @@ def rerun_there(
     run = pipeline.tags["flyte_run"]
     try:
         action = _find_action(run, stage)
-        context = flyte.with_runcontext(mode="remote", overwrite_cache=not downstream)
+        context = flyte.with_runcontext(
+            mode="remote", overwrite_cache=not downstream, notifications=failure_notice()
+        )
         if downstream:
             again = context.rerun(
                 run, recover=True, force_rerun_actions=[action], **_whole(recipe, changed)

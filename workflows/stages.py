@@ -12,6 +12,7 @@ from flyte._task import AsyncFunctionTaskTemplate
 from pydantic import BaseModel
 
 from infra.cache import StageVersion
+from infra.links import MlflowLink, mlflow_ui
 from schemas.base import Artifact
 from schemas.recipe import STAGES, Recipe
 from workflows.inputs import describe_inputs
@@ -21,10 +22,11 @@ Stage = AsyncFunctionTaskTemplate[..., Coroutine[Any, Any, T], Any]
 
 
 def task_of(stage: str) -> Stage[Any]:
-    """The stage's task, `tasks.NAME:NAME`, and to each of its inputs what it is."""
+    """The stage's task, `tasks.NAME:NAME`: to each input what it is, to the run where to look."""
     task: Stage[Any] = getattr(importlib.import_module(f"tasks.{stage}"), stage)
     says = describe_inputs(inspect.getdoc(task.func) or "", task.native_interface.inputs)
     task.interface = replace(task.interface, docstring=Docstring(says))
+    task.links = (MlflowLink(),) if mlflow_ui() else ()
     return task
 
 

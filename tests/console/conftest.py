@@ -25,10 +25,11 @@ class Console:
     def __init__(self, plane: ControlPlane, folder: Path, variables: dict[str, str]) -> None:
         self.plane, self.folder, self.variables = plane, folder, variables
         self.deployed = self.run(
-            sys.executable, "-m", "infra.deploy", "--endpoint", plane.endpoint, *PROJECT
+            *(sys.executable, "-m", "infra.deploy", "--endpoint", plane.endpoint, *PROJECT),
+            K2_NOTIFY="oncall@example.org, night@example.org",
         )
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, **variables: str) -> str:
         """What a command on this machine prints; an error if it fails."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW", "MAKE"))}
         env |= {
@@ -78,6 +79,7 @@ def console(
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "AWS_ENDPOINT_URL": s3_server.endpoint,
         "AWS_ALLOW_HTTP": "true",
+        "K2_MLFLOW_UI": "http://mlflow.example",
     }
     secrets = {
         "AWS_ACCESS_KEY_ID": "key",

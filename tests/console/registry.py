@@ -100,6 +100,14 @@ class Registry(TaskService, TriggerService):
             raise ConnectError(Code.NOT_FOUND, f"trigger {name.name} of {name.task_name}")
         return found
 
+    def waiting_for(self, artifact: str) -> list[trigger_definition_pb2.TriggerDetails]:
+        """Triggers that a new version of an artifact fires."""
+        return [
+            found
+            for found in self.triggers.values()
+            if found.spec.active and found.automation_spec.artifact.artifact_name == artifact
+        ]
+
     async def get_trigger_details(
         self, request: trigger_service_pb2.GetTriggerDetailsRequest, _: object
     ) -> trigger_service_pb2.GetTriggerDetailsResponse:

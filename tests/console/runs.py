@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
-from flyteidl2.common import identifier_pb2
+from flyteidl2.common import identifier_pb2, run_pb2
+from flyteidl2.task import common_pb2, task_definition_pb2
 from flyteidl2.task import run_pb2 as run_spec_pb2
-from flyteidl2.task import task_definition_pb2
 from flyteidl2.workflow import (
     queue_service_pb2,
     run_definition_pb2,
@@ -122,8 +122,34 @@ class Runs(RunService, QueueService, StateService):
             action.end(SUCCEEDED)
         else:
             await action.run(self._machine)
-            if action.cache_key and action.phase == SUCCEEDED:
-                self._cached[action.cache_key] = action.output
+            if action.phase == SUCCEEDED:
+                if action.cache_key:
+                    self._cached[action.cache_key] = action.output
+                await self._publish(action)
+
+    async def _publish(self, action: Action) -> None:
+        """Start what waits for the artifacts that an action declared."""
+        if not action.spec.task_template.metadata.produces_artifacts:
+            return
+        blobs = self._machine.blobs
+        made = common_pb2.Outputs.FromString(await blobs.get(f"{action.output}/outputs.pb"))
+        values = {literal.name: literal.value for literal in made.literals}
+        for declared in made.produced_artifacts:
+            for trigger in self._registry.waiting_for(declared.name):
+                inputs = trigger.spec.inputs
+                if trigger.spec.HasField("offloaded_input_data"):
+                    raw = await blobs.get(trigger.spec.offloaded_input_data.uri)
+                    inputs = common_pb2.Inputs.FromString(raw)
+                argument = trigger.automation_spec.artifact.input_arg
+                inputs.literals.add(name=argument, value=values[declared.output])
+                uri = f"{blobs.root}/inputs/{secrets.token_hex(8)}/inputs.pb"
+                await blobs.put(uri, inputs.SerializeToString())
+                request = run_service_pb2.CreateRunRequest(
+                    trigger_name=trigger.id.name,
+                    run_spec=trigger.spec.run_spec,
+                    offloaded_input_data=run_pb2.OffloadedInputData(uri=uri, inputs_hash=uri),
+                )
+                await self.create_run(request, None)
 
     def _recovered(self, action: Action, run_spec: run_spec_pb2.RunSpec) -> Action | None:
         if not recovers(run_spec) or action.id.name in (

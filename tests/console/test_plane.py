@@ -1,15 +1,18 @@
 """What the unchanged client does on a control plane: deploy, launch, rerun, recover, abort."""
 
 import json
+import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from infra.lineage import find_runs
 from schemas.recipe import STAGES
 from tests.console.actions import ABORTED, FAILED, RECOVERED, RUNNING, SUCCEEDED, container_of
 from tests.console.conftest import PROJECT, Console
-from workflows.console import ENTRIES
+from workflows.console import DEPLOYED
 from workflows.find import find_pipeline, records_of
 from workflows.recipes import smoke
 from workflows.stages import TASKS
@@ -43,7 +46,7 @@ def launch(console: Console, task: str, **inputs: object) -> str:
 def test_everything_is_deployed_as_it_will_run(console: Console) -> None:
     registry = console.plane.registry
     names = {name for name, _ in registry.tasks}
-    assert names == {task.name for task in (*ENTRIES.values(), *TASKS.values())} | {"k2.k2"}
+    assert names == {task.name for task in (*DEPLOYED, *TASKS.values())}
     for name in names:
         spec = registry.spec(name)
         container = container_of(spec)
@@ -169,3 +172,71 @@ def test_a_stage_that_never_ran_and_an_absent_backend_are_told(
         console.k2("rerun", "adopt", "--from", pipeline, "--remote")
     with pytest.raises(AssertionError, match="the settings change nothing that ingest is given"):
         console.k2("rerun", "ingest", "--from", pipeline, "--remote", "--set", "rl.seed=9")
+
+
+def test_triggers_and_links_are_in_what_was_deployed(console: Console) -> None:
+    registry = console.plane.registry
+    found = {key: MessageToDict(trigger) for key, trigger in registry.triggers.items()}
+    assert {key: trigger["automationSpec"] for key, trigger in found.items()} == {
+        ("k2.evaluate_newest", "nightly"): {
+            "type": "TYPE_SCHEDULE",
+            "schedule": {"cron": {"expression": "0 3 * * *", "timezone": "UTC"}},
+        },
+        ("k2.clean_and_tokenize", "on_corpus"): {
+            "type": "TYPE_ARTIFACT",
+            "artifact": {"artifactName": "ingest", "inputArg": "raw"},
+        },
+        ("k2.evaluate_policy", "on_policy"): {
+            "type": "TYPE_ARTIFACT",
+            "artifact": {"artifactName": "rl", "inputArg": "made"},
+        },
+    }
+    for trigger in found.values():
+        assert trigger["spec"]["active"]
+        (rule,) = trigger["spec"]["runSpec"]["notificationRules"]["rules"]
+        assert rule["onPhases"] == ["ACTION_PHASE_FAILED", "ACTION_PHASE_TIMED_OUT"]
+        told = [to["address"] for to in rule["deliveryTemplate"]["email"]["to"]]
+        assert told == ["oncall@example.org", "night@example.org"]
+    for stage in STAGES:
+        (link,) = registry.spec(TASKS[stage].name).task_template.metadata.log_links
+        assert (link.name, link.uri) == ("MLflow", "http://mlflow.example")
+    shown = console.flyte("get", "trigger", *PROJECT)
+    assert all(name in shown for _, name in found)
+    console.flyte("update", "trigger", "nightly", "k2.evaluate_newest", "--deactivate", *PROJECT)
+    assert not registry.triggers["k2.evaluate_newest", "nightly"].spec.active
+
+
+@pytest.mark.usefixtures("here")
+def test_a_corpus_that_was_collected_alone_is_cleaned_and_tokenized(console: Console) -> None:
+    known = {run for run, _ in console.plane.runs.actions}
+    run = launch(console, "k2.ingest", config=FEW | {"num_knowledge": 25})
+    assert console.plane.wait(run).phase == SUCCEEDED
+    (fired,) = {run for run, _ in console.plane.runs.actions} - known - {run}
+    root = console.plane.wait(fired)
+    assert root.phase == SUCCEEDED, root.error
+    assert (root.task_id.name, root.trigger) == ("k2.clean_and_tokenize", "on_corpus")
+    stages = console.plane.stages(fired)
+    assert set(stages) == {"clean", "tokenize"}
+    # A driver's links lead to the one run, and that run leads back.
+    (link,) = stages["clean"].spec.task_template.metadata.log_links
+    (seen,) = find_runs(stage="clean", flyte_run=fired)
+    action = stages["clean"].id.name
+    query = f"tags.`k2.flyte_run` = '{fired}' and tags.`k2.flyte_action` = '{{{{.actionName}}}}'"
+    where = f"http://mlflow.example/#/experiments/{seen.info.experiment_id}?searchFilter="
+    assert unquote(link.uri) == where + query
+    page = console.plane.endpoint.replace("dns:///", "http://")
+    assert seen.data.tags["k2.flyte_url"] == (
+        f"{page}/v2/domain/development/project/k2/runs/{fired}?i={action}"
+    )
+
+
+def test_the_night_grades_the_newest_release(console: Console, pipeline: str) -> None:
+    code = (
+        "import flyte, flyte.remote as r; flyte.init_from_config();"
+        "print(flyte.run(r.Trigger.get(name='nightly', task_name='k2.evaluate_newest')).name)"
+    )
+    run = console.run(sys.executable, "-c", code).split()[-1]
+    root = console.plane.wait(run)
+    assert root.phase == SUCCEEDED, root.error
+    assert root.trigger == "nightly"
+    assert console.plane.stages(run)["evaluate"].cached, pipeline

@@ -22,10 +22,9 @@ from tests.forms import untouched
 from tests.workflows.conftest import Record
 from workflows import console
 from workflows.chain import Chain
-from workflows.console import ENTRIES
+from workflows.console import DEPLOYED, ENTRIES
 from workflows.errors import NotRecordedError
 from workflows.find import find_artifact, records_behind
-from workflows.k2 import k2
 from workflows.recipes import RECIPES
 from workflows.stages import TASKS, Stage, result_type
 
@@ -88,7 +87,7 @@ def test_every_entry_is_found_by_its_name() -> None:
         assert DefaultTaskResolver().load_task(where) is entry
 
 
-@pytest.mark.parametrize("task", [*ENTRIES.values(), *TASKS.values(), k2], ids=lambda t: t.name)
+@pytest.mark.parametrize("task", [*DEPLOYED, *TASKS.values()], ids=lambda t: t.name)
 def test_every_input_is_described(task: TaskTemplate[..., Any, Any]) -> None:
     interface = task.native_interface
     assert interface.docstring is not None
