@@ -3,7 +3,8 @@
 Flyte's console builds a launch form from a task's JSON schema, with a form library that resolves no
 nested `$ref` and lets a nested class's defaults win over those of the object around it. Pressing
 launch on such a form would not run what the config states. So references are inlined, an enclosing
-default is carried to the fields below it, and a tuple is an array with `items`.
+default is carried to the fields below it, a tuple is an array with `items`, and a map whose names
+follow a pattern is one with `additionalProperties`.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ def _inlined(node: object, definitions: Mapping[str, Schema], within: tuple[str,
         for key, value in node.items()
         if key not in literal
     }
-    return _as_array(parts | literal)
+    return _as_map(_as_array(parts | literal))
 
 
 def _as_array(node: Schema) -> Schema:
@@ -57,6 +58,16 @@ def _as_array(node: Schema) -> Schema:
         kinds = [kind for index, kind in enumerate(bare) if kind not in bare[:index]]
         node["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     return node
+
+
+def _as_map(node: Schema) -> Schema:
+    """A map's `patternProperties`, whose default the form library drops, as what it does show."""
+    patterns = cast("dict[str, Schema] | None", node.get("patternProperties"))
+    if patterns is None or len(patterns) > 1:
+        return node
+    rest = {key: value for key, value in node.items() if key != "patternProperties"}
+    ((pattern, value),) = patterns.items()
+    return rest | {"additionalProperties": value, "propertyNames": {"pattern": pattern}}
 
 
 def _with_defaults(node: Schema) -> Schema:

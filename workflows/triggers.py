@@ -12,13 +12,9 @@ from infra.notices import failure_notice
 from infra.pools import DRIVER, within
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, RlResult, TokenCorpus
 from schemas.base import Artifact
-from schemas.clean import CleanConfig
-from schemas.evaluate import EvaluateConfig
 from schemas.lineage import LineageRecord
-from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.recipe import Recipe
-from schemas.tokenize import TokenizeConfig
 from tasks.clean import clean
 from tasks.evaluate import evaluate
 from tasks.tokenize import tokenize
@@ -28,7 +24,6 @@ from workflows.find import LATEST, find_pipeline, recipe_of, records_of
 from workflows.stages import recipe_inputs, task_of
 
 A = TypeVar("A", bound=Artifact)
-_TINY = Recipe()
 
 
 @DRIVER.task(
@@ -65,25 +60,16 @@ async def evaluate_newest(run: str = LATEST) -> Evaluation:
         notifications=failure_notice(),
     ),
 )
-async def clean_and_tokenize(
-    raw: RawCorpus,
-    cleaning: CleanConfig = _TINY.clean,
-    problems: ProblemsConfig = _TINY.problems,
-    tokens: TokenizeConfig = _TINY.tokenize,
-    placement: Placement = _TINY.placement,
-) -> TokenCorpus:
+async def clean_and_tokenize(raw: RawCorpus, like: str = LATEST) -> TokenCorpus:
     """Clean a corpus and tokenize what is kept, without rewrites.
 
     Args:
         raw: Documents as they were collected.
-        cleaning: Filters, deduplication, privacy and decontamination.
-        problems: What is held out, and must not be trained on.
-        tokens: Vocabulary and mixture.
-        placement: Where it runs; changes no result.
+        like: The run whose recipe says how; latest: the newest that ended well, or tiny.
     """
-    chain = Chain()
-    text = await chain(clean, config=cleaning, problems=problems, raw=raw, placement=placement)
-    return await chain(tokenize, config=tokens, clean=text)
+    chain, r = Chain(), _recipe_like(like)
+    text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=r.placement)
+    return await chain(tokenize, config=r.tokenize, clean=text)
 
 
 @DRIVER.task(
@@ -96,33 +82,39 @@ async def clean_and_tokenize(
         notifications=failure_notice(),
     ),
 )
-async def evaluate_policy(
-    made: RlResult,
-    config: EvaluateConfig = _TINY.evaluate,
-    placement: Placement = _TINY.placement,
-) -> Evaluation:
+async def evaluate_policy(made: RlResult, like: str = LATEST) -> Evaluation:
     """Grade a policy, the model that it was finetuned from and the base, on the policy's problems.
 
     Args:
         made: What reinforcement learning made.
-        config: Which examinations, how many samples.
-        placement: Where it runs; changes no result.
+        like: The run whose recipe says which examinations; latest: the newest that ended well.
     """
     with Index() as index:
         trained = _maker(index, made.policy, "sft")
         tuned = _maker(index, trained.inputs["sft"], "base")
         base = _maker(index, tuned.inputs["base"], "tokens")
     problems = ProblemsConfig.model_validate(trained.configs["problems"])
+    recipe = _recipe_like(like)
     return await Chain()(
         evaluate,
-        config=config,
+        config=recipe.evaluate,
         problems=problems,
         base=_as(Checkpoint, tuned.inputs["base"]),
         sft=_as(Checkpoint, trained.inputs["sft"]),
         policy=made.policy,
         tokens=_as(TokenCorpus, base.inputs["tokens"]),
-        placement=placement,
+        placement=recipe.placement,
     )
+
+
+def _recipe_like(run: str) -> Recipe:
+    """A recorded run's; tiny's, where nothing is recorded and nothing was asked for."""
+    try:
+        return recipe_of(find_pipeline(run))
+    except NotRecordedError:
+        if run != LATEST:
+            raise
+        return Recipe()
 
 
 def _maker(index: Index, artifact: Artifact, needed: str) -> LineageRecord:

@@ -38,6 +38,7 @@ class Console:
             **self.variables,
             **self._flyte,
         }
+        env |= variables
         done = subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
         )

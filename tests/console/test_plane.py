@@ -20,6 +20,7 @@ from workflows.stages import TASKS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 RUN = ("run", "--run-project", "k2", "--run-domain", "development", "deployed-task")
+SWITCH = ("update", "trigger", "on_corpus", "k2.clean_and_tokenize")
 FEW = {
     "num_knowledge": 20,
     "num_web": 2,
@@ -64,6 +65,7 @@ def test_everything_is_deployed_as_it_will_run(console: Console) -> None:
 
 
 def test_stages_are_chained_by_name_and_cached(console: Console) -> None:
+    console.flyte(*SWITCH, "--deactivate", *PROJECT)
     first = launch(console, "k2.ingest", config=FEW)
     assert console.plane.wait(first).phase == SUCCEEDED, console.plane.runs.action(first).error
     runs = []
@@ -207,16 +209,20 @@ def test_triggers_and_links_are_in_what_was_deployed(console: Console) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_corpus_that_was_collected_alone_is_cleaned_and_tokenized(console: Console) -> None:
+def test_a_corpus_that_was_collected_alone_is_cleaned_and_tokenized(
+    console: Console, pipeline: str
+) -> None:
+    console.flyte(*SWITCH, "--activate", *PROJECT)
     known = {run for run, _ in console.plane.runs.actions}
-    run = launch(console, "k2.ingest", config=FEW | {"num_knowledge": 25})
+    other = smoke().ingest.model_copy(update={"num_knowledge": 310})
+    run = launch(console, "k2.ingest", config=other.model_dump(mode="json"))
     assert console.plane.wait(run).phase == SUCCEEDED
     (fired,) = {run for run, _ in console.plane.runs.actions} - known - {run}
     root = console.plane.wait(fired)
     assert root.phase == SUCCEEDED, root.error
     assert (root.task_id.name, root.trigger) == ("k2.clean_and_tokenize", "on_corpus")
     stages = console.plane.stages(fired)
-    assert set(stages) == {"clean", "tokenize"}
+    assert set(stages) == {"clean", "tokenize"}, pipeline
     # A driver's links lead to the one run, and that run leads back.
     (link,) = stages["clean"].spec.task_template.metadata.log_links
     (seen,) = find_runs(stage="clean", flyte_run=fired)

@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
-import msgpack
 import pytest
 from flyte import TaskTemplate
 from flyte._internal.resolvers.default import DefaultTaskResolver
 from flyte._internal.runtime.types_serde import transform_native_to_typed_interface
-from flyte.types import TypeEngine
-from flyteidl2.core import interface_pb2, literals_pb2
+from flyteidl2.core import interface_pb2
 from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel
 
@@ -18,7 +16,7 @@ from infra.home import ROOT
 from schemas.artifacts import Checkpoint, RolloutLog, TokenCorpus
 from schemas.lineage import LineageRecord
 from schemas.recipe import STAGES, Recipe
-from tests.forms import untouched
+from tests.forms import given, untouched
 from tests.workflows.conftest import Record
 from workflows import console
 from workflows.chain import Chain
@@ -39,15 +37,6 @@ def variable_of(task: TaskTemplate[..., Any, Any], name: str) -> interface_pb2.V
     return found
 
 
-def submitted(task: TaskTemplate[..., Any, Any], name: str, form: object) -> BaseModel:
-    """What the task is given where a form says this."""
-    binary = literals_pb2.Binary(value=msgpack.packb(form), tag="msgpack")
-    literal = literals_pb2.Literal(scalar=literals_pb2.Scalar(binary=binary))
-    kind, _ = task.native_interface.inputs[name]
-    value: BaseModel = asyncio.run(TypeEngine.to_python_value(literal, kind))
-    return value
-
-
 def form_of(task: TaskTemplate[..., Any, Any], name: str) -> dict[str, Any]:
     schema = MessageToDict(variable_of(task, name).type)["metadata"]
     return cast("dict[str, Any]", untouched(cast("Mapping[str, object]", schema)))
@@ -57,11 +46,11 @@ def form_of(task: TaskTemplate[..., Any, Any], name: str) -> dict[str, Any]:
 def test_an_untouched_form_launches_the_recipe_of_its_name(name: str) -> None:
     entry, recipe = ENTRIES[name], RECIPES[name]()
     form = form_of(entry, "recipe")
-    given = submitted(entry, "recipe", form)
-    assert given.model_dump() == recipe.model_dump()
+    launched = given(entry, "recipe", form)
+    assert launched.model_dump() == recipe.model_dump()
     assert entry.native_interface.inputs["recipe"][1].model_dump() == recipe.model_dump()
     form["pretrain"]["seed"] += 1
-    changed = submitted(entry, "recipe", form)
+    changed = given(entry, "recipe", form)
     seed = recipe.pretrain.model_copy(update={"seed": recipe.pretrain.seed + 1})
     assert changed.model_dump() == recipe.model_copy(update={"pretrain": seed}).model_dump()
 
@@ -72,9 +61,9 @@ def test_an_untouched_stage_is_tinys(stage: str) -> None:
     kinds = entry.native_interface.inputs
     for name, (kind, default) in kinds.items():
         if kind is not str:
-            given = submitted(entry, name, form_of(entry, name))
-            assert given == default
-            assert given in [value for _, value in recipe]
+            launched = given(entry, name, form_of(entry, name))
+            assert launched == default
+            assert launched in [value for _, value in recipe]
 
 
 def test_every_entry_is_found_by_its_name() -> None:
