@@ -16,6 +16,8 @@ from workflows.cli_data import app as data_app
 from workflows.cli_models import app as models_app
 from workflows.cli_outside import app as outside_app
 from workflows.cli_recipe import app as recipe_app
+from workflows.cli_rerun import Settings
+from workflows.cli_rerun import app as rerun_app
 from workflows.cli_serving import app as serving_app
 from workflows.exits import fail, plain_errors
 from workflows.forgotten import read_forgotten
@@ -39,13 +41,9 @@ app.add_typer(problems_app, name="problems")
 app.add_typer(audit_app)
 app.add_typer(attest_app)
 app.add_typer(outside_app)
+app.add_typer(rerun_app)
 app.add_typer(data_app)
 app.add_typer(recipe_app)
-
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a field: `--set pretrain.optim.lr=3e-3`. Repeatable."),
-]
 
 
 @app.command()
@@ -125,44 +123,6 @@ def plan(
         sizes = tp, pp, ep, cp, virtual_stages, micro_batch
         wish = Wish(nodes, gpus_per_node, gpu, *sizes, rollout_tokens)
         print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
-
-
-@app.command()
-def rerun(
-    stage: Annotated[str, typer.Argument(help="ingest, clean, ... release.")],
-    source: Annotated[str, typer.Option("--from", help="A run of `k2 runs`.")] = "latest",
-    settings: Settings = None,
-    downstream: Annotated[bool, typer.Option(help="Then run what follows from it, too.")] = False,
-    remote: Annotated[
-        bool, typer.Option("--remote", help="On the cluster of Flyte's configuration.")
-    ] = False,
-) -> None:
-    """Run one stage again from an earlier run's recorded inputs.
-
-    With --remote Flyte's own rerun does it, with the code that the run had, and with --downstream
-    its recover: what the settings do not reach keeps its outputs.
-
-    Example: `k2 rerun sft --set sft.optim.lr=1e-3 --downstream`
-    """
-    from schemas.recipe import STAGES
-
-    if stage not in STAGES:
-        raise fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
-    with plain_errors():
-        if remote:
-            from workflows.remote import rerun_there
-
-            started = rerun_there(stage, source, settings or [], downstream=downstream)
-            typer.echo(f"{started.name} is started: {started.url}")
-            return
-        from workflows.launch import rerun_downstream, rerun_stage
-        from workflows.show import show_outputs, show_result
-
-        name, recipe, result = rerun_stage(stage, source, settings or [])
-        show_outputs(name, result)
-        if downstream:
-            name, _ = rerun_downstream(stage, source, recipe)
-            show_result(name)
 
 
 @app.command()
