@@ -114,9 +114,13 @@ def main(arguments: Sequence[str] = ()) -> None:
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     title = f"{len(texts)} documents, {megabytes:.0f} MB"
     table = Table("stage", "workers", "documents/s", "through the driver", "digest", title=title)
-    for stage, workers, speed, passed, digest in rows:
-        cells = (f"{speed:,.0f}", f"{passed / 1e6:,.1f} MB", digest[7:19])
-        table.add_row(stage, str(workers), *cells)
+    for row in rows:
+        cells = (
+            f"{row.documents_a_second:,.0f}",
+            f"{row.driver_bytes / 1e6:,.1f} MB",
+            row.digest[7:19],
+        )
+        table.add_row(row.stage, str(row.workers), *cells)
     Console(width=100).print(table)
     passed = {(row.stage, row.workers): row.driver_bytes for row in rows}
     worst = max(passed[stage, 2] / passed[stage, 1] for stage, workers in passed if workers == 1)

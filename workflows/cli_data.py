@@ -71,7 +71,7 @@ def data(
     changes = [*sizes, *of_language, *(settings or [])]
     with plain_errors():
         sources = state_sources(places or [], domain, license, pattern, column)
-        through = "pretrain" if train else "tokenize" if tokenize else "clean"
+        through: Through = "pretrain" if train else "tokenize" if tokenize else "clean"
         _make(recipe, sources, changes, through, out and out.expanduser().absolute(), as_json)
 
 

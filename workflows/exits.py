@@ -21,7 +21,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        known = (MendableError, TrackingAwayError, *_store_errors())
+        known: tuple[type[Exception], ...] = (MendableError, TrackingAwayError, *_store_errors())
         if isinstance(error, known) or _is_of_inputs(error):
             raise fail(str(error)) from None
         raise

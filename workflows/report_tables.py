@@ -101,7 +101,7 @@ def _conditions(scores: Scores) -> Iterator[str]:
     if scores.choices:
         heads = ("likeliest of four", "base", "SFT", "RL")
         yield _table(heads, [(task, *_rates(by)) for task, by in scores.choices.items()])
-    rows = [
+    compared = [
         (
             condition.replace("_", " "),
             name,
@@ -113,10 +113,10 @@ def _conditions(scores: Scores) -> Iterator[str]:
         for condition, by in scores.variants.items()
         for name, found in by.items()
     ]
-    if rows:
-        heads = ("condition", "", "plainly", "so", "won, lost", "p", "valid calls, plainly", "so")
+    if compared:
+        asked = ("condition", "", "plainly", "so", "won, lost", "p", "valid calls, plainly", "so")
         yield "The same held-out problems asked plainly and under a condition, paired:"
-        yield _table(heads, rows)
+        yield _table(asked, compared)
 
 
 def _overlaps(scores: Scores) -> Iterator[str]:

@@ -33,10 +33,10 @@ class Garbage:
     def objects(self) -> dict[str, Held]:
         """Objects by name (the digest's hex), those without a manifest too, by their folder's."""
         if bucket := self._store.bucket:
-            names = {place: name for name, place in _places(bucket).items()}
+            named = {place: name for name, place in _places(bucket).items()}
             held = _sum_up(bucket.entries("objects"))
-            found = {names.pop(place, place): each for place, each in held.items()}
-            return found | dict.fromkeys(names.values(), Held(0, 0.0))
+            found = {named.pop(place, place): each for place, each in held.items()}
+            return found | dict.fromkeys(named.values(), Held(0, 0.0))
         folder = self._store.disk / "objects"
         names = {path.name for path in folder.iterdir()}
         names |= {path.stem for path in (self._store.disk / "manifests").glob("*.json")}

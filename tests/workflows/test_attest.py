@@ -164,8 +164,8 @@ def test_the_release_is_the_same_and_holds_no_secret(signed: Signed) -> None:
     [made] = find_runs(stage="release")
     digest = json.loads(made.data.tags["k2.outputs"])["release"]
     assert f"the release as a whole is {digest}" in verify(signed.out).notes
-    kept = client().list_artifacts(made.info.run_id, "attestations")
-    assert "attestations/bom.cdx.json" in {file.path for file in kept}
+    logged = client().list_artifacts(made.info.run_id, "attestations")
+    assert "attestations/bom.cdx.json" in {file.path for file in logged}
 
 
 def read_statement(path: Path, public: Path) -> dict[str, object]:

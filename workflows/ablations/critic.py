@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,11 +158,11 @@ def draw(results: Sequence[Result]) -> "Figure":
     for color, (name, label) in enumerate(
         [("agreement", "refreshed"), ("frozen_agreement", "as it began")]
     ):
-        curves = [[row.get(name) for row in result["critic"]] for result in results]
+        curves = [[row.get(name, math.nan) for row in result["critic"]] for result in results]
         for curve in curves:
             axes.plot(range(1, len(curve) + 1), curve, f"C{color}", lw=0.7, alpha=0.4)
         means = [
-            statistics.fmean(found) if (found := [v for v in some if v is not None]) else None
+            statistics.fmean(found) if (found := [v for v in some if v == v]) else math.nan
             for some in zip(*curves, strict=True)
         ]
         axes.plot(range(1, len(means) + 1), means, f"C{color}", lw=2, label=label)

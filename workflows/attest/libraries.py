@@ -75,7 +75,7 @@ def _license_of(name: str, version: str) -> str:
 def _stated(found: Distribution) -> str:
     about = found.metadata
     for field in ("License-Expression", "License"):
-        text = (about.get(field) or "").strip()
+        text = str(about.json.get(field.lower().replace("-", "_")) or "").strip()
         if text and "\n" not in text and len(text) <= _SHORT:
             return text
     classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License :: ")]

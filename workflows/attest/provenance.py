@@ -28,7 +28,7 @@ def sign_provenance(facts: Facts, stage: Indexed, builder: str, key: SigningKey)
 
 def describe(name: str, artifact: Artifact) -> Resource:
     """An artifact as in-toto names things."""
-    about = {"kind": artifact.kind, "counts": artifact.counts}
+    about: dict[str, object] = {"kind": artifact.kind, "counts": artifact.counts}
     digest = {"sha256": artifact.digest.removeprefix("sha256:")}
     return {"name": name, "digest": digest, "annotations": about}
 

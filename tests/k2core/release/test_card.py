@@ -111,7 +111,9 @@ def test_conditions_and_overlap_are_told(tmp_path: Path) -> None:
     assert "schemas while they are written ▲ | 0% [0%, 16%] | 50%" in condition_table(
         scores(), "policy"
     )
-    assert "| bfcl | 1240 | 3 | 0 | 0 |" in overlap_table(scores().overlaps, "")
+    overlaps = scores().overlaps
+    assert overlaps is not None
+    assert "| bfcl | 1240 | 3 | 0 | 0 |" in overlap_table(overlaps, "")
     card = write_card(tmp_path, brought="hf://org/moon")
     assert "which hf://org/moon did not read" in card
 

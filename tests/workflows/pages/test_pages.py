@@ -13,6 +13,7 @@ from infra.curves import CurvePoint
 from infra.home import ROOT
 from infra.pages import render_document
 from k2core.evaluate.compare import Flip
+from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from workflows.pages.charts import Bar, Chart, render_bars, render_chart, thin
 from workflows.pages.read import RunOnPage, StageOnPage
@@ -26,7 +27,7 @@ NASTY = "</script><script>alert(1)</script>&\"'"
 def run() -> RunOnPage:
     """The recorded run of docs/results, with a nasty dialogue and a curve with a gap."""
     report = RunReport.model_validate_json((ROOT / RECORD).read_text())
-    stages, known = list[StageOnPage](), {}
+    stages, known = list[StageOnPage](), dict[str, Artifact]()
     for stage in report.stages:
         record = LineageRecord.model_validate(
             {
