@@ -40,16 +40,18 @@ def publish(kind: type[Artifact], files: Files) -> Artifact:
     return open_store().publish(kind, Draft(out, {"files": float(len(files))}))
 
 
-def finish(stage: str, inputs: dict[str, Artifact], outputs: dict[str, Artifact]) -> LineageRecord:
+def finish(
+    stage: str, inputs: dict[str, Artifact], outputs: dict[str, Artifact], run_name: str = NAME
+) -> LineageRecord:
     """A stage that was done, with all that it leaves."""
     record = LineageRecord(
         stage=stage, version="1", configs={"config": {"seed": 7}}, inputs=dict(inputs)
     )
-    run = StageRun(record, work_key(record), NAME, "a0")
+    run = StageRun(record, work_key(record), run_name, "a0")
     run.file("loss.png", b"a picture of " + stage.encode())
     page = f"<table>{stage}</table>".encode()
     run.finish(outputs, report=page)
-    place = home() / "reports" / NAME
+    place = home() / "reports" / run_name
     place.mkdir(parents=True, exist_ok=True)
     (place / f"{stage}.html").write_bytes(page)
     open_store().note_result(work_key(record), run.record.model_dump_json().encode())

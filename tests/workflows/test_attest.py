@@ -161,7 +161,7 @@ def test_the_release_is_the_same_and_holds_no_secret(signed: Signed) -> None:
         content = path.read_bytes().replace(b"\n", b"")
         assert body not in content, path
         assert b"PRIVATE KEY" not in content, path
-    [made] = find_runs(stage="release")
+    made = find_runs(stage="release", flyte_run=NAME)[0]
     digest = json.loads(made.data.tags["k2.outputs"])["release"]
     assert f"the release as a whole is {digest}" in verify(signed.out).notes
     logged = client().list_artifacts(made.info.run_id, "attestations")
@@ -266,6 +266,34 @@ def test_the_summary_says_what_is_unknown(signed: Signed) -> None:
     assert all(f"## {title}\n" in page for title in summary)
 
 
+def test_of_a_base_that_was_brought_the_data_are_unknown(signed: Signed, tmp_path: Path) -> None:
+    name = "brought-1"
+    about = {"moonlight": {"license": "MIT", "package": "hf://org/moonlight", "version": "abc"}}
+    raw = publish(RawCorpus, {"sources.json": json.dumps(SOURCES).encode(), "other": b"text"})
+    base = publish(Checkpoint, {**WEIGHTS, "sources.json": json.dumps(about).encode()})
+    policy = publish(Checkpoint, {**WEIGHTS, "model.safetensors": b"after"})
+    with pipeline_run(name, {}):
+        records = [
+            finish("adopt", {}, {"checkpoint": base}, name),
+            finish("ingest", {}, {"raw_corpus": raw}, name),  # held-out text is of it
+            finish("rl", {"base": base}, {"policy": policy}, name),
+        ]
+        release = publish(Release, release_files(records, base, policy))
+        given = {"raw": raw, "base": base, "policy": policy}
+        finish("release", given, {"release": release}, name)
+    out = tmp_path / "brought"
+    run("attest", name, "--out", str(out))
+    assert verify(out, "--key", str(signed.public)).divergences == []
+    summary = json.loads((out / "attestations" / "training-summary.json").read_bytes())
+    told = summary["1.2 Model identification"]["Model dependencies"]
+    assert told.startswith("moonlight abc (text, MIT).")
+    assert told.endswith("What it was trained on is unknown.")
+    assert "encyclopedia" not in json.dumps(summary["2.1 Publicly available datasets"])
+    parts = json.loads((out / "attestations" / "bom.cdx.json").read_bytes())["components"]
+    [card] = [part["modelCard"] for part in parts if part["bom-ref"] == "model:policy"]
+    assert card["modelParameters"]["datasets"] == []
+
+
 @pytest.mark.parametrize("what", TAMPERED)
 def test_tampering_is_refused_and_named(what: str, signed: Signed, tmp_path: Path) -> None:
     folder = tmp_path / "k2-tiny"
@@ -307,7 +335,9 @@ def test_a_model_that_is_pushed_takes_its_signature_along(signed: Signed, tmp_pa
 def test_bad_keys_and_targets_are_refused(signed: Signed, tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("no key")
     key = ["--key", str(signed.public)]
-    digest = json.loads(find_runs(stage="ingest")[0].data.tags["k2.outputs"])["raw_corpus"][7:]
+    digest = json.loads(find_runs(stage="ingest", flyte_run=NAME)[0].data.tags["k2.outputs"])[
+        "raw_corpus"
+    ][7:]
     for arguments, said in (
         (["keys", "new", str(signed.home / "keys" / "signing.pem")], "a key is never replaced"),
         (["attest", NAME, "--key", str(tmp_path / "text.pem")], "is no private key"),

@@ -174,7 +174,7 @@ def _base(facts: Facts) -> str:
     brought = next((s.record for s in facts.stages if s.record.stage == "adopt"), None)
     if brought is None:
         return "None: the weights started from random numbers."
-    return _rows(all_sources(brought.outputs.values())) + " What it was trained on is unknown."
+    return _rows(all_sources(brought.outputs.values())) + ". What it was trained on is unknown."
 
 
 def _agent(facts: Facts) -> str:
@@ -195,14 +195,15 @@ def _size(tokens: float) -> str:
 
 
 def _rows(sources: Mapping[str, SourceAbout]) -> str:
-    if not sources:
-        return "None."
-    return "; ".join(
-        f"{name} {about.get('version', '')} ({about.get('domain') or about.get('role') or 'text'}, "
-        f"{about.get('documents', about.get('tools', 0)):,} "
-        f"{'documents' if 'documents' in about else 'tools'}, {about.get('license', 'no licence')})"
-        for name, about in sources.items()
-    )
+    return "; ".join(_row(name, about) for name, about in sources.items()) or "None."
+
+
+def _row(name: str, about: SourceAbout) -> str:
+    said = [about.get("domain") or about.get("role") or "text"]
+    counted = (("documents", about.get("documents")), ("tools", about.get("tools")))
+    said += [f"{number:,} {what}" for what, number in counted if number is not None]
+    said += [about.get("license", "licence unknown")]
+    return " ".join(filter(None, [name, about.get("version"), f"({', '.join(said)})"]))
 
 
 def _counts(found: object) -> str:
