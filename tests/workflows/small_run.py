@@ -41,11 +41,15 @@ def publish(kind: type[Artifact], files: Files) -> Artifact:
 
 
 def finish(
-    stage: str, inputs: dict[str, Artifact], outputs: dict[str, Artifact], run_name: str = NAME
+    stage: str,
+    inputs: dict[str, Artifact],
+    outputs: dict[str, Artifact],
+    run_name: str = NAME,
+    version: str = "1",
 ) -> LineageRecord:
     """A stage that was done, with all that it leaves."""
     record = LineageRecord(
-        stage=stage, version="1", configs={"config": {"seed": 7}}, inputs=dict(inputs)
+        stage=stage, version=version, configs={"config": {"seed": 7}}, inputs=dict(inputs)
     )
     run = StageRun(record, work_key(record), run_name, "a0")
     run.file("loss.png", b"a picture of " + stage.encode())

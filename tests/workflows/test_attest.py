@@ -114,6 +114,7 @@ def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sig
             CleanCorpus,
             {"kept/0.parquet": parquet(), "sources.json": json.dumps(SOURCES).encode()},
         )
+        finish("ingest", {}, {"raw_corpus": raw}, "earlier", version="0")  # the same bytes
         base = publish(Checkpoint, WEIGHTS)
         policy = publish(Checkpoint, {**WEIGHTS, "model.safetensors": b"after reinforcement"})
         evaluation = publish(Evaluation, {"scores.json": json.dumps(SCORES).encode()})

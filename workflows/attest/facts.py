@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from infra.index import Index, Indexed
+from infra.runs import SeenRun
 from k2core.store import ArtifactMissingError, ManifestEntry, manifest_of
 from schemas.base import Artifact
-from schemas.recipe import STAGES
+from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 from tasks.store import open_store, published_folder
 from workflows.errors import NotRecordedError
@@ -21,6 +22,7 @@ from workflows.find import find_artifact
 
 DATA = ("raw_corpus", "clean_corpus", "rephrased_corpus", "token_corpus", "trajectory_set")
 """Kinds of artifacts that models learn from, or that what they learn from is made of."""
+_LINEAGE = TypeAdapter(list[LineageRecord])
 
 
 class SourceAbout(TypedDict, total=False):
@@ -144,19 +146,44 @@ def gather(target: str) -> Facts:
     """What is recorded of a run's release.
 
     Raises:
-        NotRecordedError: nobody recorded who made it.
+        NotRecordedError: nobody recorded who made it, or what its lineage names.
     """
     release = find_artifact(target, ("release",))
+    folder = published_folder(release)
+    try:
+        lineage = _LINEAGE.validate_json((folder / "lineage.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise NotRecordedError(
+            f"{folder}/lineage.json is no lineage of this code: {error}"
+        ) from None
     with Index() as index:
-        behind = [release, *index.related(release.digest, forward=False)]
-        makers = [index.maker(artifact.digest) for artifact in behind]
-    found = {made.run.run_id: made for made in makers if made is not None}
-    stages = sorted(found.values(), key=lambda made: STAGES.index(made.record.stage))
-    if not stages or release.digest not in {
-        made.digest for made in stages[-1].record.outputs.values()
-    }:
-        raise NotRecordedError(f"nobody recorded which stage made release {release.digest}")
-    return Facts(release, published_folder(release), tuple(stages))
+        maker = index.maker(release.digest)
+        if maker is None:
+            raise NotRecordedError(f"nobody recorded which stage made release {release.digest}")
+        stages = [_find_stage(index, record, maker.run) for record in lineage]
+    return Facts(release, folder, (*stages, maker))
+
+
+def _find_stage(index: Index, record: LineageRecord, release: SeenRun) -> Indexed:
+    """The run behind a line of a lineage: code of another version may have made the same bytes."""
+    digests = {artifact.digest for artifact in record.outputs.values()}
+    made = "id in (select run from edges where digest = ? and way = 'output')"
+    found = [
+        stage
+        for stage in index.stages(made, [min(digests, default="")])
+        if (stage.record.stage, stage.record.version) == (record.stage, record.version)
+        and digests == {artifact.digest for artifact in stage.record.outputs.values()}
+    ]
+    if not found:
+        raise NotRecordedError(
+            f"no run of {record.stage} {record.version} is recorded that made it"
+        )
+    pipeline = release.tags.get("flyte_run")
+    # Who worked goes before who answered from the cache, and then this pipeline's own.
+    return min(
+        found,
+        key=lambda stage: ("cached" in stage.run.tags, stage.run.tags.get("flyte_run") != pipeline),
+    )
 
 
 def manifest_in_store(artifact: Artifact) -> list[ManifestEntry]:
