@@ -25,7 +25,7 @@ class ReleaseConfig(Config):
     num_greedy_tokens: int = Field(16, ge=1)
     """Tokens that vLLM and transformers each continue greedily from each window's beginning; they
     must be equal."""
-    serving_requests: int = Field(0, ge=0)
+    serving_requests: int = Field(8, ge=0)
     """Requests that the policy's own server must answer as it must, each whole and as a stream:
     calls of declared tools with arguments of their schemas, ids, finish reasons, equal streams. It
     runs on one device; 0 starts none, and the card says so."""

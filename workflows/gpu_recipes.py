@@ -107,7 +107,7 @@ def one_gpu() -> Recipe:
             "ingest": _text("10BT"),
             "tokenize": _tokens(tokens),
             **_trainings(tokens, lr=6e-4),
-            "release": ReleaseConfig(name="k2-one-gpu"),
+            "release": ReleaseConfig(name="k2-one-gpu", serving_requests=0),
             "placement": Placement(
                 num_ranks=1,
                 micro_batch=8,
@@ -130,7 +130,7 @@ def one_node() -> Recipe:
             "ingest": _text("100BT"),
             "tokenize": _tokens(tokens),
             **_trainings(tokens, lr=4e-4),
-            "release": ReleaseConfig(name="k2-one-node"),
+            "release": ReleaseConfig(name="k2-one-node", serving_requests=0),
             "placement": Placement(
                 num_ranks=8,
                 micro_batch=4,

@@ -158,7 +158,7 @@ def moonlight_16b() -> Recipe:
             batch_size=256,
         ),
         rl=_rl(_bf16(lr=1e-6, weight_decay=0.0), num_iterations=200),
-        release=ReleaseConfig(name="moonlight-16b-a3b"),
+        release=ReleaseConfig(name="moonlight-16b-a3b", serving_requests=0),
         placement=Placement(
             num_ranks=128, micro_batch=1, pp=4, ep=8, gpu="h800", serving=Serving(num_engines=16)
         ),
@@ -204,7 +204,7 @@ def k2_1t() -> Recipe:
             max_tokens=32_768,
             critic=CriticConfig(),
         ),
-        release=ReleaseConfig(name="kimi-k2-1t-a32b"),
+        release=ReleaseConfig(name="kimi-k2-1t-a32b", serving_requests=0),
         placement=Placement(
             num_ranks=512,
             micro_batch=1,

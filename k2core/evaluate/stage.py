@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import samples_of
+from k2core.evaluate.baseline import read_baseline
 from k2core.evaluate.choices import draw_choices
 from k2core.evaluate.examination import Examination
 from k2core.evaluate.overlap import measure_overlap
 from k2core.evaluate.perplexity import HeldOut, cut_windows
 from k2core.evaluate.scoring import score
 from k2core.evaluate.show import (
+    baseline_rows,
     choice_rows,
     draw_rates,
     failure_rows,
@@ -120,6 +122,7 @@ def _report(scores: Scores, workspace: Workspace) -> None:
     report.table("Conditions", variant_rows(scores))
     report.table("Overlap with training data", overlap_rows(scores.overlaps))
     report.table("Why answers failed", failure_rows(scores))
+    report.table("Standing baseline", baseline_rows(read_baseline()))
     report.table("Likeliest of four", choice_rows(scores))
     report.table("Perplexity", perplexity_rows(scores.perplexity))
     for step, name in enumerate(CHECKPOINTS):

@@ -9,7 +9,7 @@ from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from k2core.agents import Dialogue
-from k2core.agents.endpoint import ChatModel, play_model
+from k2core.agents.endpoint import play_model
 from k2core.evaluate.answers import count_calls
 from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite, take
 from k2core.problems import held_out_problems
@@ -61,16 +61,16 @@ def play_problems(
     played: dict[tuple[str, int], Dialogue] = {}
 
     @solver
-    def play(model: ChatModel, seed: int) -> Solver:
+    def play() -> Solver:  # of no arguments: a model's address would make each call another task
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             problem = problems[str(state.sample_id)]
             dialogue = await anyio.to_thread.run_sync(
-                play_model, problem, model, seed + 1000 * state.epoch
+                play_model, problem, bench.model, config.seed + 1000 * state.epoch
             )
             played[str(state.sample_id), state.epoch] = dialogue
             state.messages = [_shown(m.role, m.content, m.tool_calls) for m in dialogue.messages]
             last = dialogue.messages[-1].content if dialogue.messages else ""
-            state.output = ModelOutput.from_content(model.endpoint.model, last)
+            state.output = ModelOutput.from_content(bench.model.endpoint.model, last)
             calls, valid = count_calls(dialogue)
             state.metadata |= {"calls": calls, "valid_calls": valid}
             state.metadata |= {"tokens": dialogue.num_tokens, "stop": str(dialogue.stop_reason)}
@@ -93,7 +93,7 @@ def play_problems(
     task = Task(
         name=name,
         dataset=MemoryDataset(take(samples, config.limit), name=name),
-        solver=play(bench.model, config.seed),
+        solver=play(),
         scorer=judged(judge),
     )
     return make_suite(task, "this pipeline's held-out problems")

@@ -190,3 +190,13 @@ def test_instructions_and_facts_are_judged_by_what_they_say(sandbox: Sandbox) ->
     assert (rates["lowercase"], rates["bullets"], rates["numbered"]) == (1, 1, 1)
     assert (rates["no_commas"], rates["json_only"], rates["quoted"]) == (0, 0, 0)
     assert found["retrieval"].rate.passed == 4
+
+
+def test_dialogues_of_ours_are_not_asked_for_again(tmp_path: Path, sandbox: Sandbox) -> None:
+    config = BenchmarkConfig(suites=("families",), limit=1, tool_calls="prompted")
+    with answering(lambda asked: Said("ship")) as (url, seen):
+        found = ask(url, tmp_path, sandbox, config)
+        once = len(seen)
+        assert ask(url, tmp_path, sandbox, config) == found
+        assert len(seen) == once == 6
+    assert found.suites["families"].faulty == 0
