@@ -46,11 +46,16 @@ class _Call(NamedTuple):
 
 
 class Servers:
-    """Those that run now; closed with all of them. Safe to use from several threads."""
+    """Those that run now; closed with all of them.
+
+    Safe to use from several threads, a dialogue's calls one after another: the calls of different
+    dialogues run side by side, as many as servers may.
+    """
 
     def __init__(self) -> None:
-        self._running: OrderedDict[int, _Running] = OrderedDict()
-        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, _Running] = OrderedDict()
+        self._num_busy = 0
+        self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -61,30 +66,47 @@ class Servers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for running in self._running.values():
+        for running in self._idle.values():
             running.stack.close()
-        self._running.clear()
+        self._idle.clear()
 
     def call(self, world: "ServerWorld", call: _Call) -> str:
         """Call a tool of a dialogue's own server, which first comes to where the dialogue is."""
-        with self._lock:
-            running = self._running.pop(id(world), None)
-            if running is None or running.num_calls != len(world.calls):
-                if running is not None:
-                    running.stack.close()
-                running = self._start(world.spec)
+        running, kept = self._take(world), None
+        try:
+            if running is None:
+                running = start_fresh(world.spec)
                 for earlier in world.calls:
                     running.server.call(*earlier)
-            self._running[id(world)] = running._replace(num_calls=len(world.calls) + 1)
             result = running.server.call(*call).text
             world.state = {"files": read_files(running.folder)}
+            kept = running._replace(num_calls=len(world.calls) + 1)
             return result
+        finally:
+            if running is not None and kept is None:  # nobody knows where it is now
+                running.stack.close()
+            self._put_back(world, kept)
 
-    def _start(self, spec: ServerSpec) -> _Running:
-        while len(self._running) >= spec.side_by_side:
-            _, oldest = self._running.popitem(last=False)
-            oldest.stack.close()
-        return start_fresh(spec)
+    def _take(self, world: "ServerWorld") -> _Running | None:
+        """Room for a server, and the dialogue's own if it still runs."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._num_busy < world.spec.side_by_side)
+            self._num_busy += 1
+            running = self._idle.pop(id(world), None)
+            if running is not None and running.num_calls != len(world.calls):
+                running.stack.close()  # of a dialogue that is over
+                running = None
+            while self._idle and len(self._idle) + self._num_busy > world.spec.side_by_side:
+                _, oldest = self._idle.popitem(last=False)
+                oldest.stack.close()
+            return running
+
+    def _put_back(self, world: "ServerWorld", running: _Running | None) -> None:
+        with self._changed:
+            self._num_busy -= 1
+            if running is not None:
+                self._idle[id(world)] = running
+            self._changed.notify_all()
 
 
 class ServerWorld:

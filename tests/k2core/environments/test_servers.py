@@ -1,18 +1,25 @@
 """Live MCP servers as environments: what one dialogue does is not there for another."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from k2core.agents import Opening, Session, close_session
+from k2core.environments import servers
 from k2core.environments.servers import list_tools
 from k2core.problems import SourceError, own_families, training_problem
 from k2core.rewards import judge_dialogue
 from k2core.sandbox import Sandbox
-from schemas.chat import Message, Problem, ToolCall
+from k2core.tools.servers import CallResult, McpServer
+from schemas.chat import Message, Problem, ToolCall, ToolSpec
 from schemas.problems import FileSource, ProblemsConfig, ServerSpec, Sources
 
 SQLITE = ("mcp-server-sqlite", "--db-path", "stock.db")
@@ -95,3 +102,43 @@ def test_a_server_that_is_not_there_is_named(
 ) -> None:
     with pytest.raises(SourceError, match=words):
         own_families(asking(tmp_path, **server))
+
+
+def test_calls_of_dialogues_run_side_by_side_as_many_as_servers_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight dialogues of two calls each; each server knows its own calls alone."""
+    busy, most, lock = 0, 0, threading.Lock()
+
+    class Slow:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def list_tools(self) -> list[ToolSpec]:
+            return [ToolSpec(name="read_query", description="", parameters={"type": "object"})]
+
+        def call(self, name: str, arguments: dict[str, JsonValue]) -> CallResult:
+            nonlocal busy, most
+            with lock:
+                busy, most = busy + 1, max(most, busy + 1)
+            time.sleep(0.02)
+            with lock:
+                busy -= 1
+            self.calls += 1
+            return CallResult(f"{self.calls}. {arguments['query']}", is_error=False)
+
+    def start(_: ServerSpec) -> servers._Running:
+        return servers._Running(cast("McpServer", Slow()), tmp_path / "start", ExitStack(), 0)
+
+    monkeypatch.setattr(servers, "start_fresh", start)
+    problem = training_problem(asking(tmp_path, side_by_side=4), 0)
+    with Sandbox.start() as sandbox, Opening(sandbox) as opened:
+        sessions = [opened.open(problem) for _ in range(8)]
+
+        def play(session: Session) -> list[str]:
+            return [ask(session, "read_query", word) for word in ("one", "two")]
+
+        with ThreadPoolExecutor(8) as pool:
+            heard = list(pool.map(play, sessions))
+    assert heard == [["1. one", "2. two"]] * 8
+    assert most == 4
