@@ -167,6 +167,8 @@ class RolloutRow(pa.DataFrameModel):
     """Log p of each under the engine that sampled it; null where the policy did not write."""
     num_tokens: int = pa.Field(ge=0)
     """Tokens that the policy wrote."""
+    stale_tokens: int = pa.Field(ge=0)
+    """Those of earlier iterations, under other weights; they are not learned from."""
     reward: float
     advantage: float
     reason: str

@@ -13,7 +13,7 @@ from schemas.rubrics import CriticConfig
 class RlConfig(Config):
     """K2's objective on on-policy dialogues; K and tau are undisclosed and chosen here."""
 
-    extent: ClassVar[frozenset[str]] = frozenset({"num_iterations"})
+    extent: ClassVar[frozenset[str]] = frozenset({"num_iterations", "max_truncated_frac"})
 
     num_iterations: int = Field(32, ge=1)
     """Rounds of sampling, updating the policy, and serving the new weights. Raised on a finished
@@ -41,8 +41,28 @@ class RlConfig(Config):
     max_tokens: int | None = Field(None, ge=16)
     """Longest dialogue, its prompt included: what engines and trainer must hold; None: as long as
     the model's positions reach."""
+    iteration_tokens: int | None = Field(None, ge=1)
+    """Tokens that an iteration samples, over all engines: dialogues that are unfinished then go on
+    in the next, under its weights, and only what these write is learned from (partial rollout,
+    arXiv:2501.12599, section 2.6.2). None: each iteration plays all its dialogues to their end."""
+    max_repeats: int = Field(0, ge=0)
+    """Times that the same few tokens may follow one another before a dialogue is cut off, as if its
+    budget were spent; 0: any number."""
     token_budgets: dict[str, int] = Field({})
     """Family -> tokens that a dialogue may take; others keep their problems' own budget."""
+    budget_quantile: float | None = Field(None, gt=0, le=1)
+    """Learn a family's budget: tokens that this share of its passed samples needed; never more than
+    a problem's own. None keeps to what is given."""
+    budget_slack: float = Field(1.25, ge=1)
+    """Times that."""
+    length_weight: float = Field(0.0, ge=0)
+    """Of the reward for answers shorter than others to the same problem (arXiv:2501.12599, section
+    2.3.3); 0 turns it off."""
+    length_after: int = Field(8, ge=0)
+    """Iterations before budgets are learned and length costs."""
+    max_truncated_frac: float = Field(1.0, gt=0, le=1)
+    """Most of a step's samples that may be expected to be cut off, by what their families did so
+    far; above it the run pauses before the step is spent. Raised, it goes on from there."""
     over_budget_reward: float = Field(-0.25, ge=-1, le=0)
     """Reward of a dialogue that its budget cut off (K2 section 3.2.3); a wrong answer earns 0."""
     malformed_reward: float = Field(-0.25, ge=-1, le=0)
@@ -112,6 +132,18 @@ class RlConfig(Config):
                 f"malformed_reward={self.malformed_reward} exceeds over_budget_reward="
                 f"{self.over_budget_reward}: breaking the format would pay"
             )
+        if self.iteration_tokens and self.refill_rounds:
+            raise ValueError(
+                f"iteration_tokens={self.iteration_tokens} caps an iteration, and refill_rounds="
+                f"{self.refill_rounds} would go on with it: set one of them"
+            )
+        if self.iteration_tokens and self.critic:
+            raise ValueError(
+                "iteration_tokens ends a problem's samples in different iterations, and rl.critic "
+                "ranks them together: set one of them"
+            )
+        if self.max_repeats == 1:
+            raise ValueError("max_repeats=1 would stop at once: 2 or more, or 0 for any number")
         for family, budget in self.token_budgets.items():
             if budget < 1:
                 raise ValueError(f"token_budgets.{family}={budget} must be at least 1")

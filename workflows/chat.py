@@ -8,7 +8,7 @@ import typer
 
 from k2core.agents import Opening, Session, rollout
 from k2core.chat import ChatCodec
-from k2core.engines.protocol import Engine
+from k2core.engines.protocol import TalkingEngine
 from k2core.environments import OWN
 from k2core.environments.servers import MCP
 from k2core.model.config import load_shape
@@ -27,7 +27,7 @@ from workflows.show import show_line, show_messages
 class Partner(NamedTuple):
     """A checkpoint while it is served."""
 
-    engine: Engine
+    engine: TalkingEngine
     codec: ChatCodec
     context: int
     temperature: float

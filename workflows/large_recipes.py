@@ -126,6 +126,8 @@ def _rl(
         problems_per_iteration=128,
         samples_per_problem=16,
         max_tokens=max_tokens,
+        max_truncated_frac=0.5,
+        max_repeats=16,
         old_logprobs="trainer",
         mismatch="truncate",
         critic=critic,

@@ -16,6 +16,17 @@ class Segment(NamedTuple):
     token_ids: list[int]
     logprobs: list[float] | None
     """Log p of each token under the weights that sampled it; None for a prompt's tokens."""
+    weights: str = ""
+    """Their digest, where they are not those that served the dialogue's end."""
+
+
+class Start(NamedTuple):
+    """A dialogue to be played, from its beginning or from where an earlier iteration left it."""
+
+    problem: Problem
+    seed: int
+    segments: tuple[Segment, ...] = ()
+    """What was said so far; a policy's segment at the end is a turn's beginning."""
 
 
 class Dialogue(NamedTuple):
@@ -46,6 +57,15 @@ class Dialogue(NamedTuple):
         return [int(s.logprobs is not None) for s in self.segments for _ in s.token_ids]
 
     @property
+    def loss_mask(self) -> list[int]:
+        """1 where the weights that served its end wrote the token: the others' are off-policy."""
+        return [
+            int(s.logprobs is not None and s.weights in ("", self.weights))
+            for s in self.segments
+            for _ in s.token_ids
+        ]
+
+    @property
     def logprobs(self) -> list[float]:
         """Aligned with `token_ids`; 0 where the policy did not write."""
         return [p for s in self.segments for p in (s.logprobs or [0.0] * len(s.token_ids))]
@@ -56,9 +76,19 @@ class Dialogue(NamedTuple):
         return sum(len(s.token_ids) for s in self.segments if s.logprobs is not None)
 
     @property
+    def num_stale(self) -> int:
+        """Of these, those that earlier weights wrote."""
+        return self.num_tokens - sum(self.loss_mask)
+
+    @property
     def over_budget(self) -> bool:
-        """Whether turns, tokens or context ran out before the final answer."""
-        return self.stop_reason in {"turn_limit", "token_budget", "context"}
+        """Whether turns, tokens or context ran out before the final answer, or would have."""
+        return self.stop_reason in {"turn_limit", "token_budget", "context", "repetition"}
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether tokens ran out, its own or the context's."""
+        return self.stop_reason in {"token_budget", "context"}
 
     @property
     def is_faulty(self) -> bool:

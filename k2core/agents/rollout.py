@@ -1,44 +1,23 @@
-"""Rollouts: many dialogues side by side over one engine, a turn of each at a time."""
+"""Rollouts: many dialogues over one engine, each going on as soon as it can."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
-from k2core.agents.dialogue import Dialogue, Segment, break_off, close_session
+from k2core.agents.crew import Crew
+from k2core.agents.dialogue import Dialogue, Start
 from k2core.agents.opening import OpenSession
+from k2core.agents.player import Codec, How, Player, Table
 from k2core.agents.session import Session
-from k2core.chat import ToolCallSyntaxError, turn_grammar
-from k2core.engines.protocol import Completion, Engine, Sampling
-from schemas.chat import Message, Problem, ToolSpec
+from k2core.engines.protocol import Talk, TalkingEngine, Usage
+from schemas.chat import Problem
 
-
-class PromptTooLongError(ValueError):
-    """A problem whose words alone fill the context; says which, and by how much."""
-
-
-class Codec(Protocol):
-    """What a rollout needs of `k2core.chat.ChatCodec`."""
-
-    @property
-    def stop_token_ids(self) -> tuple[int, ...]:
-        """Where an assistant's turn ends."""
-
-    def encode_prompt(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()
-    ) -> list[int]:
-        """Messages as ids, with the header after which the assistant writes."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Ids to text, special tokens included."""
-
-    def parse(self, ids: Sequence[int], next_index: int) -> Message:
-        """A sampled turn as a message."""
+_MOST_AT_A_TIME = 256
+"""Environments that are called side by side."""
 
 
 def rollout(
     problems: Sequence[Problem],
-    engine: Engine,
+    engine: TalkingEngine,
     codec: Codec,
     *,
     seeds: Sequence[int],
@@ -46,16 +25,22 @@ def rollout(
     top_p: float = 1.0,
     max_context: int = 1024,
     max_retries: int = 2,
+    max_wait_s: float = 600.0,
     enforced: bool = False,
     on_turn: Callable[[int, int], None] | None = None,
     open_session: OpenSession = Session,
+    on_usage: Callable[[Usage], None] | None = None,
 ) -> list[Dialogue]:
     """Play each problem to its end; order is kept.
 
+    No dialogue waits for another: its calls are executed in a thread of its own while the engine
+    goes on, and its next turn takes the first free slot. What is sampled depends on seeds alone, to
+    the bit where environments answer in time (`k2core.engines.conversation`).
+
     A dialogue ends with an answer, at the problem's limit of turns, when its budget of tokens over
     all assistant messages is spent (K2 section 3.2.3), or where the model breaks the call format.
-    One whose environment fails is played again with a fresh seed; if it fails to the last, it is
-    `is_faulty` and says why: whoever called counts it and leaves it out.
+    One whose environment fails is played again with a fresh seed; if it fails to the last, or does
+    not answer at all, it is `is_faulty` and says why: whoever called counts it and leaves it out.
 
     Raises:
         PromptTooLongError: a problem's prompt does not fit, whoever answers it.
@@ -72,148 +57,85 @@ def rollout(
             grammar left.
         max_context: most tokens that the engine can hold, prompt and answer together.
         max_retries: times that a faulty dialogue is played again.
+        max_wait_s: the longest that an environment may take for a turn.
         open_session: begins a dialogue; by default with a simulator of the problem's own.
-        on_turn: told after each round how many dialogues have ended, and how many there are.
+        on_turn: told after each turn how many dialogues have ended, and how many there are.
+        on_usage: told at the end what the engine was used for.
     """
-    weights = engine.weights
-    play = partial(_Run, codec=codec, max_context=max_context, open_session=open_session)
-    players = [
-        _Player(p, s, play, weights, max_retries) for p, s in zip(problems, seeds, strict=True)
-    ]
-    while active := [(player, player.run) for player in players if player.run]:
-        prompts = [run.token_ids for _, run in active]
-        sampling = [run.next_sampling(temperature, top_p, enforced=enforced) for _, run in active]
-        completions = engine.generate(prompts, sampling)
-        for (player, _), completion in zip(active, completions, strict=True):
-            player.take(completion)
+    starts = [Start(*asked) for asked in zip(problems, seeds, strict=True)]
+    how = How(temperature, top_p, enforced)
+    table = Table(codec, open_session, max_context, how, engine.weights, max_retries)
+    found = play_starts(
+        starts, engine, table, max_wait_s=max_wait_s, on_turn=on_turn, on_usage=on_usage
+    )
+    return [result for result in found if isinstance(result, Dialogue)]
+
+
+def play_starts(
+    starts: Sequence[Start],
+    engine: TalkingEngine,
+    table: Table,
+    *,
+    most_tokens: int | None = None,
+    max_wait_s: float = 600.0,
+    on_turn: Callable[[int, int], None] | None = None,
+    on_usage: Callable[[Usage], None] | None = None,
+) -> list[Dialogue | Start]:
+    """`rollout` of dialogues that may have been begun already, or be put off.
+
+    One that was begun is taken through what was said, in a fresh environment, before it goes on.
+
+    Args:
+        starts: what is played.
+        engine: that plays.
+        table: what all are played with.
+        most_tokens: put off what is unfinished when so many were sampled.
+        max_wait_s: the longest that an environment may take for a turn.
+        on_turn: told after each turn how many dialogues have ended, and how many there are.
+        on_usage: told at the end what the engine was used for.
+    """
+    players = [Player(place, start, table) for place, start in enumerate(starts)]
+    with Crew(_MOST_AT_A_TIME, max_wait_s) as crew:
+        for player in players:
+            crew.send(player.open, _nothing, player.give_up)
+        crew.wait()
+        usage = _play_all(players, engine, crew, most_tokens, on_turn)
+    if on_usage:
+        on_usage(usage._replace(tools_s=crew.seconds))
+    return [player.result for player in players if player.result]
+
+
+def _play_all(
+    players: Sequence[Player],
+    engine: TalkingEngine,
+    crew: Crew,
+    most_tokens: int | None,
+    on_turn: Callable[[int, int], None] | None,
+) -> Usage:
+    """Each to its end."""
+    talk = engine.converse([player.ask for player in players if player.ask], most_tokens)
+    for place, completion in talk:
+        player = players[place]
+        last = completion.finish_reason == "paused"  # nobody waits for a reply to that
+        then = _nothing if last else partial(_reply, talk, player)
+        give_up = player.give_up if last else partial(_leave, talk, player)
+        crew.send(partial(player.take, completion), then, give_up)
         if on_turn:
-            on_turn(sum(player.run is None for player in players), len(players))
-    return [player.dialogue for player in players if player.dialogue]
+            on_turn(sum(player.result is not None for player in players), len(players))
+    crew.wait()
+    if on_turn:
+        on_turn(len(players), len(players))
+    return talk.usage
 
 
-class _Player:
-    """Plays a problem until a dialogue ends, or its environment has failed too often."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        seed: int,
-        play: "Callable[[Problem, int], _Run]",
-        weights: str,
-        max_retries: int,
-    ) -> None:
-        self.run: _Run | None = None
-        """The dialogue while it is played."""
-        self.dialogue: Dialogue | None = None
-        """What came of it."""
-        self._problem, self._seed, self._play, self._weights = problem, seed, play, weights
-        self._tries = max_retries + 1
-        self._open()
-
-    def take(self, completion: Completion) -> None:
-        """Go on by a turn."""
-        assert self.run
-        try:
-            self.run.take(completion)
-            if self.run.session.stop_reason is None:
-                return
-            self.dialogue, self.run = self.run.finish(self._weights), None
-        except Exception as error:
-            self._fail(error)
-
-    def _open(self) -> None:
-        """Begin; an environment may fail here, too."""
-        try:
-            self.run = self._play(self._problem, self._seed)
-        except PromptTooLongError:
-            raise
-        except Exception as error:
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        self._tries -= 1
-        self.run = None
-        if self._tries:
-            fresh = hashlib.sha256(f"{self._seed}/again".encode()).digest()
-            self._seed = int.from_bytes(fresh[:4], "big")
-            self._open()
-        else:
-            self.dialogue = break_off(self._problem, self._weights, error)
+def _reply(talk: Talk, player: Player) -> None:
+    talk.reply(player.place, player.ask)
 
 
-class _Run:
-    """One dialogue while it is played."""
+def _leave(talk: Talk, player: Player, error: Exception) -> None:
+    player.give_up(error)
+    talk.reply(player.place, None)
 
-    def __init__(
-        self,
-        problem: Problem,
-        seed: int,
-        codec: Codec,
-        max_context: int,
-        open_session: OpenSession,
-    ) -> None:
-        prompt = codec.encode_prompt(problem.messages, problem.tools)
-        self.token_ids = prompt
-        self._segments = [Segment(list(prompt), None)]
-        self._codec = codec
-        self._seed = seed
-        self._max_context = max_context
-        self._budget = problem.max_tokens
-        if len(prompt) >= max_context:
-            raise PromptTooLongError(
-                f"{problem.problem_id}: its prompt has {len(prompt)} tokens, the context only "
-                f"{max_context}: shorten it or raise max_context"
-            )
-        self.session = open_session(problem)
 
-    def next_sampling(self, temperature: float, top_p: float, *, enforced: bool) -> Sampling:
-        """How to sample the next turn, within the budget and the context."""
-        turn = hashlib.sha256(f"{self._seed}/{len(self._segments)}".encode()).digest()
-        return Sampling(
-            max_tokens=min(self._budget, self._max_context - len(self.token_ids)),
-            temperature=temperature,
-            top_p=top_p,
-            seed=int.from_bytes(turn[:4], "big"),
-            stop_token_ids=self._codec.stop_token_ids,
-            grammar=self._grammar() if enforced else "",
-        )
-
-    def _grammar(self) -> str:
-        tools = {tool.name: tool.parameters for tool in self.session.problem.tools}
-        return turn_grammar(tools, self.session.num_calls)
-
-    def take(self, completion: Completion) -> None:
-        """Append a turn, execute its calls, append what they return."""
-        ids = list(completion.token_ids)
-        self.token_ids = self.token_ids + ids
-        self._segments.append(Segment(ids, list(completion.logprobs)))
-        self._budget -= len(ids)
-        closed = bool(ids) and ids[-1] in self._codec.stop_token_ids
-        text = self._codec.decode(ids[:-1] if closed else ids)
-        raw = Message(role="assistant", content=text)
-        if not closed:
-            full = len(self.token_ids) >= self._max_context and self._budget > 0
-            self.session.cut_off(raw, "context" if full else "token_budget")
-            return
-        try:
-            message = self._codec.parse(ids, self.session.num_calls)
-        except ToolCallSyntaxError:
-            self.session.cut_off(raw, "malformed")
-            return
-        answers = self.session.reply(message)
-        if self.session.stop_reason is None:
-            self._continue(answers)
-
-    def _continue(self, answers: Sequence[Message]) -> None:
-        prompt = self._codec.encode_prompt(answers)
-        if self._budget <= 0:
-            self.session.stop_reason = "token_budget"
-        elif len(self.token_ids) + len(prompt) >= self._max_context:
-            self.session.stop_reason = "context"
-        else:
-            self.token_ids = self.token_ids + prompt
-            self._segments.append(Segment(prompt, None))
-
-    def finish(self, weights: str) -> Dialogue:
-        """What came of it."""
-        return close_session(self.session, weights, self._segments)
+def _nothing() -> None:
+    """Follows what nobody waits for."""

@@ -9,7 +9,9 @@ from k2core.agents.user import User, open_user
 from k2core.environments import Environment, execute_call, open_environment
 from schemas.chat import Message, Problem
 
-StopReason = Literal["answered", "turn_limit", "token_budget", "context", "malformed", "faulty"]
+StopReason = Literal[
+    "answered", "turn_limit", "token_budget", "context", "repetition", "malformed", "faulty"
+]
 """Why a dialogue ended: a final answer, what cut it off before one, or a fault not the agent's."""
 
 

@@ -25,7 +25,7 @@ from schemas.problems import Variant
 
 if TYPE_CHECKING:
     from k2core.agents import Dialogue, Opening
-    from k2core.engines.protocol import Engine
+    from k2core.engines.protocol import TalkingEngine
 
 M = TypeVar("M", bound=Config)
 _ENFORCED: Variant = "enforced"
@@ -41,7 +41,7 @@ class Examination:
         asked: Sequence[Problem],
         texts: Mapping[str, HeldOut],
         choices: Sequence[Choice],
-        engine: "Engine",
+        engine: "TalkingEngine",
         sandbox: Sandbox,
         context: int,
         workspace: Workspace,

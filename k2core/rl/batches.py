@@ -43,7 +43,7 @@ def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -
     return [
         Row(
             s.dialogue.token_ids,
-            s.dialogue.policy_mask,
+            s.dialogue.loss_mask,
             s.dialogue.logprobs,
             s.advantage,
             share,

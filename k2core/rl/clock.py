@@ -1,6 +1,9 @@
 """Wall time by part of an iteration."""
 
 import time
+from collections.abc import Iterable
+
+from k2core.engines.protocol import Usage
 
 
 class Clock:
@@ -12,6 +15,12 @@ class Clock:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
         self._last = time.perf_counter()
+        self._usage = Usage()
+
+    def count(self, usages: Iterable[Usage]) -> None:
+        """Book what rollouts took of the engines."""
+        for usage in usages:
+            self._usage = self._usage.then(usage)
 
     def lap(self, part: str) -> None:
         """Book the time since the last lap."""
@@ -20,5 +29,19 @@ class Clock:
         self._last = now
 
     def curves(self) -> dict[str, float]:
-        """Seconds by part, for the reporter."""
-        return {f"seconds/{part}": seconds for part, seconds in self._seconds.items()}
+        """Seconds by part, and how well the engines were used, for the reporter.
+
+        `rollout` is the wall time of sampling; `tools`, the environments' seconds side by side, and
+        `wait`, in which an engine stood still for them, are parts of it.
+        """
+        curves = {f"seconds/{part}": seconds for part, seconds in self._seconds.items()}
+        used = self._usage
+        if used.slot_s:
+            curves |= {
+                "seconds/tools": used.tools_s,
+                "seconds/wait": used.waited_s,
+                "engine/slot_use": used.slot_use,
+                "engine/tokens_per_s": used.tokens / used.seconds,
+                "engine/late_turns": float(used.late),
+            }
+        return curves

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from k2core.rl.examine import Examination
+from k2core.rl.examine import Examination, is_alarming
 from k2core.rl.samples import Sample
 from schemas.base import Config
 
@@ -27,6 +27,12 @@ class Iteration(Config):
     """Tokens that the policy wrote, a dialogue."""
     over_budget_frac: float
     """Share of dialogues that their budget cut off."""
+    predicted_truncated_frac: float = 0.0
+    """That share as it was expected before the step."""
+    stale_frac: float = 0.0
+    """Share of the tokens that earlier iterations wrote, of which nothing is learned."""
+    unfinished: int = 0
+    """Dialogues that go on in the next iteration."""
     learnable_frac: float
     """Share of problems whose samples' rewards differ: all others teach nothing."""
     temperature: float
@@ -105,6 +111,8 @@ def measure(
         pass_rate=statistics.fmean(s.passed for s in samples),
         length=statistics.fmean(s.dialogue.num_tokens for s in samples),
         over_budget_frac=statistics.fmean(s.dialogue.over_budget for s in samples),
+        stale_frac=sum(s.dialogue.num_stale for s in samples)
+        / max(1, sum(s.dialogue.num_tokens for s in samples)),
         learnable_frac=num_learnable / len(samples),
         temperature=temperature,
         lr=lr,
@@ -150,6 +158,9 @@ def draw_rewards(history: History) -> "Figure":
         errors = [1.96 * found.standard_error for _, found in examined]
         places = [step for step, _ in examined]
         axes.errorbar(places, rates, errors, fmt="ro-", capsize=3, label="validation")
+    for step, iteration in enumerate(history.iterations, 1):
+        if iteration.validation and is_alarming(history.iterations[:step]):
+            axes.axvline(step, color="r", ls=":", label="alarm: reward rises, validation falls")
     axes.set(xlabel="iteration", ylabel="mean reward, pass rate")
     axes.legend(ncols=2, fontsize="x-small")
     return figure

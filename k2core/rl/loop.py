@@ -2,12 +2,16 @@
 
 import random
 
+from k2core.reporting import Reporter
+from k2core.rl.browse import lay_side_by_side
+from k2core.rl.budget import TruncationError
 from k2core.rl.clock import Clock
 from k2core.rl.critic.plot import draw_agreement
 from k2core.rl.examine import Examination, examine, is_alarming
 from k2core.rl.history import History, Iteration, draw_length, draw_rewards
+from k2core.rl.partial import sample_part
 from k2core.rl.practice import Practice
-from k2core.rl.sampling import sample_groups
+from k2core.rl.sampling import Sampled, sample_groups
 from k2core.rl.state import IterationStates, Progress, rollout_table
 from k2core.rl.update import update_policy
 from k2core.store import Workspace
@@ -19,14 +23,16 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
 
     Raises:
         FloatingPointError: loss or gradient is not finite; names the iteration.
+        TruncationError: too many samples of the next step would be cut off; what is done is kept
+            for a run with a higher limit.
         FaultyError: too many problems were lost to something other than the policy.
         MismatchError: engine and trainer differ too much to learn from each other's log p.
     """
     config, report = practice.config, workspace.report
-    num_samples = config.samples_per_problem
     states = IterationStates(workspace.states, workspace.scratch / "best")
     states.begin_with(workspace.kept, config.num_iterations)
-    history, seen = states.resume(practice.learner)
+    progress = states.resume(practice.learner)
+    history = progress.history
     if history.iterations:
         _serve(practice)
     report.progress(len(history.iterations), config.num_iterations, "sampling")
@@ -35,16 +41,16 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
         temperature = _fall(config.temperature, config.final_temperature, index, config)
         lr = config.optim.lr * _fall(1.0, config.final_lr_frac, index, config)
         clock = Clock()
-        validation = None
-        if config.validation_every and index % config.validation_every == 0:
-            validation = _examine(practice)
-            if validation and validation.is_as_good_as(history.validations):
-                states.keep_best(practice.learner, index)
-            clock.lap("validation")
-        sampled = sample_groups(practice, seen, temperature, rng, clock)
-        seen = seen.add(sampled.passed)
+        validation = _validate(practice, states, history, index)
+        clock.lap("validation")
+        try:
+            sampled = _sample(practice, progress, temperature, rng, clock, index)
+        except TruncationError:
+            if index:
+                states.keep_for_later(workspace.kept, index)
+            raise
         critic = practice.critic
-        judged = critic.observe(sampled.samples, num_samples, index) if critic else {}
+        judged = critic.observe(sampled.samples, index) if critic else {}
         clock.lap("critic")
         practice.served.sleep()
         try:
@@ -55,20 +61,64 @@ def run_iterations(practice: Practice, workspace: Workspace) -> History:
             ) from error
         _serve(practice)
         clock.lap("sync")
-        found = {"validation": validation, "dropped": dict(sampled.dropped), "critic": judged}
+        found = {
+            "validation": validation,
+            "dropped": dict(sampled.dropped),
+            "predicted_truncated_frac": sampled.predicted_truncated,
+            "critic": judged,
+            "unfinished": len(sampled.buffer.starts),
+        }
         iteration = iteration.model_copy(update=found)
         history = history.add(iteration)
         rows = rollout_table(sampled.samples, index, temperature)
-        states.save(practice.learner, Progress(history, seen), rows)
+        progress = Progress(history, progress.seen.add(sampled.seen), sampled.buffer)
+        states.save(practice.learner, progress, rows)
         alarm = {"alarm": float(is_alarming(history.iterations))} if validation else {}
         report.metrics(index + 1, {**iteration.curves(), **alarm, **clock.curves()})
         report.progress(index + 1, config.num_iterations, _say(iteration, index, history, config))
     states.keep_for_later(workspace.kept, config.num_iterations)
+    return _conclude(practice, states, history, report)
+
+
+def _validate(
+    practice: Practice, states: IterationStates, history: History, index: int
+) -> Examination | None:
+    """Examine the weights where it is due; keep them if none was better."""
+    every = practice.config.validation_every
+    if not every or index % every:
+        return None
+    found = _examine(practice)
+    if found and found.is_as_good_as(history.validations):
+        states.keep_best(practice.learner, index)
+    return found
+
+
+def _sample(
+    practice: Practice,
+    progress: Progress,
+    temperature: float,
+    rng: random.Random,
+    clock: Clock,
+    index: int,
+) -> Sampled:
+    """An iteration's samples, whole or in parts."""
+    if practice.config.iteration_tokens is None:
+        return sample_groups(practice, progress.seen, temperature, rng, clock, index)
+    begun = progress.buffer
+    return sample_part(practice, progress.seen, begun, temperature, rng, clock, index)
+
+
+def _conclude(
+    practice: Practice, states: IterationStates, history: History, report: Reporter
+) -> History:
+    """Examine the last weights, and draw what came of it all."""
+    config = practice.config
     if config.validation_every:
         final = _examine(practice)
         history = history.model_copy(update={"final": final})
         if final:
             report.metrics(config.num_iterations + 1, {"validation": final.rate})
+    report.table("Rollouts side by side", list(lay_side_by_side(list(states.rollouts))))
     report.plot("Reward by family", draw_rewards(history))
     report.plot("Length and budget", draw_length(history))
     if config.critic:
@@ -81,8 +131,10 @@ def _say(iteration: Iteration, index: int, history: History, config: RlConfig) -
         f"iter {index + 1}/{config.num_iterations} reward {iteration.reward:.2f} "
         f"len {iteration.length:.0f}"
     )
-    examined = history.validations
-    return f"{text} validation {examined[-1].rate:.0%}" if examined else text
+    if examined := history.validations:
+        text += f" validation {examined[-1].rate:.0%}"
+    alarms = is_alarming(history.iterations)
+    return f"{text} ALARM: reward rises, validation falls" if alarms else text
 
 
 def _examine(practice: Practice) -> Examination | None:

@@ -46,11 +46,16 @@ def policy_loss(logprobs_BS: Tensor, batch: "Batch", rule: PolicyObjective) -> "
 
 
 def _figures(rows: PolicyRows, share_B: Tensor) -> dict[str, float]:
-    """Means over the update's samples; `kl` and `token_gap` are means over a sample's tokens."""
+    """Means over the update's samples; all but `log_ratio` are means over a sample's tokens.
+
+    `entropy` is -log p of what was sampled: unbiased where pi is pi_old.
+    """
     gap_BS = rows.log_ratio
     # KL(pi_old || pi_theta) by an estimator that is unbiased and never negative: r - 1 - log r.
     kl_B = ((gap_BS.exp() - 1 - gap_BS) * rows.mask).sum(dim=1) / rows.tokens
+    surprise_B = -(rows.logprobs * rows.mask).sum(dim=1) / rows.tokens
     return {
+        "entropy": float((share_B * surprise_B).sum()),
         "log_ratio": float((share_B * gap_BS.sum(dim=1)).sum()),
         "kl": float((share_B * kl_B).sum()),
         "token_gap": float((share_B * gap_BS.abs().sum(dim=1) / rows.tokens).sum()),

@@ -1,14 +1,15 @@
 """What the iterations of reinforcement learning work with."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from k2core.engines.learner import Learner, Peer
+from k2core.engines.protocol import Usage
 from k2core.model.digest import NamedTensor
 from k2core.rl.critic import CriticLoop
 from k2core.rl.objectives.rule import PolicyObjective
-from k2core.rl.samples import Judge, Play
+from k2core.rl.samples import Judge, Play, PlayPart
 from schemas.chat import Problem
 from schemas.rl import RlConfig
 
@@ -55,3 +56,7 @@ class Practice:
     num_ranks: int
     critic: CriticLoop | None = None
     """Refreshed and measured, where there is one."""
+    usages: list[Usage] = field(default_factory=list)
+    """What `play` took of the engines, each time since this was last emptied."""
+    play_part: PlayPart | None = None
+    """Where iterations are capped (`RlConfig.iteration_tokens`)."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -9,6 +10,19 @@ from schemas.base import Config
 from schemas.chat import Problem
 
 _PRIOR = 4.0
+_MOST_RECENT = 256
+
+
+class Seen(NamedTuple):
+    """A problem's samples."""
+
+    problem: Problem
+    rewards: Sequence[float]
+    """1 where it passed."""
+    truncated: Sequence[bool] = ()
+    """Whether tokens ran out."""
+    lengths: Sequence[int] = ()
+    """Tokens of those that passed."""
 
 
 class Tally(Config):
@@ -16,10 +30,19 @@ class Tally(Config):
 
     samples: int = 0
     successes: int = 0
+    truncated: tuple[bool, ...] = ()
+    """Whether tokens ran out in the last `_MOST_RECENT` samples of a family."""
+    lengths: tuple[int, ...] = ()
+    """Tokens of the last `_MOST_RECENT` samples of a family that passed."""
 
-    def add(self, samples: int, successes: int) -> "Tally":
+    def add(self, new: Seen) -> "Tally":
         """With more samples."""
-        return Tally(samples=self.samples + samples, successes=self.successes + successes)
+        return Tally(
+            samples=self.samples + len(new.rewards),
+            successes=self.successes + sum(reward >= 1.0 for reward in new.rewards),
+            truncated=(*self.truncated, *new.truncated)[-_MOST_RECENT:],
+            lengths=(*self.lengths, *new.lengths)[-_MOST_RECENT:],
+        )
 
 
 class Successes(Config):
@@ -28,13 +51,13 @@ class Successes(Config):
     problems: dict[str, Tally] = Field(default_factory=dict)
     families: dict[str, Tally] = Field(default_factory=dict)
 
-    def add(self, groups: Iterable[tuple[Problem, Sequence[float]]]) -> "Successes":
-        """With the rewards of some problems' samples; one copy, however many they are."""
+    def add(self, groups: Iterable[Seen]) -> "Successes":
+        """With some problems' samples; one copy, however many they are."""
         problems, families = dict(self.problems), dict(self.families)
-        for problem, rewards in groups:
-            counts = len(rewards), sum(reward >= 1.0 for reward in rewards)
-            for tallies, name in ((problems, problem.problem_id), (families, problem.family)):
-                tallies[name] = tallies.get(name, Tally()).add(*counts)
+        for new in groups:
+            name, family = new.problem.problem_id, new.problem.family
+            problems[name] = problems.get(name, Tally()).add(new._replace(truncated=(), lengths=()))
+            families[family] = families.get(family, Tally()).add(new)
         return self.model_copy(update={"problems": problems, "families": families})
 
     def rate(self, problem: Problem) -> float:

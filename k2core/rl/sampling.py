@@ -4,12 +4,13 @@ import random
 from collections import Counter
 from typing import NamedTuple
 
+from k2core.rl.budget import check_truncation, learned_budgets, length_weight, with_budgets
+from k2core.rl.buffer import Buffer
 from k2core.rl.clock import Clock
 from k2core.rl.critic import GUARDED
 from k2core.rl.practice import Practice
-from k2core.rl.priority import Successes, choose_problems
+from k2core.rl.priority import Seen, Successes, choose_problems
 from k2core.rl.samples import Sample, groups_of, learnable, penalties_of, score
-from schemas.chat import Problem
 from schemas.rubrics import RUBRIC
 
 
@@ -25,20 +26,33 @@ class Sampled(NamedTuple):
     dropped: Counter[str]
     """Reason -> problems that were left out."""
 
+    predicted_truncated: float = 0.0
+    """Share of the first round's samples that was expected to be cut off."""
+    buffer: Buffer = Buffer()
+    """What is unfinished."""
+
     @property
-    def passed(self) -> list[tuple[Problem, list[float]]]:
-        """Each problem with 1 or 0 for each of its samples; none that only a critic judges."""
-        found: dict[str, tuple[Problem, list[float]]] = {}
-        for sample in self.samples:
-            if sample.problem.verifier == RUBRIC:
-                continue
-            _, passed = found.setdefault(sample.problem.problem_id, (sample.problem, []))
-            passed.append(float(sample.passed))
-        return list(found.values())
+    def seen(self) -> list[Seen]:
+        """What became of each problem; of none that only a critic judges."""
+        return [
+            Seen(
+                group[0].problem,
+                [float(s.passed) for s in group],
+                [s.dialogue.is_truncated for s in group],
+                [s.dialogue.num_tokens for s in group if s.passed],
+            )
+            for group in groups_of(self.samples)
+            if group[0].problem.verifier != RUBRIC
+        ]
 
 
 def sample_groups(
-    practice: Practice, seen: Successes, temperature: float, rng: random.Random, clock: Clock
+    practice: Practice,
+    seen: Successes,
+    temperature: float,
+    rng: random.Random,
+    clock: Clock,
+    index: int = 0,
 ) -> Sampled:
     """K samples of each of an iteration's problems.
 
@@ -47,34 +61,48 @@ def sample_groups(
 
     Raises:
         FaultyError: more problems were lost than `max_faulty_frac` allows.
+        TruncationError: more samples would be cut off than `max_truncated_frac` allows.
     """
-    config, num_samples = practice.config, practice.config.samples_per_problem
+    config = practice.config
     penalties = penalties_of(config.over_budget_reward, config.malformed_reward)
     pool, missing, num_asked = list(practice.problems), config.problems_per_iteration, 0
     kept, dropped = list[Sample](), Counter[str]()
-    for _ in range(1 + config.refill_rounds):
+    practice.usages.clear()  # of validations
+    budgets, predicted = learned_budgets(seen, config, index), 0.0
+    for attempt in range(1 + config.refill_rounds):
         chosen = choose_problems(
             pool, seen, missing, config.priority_floor, config.min_success_rate, rng
         )
         taken = {problem.problem_id for problem in chosen}
         pool = [problem for problem in pool if problem.problem_id not in taken]
         num_asked += len(chosen)
-        rows = [problem for problem in chosen for _ in range(num_samples)]
+        chosen = with_budgets(chosen, budgets)
+        if not attempt:
+            predicted = check_truncation(chosen, seen, budgets, config.max_truncated_frac)
+        rows = [problem for problem in chosen for _ in range(config.samples_per_problem)]
         samples = practice.play(rows, [rng.getrandbits(31) for _ in rows], temperature)
         clock.lap("rollout")
         verdicts = practice.judge(samples)
-        found = score(samples, verdicts, num_samples, penalties, practice.rule.advantages)
+        found = score(
+            samples,
+            verdicts,
+            penalties,
+            practice.rule.advantages,
+            length_weight(config, index),
+        )
         clock.lap("reward")
         kept, dropped = kept + found.samples, dropped + found.dropped
-        useful = len(groups_of(learnable(kept, num_samples), num_samples))
+        useful = len(groups_of(learnable(kept)))
         missing = min(config.problems_per_iteration - useful, len(pool))
         if not missing:
             break
-    _check_dropped(dropped, num_asked, config.max_faulty_frac)
-    return Sampled(kept, dropped)
+    clock.count(practice.usages)
+    check_dropped(dropped, num_asked, config.max_faulty_frac)
+    return Sampled(kept, dropped, predicted)
 
 
-def _check_dropped(dropped: Counter[str], num_asked: int, limit: float) -> None:
+def check_dropped(dropped: Counter[str], num_asked: int, limit: float) -> None:
+    """Raise a `FaultyError` where more than a share of the problems were lost."""
     dropped = Counter({r: n for r, n in dropped.items() if not r.startswith(GUARDED)})
     lost = sum(dropped.values())
     if lost > limit * num_asked:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -25,6 +25,7 @@ from k2core.rl.critic.start import check_rubrics, open_critic, verified
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
 from k2core.rl.objectives.registry import load_objective
+from k2core.rl.playing import Playing
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.rl.state import IterationStates
@@ -35,10 +36,6 @@ from schemas.chat import Problem
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from schemas.rl import RlConfig
-
-if TYPE_CHECKING:
-    from k2core.agents import OpenSession
-    from k2core.engines.protocol import Engine
 
 
 class PolicyDrafts(NamedTuple):
@@ -146,6 +143,7 @@ def _practise(
         check_own_tests(problems, sandbox)
         check = partial(judge, sandbox=sandbox)
         critic = open_critic(config, codec, engine, context, check, start)
+        playing = Playing(engine, codec, opening, context, config.max_repeats)
         practice = Practice(
             config,
             load_objective(config.objective),
@@ -154,11 +152,13 @@ def _practise(
             texts,
             learner,
             engine,
-            partial(play, engine=engine, codec=codec, max_context=context, begin=opening.open),
+            playing.play,
             critic.judge if critic else check,
             codec.pad_id,
             placement.num_ranks,
             critic.loop if critic else None,
+            playing.usages,
+            playing.play_part,
         )
         return run_iterations(practice, workspace)
 
@@ -180,31 +180,6 @@ def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Proble
         p.model_copy(update={"max_tokens": config.token_budgets.get(p.family, p.max_tokens)})
         for p in {p.problem_id: p for p in pool}.values()
     ]
-
-
-def play(
-    problems: Sequence[Problem],
-    seeds: Sequence[int],
-    temperature: float,
-    *,
-    engine: "Engine",
-    codec: ChatCodec,
-    max_context: int,
-    begin: "OpenSession",
-) -> list[Sample]:
-    """On-policy dialogues; simulators execute the calls, somebody's own code in the sandbox."""
-    from k2core.agents import rollout
-
-    dialogues = rollout(
-        problems,
-        engine,
-        codec,
-        seeds=seeds,
-        temperature=temperature,
-        max_context=max_context,
-        open_session=begin,
-    )
-    return [Sample(dialogue) for dialogue in dialogues]
 
 
 def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[Verdict]:

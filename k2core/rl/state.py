@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from k2core.engines.learner import Learner
+from k2core.rl.buffer import Buffer
 from k2core.rl.history import History
 from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
@@ -25,6 +26,7 @@ class Progress(NamedTuple):
 
     history: History = History()
     seen: Successes = Successes()
+    buffer: Buffer = Buffer()
 
 
 class IterationStates:
@@ -58,6 +60,7 @@ class IterationStates:
         return Progress(
             History.model_validate_json(self._states.read(f"{newest}/history.json")),
             Successes.model_validate_json(self._states.read(f"{newest}/seen.json")),
+            Buffer.model_validate_json(self._states.read(f"{newest}/buffer.json")),
         )
 
     def save(self, trainer: Learner, progress: Progress, rollouts: pl.DataFrame) -> None:
@@ -69,6 +72,7 @@ class IterationStates:
         trainer.save(partial(_write_below, self._states, f"{name}/trainer"))
         self._states.put(f"{name}/history.json", progress.history.model_dump_json().encode())
         self._states.put(f"{name}/seen.json", progress.seen.model_dump_json().encode())
+        self._states.put(f"{name}/buffer.json", progress.buffer.model_dump_json().encode())
         self._states.seal(name, keep=1)
 
     def keep_best(self, trainer: Learner, num_iterations: int) -> None:
@@ -150,6 +154,7 @@ def rollout_table(samples: Sequence[Sample], iteration: int, temperature: float)
             "token_ids": pl.Series([s.dialogue.token_ids for s in samples], dtype=_IDS),
             "logprobs": pl.Series([_written(s) for s in samples], dtype=_LOGPROBS),
             "num_tokens": [s.dialogue.num_tokens for s in samples],
+            "stale_tokens": [s.dialogue.num_stale for s in samples],
             "reward": [s.reward for s in samples],
             "advantage": [s.advantage for s in samples],
             "reason": [s.reason for s in samples],

@@ -31,13 +31,13 @@ def update_policy(
     Before its first update the policy is pi_old, and a sample of advantage 0 has no gradient: with
     one update those are left out of the batch, though not of E_x.
     """
-    config, num_samples = practice.config, practice.config.samples_per_problem
-    useful = learnable(samples, num_samples)
+    config = practice.config
+    useful = learnable(samples)
     iteration = measure(samples, len(useful), temperature, lr)
     if config.updates_per_iteration == 1:
         parts, asked = ([useful] if useful else []), [len(samples)]
     else:
-        parts = split_updates(samples, num_samples, config.updates_per_iteration)
+        parts = split_updates(samples, config.updates_per_iteration)
         asked = [len(part) for part in parts]
     batches = [
         _build(practice, policy_rows(part, count, temperature), rng)

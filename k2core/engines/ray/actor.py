@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from k2core.engines.ray.mail import TalkingActor
 from k2core.engines.vllm.arguments import Limits
 from k2core.engines.vllm.engine import VllmEngine
+from k2core.engines.vllm.stepper import VllmStepper
 from schemas.placement import Serving
 
 
-class EngineActor(VllmEngine):
+class EngineActor(TalkingActor, VllmEngine):
     """A vLLM engine as a Ray actor, which has methods but no properties.
 
     Args:
@@ -15,6 +17,7 @@ class EngineActor(VllmEngine):
     """
 
     def __init__(self, *, one_node: bool = True) -> None:
+        TalkingActor.__init__(self)
         self._one_node = one_node
 
     def ready(self) -> bool:
@@ -23,5 +26,17 @@ class EngineActor(VllmEngine):
 
     def open(self, folder: Path, serving: Serving, limits: Limits) -> str:
         """Serve this folder from now on; returns the digest of its weights."""
-        super().__init__(folder, serving, limits, one_node=self._one_node)
+        VllmEngine.__init__(self, folder, serving, limits, one_node=self._one_node)
         return self.weights
+
+    def served(self) -> str:
+        """Digest of the weights."""
+        return self.weights
+
+    def open_stepper(self) -> VllmStepper:
+        """One conversation at a time."""
+        return VllmStepper(self._llm)
+
+    def count_slots(self) -> int:
+        """As it was opened."""
+        return self._slots

@@ -1,6 +1,8 @@
 """Several vLLM engines behind one `Engine`: prompts are split over them, weights sent once."""
 
-from collections.abc import Iterator, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,12 +10,15 @@ from typing import TYPE_CHECKING
 import ray
 
 from k2core.engines.buckets import send_buckets
+from k2core.engines.deal import deal_dialogues
 from k2core.engines.learner import Peer, follow
-from k2core.engines.protocol import Arrival, Completion, Sampling
+from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
 from k2core.engines.ray.actor import EngineActor
 from k2core.engines.ray.actors import ActorGroup
+from k2core.engines.ray.mail import MAIL
 from k2core.engines.ray.resources import Grant, actor_options, grant, group_of, see_cluster
 from k2core.engines.ray.spare import leave_spare, reuse_spare
+from k2core.engines.ray.talk import ServedTalk
 from k2core.engines.vllm.arguments import Limits, arithmetic_of, transfer_of
 from k2core.model.digest import NamedTensor, Receipt, as_served
 from k2core.model.shards import CheckpointReader
@@ -21,16 +26,27 @@ from k2core.model.tensors import check_stream
 from schemas.placement import Serving
 
 if TYPE_CHECKING:
+    from ray import ObjectRef
     from ray.actor import ActorHandle
     from ray.util.placement_group import PlacementGroup
 
     from k2core.engines.vllm.couriers import IpcCourier, NcclCourier
 
+_MOST_LOST = 3
+"""Engines that are replaced; one more is no accident."""
+_START_S = 900.0
+"""The longest that another engine may take to stand in its place."""
+
+
+class EngineLostError(RuntimeError):
+    """An engine died and none can take its place; says why."""
+
 
 class ServedEngines(ActorGroup):
-    """Engines in Ray actors; a `k2core.engines.protocol.StreamingEngine` that a trainer updates.
+    """Engines in Ray actors; a streaming and talking engine that a trainer updates.
 
-    For vLLM's trainer engines they are one `VLLMWeightSyncClient`.
+    One that dies on CPU cores is replaced, by one with the same weights. For vLLM's trainer engines
+    they are one `VLLMWeightSyncClient`.
 
     Args:
         folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
@@ -44,7 +60,12 @@ class ServedEngines(ActorGroup):
     kind = "engines"
 
     def __init__(self, folder: Path, serving: Serving, limits: Limits) -> None:
-        self._serving, self._groups = serving, list["PlacementGroup"]()
+        self._folder, self._serving, self._limits = folder, serving, limits
+        self._groups = list["PlacementGroup"]()
+        self._lost, self._lock = 0, threading.Lock()
+        self._restore: Callable[[ActorHandle], str] | None = None
+        """Gives an engine that serves the folder what the others serve; None if nothing can."""
+        self._buckets: list[ObjectRef[dict[str, object]]] = []
         self._shapes = CheckpointReader(folder).shapes
         self._asleep = False
         self._courier: NcclCourier | IpcCourier | None = None
@@ -54,6 +75,7 @@ class ServedEngines(ActorGroup):
             super().__init__(count, launch, "open", folder, serving, limits)
         try:
             self._weights = _agreed(self.hellos)
+            self._restore = _as_opened
         except BaseException:
             self.close()
             raise
@@ -90,6 +112,58 @@ class ServedEngines(ActorGroup):
             else:
                 yield Arrival(firsts[waiting] + arrival.place, arrival.completion)
 
+    def converse(self, first: Sequence[Ask], most_tokens: int | None = None) -> ServedTalk:
+        """Dialogues without a barrier; each stays with its engine."""
+        num = len(self.actors)
+        share = None if most_tokens is None else -(-most_tokens // num)
+        return ServedTalk(self, deal_dialogues(first, num), share)
+
+    def replace(self, place: int, error: Exception) -> None:
+        """Start another engine in place of one that died, with the weights that all serve.
+
+        Raises:
+            EngineLostError: too many died, they are on GPUs, or it does not start.
+        """
+        warnings.warn(f"an engine is replaced, which was lost by: {error}", stacklevel=2)
+        with self._lock:
+            actor = self._start_in(place, error)
+            if self._restore is None:
+                raise EngineLostError(f"an engine died while weights came: {error}") from error
+            served = self._restore(actor)
+            if served != self._weights:
+                raise EngineLostError(f"a new engine serves {served}, not {self._weights}")
+
+    def _start_in(self, place: int, error: Exception) -> "ActorHandle":
+        """An engine that serves the folder."""
+        self._lost += 1
+        if self._lost > _MOST_LOST:
+            raise EngineLostError(f"{self._lost} engines died, the last by: {error}") from error
+        if self._granted.gpu:
+            raise EngineLostError(
+                f"an engine died, and those on GPUs are not replaced: {error}; the same command "
+                "again goes on after the last whole iteration"
+            ) from error
+        ray.kill(self._actors[place])
+        actor = self._start_actor()
+        self._actors = (*self._actors[:place], actor, *self._actors[place + 1 :])
+        opened = actor.open.remote(self._folder, self._serving, self._limits)
+        try:
+            ray.get(opened, timeout=_START_S)
+        except ray.exceptions.RayError as late:
+            raise EngineLostError(
+                f"an engine died ({error}), and none started within {_START_S:g} s: {late}"
+            ) from late
+        return actor
+
+    def _heal(self) -> None:
+        """Replace those that died since; whatever is served comes after this."""
+        self._restore, self._buckets = None, []
+        for place, actor in enumerate(self.actors):
+            try:
+                ray.get(actor.pulse.remote(), timeout=_START_S)
+            except ray.exceptions.RayError as error:
+                self._start_in(place, error)
+
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""
         answers = [a.score.remote(sequences[p]) for a, p in self._deal(len(sequences))]
@@ -97,7 +171,9 @@ class ServedEngines(ActorGroup):
 
     def load(self, folder: Path) -> str:
         """Serve a checkpoint of the same shape, which every worker reads; returns its digest."""
+        self._heal()
         self._weights = _agreed(self.ask_all("load", folder))
+        self._restore = partial(_load, folder)
         return self._weights
 
     @property
@@ -121,6 +197,7 @@ class ServedEngines(ActorGroup):
         """
         import torch
 
+        self._heal()
         self._wake("weights")
         dtype = getattr(torch, arithmetic_of(self._serving, gpu=self._granted.gpu))
         sent = Receipt()
@@ -129,6 +206,7 @@ class ServedEngines(ActorGroup):
         self._asleep = False
         if self._weights != sent.digest:
             raise RuntimeError(f"the engines serve {self._weights} after {sent.digest} was sent")
+        self._restore = partial(_send_again, tuple(self._buckets))
         return sent.digest
 
     def sleep(self) -> None:
@@ -153,8 +231,14 @@ class ServedEngines(ActorGroup):
         self.ask_all("start_weight_update")
 
     def update_weights(self, update_info: dict[str, object]) -> None:
-        """As vLLM's client; what is told lies once in the object store, for all engines."""
-        self.ask_all("update_weights", ray.put(update_info))
+        """As vLLM's client; what is told lies once in the object store, for all engines.
+
+        Buckets stay there until the next weights come: for an engine that takes another's place.
+        """
+        told = ray.put(update_info)
+        if not self._granted.gpu:
+            self._buckets.append(told)
+        self.ask_all("update_weights", told)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """As vLLM's client."""
@@ -209,7 +293,7 @@ class ServedEngines(ActorGroup):
             options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
                 group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
             )
-        actor = ray.remote(EngineActor).options(**options)
+        actor = ray.remote(concurrency_groups=MAIL)(EngineActor).options(**options)
         started: ActorHandle = actor.remote(one_node=self._granted.one_node)
         return started
 
@@ -224,6 +308,21 @@ class ServedEngines(ActorGroup):
         parts = map(slice, [0, *ends], ends)
         pairs = zip(self.actors, parts, strict=True)
         return [(actor, part) for actor, part in pairs if part.start < part.stop]
+
+
+def _as_opened(actor: "ActorHandle") -> str:
+    return str(ray.get(actor.served.remote(), timeout=_START_S))
+
+
+def _load(folder: Path, actor: "ActorHandle") -> str:
+    return str(ray.get(actor.load.remote(folder), timeout=_START_S))
+
+
+def _send_again(buckets: "Sequence[ObjectRef[dict[str, object]]]", actor: "ActorHandle") -> str:
+    calls = [actor.start_weight_update.remote()]
+    calls += [actor.update_weights.remote(bucket) for bucket in buckets]
+    *_, served = ray.get([*calls, actor.finish_weight_update.remote()], timeout=_START_S)
+    return str(served)
 
 
 def _agreed(digests: list[str]) -> str:

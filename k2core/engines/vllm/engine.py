@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from k2core.engines.protocol import Arrival, Completion, Sampling
+from k2core.engines.conversation import Conversation
+from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
 from k2core.engines.vllm.arguments import Devices, Limits, engine_arguments
 from k2core.engines.vllm.environment import prepare_environment
+from k2core.engines.vllm.stepper import VllmStepper, sampling_params
 from schemas.placement import Serving
 
 
@@ -32,7 +34,7 @@ class VllmEngine:
 
         devices = Devices(torch.cuda.is_available(), one_node)
         self._llm: Any = LLM(**engine_arguments(folder, serving, limits, devices))
-        self._weights = ""
+        self._weights, self._slots = "", limits.max_num_seqs
         self.load(folder)
 
     @property
@@ -66,6 +68,10 @@ class VllmEngine:
                         )
         finally:  # the rest, where nobody waits for it any more
             engine.abort_request(names, internal=True)
+
+    def converse(self, first: Sequence[Ask], most_tokens: int | None = None) -> Conversation:
+        """Dialogues without a barrier; nothing else is asked meanwhile."""
+        return Conversation(VllmStepper(self._llm), first, self._slots, most_tokens)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""
@@ -127,23 +133,6 @@ class VllmEngine:
         tokens = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         outputs: list[Any] = self._llm.generate(tokens, sampling, use_tqdm=False) if tokens else []
         return outputs
-
-
-def sampling_params(how: Sampling) -> Any:
-    """The same as vLLM's; with a grammar log p is of what the grammar left."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import StructuredOutputsParams
-
-    return SamplingParams(
-        max_tokens=how.max_tokens,
-        temperature=how.temperature,
-        top_p=how.top_p,
-        seed=how.seed,
-        stop_token_ids=list(how.stop_token_ids),
-        logprobs=0,
-        detokenize=False,
-        structured_outputs=StructuredOutputsParams(grammar=how.grammar) if how.grammar else None,
-    )
 
 
 def _completion(output: Any) -> Completion:

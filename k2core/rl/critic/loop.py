@@ -49,16 +49,14 @@ class CriticLoop:
         self._prefer, self._freeze, self._judge = prefer, freeze, judge
         self._examples = list[EncodedDialogue]()
 
-    def observe(
-        self, samples: Sequence[Sample], num_samples: int, iteration: int
-    ) -> dict[str, float]:
+    def observe(self, samples: Sequence[Sample], iteration: int) -> dict[str, float]:
         """Measure the critic on an iteration's verifiable pairs, and keep them for its update.
 
         The engines may serve other weights afterwards: no more samples are drawn until they are
         sent the trainer's.
         """
         config, rng = self._config, random.Random(f"{self._seed}/critic/{iteration}")
-        pairs = pairs_of_samples(samples, num_samples, config.refresh_pairs, rng)
+        pairs = pairs_of_samples(samples, config.refresh_pairs, rng)
         self._examples = [
             self._template.encode_example(pair.shown(right_first=first), LETTERS[not first])
             for pair in pairs
@@ -96,13 +94,9 @@ def measure_agreement(prefer: Prefer, pairs: Sequence[Pair], margin: float) -> d
     }
 
 
-def pairs_of_samples(
-    samples: Sequence[Sample], num_samples: int, most: int, rng: random.Random
-) -> list[Pair]:
+def pairs_of_samples(samples: Sequence[Sample], most: int, rng: random.Random) -> list[Pair]:
     """Finished answers of the same problem, one of them verified and one refused."""
-    groups = [
-        group for group in groups_of(samples, num_samples) if group[0].problem.verifier != RUBRIC
-    ]
+    groups = [group for group in groups_of(samples) if group[0].problem.verifier != RUBRIC]
     each = max(1, -(-2 * most // max(1, len(groups))))
     pairs = list[Pair]()
     for group in groups:

@@ -1,8 +1,11 @@
 """The loop: any engine plays dialogues to their end, and every sampled token is kept as it was."""
 
+import threading
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
+from pydantic import JsonValue
 
 from k2core.agents import Dialogue, rollout
 from k2core.chat import ChatCodec, validate_dialogue
@@ -203,7 +206,7 @@ def test_order_seeds_and_weights_are_kept(codec: ChatCodec) -> None:
     assert {d.weights for d in dialogues} == {engine.weights}
     assert asked[0].seed == asked[1].seed != asked[2].seed
     assert {how.temperature for how in asked} == {0.7}
-    assert rounds == [(3, 3)]
+    assert rounds[-1] == (3, 3)
 
 
 def test_finished_dialogues_do_not_hold_up_others(codec: ChatCodec) -> None:
@@ -221,7 +224,8 @@ def test_finished_dialogues_do_not_hold_up_others(codec: ChatCodec) -> None:
     assert (done.num_calls, later.num_calls) == (0, 1)
     assert len(engine.prompts) == 3
     # The second prompt of a dialogue begins with all that came before it.
-    assert engine.prompts[2][: len(engine.prompts[1]) + len(ids)] == engine.prompts[1] + ids
+    begun = next(prompt for prompt in engine.prompts if "tool_declare" in codec.decode(prompt))
+    assert engine.prompts[2][: len(begun) + len(ids)] == begun + ids
 
 
 def test_an_expert_and_an_engine_go_through_the_same_loop(codec: ChatCodec) -> None:
@@ -256,3 +260,35 @@ def test_a_dialogue_whose_environment_breaks_is_played_again(
     broken = play(problem, codec, [say(total)])
     assert (broken.stop_reason, broken.fault) == ("faulty", "OSError: gone")
     assert judge_dialogues([broken])[0].is_faulty
+
+
+def test_an_environment_that_never_answers_costs_its_dialogue_alone(
+    codec: ChatCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it hangs at its opening or in a call."""
+    problem, content = pose("sum_with_tool")
+    silent, deaf = (problem.model_copy(update={"environment": name}) for name in ("silent", "deaf"))
+    first = call("nothing", "{}", 0)
+    ids = [i for i, m in zip(*codec.encode_dialogue([first]), strict=True) if m]
+    gate = threading.Event()
+
+    class Deaf:
+        state: ClassVar[dict[str, JsonValue]] = {}
+
+        def call(self, name: str, arguments: dict[str, JsonValue]) -> str:
+            gate.wait()
+            return ""
+
+    def hang(_: Problem) -> Environment:
+        gate.wait()
+        return Deaf()
+
+    monkeypatch.setitem(ENVIRONMENTS, "silent", hang)
+    monkeypatch.setitem(ENVIRONMENTS, "deaf", lambda _: Deaf())
+    total = [*codec.encode(str(content["a"] + content["b"])), codec.stop_token_ids[0]]
+    engine = ScriptedEngine(lambda prompt, _: total if "Return of" in codec.decode(prompt) else ids)
+    asked = [silent, problem, deaf]
+    found = rollout(asked, engine, codec, seeds=[0, 1, 2], max_wait_s=0.3)
+    gate.set()
+    assert [d.stop_reason for d in found] == ["faulty", "answered", "faulty"]
+    assert found[0].fault == found[2].fault == "TimeoutError: no answer within 0.3 s"

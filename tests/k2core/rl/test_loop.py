@@ -2,20 +2,22 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
 from k2core.engines.learner import Fetch, Peer, Writing, follow
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
+from k2core.engines.protocol import Usage
 from k2core.model.digest import NamedTensor, tensors_digest
 from k2core.reporting import Silent
 from k2core.rewards import Outcome, Verdict, verify
@@ -319,3 +321,72 @@ def test_figures_are_drawn_even_where_a_family_misses_an_iteration() -> None:
     axes = draw_rewards(history).axes[0]
     assert [line.get_label() for line in axes.lines] == ["a", "b", "all"]
     assert len(draw_length(history).axes) == 2
+
+
+class Recording(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.curves: list[Mapping[str, float]] = []
+        self.notes: list[str] = []
+        self.tables: dict[str, Sequence[Mapping[str, object]]] = {}
+        self.figures: dict[str, Figure] = {}
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        self.notes.append(note)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.curves.append(values)
+
+    def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        self.tables[title] = rows
+
+    def plot(self, title: str, figure: Figure) -> None:
+        self.figures[title] = figure
+
+
+def test_a_run_says_live_where_its_time_went_and_shows_rollouts_side_by_side(
+    tmp_path: Path,
+) -> None:
+    report = Recording()
+    at = Store(tmp_path).workspace("key", report, family="family")
+    ready = practice(ToyEngine())
+    used = Usage(busy_s=3.0, slot_s=4.0, seconds=2.0, waited_s=0.5, tools_s=0.25, tokens=10)
+
+    class Used(ToyEngine):
+        def play(
+            self, problems: Sequence[Problem], seeds: Sequence[int], temperature: float
+        ) -> list[Sample]:
+            ready.usages.append(used)
+            return super().play(problems, seeds, temperature)
+
+    run_iterations(replace(ready, play=Used().play), at)
+    curves = report.curves[0]
+    parts = ("rollout", "tools", "reward", "log-probabilities", "update", "sync", "wait")
+    assert {f"seconds/{part}" for part in parts} <= curves.keys()
+    assert curves["engine/slot_use"] == 0.75
+    assert curves["engine/tokens_per_s"] == 5.0
+    assert (curves["seconds/wait"], curves["seconds/tools"]) == (0.5, 0.25)
+    assert 0 < curves["entropy"] < 2
+    rows = report.tables["Rollouts side by side"]
+    assert rows[-1].keys() >= {"iteration", "best", "worst", "rejected", "odd"}
+    assert "reward 1" in str(rows[-1]["best"])
+
+
+def test_reward_that_rises_while_validation_falls_is_an_alarm(tmp_path: Path) -> None:
+    """Validated before iterations 1, 4 and 7; rewards rise, as the policy learns."""
+    report, rates = Recording(), iter([1.0, 0.9, 0.0, 0.0])
+
+    def examine(samples: Sequence[Sample]) -> list[Verdict]:
+        if len(samples) != len(POOL):
+            return judge(samples)
+        passed = round(next(rates) * len(samples))
+        return [Verdict(float(place < passed)) for place in range(len(samples))]
+
+    at = Store(tmp_path).workspace("key", report, family="family")
+    run_iterations(replace(practice(ToyEngine()), judge=examine), at)
+    assert [c["alarm"] for c in report.curves if "alarm" in c] == [0.0, 0.0, 1.0]
+    said = [note for note in report.notes if "ALARM: reward rises, validation falls" in note]
+    assert said[0].startswith("iter 7/9")
+    labels = [str(line.get_label()) for line in report.figures["Reward by family"].axes[0].lines]
+    assert "alarm: reward rises, validation falls" in labels

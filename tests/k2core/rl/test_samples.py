@@ -13,7 +13,7 @@ from k2core.agents import Dialogue, Segment
 from k2core.rewards import MALFORMED, OVER_BUDGET, Verdict
 from k2core.rl.batches import build_batch, policy_rows
 from k2core.rl.objectives.registry import load_objective
-from k2core.rl.priority import Successes, choose_problems
+from k2core.rl.priority import Seen, Successes, choose_problems
 from k2core.rl.samples import Sample, learnable, penalties_of, score, split_updates
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
@@ -41,7 +41,7 @@ def sample(number: int = 0, length: int = 3) -> Sample:
 
 def test_score_by_hand() -> None:
     verdicts = [Verdict(1.0), Verdict(0.0, "wrong"), Verdict(0.0, OVER_BUDGET), Verdict(1.0)]
-    scored = score([sample(0)] * 2 + [sample(1)] * 2, verdicts, 2, PENALTIES, CENTRED).samples
+    scored = score([sample(0)] * 2 + [sample(1)] * 2, verdicts, PENALTIES, CENTRED).samples
     assert [s.reward for s in scored] == [1.0, 0.0, -0.5, 1.0]
     assert [s.advantage for s in scored] == [0.5, -0.5, -0.75, 0.75]
     assert [s.passed for s in scored] == [True, False, False, True]
@@ -50,9 +50,9 @@ def test_score_by_hand() -> None:
 def test_breaking_the_format_never_pays() -> None:
     """Seven over budget and one malformed: by the malformed one's old reward of 0 it had won."""
     verdicts = [*[Verdict(0.0, OVER_BUDGET)] * 7, Verdict(0.0, MALFORMED)]
-    scored = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.25), CENTRED).samples
+    scored = score([sample()] * 8, verdicts, penalties_of(-0.25, -0.25), CENTRED).samples
     assert [s.advantage for s in scored] == [0.0] * 8
-    harsher = score([sample()] * 8, verdicts, 8, penalties_of(-0.25, -0.5), CENTRED).samples
+    harsher = score([sample()] * 8, verdicts, penalties_of(-0.25, -0.5), CENTRED).samples
     assert harsher[-1].advantage < 0 < harsher[0].advantage
     with pytest.raises(ValidationError, match="breaking the format would pay"):
         RlConfig(over_budget_reward=-0.25, malformed_reward=-0.1)
@@ -75,9 +75,7 @@ def test_a_group_with_a_faulty_sample_is_left_out_and_counted(
     segments = (broken.dialogue.segments[0], written)
     broken = broken._replace(dialogue=broken.dialogue._replace(segments=segments))
     samples = [sample(0), sample(0), sample(1), broken]
-    scored = score(
-        samples, [Verdict(1.0), Verdict(0.0), Verdict(1.0), verdict], 2, PENALTIES, CENTRED
-    )
+    scored = score(samples, [Verdict(1.0), Verdict(0.0), Verdict(1.0), verdict], PENALTIES, CENTRED)
     assert [s.advantage for s in scored.samples] == [0.5, -0.5]
     ((said, count),) = scored.dropped.items()
     assert reason in said
@@ -86,22 +84,20 @@ def test_a_group_with_a_faulty_sample_is_left_out_and_counted(
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=4, max_size=4))
 def test_advantages_sum_to_zero_and_uniform_groups_teach_nothing(rewards: list[float]) -> None:
-    scored = score(
-        [sample()] * 4, [Verdict(r, "x") for r in rewards], 4, PENALTIES, CENTRED
-    ).samples
+    scored = score([sample()] * 4, [Verdict(r, "x") for r in rewards], PENALTIES, CENTRED).samples
     assert sum(s.advantage for s in scored) == pytest.approx(0.0)
-    assert len(learnable(scored, 4)) == (0 if len(set(rewards)) == 1 else 4)
+    assert len(learnable(scored)) == (0 if len(set(rewards)) == 1 else 4)
 
 
 def test_updates_get_whole_problems_and_lose_none() -> None:
     samples = [sample(n) for n in range(5) for _ in range(2)]
-    parts = split_updates(samples, 2, 3)
+    parts = split_updates(samples, 3)
     assert [[s.problem.problem_id[-1] for s in part] for part in parts] == [
         ["0", "0", "3", "3"],
         ["1", "1", "4", "4"],
         ["2", "2"],
     ]
-    assert split_updates(samples[:2], 2, 3) == [samples[:2]]
+    assert split_updates(samples[:2], 3) == [samples[:2]]
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2, 3])
@@ -124,7 +120,7 @@ def test_batch_keeps_rows_and_shifts_labels(num_ranks: int) -> None:
 def test_unsolved_problems_are_chosen_more_often() -> None:
     pool = [problem(n, "easy") for n in range(20)] + [problem(n, "hard") for n in range(20)]
     seen = Successes()
-    seen = seen.add((p, [1.0] * 8 if p.family == "easy" else [0.0] * 8) for p in pool)
+    seen = seen.add(Seen(p, [1.0] * 8 if p.family == "easy" else [0.0] * 8) for p in pool)
     rng = random.Random(0)
     chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.0, rng)]
     hard = sum(p.family == "hard" for p in chosen) / len(chosen)
@@ -136,7 +132,7 @@ def test_problems_that_are_too_hard_get_the_floor() -> None:
     pool = [problem(n, "hopeless") for n in range(20)] + [problem(n, "fair") for n in range(20)]
     seen = Successes()
     fair, hopeless = [1.0] * 4 + [0.0] * 4, [0.0] * 8
-    seen = seen.add((p, fair if p.family == "fair" else hopeless) for p in pool)
+    seen = seen.add(Seen(p, fair if p.family == "fair" else hopeless) for p in pool)
     rng = random.Random(0)
     chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.05, rng)]
     assert sum(p.family == "fair" for p in chosen) / len(chosen) > 0.8
@@ -152,7 +148,7 @@ def test_choice_is_without_replacement_and_repeatable() -> None:
 
 
 def test_successes_survive_json() -> None:
-    seen = Successes().add([(problem(1), [1.0, 0.0])])
+    seen = Successes().add([Seen(problem(1), [1.0, 0.0])])
     again = Successes.model_validate_json(seen.model_dump_json())
     assert again == seen
     assert again.rate(problem(1)) == pytest.approx((1 + 4 * 0.5) / (2 + 4))

@@ -57,7 +57,7 @@ def change(**settings: object) -> RlConfig:
 def sample(config: RlConfig, judged: Judge) -> list[str]:
     """Problems that were asked, in order."""
     found = sample_groups(practice(config, judged), Successes(), 1.0, random.Random(0), Clock())
-    return [problem.problem_id for problem, _ in found.passed]
+    return [seen.problem.problem_id for seen in found.seen]
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,9 @@ def test_pairs_are_of_finished_answers_one_verified_and_one_refused() -> None:
     group = [passed, failed, said("4 or 5", easy)]
     group += [said("6", easy)._replace(reason=reason) for reason in (OVER_BUDGET, MALFORMED)]
     ranked = [said("p", talk)._replace(passed=True)] * 4 + [said("pp", talk)]
-    pairs = pairs_of_samples(group + ranked, 5, 9, random.Random(0))
+    pairs = pairs_of_samples(group + ranked, 9, random.Random(0))
     assert pairs == [Pair(easy, "4", "4 or 5"), Pair(easy, "4", "5")]
-    assert len(pairs_of_samples(group, 5, 1, random.Random(0))) == 1
+    assert len(pairs_of_samples(group, 1, random.Random(0))) == 1
 
 
 def test_agreement_by_hand() -> None:
@@ -144,7 +144,7 @@ def test_both_orders_of_a_pair_are_learned(tmp_path: Path) -> None:
     practice = toy_critic(ToyEngine())
     right, wrong = said("0", POOL[0])._replace(passed=True), said("3", POOL[0])
     assert practice.critic
-    practice.critic.observe([right, wrong], 2, 1)
+    practice.critic.observe([right, wrong], 1)
     rows = practice.critic.rows()
     assert [row.ids for row in rows] == [[0, 0], [0, 0]]
     assert sum(row.text_share * sum(row.mask) for row in rows) == pytest.approx(0.02)

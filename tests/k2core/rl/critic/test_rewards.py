@@ -142,7 +142,7 @@ def test_a_group_whose_critic_prefers_a_decoy_is_dropped(kind: str) -> None:
     assert all(v.is_faulty and v.reason == f"{GUARDED}{kind}" for v in verdicts)
     assert judge.take_counts()["guarded_frac"] == 1.0
     samples = [said("x", posed()) for _ in verdicts]
-    scored = score(samples, verdicts, 3, {}, lambda rewards: [0.0] * len(rewards))
+    scored = score(samples, verdicts, {}, lambda rewards: [0.0] * len(rewards))
     assert not scored.samples
     assert sum(scored.dropped.values()) == 1
 
