@@ -50,9 +50,9 @@ def verify_recorded(target: str, key: Path | None) -> Verification:
         seen: set[str] = set()
         for run in sorted(chain.values(), key=_place):
             _check_stage(index, run, seen, found)
-    attested = [run for stage in chain.values() if (run := attested_run(stage))]
-    for run in attested:
-        _check_attested(run, key, found)
+    attested = [now for stage in chain.values() if (now := attested_run(stage))]
+    for now in attested:
+        _check_attested(now, key, found)
     if key is not None and not attested:
         found.diverged("release", "missing", FOLDER)
     if unsealed := found.checked.pop("runs without seal", 0):
