@@ -33,6 +33,7 @@ _TOKENIZE = TokenizeConfig(
 )
 _QUESTIONS = [Question("trains/1", "If a train has 17 cars and loses 5 of them how many remain?")]
 _NUM_FILES = 8
+_STAGES = ("ingest", "clean", "tokenize")
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +47,31 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make(files: Path, store: Store, num_workers: int, shard_bytes: int) -> list[str]:
-    """Digests of raw documents (by what the clean ones say of them), clean ones and tokens."""
+def make(files: Path, machines: dict[str, Store], num_workers: int, shard_bytes: int) -> list[str]:
+    """Digests of what each stage makes, each on a machine of its own."""
     nums = {f"num_{n}": 0 for n in ("knowledge", "web", "code", "tool_specs", "math", "tables")}
     source = FilesConfig(folder=str(files), license="MIT")
     collected = IngestConfig.model_validate(
         {**nums, "files": source, "shard_bytes": shard_bytes, "shard_documents": 31}
     )
     place = Placement(data_workers=num_workers)
+    store = machines["ingest"]
     raw = store.publish(RawCorpus, ingest_sources(collected, store.workspace("ingest"), place))
-    work = store.workspace("clean")
-    clean = store.publish(CleanCorpus, clean_documents(_CLEAN, _QUESTIONS, raw, work, num_workers))
-    work = store.workspace("tokenize")
-    tokens = store.publish(TokenCorpus, tokenize_corpora(_TOKENIZE, clean, None, work, place))
-    return [raw.digest, clean.digest, tokens.digest]
+    store = machines["clean"]
+    made = clean_documents(_CLEAN, _QUESTIONS, raw, store.workspace("clean"), num_workers)
+    clean = store.publish(CleanCorpus, made)
+    store = machines["tokenize"]
+    made = tokenize_corpora(_TOKENIZE, clean, None, store.workspace("tokenize"), place)
+    return [raw.digest, clean.digest, store.publish(TokenCorpus, made).digest]
+
+
+def one_disk(root: Path) -> dict[str, Store]:
+    return dict.fromkeys(_STAGES, Store(root))
 
 
 @pytest.fixture(scope="module")
 def alone(files: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return make(files, Store(tmp_path_factory.mktemp("alone")), 0, 7_000)
+    return make(files, one_disk(tmp_path_factory.mktemp("alone")), 0, 7_000)
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +85,17 @@ def _cluster(s3_server: S3) -> Iterator[None]:
 def test_two_workers_and_a_bucket_make_the_same_bytes(
     files: Path, alone: list[str], bucket: str, tmp_path: Path
 ) -> None:
-    store = Store(bucket, cache=tmp_path / "here")
-    assert make(files, store, 2, 7_000) == alone
-    raw = store.disk / "objects" / alone[0].removeprefix("sha256:")
-    held = {path.relative_to(raw).parts[0] for path in raw.rglob("*") if path.is_file()}
-    assert held
+    machines = {name: Store(bucket, cache=tmp_path / name) for name in _STAGES}
+    assert make(files, machines, 2, 7_000) == alone
+    for stage, digest in (("clean", alone[0]), ("tokenize", alone[1])):
+        folder = machines[stage].disk / "objects" / digest.removeprefix("sha256:")
+        assert [path.name for path in folder.rglob("*")] == ["sources.json"], "workers read it"
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 10**7])
 def test_other_shards_make_the_same_clean_bytes(
     files: Path, alone: list[str], tmp_path: Path, shard_bytes: int
 ) -> None:
-    made = make(files, Store(tmp_path), 0, shard_bytes)
+    made = make(files, one_disk(tmp_path), 0, shard_bytes)
     assert made[0] != alone[0]
     assert made[1:] == alone[1:]
