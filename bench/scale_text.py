@@ -52,8 +52,8 @@ def measure(texts: Sequence[str], folder: Path) -> list[Row]:
 
 def _write_few(folder: Path, texts: Sequence[str]) -> Path:
     folder.mkdir()
-    for name in "ab":
-        (folder / name).write_text("\n\n".join(texts[:20]) + name)
+    for number, text in enumerate(texts[:30]):
+        (folder / f"{number}.txt").write_text(text)
     return folder
 
 
