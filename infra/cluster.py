@@ -30,6 +30,7 @@ CARRIED = (
 
 LOCAL_ONLY = {
     "K2_HOME": "this machine's folder of state; a pod's is its own",
+    "K2_SIGNING_KEY": "a file of this machine, where releases are signed",
     "K2_NOTIFY": "`make deploy` writes it into the triggers",
     "K2_VERIFY": "`k2 run --verify` on this machine hashes every cached file",
     "K2_MCP_VENV": "this machine's environment of MCP servers",

@@ -3,14 +3,14 @@
 Flyte's backend fires them; docs/console.md says what it must have for that.
 """
 
-from typing import TypeVar
+from collections.abc import Mapping
 
 from flyte import Cron, OnArtifact, Trigger, TriggeredArtifact
 
 from infra.index import Index
 from infra.notices import failure_notice
 from infra.pools import DRIVER, within
-from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, RlResult, TokenCorpus
+from schemas.artifacts import Evaluation, RawCorpus, RlResult, TokenCorpus
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.problems import ProblemsConfig
@@ -22,8 +22,6 @@ from workflows.chain import Chain
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, recipe_of, records_of
 from workflows.stages import recipe_inputs, task_of
-
-A = TypeVar("A", bound=Artifact)
 
 
 @DRIVER.task(
@@ -42,12 +40,11 @@ async def evaluate_newest(run: str = LATEST) -> Evaluation:
         run: A pipeline's run, or the beginning of its name; latest: the newest that ended well.
     """
     pipeline = find_pipeline(run)
-    records, task = records_of(pipeline), task_of("evaluate")
+    records = records_of(pipeline)
     if "evaluate" not in records:
         raise NotRecordedError(f"run {pipeline.name} evaluated nothing")
-    kinds, given = task.native_interface.inputs, records["evaluate"].inputs
-    chosen = {name: _as(kind, given[name]) for name, (kind, _) in kinds.items() if name in given}
-    return await Chain()(evaluate, **recipe_inputs(task, recipe_of(pipeline)), **chosen)
+    given = {name: one for record in records.values() for name, one in record.inputs.items()}
+    return await _evaluate(recipe_of(pipeline), given)
 
 
 @DRIVER.task(
@@ -93,18 +90,21 @@ async def evaluate_policy(made: RlResult, like: str = LATEST) -> Evaluation:
         trained = _maker(index, made.policy, "sft")
         tuned = _maker(index, trained.inputs["sft"], "base")
         base = _maker(index, tuned.inputs["base"], "tokens")
-    problems = ProblemsConfig.model_validate(trained.configs["problems"])
     recipe = _recipe_like(like)
-    return await Chain()(
-        evaluate,
-        config=recipe.evaluate,
-        problems=problems,
-        base=_as(Checkpoint, tuned.inputs["base"]),
-        sft=_as(Checkpoint, trained.inputs["sft"]),
-        policy=made.policy,
-        tokens=_as(TokenCorpus, base.inputs["tokens"]),
-        placement=recipe.placement,
-    )
+    problems = ProblemsConfig.model_validate(trained.configs["problems"])
+    given = {**base.inputs, **tuned.inputs, **trained.inputs, "policy": made.policy}
+    return await _evaluate(recipe.model_copy(update={"problems": problems}), given)
+
+
+async def _evaluate(recipe: Recipe, given: Mapping[str, Artifact]) -> Evaluation:
+    """Grade what stages were given by the names that evaluate asks for."""
+    task = task_of("evaluate")
+    chosen = {
+        name: kind.model_validate(given[name].model_dump())
+        for name, (kind, _) in task.native_interface.inputs.items()
+        if name in given
+    }
+    return await Chain()(evaluate, **recipe_inputs(task, recipe), **chosen)
 
 
 def _recipe_like(run: str) -> Recipe:
@@ -127,10 +127,6 @@ def _maker(index: Index, artifact: Artifact, needed: str) -> LineageRecord:
             "what to grade"
         )
     return made.record
-
-
-def _as(kind: type[A], artifact: Artifact) -> A:
-    return kind.model_validate(artifact.model_dump())
 
 
 TRIGGERED = (evaluate_newest, clean_and_tokenize, evaluate_policy)
