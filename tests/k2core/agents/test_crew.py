@@ -8,6 +8,10 @@ import pytest
 from k2core.agents.crew import Crew
 
 
+def _hang(gate: threading.Event) -> None:
+    gate.wait()
+
+
 def test_what_hangs_is_given_up_once_and_the_rest_goes_on() -> None:
     gate, told = threading.Event(), list[str]()
 
@@ -16,7 +20,7 @@ def test_what_hangs_is_given_up_once_and_the_rest_goes_on() -> None:
 
     started = time.monotonic()
     with Crew(1, limit_s=0.2) as crew:  # one at a time: the hanging one would block the other
-        crew.send(gate.wait, lambda: told.append("too late"), give_up)
+        crew.send(lambda: _hang(gate), lambda: told.append("too late"), give_up)
         time.sleep(0.01)
         crew.send(lambda: None, lambda: told.append("done"), give_up)
         crew.wait()
