@@ -46,9 +46,10 @@ class PartEngine(ToyEngine):
                 thought = Segment([0] * steps, [-0.1] * steps, self.weights)
                 found.append(start._replace(segments=(*start.segments, thought)))
             else:
-                ((dialogue, *rest),) = self.play([start.problem], [start.seed], temperature)
-                old = (dialogue.segments[0], *start.segments, *dialogue.segments[1:])
-                found.append(Sample(dialogue._replace(segments=old), *rest))
+                (sample,) = self.play([start.problem], [start.seed], temperature)
+                first, *others = sample.dialogue.segments
+                whole = sample.dialogue._replace(segments=(first, *start.segments, *others))
+                found.append(sample._replace(dialogue=whole))
         return found
 
     @staticmethod
