@@ -68,7 +68,9 @@ class Recipe(Shared):
     @property
     def unused(self) -> tuple[str, ...]:
         """Stages that it leaves out: a base is brought, or pre-trained on texts and rewrites."""
-        return ("rephrase", "pretrain") if self.adopt.source else ("adopt",)
+        if self.adopt.source:
+            return ("rephrase", "pretrain")
+        return ("adopt",) if any(self.rephrase.documents.values()) else ("rephrase", "adopt")
 
     @property
     def stages(self) -> tuple[str, ...]:

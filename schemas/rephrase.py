@@ -68,7 +68,7 @@ class RephraseConfig(Config):
     model_license: str = "Apache-2.0"
     """Licence of the model's output, for the list of licences."""
     documents: dict[DomainName, int] = Field({"knowledge": 24, "math": 4})
-    """Documents of each domain that are rewritten, a seeded sample."""
+    """Documents of each domain that are rewritten, a seeded sample; `{}` leaves the stage out."""
     rewrites_per_document: int = Field(1, ge=1)
     """Rewrites of one document, each in another style."""
     max_rewrites_per_document: int = Field(2, ge=1)
@@ -117,8 +117,8 @@ class RephraseConfig(Config):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not any(self.documents.values()) or min(self.documents.values()) < 0:
-            raise ValueError(f"documents={self.documents}: counts of at least 0, one above 0")
+        if min(self.documents.values(), default=0) < 0:
+            raise ValueError(f"documents={self.documents}: counts of at least 0")
         if self.rewrites_per_document > self.max_rewrites_per_document:
             raise ValueError(
                 f"rewrites_per_document={self.rewrites_per_document} exceeds "

@@ -65,8 +65,9 @@ def corpus_recipe(base: Recipe, sources: tuple[FilesConfig, ...], settings: list
     nums = {name: 0 for name in IngestConfig.model_fields if name.startswith("num_")}
     own = base.ingest.model_copy(update={**nums, "files": sources})
     tokens = base.tokenize.model_copy(update={"mixture": {}, "train_tokens": None})
+    none = base.rephrase.model_copy(update={"documents": {}})
     named = base.model_copy(update={"name": "data"})
-    return change(named, settings, {"ingest": own, "tokenize": tokens})
+    return change(named, settings, {"ingest": own, "tokenize": tokens, "rephrase": none})
 
 
 def fit_schedule(config: PretrainConfig, tokens: TokenCorpus, num_domains: int) -> PretrainConfig:

@@ -59,15 +59,18 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
     # Text: collect, clean.
     raw = await chain(ingest, config=r.ingest, placement=place)
     text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=place)
-    mixed = {"config": r.tokenize, "clean": text, "placement": place}
+    mixed: dict[str, object] = {"config": r.tokenize, "clean": text, "placement": place}
 
     # The base model: brought with its tokenizer, or trained with MuonClip on texts and rewrites.
     if r.adopt.source:
         base = await chain(adopt, config=r.adopt, shape=r.model)
         tokens = await chain(tokenize, **mixed, tokenizer=base)
     else:
-        rewrites = await chain(rephrase, config=r.rephrase, clean=text, placement=place)
-        tokens = await chain(tokenize, **mixed, rephrased=rewrites)
+        if "rephrase" in r.stages:
+            mixed["rephrased"] = await chain(
+                rephrase, config=r.rephrase, clean=text, placement=place
+            )
+        tokens = await chain(tokenize, **mixed)
         base = await chain(
             pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place
         )

@@ -73,6 +73,14 @@ def test_a_stage_that_nothing_calls_runs_last_with_what_others_were_given(
     assert given["base"] == noted.calls["sft"]["base"]
 
 
+def test_where_nothing_is_rewritten_the_texts_alone_are_tokenized(noted: Noted) -> None:
+    recipe = Recipe.model_validate({"rephrase": {"documents": {}}})
+    assert recipe.unused == ("rephrase", "adopt")
+    asyncio.run(make_model(recipe, noted))
+    assert set(noted.calls) == set(recipe.stages)
+    assert "rephrased" not in noted.calls["tokenize"]
+
+
 def test_a_base_that_is_brought_takes_the_place_of_what_would_make_one(noted: Noted) -> None:
     recipe = Recipe(adopt=AdoptConfig(source="/a/model"))
     asyncio.run(make_model(recipe, noted))
