@@ -35,7 +35,7 @@ def show_corpus(report: CorpusReport, out: Path | None, page: Path) -> None:
     }
     if out is not None:
         where |= {
-            "the corpus": f"{out}  (datasets.load_dataset takes the folder)",
+            "the corpus": f"{out}  (parquet, with a data card)",
             "train on it": f"k2 run --recipe {out / 'recipe.yaml'}",
         }
     show_line("where to look", "bold")
