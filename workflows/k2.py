@@ -67,9 +67,8 @@ async def make_model(r: Recipe, chain: Chain) -> Release:
         tokens = await chain(tokenize, **mixed, tokenizer=base)
     else:
         if "rephrase" in r.stages:
-            mixed["rephrased"] = await chain(
-                rephrase, config=r.rephrase, clean=text, placement=place
-            )
+            rewriting = chain(rephrase, config=r.rephrase, clean=text, placement=place)
+            mixed["rephrased"] = await rewriting
         tokens = await chain(tokenize, **mixed)
         base = await chain(
             pretrain, config=r.pretrain, shape=r.model, tokens=tokens, placement=place
