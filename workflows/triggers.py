@@ -64,9 +64,9 @@ async def clean_and_tokenize(raw: RawCorpus, like: str = LATEST) -> TokenCorpus:
         raw: Documents as they were collected.
         like: The run whose recipe says how; latest: the newest that ended well, or tiny.
     """
-    chain, r = Chain(), _recipe_like(like)
-    text = await chain(clean, config=r.clean, problems=r.problems, raw=raw, placement=r.placement)
-    return await chain(tokenize, config=r.tokenize, clean=text)
+    chain, recipe = Chain(), _recipe_like(like)
+    text = await chain(clean, raw=raw, **recipe_inputs(task_of("clean"), recipe))
+    return await chain(tokenize, clean=text, **recipe_inputs(task_of("tokenize"), recipe))
 
 
 @DRIVER.task(

@@ -1,6 +1,7 @@
 """What triggers start: on which artifacts, as whose recipe says."""
 
 import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -56,6 +57,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     async def note(_: Chain, stage: Stage[Any], **inputs: object) -> BaseModel:
         noted.append((stage.short_name, inputs))
+        asked = stage.native_interface.inputs
+        needed = {n for n, (_, default) in asked.items() if default is inspect.Parameter.empty}
+        assert needed <= inputs.keys() <= asked.keys()
         return result_type(stage).model_construct()
 
     monkeypatch.setattr(Chain, "__call__", note)
