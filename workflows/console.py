@@ -9,7 +9,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from flyte import TaskTemplate
 from flyte.artifacts import Metadata, produces
@@ -70,7 +70,7 @@ def launch_stage(name: str, stage: Stage[BaseModel]) -> Entry:
         if list[LineageRecord] in kinds.values():
             inputs["lineage"] = records_behind(list(made.values()))
         with produces(o0=Metadata(name=name)):
-            again = stage.override(produces_artifacts=True)
+            again = cast("Stage[BaseModel]", stage.override(produces_artifacts=True))
             return await Chain()(again, **inputs, **made)
 
     fields = {argument: _Field(kinds[argument], value) for argument, value in stated.items()}

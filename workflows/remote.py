@@ -56,7 +56,9 @@ def rerun_there(
     try:
         action = _find_action(run, stage)
         context = flyte.with_runcontext(
-            mode="remote", overwrite_cache=not downstream, notifications=failure_notice()
+            mode="remote",
+            overwrite_cache=not downstream,
+            notifications=failure_notice(),  # type: ignore[arg-type]  # a rule by name is right, too
         )
         if downstream:
             again = context.rerun(

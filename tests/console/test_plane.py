@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote
 
 import pytest
@@ -52,8 +53,10 @@ def test_everything_is_deployed_as_it_will_run(console: Console) -> None:
         spec = registry.spec(name)
         container = container_of(spec)
         assert str(container["image"]).startswith("registry.example/team/k2-cpu:")
-        assert container["args"][0] == "a0"  # type: ignore[index]
-        stated = {pair["name"]: pair["value"] for pair in container["env"]}  # type: ignore[index]
+        args = cast("list[str]", container["args"])
+        assert args[0] == "a0"
+        pairs = cast("list[dict[str, str]]", container["env"])
+        stated = {pair["name"]: pair["value"] for pair in pairs}
         assert console.variables.items() <= stated.items()
         assert len(stated["K2_CODE_VERSION"]) >= 40
         inputs = spec.task_template.interface.inputs.variables
