@@ -196,8 +196,9 @@ def test_triggers_and_links_are_in_what_was_deployed(console: Console) -> None:
             "artifact": {"artifactName": "rl", "inputArg": "made"},
         },
     }
+    deployed = [trigger for task in registry.tasks.values() for trigger in task.triggers]
+    assert [trigger.spec.active for trigger in deployed] == [True] * len(found)
     for trigger in found.values():
-        assert trigger["spec"]["active"]
         (rule,) = trigger["spec"]["runSpec"]["notificationRules"]["rules"]
         assert rule["onPhases"] == ["ACTION_PHASE_FAILED", "ACTION_PHASE_TIMED_OUT"]
         told = [to["address"] for to in rule["deliveryTemplate"]["email"]["to"]]
