@@ -22,8 +22,8 @@ _LAG = 4
 _PATIENCE_S = 30.0
 _REPLY_S = 1800.0
 """The longest that it stands still: those who reply give up on a tool long before."""
-_TOKEN_S = 600.0
-"""The longest that an engine steps without a token."""
+_TOKEN_S = 14_400.0
+"""The longest that an engine steps without a token, or a turn where it tells no tokens before."""
 
 
 class Stepper(Protocol):

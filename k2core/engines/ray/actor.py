@@ -33,9 +33,9 @@ class EngineActor(TalkingActor, VllmEngine):
         """Digest of the weights."""
         return self.weights
 
-    def open_stepper(self) -> VllmStepper:
+    def open_stepper(self, *, halts: bool) -> VllmStepper:
         """One conversation at a time."""
-        return VllmStepper(self._llm)
+        return VllmStepper(self._llm, halts=halts)
 
     def count_slots(self) -> int:
         """As it was opened."""

@@ -29,8 +29,8 @@ class TalkingActor:
         self._inboxes: dict[int, SimpleQueue[Reply | None]] = {}
         """Of talks, by their numbers; a reply may come before its talk is held."""
 
-    def open_stepper(self) -> Stepper:
-        """The engine, which nobody else uses meanwhile."""
+    def open_stepper(self, *, halts: bool) -> Stepper:
+        """The engine, which nobody else uses meanwhile; and whether it may be halted."""
         raise NotImplementedError
 
     def count_slots(self) -> int:
@@ -49,9 +49,8 @@ class TalkingActor:
             expected: other dialogues whose replies are still to come.
         """
         inbox = self._inboxes.setdefault(number, SimpleQueue())
-        self._talk = Conversation(
-            self.open_stepper(), first, self.count_slots(), most_tokens, inbox, expected
-        )
+        stepper, slots = self.open_stepper(halts=most_tokens is not None), self.count_slots()
+        self._talk = Conversation(stepper, first, slots, most_tokens, inbox, expected)
         try:
             together: list[Arrival] = []  # of a step: a message of Ray's costs as much as a token
             for arrival in self._talk:

@@ -71,7 +71,8 @@ class VllmEngine:
 
     def converse(self, first: Sequence[Ask], most_tokens: int | None = None) -> Conversation:
         """Dialogues without a barrier; nothing else is asked meanwhile."""
-        return Conversation(VllmStepper(self._llm), first, self._slots, most_tokens)
+        stepper = VllmStepper(self._llm, halts=most_tokens is not None)
+        return Conversation(stepper, first, self._slots, most_tokens)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it."""

@@ -30,9 +30,12 @@ class VllmStepper:
 
     Args:
         llm: vLLM's `LLM`; nothing else runs on it meanwhile.
+        halts: it may be halted, so tokens are taken one by one; else a turn's at its end, which
+            spares vLLM's loop an output for each token.
     """
 
-    def __init__(self, llm: "LLM") -> None:
+    def __init__(self, llm: "LLM", *, halts: bool) -> None:
+        self._whole = not halts
         self._numbers, self._engine = llm.request_counter, llm.llm_engine
         self._written: dict[str, _Written] = {}
         """Request -> its dialogue, and what was written so far."""
@@ -42,7 +45,9 @@ class VllmStepper:
         """Begin a sequence."""
         name = str(next(self._numbers))
         prompt = {"prompt_token_ids": list(ask.prompt)}
-        inner = self._engine.add_request(name, prompt, sampling_params(ask.sampling, whole=False))
+        inner = self._engine.add_request(
+            name, prompt, sampling_params(ask.sampling, whole=self._whole)
+        )
         self._written[name] = _Written(ask.place, inner or name)
 
     def step(self) -> list[Arrival]:

@@ -35,7 +35,7 @@ class Scripted(TalkingActor):
     def which(self) -> int:
         return os.getpid()
 
-    def open_stepper(self) -> Slow:
+    def open_stepper(self, *, halts: bool) -> Slow:
         return Slow(ScriptedEngine(lambda prompt, _: [7] * prompt[0]))
 
     def count_slots(self) -> int:
