@@ -84,7 +84,7 @@ def rewrite_all(
 class _Pace:
     """How far the stage is, in documents: to be written is most of one, to be judged the rest."""
 
-    _WRITING = 0.7
+    _WRITING = 0.6
 
     def __init__(self, report: Reporter, num_jobs: int, num_written: int) -> None:
         self.report, self._num_jobs = report, num_jobs

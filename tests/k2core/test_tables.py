@@ -19,7 +19,7 @@ def test_rows_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"domain": "poetry"}, "poetry.*domain"),
+        ({"domain": "Poe try"}, "Poe try.*domain"),
         ({"format": None}, "format"),
         ({"stranger": "x"}, "stranger"),
         ({"doc_id": document("b", "")["doc_id"]}, "doc_id"),

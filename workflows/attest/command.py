@@ -8,7 +8,14 @@ import typer
 from workflows.exits import plain_errors
 
 app = typer.Typer()
-keys_app = typer.Typer(help="The key that attestations are signed with.", no_args_is_help=True)
+keys_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""The key that attestations are signed with.
+
+    Example: `k2 keys new`
+    """,
+)
 app.add_typer(keys_app, name="keys")
 
 

@@ -76,7 +76,7 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     assert found == wanted
     assert said.steps == [1]
     assert said.done == sorted(said.done)
-    assert said.done[0] > 3.5  # five were written, and are judged anew
+    assert said.done[0] > 3  # five were written, and are judged anew
     assert said.done[-1] == 6
 
 

@@ -35,7 +35,7 @@ def serving(behave: Behaviour) -> Iterator[tuple[Endpoint, list[Body]]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
     try:
-        yield Endpoint(url=url, model="m", timeout_s=0.5, max_concurrent=4), asked
+        yield Endpoint(url=url, model="m", timeout_s=2, max_concurrent=4), asked
     finally:
         server.shutdown()
         server.server_close()

@@ -183,7 +183,7 @@ def test_distractors_are_declared_at_the_stated_rate_and_never_called(made: Draf
 
 
 def test_a_distractor_changes_nothing_but_the_declarations() -> None:
-    every = CONFIG.model_copy(update={"distractor_frac": 1.0})
+    every = CONFIG.model_copy(update={"distractor_frac": 1.0, "unfit_frac": 0.0})
     with Sandbox.start() as sandbox:
         judge = Judge(sandbox)
         for index in range(40):
