@@ -14,7 +14,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler, Body], None]
 
 
 @contextmanager
-def serving(behave: Behaviour) -> Iterator[tuple[Endpoint, list[Body]]]:
+def serving(behave: Behaviour, timeout_s: float = 5) -> Iterator[tuple[Endpoint, list[Body]]]:
     """An endpoint that does this with each request, and what it was asked."""
     asked: list[Body] = []
 
@@ -35,7 +35,7 @@ def serving(behave: Behaviour) -> Iterator[tuple[Endpoint, list[Body]]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
     try:
-        yield Endpoint(url=url, model="m", timeout_s=2, max_concurrent=4), asked
+        yield Endpoint(url=url, model="m", timeout_s=timeout_s, max_concurrent=4), asked
     finally:
         server.shutdown()
         server.server_close()

@@ -171,7 +171,7 @@ def whole_only(data: bytes) -> Behaviour:
 def test_an_endpoint_that_misbehaves_is_reported(
     behave: Behaviour, fault: str, tmp_path: Path
 ) -> None:
-    with serving(behave) as (endpoint, _):
+    with serving(behave, timeout_s=0.5) as (endpoint, _):
         found = verify_endpoint(endpoint, REQUESTS[:4], tmp_path / "a.jsonl", Asking(64, 0))
     assert found.figures.answered == 0
     assert any(fault in said for said in found.figures.faults), found.figures.faults
