@@ -38,7 +38,7 @@ def _rows(way: str, artifacts: Mapping[str, Artifact]) -> list[tuple[str, ...]]:
             way,
             escape(name),
             escape(artifact.kind),
-            f"<code>{artifact.digest.removeprefix('sha256:')[:12]}</code>",
+            f'<code class="digest">{artifact.digest.removeprefix("sha256:")[:12]}</code>',
             escape(artifact.describe_counts()),
         )
         for name, artifact in artifacts.items()
