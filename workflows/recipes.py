@@ -9,6 +9,7 @@ from schemas.placement import Placement, Serving
 from schemas.pretrain import PretrainConfig
 from schemas.problems import ProblemsConfig
 from schemas.recipe import Recipe
+from schemas.release import ReleaseConfig
 from schemas.rephrase import RephraseConfig
 from schemas.rl import RlConfig
 from schemas.sft import SftConfig
@@ -56,6 +57,7 @@ def smoke() -> Recipe:
             validation_per_family=1,
         ),
         evaluate=EvaluateConfig(heldout_tokens=400),
+        release=ReleaseConfig(serving_requests=0),
         placement=Placement(serving=Serving(num_engines=1)),
     )
 

@@ -64,6 +64,7 @@ RULES = {
 """What training on a CPU says when a rule of the rewriter is off."""
 
 
+@pytest.mark.slow  # a process a rule
 def test_without_any_one_rule_nothing_trains() -> None:
     script = Path(__file__).with_name("without_rule.py")
     command = [sys.executable, "-W", "ignore", str(script), "none", *RULES]
