@@ -73,6 +73,7 @@ def test_documents_name_source_licence_and_digest(config: IngestConfig, tmp_path
     assert len(list_shards(folder / "documents")) == 3
 
 
+@pytest.mark.slow
 def test_equal_configs_give_equal_bytes_in_another_process(
     config: IngestConfig, tmp_path: Path
 ) -> None:

@@ -270,6 +270,7 @@ FAULTS: tuple[tuple[str, dict[str, object], str], ...] = (
 """The kinds that transformers 4 takes without a word, or not at all."""
 
 
+@pytest.mark.slow
 def test_a_folder_that_a_reader_elsewhere_takes_wrongly_is_found_out(
     tmp_path: Path, save_model: SaveModel
 ) -> None:

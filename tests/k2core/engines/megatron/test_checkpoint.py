@@ -143,6 +143,7 @@ def test_each_rank_reads_its_slices_and_all_write_one_checkpoint(
     assert max(found.written) < 0.4 * sum(found.written)  # the work is dealt
 
 
+@pytest.mark.slow
 def test_an_export_holds_a_tensor_at_a_time(tmp_path: Path) -> None:
     """The peak of resident memory, in a process of its own; weights are cast from bf16."""
     code = f"""

@@ -39,6 +39,7 @@ def test_the_stand_in_acts_on_the_cpu() -> None:
     assert getattr(cuda, "FloatTensor") is getattr(torch.cuda, "FloatTensor")  # noqa: B009
 
 
+@pytest.mark.slow
 def test_importing_megatron_first_is_an_error() -> None:
     code = "import megatron.core.utils; import k2core.engines.megatron"
     done = subprocess.run(

@@ -95,7 +95,7 @@ def test_a_failure_names_its_rank(
         run_ranks(function, *inputs, placement=TWO, report=report)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("how", [pytest.param("SIGKILL", marks=pytest.mark.slow), "SIGINT"])
 def test_ranks_die_with_the_stage(tmp_path: Path, how: str) -> None:
     code = (
         "import sys; from pathlib import Path\n"
