@@ -36,8 +36,8 @@ _OWN = (
     r"draft|version|rewrite|essay|message)"
 )
 _DOES = (
-    r"(?:is|was|has been|will be|provides?|gives?|covers?|addresses|answers|meets?|satisf\w+|"
-    r"fulfil\w*|ensures?|follows?|demonstrates?|reflects?|offers?|delivers?|adheres?|stays?|"
+    r"(?:is|was|has been|will be|provides?|gives?|covers?|addresses|answers|helps?|meets?|"
+    r"satisf\w+|fulfil\w*|ensures?|follows?|demonstrates?|reflects?|offers?|delivers?|adheres?|stays?|"
     r"remains?|avoids?|strikes?|captures?|deserves?|uses?|keeps?|contains?|should)"
 )
 _GOOD = (
@@ -52,7 +52,8 @@ _DUE = (
 )
 _LY = r"(?:carefully |fully |directly |clearly |thoroughly |deliberately ){0,2}"
 JUSTIFICATION = re.compile(
-    rf"\b(?:this|my|the above|the following|above) {_OWN} (?:\w{{2,14}}ly )?{_DOES}\b"
+    r"\b(?:this|my|the above|the following|above) (?:\w{2,14} )?"
+    rf"{_OWN} (?:\w{{2,14}}ly )?{_DOES}\b"
     rf"[^.!?\n]{{0,80}}?\b{_GOOD}"
     rf"|\bi (?:have |'ve )?{_LY}"
     r"(?:addressed|answered|ensured|covered|made sure|avoided|followed|met|satisfied|crafted|kept)"

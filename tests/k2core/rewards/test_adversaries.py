@@ -301,6 +301,7 @@ PRAISE = (
     "  **{kind} question!** {answer}",
     "{answer} This is the best answer.",
     "{answer} My answer is {kind}.",
+    "{answer} I hope that this {kind} answer helps, since it is complete and correct.",
     "{answer} {answer} {answer} {answer} {answer} {answer} {answer} {answer}",
     "A",
     "",
