@@ -1,6 +1,7 @@
 """What benches against packages share: fresh processes on one core, and the peers' own interpreter.
 
-Peers live in `.venv-bench`, made on first use from infra/locks/bench.txt.
+Peers live in `.venv-bench`, made on first use from infra/locks/bench.txt. Those that share large
+packages with this project see its own, too: `.venv-trl` holds what infra/locks/trl.txt adds.
 """
 
 import hashlib
@@ -8,14 +9,13 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 Result = dict[str, Any]
 """What a contestant measured: a JSON object, whose fields are its bench's."""
 ROOT = Path(__file__).parent.parent
-_VENV = ROOT / ".venv-bench"
-_LOCK = ROOT / "infra" / "locks" / "bench.txt"
 _ONE_CORE = {
     name: "1"
     for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -50,17 +50,26 @@ def run_peer(script: str, *arguments: str | Path, result: Path) -> Result:
     return run_alone((str(peer_python()), str(path), *map(str, arguments)), result)
 
 
-def peer_python() -> Path:
+def peer_python(lock: Literal["bench", "trl"] = "bench") -> Path:
     """The peers' interpreter; installs them where the lock has changed.
+
+    Args:
+        lock: of infra/locks; all but `bench` add to this project's packages.
 
     Raises:
         CalledProcessError: they do not install.
     """
-    stamp = _VENV / f"installed-{hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]}"
-    python = _VENV / "bin" / "python"
+    pins, venv = ROOT / "infra" / "locks" / f"{lock}.txt", ROOT / f".venv-{lock}"
+    stamp = venv / f"installed-{hashlib.sha256(pins.read_bytes()).hexdigest()[:12]}"
+    python = venv / "bin" / "python"
     if not stamp.exists():
-        subprocess.run((sys.executable, "-m", "venv", str(_VENV)), check=True)
-        command = (str(python), "-m", "pip", "install", "-q", "-r", str(_LOCK))
+        subprocess.run((sys.executable, "-m", "venv", str(venv)), check=True)
+        alone = lock == "bench"
+        if not alone:
+            (theirs,) = (venv / "lib").glob("python*/site-packages")
+            (theirs / "ours.pth").write_text(sysconfig.get_path("purelib"))
+        how = () if alone else ("--no-deps",)
+        command = (str(python), "-m", "pip", "install", "-q", *how, "-r", str(pins))
         subprocess.run(command, check=True)
         stamp.touch()
     return python

@@ -131,8 +131,7 @@ def dedup_ours(folder: Path) -> Iterator[int]:
         sign_shard(path, scratch / "signed", config)
     signed = [open_signed(scratch / "signed", path.stem) for path in shards]
     deduplicator = Deduplicator(config.deduplication, signed, scratch / "groups")
-    for number, path in enumerate(shards):
-        twins = deduplicator.find(number)
+    for path, twins in zip(shards, deduplicator.find(), strict=True):
         frame = pl.read_parquet(path).with_row_index()
         left = frame.filter(~pl.col("index").is_in(list(twins)))
         left.write_parquet(scratch / "kept" / path.name)
@@ -207,7 +206,12 @@ def _write(path: Path, names: Sequence[str], texts: Sequence[str]) -> None:
     """A shard as the stage's first pass leaves it, as far as the second looks at it."""
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
     frame = pl.DataFrame({"doc_id": names, "digest": digests, "text": texts})
-    whole = frame.with_columns(domain=pl.lit("web"), dropped=pl.lit(value=False))
+    whole = frame.with_columns(
+        source=pl.lit("bench"),
+        domain=pl.lit("web"),
+        dropped=pl.lit(value=False),
+        measures=pl.lit("{}"),
+    )
     whole.write_parquet(path)
 
 

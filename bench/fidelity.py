@@ -37,7 +37,7 @@ from k2core.rephrase.calibration import (
 from k2core.rephrase.fidelity import find_fault, score_rewrite
 from schemas.rephrase import FidelityConfig
 
-_LIMITS = FidelityConfig(max_copied=1.0)
+_LIMITS = FidelityConfig(max_copied=1.0, min_reworded=0.0)
 
 
 class Judged(NamedTuple):

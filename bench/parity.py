@@ -61,6 +61,8 @@ class Case(Config):
 
     placement: Placement
     optim: OptimConfig = OptimConfig(qk_clip_tau=0.05)
+    alike: bool = False
+    """Rows begin alike in pairs, for which ranks that may compute once what a pair shares."""
 
     @property
     def name(self) -> str:
@@ -73,7 +75,8 @@ class Case(Config):
         saved += ["offload"] if p.offload else []
         kind = self.optim.kind.rpartition(":")[2]
         other = [kind] if kind != "MuonClip" else []
-        return " ".join([*parts, p.zero, *other, *forms, *saved])
+        alike = ["alike"] if self.alike else []
+        return " ".join([*parts, p.zero, *other, *forms, *saved, *alike])
 
 
 class Result(Config):
@@ -113,12 +116,17 @@ def all_cases() -> list[Case]:
             update={"recompute": recompute, "offload": True}
         )
         found.append(Case(placement=placement))
+    for sizes in (*_SIZES, {"pp": 2, "ep": 2}, {"pp": 2, "tp": 2}):
+        for recompute in ("none", "selective", "full"):
+            layout = _placement(sizes, "matrix", micro_batch=2)
+            placement = layout.model_copy(update={"recompute": recompute})
+            found.append(Case(placement=placement, alike=True))
     return found
 
 
-def _placement(sizes: Sizes, zero: str) -> Placement:
+def _placement(sizes: Sizes, zero: str, micro_batch: int = 1) -> Placement:
     return Placement.model_validate(
-        {"num_ranks": NUM_RANKS, "micro_batch": 1, "zero": zero, **sizes}
+        {"num_ranks": NUM_RANKS, "micro_batch": micro_batch, "zero": zero, **sizes}
     )
 
 
@@ -159,12 +167,20 @@ def run_cases(cases: Sequence[Case], num_steps: int, results: Path) -> None:
         _run(case, num_steps, references, results)
 
 
-def _batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Eight rows of two documents each, uneven padding, a masked label at the seam."""
+def _batch(
+    step: int, *, alike: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Eight rows, uneven padding; two documents each, a masked label at the seam.
+
+    Or one document each, where pairs begin alike.
+    """
     rows, width = 8, 16
     generator = torch.Generator().manual_seed(step)
     tokens = torch.randint(0, SHAPE.vocab_size, (rows, width + 1), generator=generator)
     segments = (torch.arange(width) >= width // 3).long().repeat(rows, 1)
+    if alike:
+        segments.zero_()
+        tokens[1::2, : width // 2] = tokens[::2, : width // 2]
     for row in range(1, rows):
         segments[row, width - row :] = -1
     mask = (segments >= 0).float()
@@ -175,6 +191,7 @@ def _batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.T
 def _run(case: Case, num_steps: int, references: dict[str, NaiveK2], results: Path) -> None:
     from k2core.engines.megatron import offload
     from k2core.engines.megatron.batch import Batch
+    from k2core.engines.megatron.folding import GROUP
     from k2core.engines.megatron.trainer import Trainer
     from k2core.model.scaling import routed_scaling_factor
 
@@ -184,7 +201,9 @@ def _run(case: Case, num_steps: int, references: dict[str, NaiveK2], results: Pa
     start = trainer.export_weights()
     clips = []
     for step in range(num_steps):
-        whole, mine = Batch(*_batch(step)), trainer.seat.data
+        whole, mine = Batch(*_batch(step, alike=case.alike)), trainer.seat.data
+        if case.alike:
+            whole = whole._replace(extra={GROUP: torch.arange(8) // 2})
         rows = len(whole.tokens) // case.placement.dp
         stats = trainer.step(whole.select_rows(mine * rows, (mine + 1) * rows), _LR)
         clips += [(step + 1, *event) for event in stats.clips]
@@ -192,11 +211,11 @@ def _run(case: Case, num_steps: int, references: dict[str, NaiveK2], results: Pa
     seconds = time.perf_counter() - started
     if not end:
         return
-    said = case.optim.model_dump_json()
+    said = f"{case.optim.model_dump_json()} {case.alike}"
     if said not in references:
         naive = NaiveK2(start, SHAPE, case.optim, routed_scaling_factor(SHAPE))
         for step in range(num_steps):
-            tokens, labels, mask, segments = _batch(step)
+            tokens, labels, mask, segments = _batch(step, alike=case.alike)
             naive.step((tokens, labels, mask.double(), segments), _LR)
         references[said] = naive
     naive = references[said]

@@ -5,13 +5,14 @@ the same everywhere. `python -m bench.partial`
 """
 
 import argparse
+import functools
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from k2core.agents import Dialogue, How, Session, Start, Table, play_starts
-from k2core.engines.protocol import Sampling, Usage
+from k2core.engines.protocol import Decoding, Usage
 from k2core.engines.scripted import ScriptedEngine
 from k2core.rewards import Verdict
 from k2core.rl.buffer import Buffer
@@ -25,7 +26,9 @@ from schemas.chat import Message, Problem, ToolSpec
 from schemas.rl import RlConfig
 
 if TYPE_CHECKING:
+    from k2core.agents.player import Codec
     from k2core.engines.learner import Learner
+    from k2core.engines.protocol import TalkingEngine
     from k2core.rl.objectives.rule import PolicyObjective
 
 LIMIT = 1024
@@ -40,6 +43,11 @@ class Found(NamedTuple):
     samples: int
     tokens: int
     stale_frac: float
+    seconds: float
+    """Of the engines, from first turns to last."""
+    slot_use: float
+    rounds: list[list[Sample]]
+    """An iteration's each."""
 
 
 class _Numbers:
@@ -59,7 +67,7 @@ class _Numbers:
         return Message(role="assistant", content=self.decode(ids))
 
 
-def say(prompt: list[int], how: Sampling) -> list[int]:
+def say(prompt: list[int], how: Decoding) -> list[int]:
     """An answer whose first token is its length: log-normal, a mean of 120, cut at the limit."""
     if len(prompt) == 1:
         drawn = random.Random(how.seed).lognormvariate(4.0, 1.25)
@@ -82,18 +90,39 @@ def problem_of(number: int) -> Problem:
     )
 
 
-def practise(iteration_tokens: int | None, num_iterations: int, seed: int = 0) -> Found:
-    """Sample so many iterations, whole or in parts; nothing is learned."""
+class World(NamedTuple):
+    """Who plays what."""
+
+    config: RlConfig
+    engine: "TalkingEngine"
+    codec: "Codec"
+    ask: Callable[[int], Problem]
+    """A problem by its number."""
+    update: Callable[[int], str]
+    """Serve an iteration's weights; returns their digest."""
+
+
+def scripted(iteration_tokens: int | None, seed: int = 0) -> World:
+    """The engine by a function, whose steps cost nothing."""
     config = RlConfig(num_problems=512, iteration_tokens=iteration_tokens, seed=seed)
-    engine, usages = ScriptedEngine(say, slots=512), list[Usage]()
+    return World(config, ScriptedEngine(say, slots=512), _Numbers(), problem_of, _name)
+
+
+def _name(index: int) -> str:
+    return f"sha256:{index}"
+
+
+def practise(world: World, num_iterations: int) -> Found:
+    """Sample so many iterations, whole or in parts; nothing is learned."""
+    config, seed, usages, weights = world.config, world.config.seed, list[Usage](), [""]
 
     def play_part(
         starts: Sequence[Start], temperature: float, most: int | None = None
     ) -> list[Sample | Start]:
         how = How(temperature, top_p=1.0, enforced=False)
-        table = Table(_Numbers(), Session, 2 * LIMIT, how, f"sha256:{len(rounds)}")
+        table = Table(world.codec, Session, 2 * LIMIT, how, weights[0])
         found = play_starts(
-            starts, engine, table, most_tokens=most, on_usage=lambda used: usages.append(used)
+            starts, world.engine, table, most_tokens=most, on_usage=lambda u: usages.append(u)
         )
         return [Sample(f) if isinstance(f, Dialogue) else f for f in found]
 
@@ -104,7 +133,7 @@ def practise(iteration_tokens: int | None, num_iterations: int, seed: int = 0) -
     practice = Practice(
         config,
         cast("PolicyObjective", _Centred()),
-        [problem_of(number) for number in range(config.num_problems)],
+        [world.ask(number) for number in range(config.num_problems)],
         [],
         [],
         cast("Learner", None),
@@ -118,7 +147,8 @@ def practise(iteration_tokens: int | None, num_iterations: int, seed: int = 0) -
     rounds, buffer = list[list[Sample]](), Buffer()
     for index in range(num_iterations):
         rng, seen, clock = random.Random(f"{seed}/{index}"), Successes(), Clock()
-        if iteration_tokens:
+        weights[0] = world.update(index)
+        if config.iteration_tokens:
             sampled = sample_part(practice, seen, buffer, 1.0, rng, clock, index)
         else:
             sampled = sample_groups(practice, seen, 1.0, rng, clock, index)
@@ -127,7 +157,9 @@ def practise(iteration_tokens: int | None, num_iterations: int, seed: int = 0) -
     samples = [sample for part in rounds for sample in part]
     tokens = sum(sample.dialogue.num_tokens for sample in samples)
     stale = sum(sample.dialogue.num_stale for sample in samples)
-    return Found(sum(used.steps for used in usages), len(samples), tokens, stale / tokens)
+    used = functools.reduce(Usage.then, usages)
+    rate = stale / tokens
+    return Found(used.steps, len(samples), tokens, rate, used.seconds, used.slot_use, rounds)
 
 
 class _Centred:
@@ -150,8 +182,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parser.parse_args(arguments)
     ratios, learned = list[float](), list[float]()
     for seed in range(3):
-        whole = practise(None, options.iterations, seed)
-        part = practise(options.tokens, options.iterations, seed)
+        whole = practise(scripted(None, seed), options.iterations)
+        part = practise(scripted(options.tokens, seed), options.iterations)
         ratios.append((whole.steps / whole.samples) / (part.steps / part.samples))
         fresh = part.tokens * (1 - part.stale_frac)
         learned.append((whole.steps / whole.tokens) / (part.steps / fresh))

@@ -161,21 +161,21 @@ def _time_ours(path: Path, result: Path) -> None:
     import numpy as np
     import polars as pl
 
-    from k2core.clean.batch import Batch
+    from k2core.clean.batch import TextBatch
     from k2core.clean.classifier import Scorer, list_features
     from k2core.clean.training import fit_weights
 
     task = json.loads(path.read_text())
-    batch = Batch(pl.Series(["The first text loads what is needed.", "As ours does."]))
+    batch = TextBatch(pl.Series(["The first text loads what is needed.", "As ours does."]))
     fit_weights(_RULES, list_features(batch, _RULES.num_buckets), np.array([0, 1]))
     started = time.process_time()
-    features = list_features(Batch(pl.Series(task["train"])), _RULES.num_buckets)
+    features = list_features(TextBatch(pl.Series(task["train"])), _RULES.num_buckets)
     weights = fit_weights(_RULES, features, np.array(task["labels"]))
     scorer = Scorer(*weights, 0.0, frozenset())
     training, started = time.process_time() - started, time.process_time()
     scores: list[float] = []
     for start in range(0, len(task["score"]), _BATCH):
-        scores += scorer.score(Batch(pl.Series(task["score"][start : start + _BATCH]))).tolist()
+        scores += scorer.score(TextBatch(pl.Series(task["score"][start : start + _BATCH]))).tolist()
     scoring = time.process_time() - started
     result.write_text(json.dumps({"training": training, "scoring": scoring, "scores": scores}))
 

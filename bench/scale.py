@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from rich.console import Console
@@ -34,6 +34,8 @@ from schemas.placement import Placement
 T = TypeVar("T")
 _LENGTH, _ROWS_A_RANK, _STEPS = 64, 2, 3
 _RANKS = (1, 2, 4)
+_BUCKET_BYTES = 16 * 2**20
+"""Of weights on their way: small beside these models, as buckets are beside large ones."""
 _CLUSTERS = (64, 512, 4096)
 
 
@@ -75,7 +77,9 @@ class Cost(NamedTuple):
     checkpoint: float
     """Seconds of it."""
     send_bytes: float
-    """Of weights, whole tensors that pass through each rank."""
+    """Of weights, that a rank gives to engines."""
+    send_memory: float
+    """Most that a rank holds beside its own weights and states meanwhile."""
     send: float
     """Seconds of it, with fingerprints."""
     driver_bytes: float = 0.0
@@ -93,6 +97,7 @@ class Row(NamedTuple):
 
 def measure_rank(shape: ModelShape, placement: Placement, corpus: Path, folder: Path) -> Cost:
     """On each rank; rank 0 answers with the largest of each."""
+    from k2core.engines.buckets import pack
     from k2core.engines.learner import below
     from k2core.engines.megatron.trainer import Trainer
     from k2core.model.digest import Receipt
@@ -113,14 +118,11 @@ def measure_rank(shape: ModelShape, placement: Placement, corpus: Path, folder: 
     copy, snapshot = _timed(trainer.snapshot)
     write, _ = _timed(lambda: snapshot.write(below(folder / "state")))
     export, written = _timed(lambda: trainer.export_checkpoint(folder / "checkpoint"))
-    receipt, sent = Receipt(), 0
-
-    def send() -> None:
-        nonlocal sent
-        for _, tensor in receipt.note(trainer.stream_weights()):
-            sent += tensor.nbytes
-
-    seconds, _ = _timed(send)
+    weights, receipt = trainer.weights, Receipt()
+    before = _resident("VmRSS", anew=True)
+    buckets = pack(receipt.note(weights.own()), _BUCKET_BYTES)
+    seconds, sent = _timed(lambda: sum(len(cast("np.ndarray", b["data"])) for b in buckets))
+    grown = _resident("VmHWM") - before
     state = sum(tensor.nbytes for tensor in snapshot.tensors.values())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     own = Cost(
@@ -133,10 +135,19 @@ def measure_rank(shape: ModelShape, placement: Placement, corpus: Path, folder: 
         checkpoint_bytes=written,
         checkpoint=export,
         send_bytes=sent,
+        send_memory=grown,
         send=seconds,
     )
     found = trainer.ranks.collect(own)
     return Cost(*map(max, zip(*found, strict=True))) if found else own
+
+
+def _resident(field: str, *, anew: bool = False) -> float:
+    """Bytes, by the kernel's account of this process; `anew` the peak begins again."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -148,7 +159,7 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
 def measure(shapes: dict[str, ModelShape], ranks: Sequence[int]) -> list[Row]:
     """All groups, one after another."""
     from k2core.engines.torchrun import run_ranks
-    from k2core.engines.torchrun.job import Job, write_job, write_value
+    from k2core.engines.torchrun.job import RankJob, write_job, write_value
 
     found = []
     for name, shape in shapes.items():
@@ -163,7 +174,7 @@ def measure(shapes: dict[str, ModelShape], ranks: Sequence[int]) -> list[Row]:
                 placement = Placement(num_ranks=count, micro_batch=_ROWS_A_RANK)
                 inputs = (shape, placement, folder / "corpus", folder)
                 cost = run_ranks(measure_rank, *inputs, placement=placement)
-                write_job(folder, Job(measure_rank, inputs, placement), Silent())
+                write_job(folder, RankJob(measure_rank, inputs, placement), Silent())
                 write_value(folder, cost)
                 passed = sum((folder / file).stat().st_size for file in ("job", "value"))
             row = Row(name, sum_parameters(shape).total, count, cost._replace(driver_bytes=passed))
@@ -250,7 +261,7 @@ def plan_512() -> dict[str, float]:
 
 
 def _is_bytes(field: str) -> bool:
-    return field.endswith("_bytes") or field == "memory"
+    return field.endswith(("_bytes", "memory"))
 
 
 def _say(field: str, value: float) -> str:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from k2core.agents.bodies import BrokenBodyError, read_turn
 from k2core.agents.user import asked_details
-from k2core.chat import SPECIAL_TOKENS, Span, ToolCallSyntaxError, parse_spans
+from k2core.chat import SPECIAL_TOKENS, TokenSpan, ToolCallSyntaxError, parse_spans
 from k2core.chat import tokens as t
 from k2core.chat.exchange import validate_line
 from k2core.chat.schemas import read_schema
@@ -157,7 +157,7 @@ def _parse(text: str) -> object:
     numbered = text.split("functions.f:0")
     calls = "".join(f"functions.f:{at}{part}" for at, part in enumerate(numbered[1:]))
     parts = _SPECIAL.split(f"{t.CALLS_BEGIN}{numbered[0]}{calls}{t.CALLS_END}")
-    spans = [Span(part, special=place % 2 == 1) for place, part in enumerate(parts) if part]
+    spans = [TokenSpan(part, special=place % 2 == 1) for place, part in enumerate(parts) if part]
     return _try(parse_spans, spans, 0)
 
 

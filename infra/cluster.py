@@ -31,7 +31,9 @@ CARRIED = (
 LOCAL_ONLY = {
     "K2_HOME": "this machine's folder of state; a pod's is its own",
     "K2_SIGNING_KEY": "a file of this machine, where releases are signed",
+    "K2_IDENTITY_TOKEN": "who signs releases by Sigstore; a secret of this machine",
     "K2_NOTIFY": "`make deploy` writes it into the triggers",
+    "K2_DEBUG": "`k2 --debug` on this machine shows tracebacks",
     "K2_VERIFY": "`k2 run --verify` on this machine hashes every cached file",
     "K2_MCP_VENV": "this machine's environment of MCP servers",
     "K2_WEB_DOCS": "a folder of this machine; the image has these pages where the config looks",

@@ -36,6 +36,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{plain_home() / 'mlflow.db'}")
 
 
+def tracking_place() -> str:
+    """The same for a person to read: without a password that the address holds."""
+    return re.sub(r"//[^/@]*@", "//", tracking_uri())
+
+
 def plain_home() -> Path:
     """The home by a path that can stand in an address: a link to it, if its own has `%?#`.
 

@@ -58,7 +58,7 @@ class Indexed(NamedTuple):
     """Of a stage that was done."""
 
 
-class Index:
+class RunIndex:
     """The index of the runs that `tracking_uri` holds, up to date when it was opened."""
 
     def __init__(self, *, rebuild: bool = False) -> None:
@@ -70,7 +70,7 @@ class Index:
         """Let go of the file."""
         self._database.close()
 
-    def __enter__(self) -> "Index":
+    def __enter__(self) -> "RunIndex":
         return self
 
     def __exit__(self, *_: object) -> None:

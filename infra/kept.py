@@ -47,7 +47,7 @@ def kept_files(run_id: str, name: str) -> Path:
 def _download(run_id: str, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    from infra.lineage import client
+    from infra.tracking import client
 
     try:
         return str(client().download_artifacts(run_id, name))

@@ -2,75 +2,33 @@
 
 import hashlib
 import json
-import logging
 import os
 import platform
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelInput,
-    LoggedModelOutput,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-)
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
+from mlflow.entities import Metric, Param
 
 from infra.alive import is_dead, own_process
-from infra.home import ROOT, home, tracking_uri
+from infra.edges import digests_text, log_inputs_of, log_outputs_of
+from infra.home import ROOT, home
 from infra.links import flyte_url
 from infra.machine import describe_machine, library_versions, lock_digest, user_name
-from infra.moved import artifacts_uri, prepare_home
-from infra.runs import EXPERIMENT
+from infra.outbox import Outbox, find_outbox, held_outbox, post_for
+from infra.tracking import client, experiment_id, find_runs
 from schemas.base import Artifact
+from schemas.errors import room_for
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
-
-# Reading a run's own JSON file is no download to watch, and making the tables no news.
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 SEAL = "kept.json"
 _PARAM_LIMIT = 500
 _TAG_LIMIT = 5000
-
-
-@lru_cache(maxsize=4)
-def _client(uri: str) -> MlflowClient:
-    return MlflowClient(tracking_uri=uri)
-
-
-def client() -> MlflowClient:
-    """The tracking client for `MLFLOW_TRACKING_URI`, by default SQLite in the home."""
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        prepare_home()
-    return _client(tracking_uri())
-
-
-def experiment_id() -> str:
-    """The experiment that holds all runs, created on first use."""
-    found = client().get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    place = None if "MLFLOW_TRACKING_URI" in os.environ else artifacts_uri()
-    try:
-        return client().create_experiment(EXPERIMENT, artifact_location=place)
-    except MlflowException:  # somebody else was faster
-        found = client().get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            raise
-        return str(found.experiment_id)
 
 
 @lru_cache(maxsize=1)
@@ -85,26 +43,6 @@ def code_version() -> str:
     status = [*git, "status", "--porcelain"]
     changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout.strip()
     return head.stdout.strip() + ("+changed" if changed else "")
-
-
-def find_runs(status: str = "", **tags: str) -> list[Run]:
-    """All runs whose `k2.` tags have these values, the newest first."""
-    asked = [f"tags.`k2.{name}` = '{value}'" for name, value in tags.items()]
-    query = " and ".join(asked + ([f"attributes.status = '{status}'"] if status else []))
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client().search_runs(
-            [experiment_id()],
-            query,
-            max_results=1000,
-            order_by=["attributes.start_time DESC"],
-            page_token=token,
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
 
 
 @contextmanager
@@ -122,7 +60,6 @@ def pipeline_run(
         num_stages: of it.
         through: the last stage, if that is none that releases.
     """
-    close_killed()
     tags = {
         "k2.kind": "pipeline",
         "k2.flyte_run": flyte_run,
@@ -130,17 +67,27 @@ def pipeline_run(
         **({"k2.through": through} if through else {}),
         **_environment("workflows/k2.py"),
     }
-    run_id = str(client().create_run(experiment_id(), tags=tags, run_name=flyte_run).info.run_id)
-    kept = Kept(run_id)
-    kept.json("recipe.json", recipe)
-    kept.seal()
-    _log_params(run_id, flatten(recipe))
-    try:
-        yield run_id
-    except BaseException:
-        client().set_terminated(run_id, "FAILED")
-        raise
-    client().set_terminated(run_id, "FINISHED")
+    with held_outbox(flyte_run) as outbox:
+        run = _OpenRun(flyte_run, tags)
+        outbox.post(close_killed)
+        outbox.post(run.begin)
+        outbox.drain()
+        kept = KeptFiles(run, outbox.post)
+        kept.json("recipe.json", recipe)
+        kept.seal()
+        outbox.post(partial(run.log_params, flatten(recipe)))
+        outbox.settle()
+        try:
+            yield run.run_id
+            outbox.post(partial(run.end, "FINISHED", _now()))
+            outbox.close()
+        except BaseException:
+            with suppress(Exception):
+                outbox.settle()
+            if not outbox.away:  # else the next closes it, as a killed one
+                with suppress(Exception):
+                    run.end("FAILED", _now())
+            raise
 
 
 def pipeline_of(flyte_run: str) -> str | None:
@@ -182,11 +129,52 @@ def close_stale(key: str) -> None:
             client().set_terminated(run.info.run_id, "KILLED")
 
 
-class Kept:
-    """The files that a run keeps, and their digests, so that none can change unnoticed."""
+def _now() -> int:
+    return int(time.time() * 1000)
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+
+def _at_once(call: Callable[[], object]) -> None:
+    call()
+
+
+class _OpenRun:
+    """A run of MLflow's that is begun when its server answers: only then it has an id."""
+
+    def __init__(self, name: str, tags: Mapping[str, str], began: int = 0) -> None:
+        self._name, self._tags, self._began = name, dict(tags), began or _now()
+        self.run_id = ""
+        """MLflow's, once it is begun."""
+
+    def begin(self) -> None:
+        """Create it: of a stage below its pipeline's."""
+        parent = self._tags["k2.kind"] == "stage" and pipeline_of(self._tags["k2.flyte_run"])
+        tags = self._tags | ({"mlflow.parentRunId": parent} if parent else {})
+        run = client().create_run(experiment_id(), self._began, tags, self._name)
+        self.run_id = str(run.info.run_id)
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """What it was asked for."""
+        rows = [Param(name, value[:_PARAM_LIMIT]) for name, value in params.items()]
+        for start in range(0, len(rows), 100):
+            client().log_batch(self.run_id, params=rows[start : start + 100])
+
+    def end(self, status: str, at: int) -> None:
+        """It ended at this millisecond."""
+        client().set_terminated(self.run_id, status, at)
+
+
+class KeptFiles:
+    """The files that a run keeps, and their digests, so that none can change unnoticed.
+
+    Args:
+        run: whose they are.
+        post: makes the calls that send them, now or later.
+    """
+
+    def __init__(
+        self, run: _OpenRun, post: Callable[[Callable[[], object]], None] = _at_once
+    ) -> None:
+        self._run, self._post = run, post
         self._digests: dict[str, str] = {}
 
     def json(self, name: str, content: Mapping[str, object]) -> None:
@@ -195,29 +183,37 @@ class Kept:
 
     def file(self, name: str, data: bytes) -> None:
         """Keep a file by its path, e.g. `plots/loss.png`."""
+        self._digests[name] = hashlib.sha256(data).hexdigest()
+        self._post(partial(self._send, name, data))
+
+    def _send(self, name: str, data: bytes) -> None:
         folder, _, base = name.rpartition("/")
         place = home() / "tmp" / uuid.uuid4().hex
         place.mkdir(parents=True)
         try:
-            (place / base).write_bytes(data)
-            client().log_artifact(self._run_id, str(place / base), folder or None)
+            with room_for(place / base, len(data)):
+                (place / base).write_bytes(data)
+                client().log_artifact(self._run.run_id, str(place / base), folder or None)
         finally:
-            shutil.rmtree(place)
-        self._digests[name] = hashlib.sha256(data).hexdigest()
+            shutil.rmtree(place, ignore_errors=True)
 
     def seal(self, report: bytes = b"") -> None:
         """List the digests in `kept.json`, and the digest of that in the tag `k2.kept`."""
         files = dict(sorted(self._digests.items()))
         page = {"report": hashlib.sha256(report).hexdigest()} if report else {}
         self.json(SEAL, {"files": files, **page})
-        client().set_tag(self._run_id, "k2.kept", self._digests[SEAL])
+        self._post(lambda: client().set_tag(self._run.run_id, "k2.kept", self._digests[SEAL]))
 
 
 class StageRun:
-    """A child run: what one stage was given, said while it ran, and made."""
+    """A child run: what one stage was given, said while it ran, and made.
+
+    No server that is away is waited for while there is work: what is to be recorded, the run itself
+    first, waits in an outbox. Where this process drives the pipeline that is the pipeline's.
+    """
 
     def __init__(self, record: LineageRecord, key: str, flyte_run: str, flyte_action: str) -> None:
-        parent = pipeline_of(flyte_run)
+        self.stage, self.flyte_run, self.record = record.stage, flyte_run, record
         tags = {
             "k2.kind": "stage",
             "k2.stage": record.stage,
@@ -227,37 +223,45 @@ class StageRun:
             "k2.flyte_action": flyte_action,
             **_environment(f"tasks/{record.stage}.py"),
         }
-        if parent is not None:
-            tags["mlflow.parentRunId"] = parent
         if page := flyte_url(flyte_run, flyte_action):
             tags["k2.flyte_url"] = page
-        run = client().create_run(experiment_id(), tags=tags, run_name=record.stage)
-        self.run_id = str(run.info.run_id)
-        self.stage = record.stage
-        self.flyte_run = flyte_run
-        self.record = record
-        self._kept = Kept(self.run_id)
+        self._run = _OpenRun(record.stage, tags)
+        held = find_outbox(flyte_run)
+        self._outbox = held or Outbox()
+        self._is_last = held is None
+        self._kept = KeptFiles(self._run, self._outbox.post)
         self._metrics: list[Metric] = []
         self._flushed = time.monotonic()
-        _log_params(self.run_id, flatten(record.configs))
-        _log_inputs(self.run_id, record.inputs)
+        self._outbox.post(partial(self._begin, key))
+        self._outbox.post(partial(self._run.log_params, flatten(record.configs)))
+        self._outbox.post(lambda: log_inputs_of(self.run_id, record.inputs))
+        self._outbox.settle()
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's; empty while its server is away."""
+        return self._run.run_id
+
+    def _begin(self, key: str) -> None:
+        close_stale(key)  # also what this very call began, where the answer was lost
+        self._run.begin()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record points of curves; written in batches, at most every two seconds."""
         now = int(time.time() * 1000)
         self._metrics += [Metric(name, float(v), now, step) for name, v in values.items()]
         if time.monotonic() - self._flushed > 2 or len(self._metrics) > 900:
-            try:
-                self.flush()
-            except MlflowException:  # a server that is away: the points wait for the next time
-                self._flushed = time.monotonic()
+            self.flush()
 
     def flush(self) -> None:
-        """Write what is pending."""
-        while self._metrics:
-            client().log_batch(self.run_id, metrics=self._metrics[:1000])
-            self._metrics = self._metrics[1000:]
+        """Send what is pending; nobody waits for it."""
+        for start in range(0, len(self._metrics), 1000):
+            self._outbox.post(partial(self._send_points, self._metrics[start : start + 1000]))
+        self._metrics = []
         self._flushed = time.monotonic()
+
+    def _send_points(self, points: list[Metric]) -> None:
+        client().log_batch(self.run_id, metrics=points)
 
     def json(self, name: str, content: Mapping[str, object]) -> None:
         """Keep a JSON object with the run; `read_kept_json` reads it."""
@@ -276,20 +280,53 @@ class StageRun:
         """
         self.flush()
         self.record = self.record.model_copy(update={"outputs": dict(outputs)})
-        log_outputs(self.run_id, self.record, self._kept)
+        self._outbox.post(lambda: log_outputs_of(self.run_id, self.record))
+        self._kept.json("record.json", self.record.model_dump(mode="json"))
         self._kept.seal(report)
-        client().set_terminated(self.run_id, "FINISHED")
+        self._outbox.post(partial(self._run.end, "FINISHED", _now()))
+        if self._is_last:
+            self._outbox.close()
+        else:
+            self._outbox.settle()
 
     def fail(self, error: BaseException) -> None:
-        """Close the run with its error."""
-        self.flush()
-        client().set_tag(self.run_id, "k2.error", f"{type(error).__name__}: {error}"[:_TAG_LIMIT])
-        client().set_terminated(self.run_id, "FAILED")
+        """Close the run with its error, as far as it can be recorded now."""
+        with suppress(Exception):
+            self.flush()
+            self._outbox.settle()
+        if self._outbox.away:
+            return  # as a killed one it is closed by the next
+        said = f"{type(error).__name__}: {error}"[:_TAG_LIMIT]
+        client().set_tag(self.run_id, "k2.error", said)
+        self._run.end("FAILED", _now())
 
 
-def record_reuse(record: LineageRecord, flyte_run: str) -> None:
-    """A stage answered from the cache: a child run with the same edges, naming its maker."""
-    outputs = _digests(record.outputs)
+def record_answer(record: LineageRecord, flyte_run: str) -> None:
+    """Record a stage that answered, if it did not record itself: then the cache answered."""
+    answered = _now()
+
+    def note() -> None:
+        seen = find_runs(kind="stage", stage=record.stage, flyte_run=flyte_run)
+        if any(run.info.status == "FINISHED" for run in seen):
+            return
+        for run in seen:  # this very call began it, and the server went away
+            if run.info.status == "RUNNING":
+                client().set_terminated(run.info.run_id, "KILLED")
+        record_reuse(record, flyte_run, answered)
+
+    post_for(flyte_run, note)
+
+
+def record_reuse(record: LineageRecord, flyte_run: str, answered: int = 0) -> None:
+    """A stage answered from the cache: a child run with the same edges, naming its maker.
+
+    Args:
+        record: of the stage.
+        flyte_run: that it is of.
+        answered: when, in milliseconds since 1970; 0: now.
+    """
+    answered = answered or _now()
+    outputs = digests_text(record.outputs)
     made = find_runs(kind="stage", stage=record.stage, outputs=outputs)
     tags = {
         "k2.kind": "stage",
@@ -303,28 +340,14 @@ def record_reuse(record: LineageRecord, flyte_run: str) -> None:
     if origin:
         tags["k2.made_by"] = origin[-1].info.run_id
         tags["k2.flyte_action"] = origin[-1].data.tags.get("k2.flyte_action", "")
-    parent = pipeline_of(flyte_run)
-    if parent is not None:
-        tags["mlflow.parentRunId"] = parent
-    run = client().create_run(experiment_id(), tags=tags, run_name=f"{record.stage} (cached)")
-    run_id = str(run.info.run_id)
-    _log_inputs(run_id, record.inputs)
-    kept = Kept(run_id)
-    log_outputs(run_id, record, kept)
-    kept.seal()
-    client().set_terminated(run_id, "FINISHED")
-
-
-def log_outputs(run_id: str, record: LineageRecord, kept: "Kept") -> None:
-    """Write the output edges, the digests as tags, and the whole record."""
-    for name, artifact in record.outputs.items():
-        if artifact.kind == "checkpoint":
-            model = model_of(artifact, create_for=run_id, name=f"{record.stage}-{name}")
-            client().log_outputs(run_id, [LoggedModelOutput(model, step=0)])
-        else:
-            client().log_inputs(run_id, datasets=[dataset_of(name, artifact, "output")])
-    client().set_tag(run_id, "k2.outputs", _digests(record.outputs))
+    run = _OpenRun(f"{record.stage} (cached)", tags, answered)
+    run.begin()
+    log_inputs_of(run.run_id, record.inputs)
+    log_outputs_of(run.run_id, record)
+    kept = KeptFiles(run)
     kept.json("record.json", record.model_dump(mode="json"))
+    kept.seal()
+    run.end("FINISHED", answered)
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -336,54 +359,3 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
-
-
-def _log_params(run_id: str, params: Mapping[str, str]) -> None:
-    rows = [Param(name, value[:_PARAM_LIMIT]) for name, value in params.items()]
-    for start in range(0, len(rows), 100):
-        client().log_batch(run_id, params=rows[start : start + 100])
-
-
-def _log_inputs(run_id: str, inputs: Mapping[str, Artifact]) -> None:
-    for name, artifact in inputs.items():
-        if artifact.kind == "checkpoint":
-            model = model_of(artifact, create_for=None, name=name)
-            client().log_inputs(run_id, models=[LoggedModelInput(model)])
-        else:
-            client().log_inputs(run_id, datasets=[dataset_of(name, artifact, "input")])
-    client().log_batch(run_id, tags=[RunTag("k2.inputs", _digests(inputs))])
-
-
-def dataset_of(name: str, artifact: Artifact, context: str) -> DatasetInput:
-    """An edge; MLflow keeps 36 characters of a digest, the source keeps all."""
-    dataset = Dataset(
-        name=artifact.kind,
-        digest=artifact.digest.removeprefix("sha256:")[:36],
-        source_type="k2-artifact",
-        source=artifact.model_dump_json(),
-        profile=json.dumps(artifact.counts),
-    )
-    tags = [InputTag("mlflow.data.context", context), InputTag("k2.name", name)]
-    return DatasetInput(dataset, tags=tags)
-
-
-def model_of(artifact: Artifact, create_for: str | None, name: str) -> str:
-    """The logged model with this digest; created if it was never logged in this store."""
-    hits = client().search_logged_models([experiment_id()], f"tags.`digest` = '{artifact.digest}'")
-    if hits:
-        return str(hits[0].model_id)
-    model = client().create_logged_model(
-        experiment_id(),
-        name=name,
-        source_run_id=create_for,
-        tags={"digest": artifact.digest, "kind": artifact.kind},
-        params={k: str(v) for k, v in artifact.counts.items()},
-        model_type="checkpoint",
-    )
-    client().finalize_logged_model(model.model_id, "READY")
-    return str(model.model_id)
-
-
-def _digests(artifacts: Mapping[str, Artifact]) -> str:
-    pairs = sorted((name, artifact.digest) for name, artifact in artifacts.items())
-    return json.dumps(dict(pairs), separators=(",", ":"))

@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import flyte
 
+from infra.faults import is_away
+
 
 class MlflowLink(flyte.Link):
     """The stage's run in MLflow, found there by the names that Flyte gave it."""
@@ -26,15 +28,21 @@ class MlflowLink(flyte.Link):
         """MLflow's list with this one run; Flyte fills in names that are still templates.
 
         A deployment need not reach the tracking server, which alone knows the experiment's number:
-        where no task runs, the link is MLflow's first page.
+        where no task runs, and while the server is away, the link is MLflow's first page.
         """
-        if flyte.ctx() is None:
+        if not flyte.ctx():
             return mlflow_ui()
-        from infra.lineage import experiment_id
+        from infra.tracking import experiment_id
 
+        try:
+            number = experiment_id()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return mlflow_ui()
         before = f"tags.`k2.flyte_run` = '{run_name}' and tags.`k2.flyte_action` = '"
         found = quote(before) + action_name + quote("'")
-        return f"{mlflow_ui()}/#/experiments/{experiment_id()}?searchFilter={found}"
+        return f"{mlflow_ui()}/#/experiments/{number}?searchFilter={found}"
 
 
 def mlflow_ui() -> str:

@@ -1,11 +1,14 @@
 """The line of each running stage: redrawn on a terminal, elsewhere one when it ends."""
 
+import os
 import sys
 import threading
 import time
 from typing import NamedTuple, TextIO
 
 _FIRST_WORD, _LATER_FRAC = 60.0, 0.25
+_WIDE = 100
+"""Columns from which on the bar is long: the note counts for more."""
 _MOST_POINTS, _FEWEST_POINTS = 400, 5
 
 
@@ -88,8 +91,9 @@ class ProgressLine:
         self._due = elapsed + (0.1 if self._live else max(_FIRST_WORD, _LATER_FRAC * elapsed))
         frac, seconds = self.progress.frac, self.progress.left(elapsed)
         left = "" if seconds is None else f" left {format_seconds(seconds)}"
-        filled = round(frac * 20)
-        bar = "━" * filled + "─" * (20 - filled)
+        cells = 6 if self._live and _columns(self._stream) < _WIDE else 20
+        filled = round(frac * cells)
+        bar = "━" * filled + "─" * (cells - filled)
         self._write(f"{bar} {frac:4.0%} {format_seconds(elapsed)}{left}  {note}", final=False)
 
     def trace(self) -> list[tuple[float, float, float]]:
@@ -97,16 +101,22 @@ class ProgressLine:
         now = time.monotonic() - self._started
         return [(round(s, 2), d, t) for s, d, t in self.progress.points] + [(round(now, 2), 1, 1)]
 
-    def finish(self, note: str) -> None:
+    def finish(self, note: str, word: str = "done in") -> None:
         """Leave the last line in place."""
         elapsed = format_seconds(time.monotonic() - self._started)
-        self._write(f"done in {elapsed}  {note}", final=True)
+        self._write(f"{word} {elapsed}  {note}", final=True)
 
     def _write(self, text: str, *, final: bool) -> None:
         line = f"  {self.name:<11}{text}"
         with self._lock:
             if self._live:
-                self._stream.write(f"\r\x1b[K{line[:180]}" + ("\n" if final else ""))
+                fits = line if final else line[: _columns(self._stream) - 1]
+                self._stream.write(f"\r\x1b[K{fits}" + ("\n" if final else ""))
             else:
                 self._stream.write(line + "\n")
             self._stream.flush()
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide the terminal is now: a line that is wrapped cannot be redrawn."""
+    return os.get_terminal_size(stream.fileno()).columns or 80

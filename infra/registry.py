@@ -13,7 +13,8 @@ from typing import NamedTuple
 from mlflow.entities import LoggedModelOutput, Metric, Run
 from mlflow.exceptions import MlflowException
 
-from infra.lineage import client, dataset_of, find_runs, model_of
+from infra.edges import dataset_of, model_of
+from infra.tracking import client, find_runs
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 
@@ -21,6 +22,8 @@ NEWEST, RELEASED = "newest", "released"
 """Aliases: the last that was made; the last that went into a release."""
 _ROLES = {"adopt": "base", "pretrain": "base", "sft": "sft", "rl": "policy", "release": "release"}
 """Stage -> what its weights are called."""
+_MOST_TEXT = 5000
+"""Characters of a description; SQLite takes more, PostgreSQL refuses it."""
 
 
 class _Model(NamedTuple):
@@ -141,7 +144,7 @@ def _tags(model: _Model, scores: Mapping[str, float], parent: str) -> dict[str, 
 def _describe(
     model: _Model, code: str, scores: Mapping[str, float], records: Sequence[LineageRecord]
 ) -> str:
-    """A version's page, in Markdown."""
+    """A version's page, in Markdown; of the scores as many as there is room for."""
     role, artifact, record = model
     makers = {a.digest: r.stage for r in records for a in r.outputs.values()}
     made_of = [
@@ -149,15 +152,22 @@ def _describe(
         f"| {a.describe_counts()} |"
         for name, a in record.inputs.items()
     ]
-    rated = [f"| {name} | {value:.4g} |" for name, value in scores.items()]
-    return "\n".join(
-        [
-            f"**{role}**, `{artifact.digest}`: {artifact.describe_counts()}.",
-            f"Made by stage {record.stage}, version {record.version}, code {code}.",
-            "",
-            "| made of | kind | digest | by | what |",
-            "|---|---|---|---|---|",
-            *made_of,
-            *(["", "| score | value |", "|---|---|", *rated] if rated else []),
-        ]
-    )
+    lines = [
+        f"**{role}**, `{artifact.digest}`: {artifact.describe_counts()}.",
+        f"Made by stage {record.stage}, version {record.version}, code {code}.",
+        "",
+        "| made of | kind | digest | by | what |",
+        "|---|---|---|---|---|",
+        *made_of,
+        *(["", "| score | value |", "|---|---|"] if scores else []),
+        *(f"| {name} | {value:.4g} |" for name, value in scores.items()),
+    ]
+    return _within(lines, "\n\nMore stand among the metrics of the model and of its pipeline.")
+
+
+def _within(lines: Sequence[str], rest: str) -> str:
+    """As many whole lines as MLflow's databases take, and what then is said of the others."""
+    whole = "\n".join(lines)
+    if len(whole) <= _MOST_TEXT:
+        return whole
+    return whole[: _MOST_TEXT - len(rest)].rpartition("\n")[0][:_MOST_TEXT] + rest

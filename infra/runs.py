@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import sqlite3
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -50,6 +51,17 @@ def see_runs(since: int = 0) -> list[SeenRun]:
     else:
         found = _ask_mlflow(since)
     return sorted(found, key=lambda run: -run.started)
+
+
+def refuse_away() -> None:
+    """Make sure, before any work, that a tracking server answers: MLflow's client asks for minutes.
+
+    Raises:
+        TrackingAwayError: it does not.
+    """
+    uri = tracking_uri().rstrip("/")
+    if uri.startswith(("http://", "https://")):
+        next(_ask_server(uri, sys.maxsize), None)
 
 
 _RUNS = """
@@ -166,7 +178,7 @@ def _get(url: str, body: dict[str, object] | None = None) -> _Answer:
 
 
 def _ask_mlflow(since: int = 0) -> list[SeenRun]:
-    from infra.lineage import find_runs
+    from infra.tracking import find_runs
 
     return [
         SeenRun(

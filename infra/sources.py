@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.home import ROOT
-from infra.statements import ALL, Imported, Statement, running_code, statements_of
+from infra.statements import ALL, Imported, ModuleStatement, running_code, statements_of
 
 
 def sources_of(stage: str, root: Path = ROOT) -> dict[str, str]:
@@ -44,10 +44,10 @@ def promises_of(stage: str, root: Path) -> set[Imported]:
     return {Imported(f"schemas.{stage}", ALL), *stated}
 
 
-class Part(NamedTuple):
+class ModulePart(NamedTuple):
     """The statements of a module that make the names which were asked for."""
 
-    statements: tuple[Statement, ...]
+    statements: tuple[ModuleStatement, ...]
 
     @property
     def code(self) -> bytes:
@@ -65,10 +65,12 @@ class Part(NamedTuple):
         return {text for statement in self.statements for text in statement.texts}
 
 
-def parts_of(wanted: set[Imported], rooms: tuple[str, ...], root: Path = ROOT) -> dict[str, Part]:
+def parts_of(
+    wanted: set[Imported], rooms: tuple[str, ...], root: Path = ROOT
+) -> dict[str, ModulePart]:
     """Path -> part, of every module of the rooms that these imports reach, name by name."""
     names: dict[Path, set[str]] = {}
-    parts: dict[Path, Part] = {}
+    parts: dict[Path, ModulePart] = {}
     pending = {imported for imported in wanted if imported.top in rooms}
     seen: set[Imported] = set()
     while pending:
@@ -85,15 +87,15 @@ def parts_of(wanted: set[Imported], rooms: tuple[str, ...], root: Path = ROOT) -
     return {path.relative_to(root).as_posix(): part for path, part in sorted(parts.items())}
 
 
-def _part(statements: tuple[Statement, ...], names: set[str]) -> Part:
+def _part(statements: tuple[ModuleStatement, ...], names: set[str]) -> ModulePart:
     """The statements that make these names, and those that make no name, in their order."""
     made = frozenset().union(*(statement.made for statement in statements))
     reached = set(made if ALL in names else names)
-    kept: list[Statement] = []
+    kept: list[ModuleStatement] = []
     while True:
         found = [s for s in statements if not s.made or s.made & reached]
         if len(found) == len(kept):
-            return Part(tuple(kept))
+            return ModulePart(tuple(kept))
         kept = found
         for statement in kept:
             reached |= statement.used & made
@@ -117,7 +119,7 @@ def _places_of(imported: Imported, root: Path) -> Iterator[tuple[Path, str]]:
                 yield path / imported.name / "__init__.py", ALL
 
 
-def _started(path: Path, part: Part, root: Path) -> Iterator[Imported]:
+def _started(path: Path, part: ModulePart, root: Path) -> Iterator[Imported]:
     """What is started as a program: a module by its dotted name, a file beside by its own."""
     for text in part.texts:
         if re.fullmatch(r"k2core(\.\w+)+", text):
@@ -139,7 +141,7 @@ def _hash(unit: Path, files: list[Path]) -> str:
     for path in files:
         code = path.read_bytes()
         if path.suffix == ".py":
-            code = Part(statements_of(code)).code
+            code = ModulePart(statements_of(code)).code
         digest.update(f"{path.relative_to(unit)} {len(code)}\n".encode() + code)
     return digest.hexdigest()[:16]
 

@@ -21,7 +21,7 @@ class Imported(NamedTuple):
         return self.module.split(".")[0]
 
 
-class Statement(NamedTuple):
+class ModuleStatement(NamedTuple):
     """A statement at the top of a module; an import is one for each of its names."""
 
     node: ast.stmt
@@ -36,7 +36,7 @@ class Statement(NamedTuple):
 
 
 @cache
-def statements_of(source: bytes) -> tuple[Statement, ...]:
+def statements_of(source: bytes) -> tuple[ModuleStatement, ...]:
     """All that runs, in order: without docstrings and what stands under `if TYPE_CHECKING`."""
     tree = _Running().visit(ast.parse(source))
     return tuple(_statement(node) for whole in tree.body for node in _one_by_one(whole))
@@ -71,7 +71,7 @@ def _one_by_one(node: ast.stmt) -> Iterator[ast.stmt]:
         yield node
 
 
-def _statement(node: ast.stmt) -> Statement:
+def _statement(node: ast.stmt) -> ModuleStatement:
     names: set[str] = set()
     texts: set[str] = set()
     imports: set[Imported] = set()
@@ -85,7 +85,7 @@ def _statement(node: ast.stmt) -> Statement:
         elif isinstance(inner, ast.ImportFrom) and inner.module:
             imports |= {Imported(inner.module, alias.name) for alias in inner.names}
     used = frozenset(names | texts)
-    return Statement(node, frozenset(_made(node)), used, frozenset(imports), frozenset(texts))
+    return ModuleStatement(node, frozenset(_made(node)), used, frozenset(imports), frozenset(texts))
 
 
 def _made(node: ast.stmt) -> set[str]:

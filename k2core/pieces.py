@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from k2core.passes import Passes
 from k2core.store import StoredFile, Workspace
 
 Work = Callable[..., None]
@@ -34,21 +35,33 @@ class Crew:
     """Who makes pieces.
 
     Args:
-        workspace: whose store the files are in, and which hears of the progress.
+        workspace: whose store the files are in.
         num_workers: pieces at a time that Ray Data makes; 0 makes them in this process.
+        passes: what part of the stage's time each takes; of others nothing is said.
     """
 
-    def __init__(self, workspace: Workspace, num_workers: int) -> None:
-        self._store, self._report = workspace.store, workspace.report
+    def __init__(
+        self, workspace: Workspace, num_workers: int, passes: Passes | None = None
+    ) -> None:
+        self._store, self.passes = workspace.store, passes or Passes(workspace.report, {})
         self._num_workers = num_workers
 
-    def make(self, work: Work, pieces: Sequence[Piece], folder: Path) -> Iterator[Path]:
+    def make(
+        self,
+        work: Work,
+        pieces: Sequence[Piece],
+        folder: Path,
+        name: str = "",
+        note: Callable[[Path], str] | None = None,
+    ) -> Iterator[Path]:
         """Do work on each piece, but for those that an earlier run has made.
 
         Args:
             work: what is done.
             pieces: the same in each run.
             folder: where results are kept, each by its number.
+            name: of the pass that it is; the folder's, if it is none.
+            note: what is said of a result beside the pass' progress: asked once of each, in order.
 
         Yields:
             The folder of each piece's result, in order.
@@ -64,7 +77,9 @@ class Crew:
             for number, place in enumerate(places, 1):
                 if not place.exists():
                     next(made).rename(place)
-                self._report.progress(number, len(places), f"{folder.name}: part {number}")
+                name = name or folder.name
+                told = note(place) if note else f"{name}: part {number}"
+                self.passes.tell(name, number, len(places), told)
                 yield place
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -82,15 +97,18 @@ class Crew:
 
 
 @contextlib.contextmanager
-def gather_crew(workspace: Workspace, num_workers: int) -> Iterator[Crew]:
+def gather_crew(
+    workspace: Workspace, num_workers: int, passes: Passes | None = None
+) -> Iterator[Crew]:
     """A crew; the cluster that it works on is held until the end, and started only once."""
+    crew = Crew(workspace, num_workers, passes)
     if not num_workers:
-        yield Crew(workspace, 0)
+        yield crew
         return
     from k2core.engines.ray.spread import hold_workers
 
     with hold_workers(num_workers):
-        yield Crew(workspace, num_workers)
+        yield crew
 
 
 def made_file(path: Path) -> StoredFile:

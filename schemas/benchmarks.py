@@ -11,8 +11,10 @@ from schemas.evaluate import Rate
 SUITES = {
     "humaneval": "coding",
     "bfcl": "tools",
+    "bfcl_turns": "tools",
     "families": "tools",
     "scenarios": "tools",
+    "tau2": "tools",
     "reasoning": "logic",
     "instructions": "general",
     "retrieval": "general",

@@ -1,12 +1,14 @@
 """What is kept: extraction, language, quality, repetition, privacy, contamination, duplicates."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from schemas.base import Config
 from schemas.corpus import DOMAINS, DomainName
 from schemas.selection import Classifier, CodeRules, Sampling, UrlRules
+
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Quality(Config):
@@ -145,7 +147,12 @@ class Deduplication(Config):
     num_rows: int = Field(8, ge=1)
     """Hashes of a band."""
     min_similarity: float = Field(0.75, gt=0, le=1)
-    """Estimated Jaccard similarity from which the later document goes."""
+    """Estimated Jaccard similarity from which one of two documents goes."""
+    prefer: tuple[Literal["source", "language", "length"], ...] = ("source", "language", "length")
+    """Which of copies stays: by what counts first. Of the source by `sources`, of the language the
+    surer one (in tenths), of the length the longer; what these leave open, the corpus' order."""
+    sources: tuple[str, ...] = ()
+    """Names of sources, the one to prefer first; those that are not named come last, alike."""
     passages: RepeatedPassages | None = None
     """Remove lines or paragraphs that stood before; none: do not look for them."""
     semantic: SemanticDuplicates | None = None
@@ -168,10 +175,14 @@ class CleanConfig(Config):
 
     exclude: tuple[str, ...] = ()
     """Ids of documents to drop, text and all, whatever the rules say: what was to be forgotten."""
-    language: str = Field("en", pattern=r"^[a-z]{2,3}$")
-    """Language to keep, as an ISO 639 code; stop words, lengths of words and their ends are its."""
+    languages: tuple[LanguageCode, ...] = Field(("en",), min_length=1)
+    """Languages to keep, as ISO 639 codes; a document's stop words, lengths of words and their ends
+    are those of the one that it is likeliest in."""
     min_language_score: float = Field(0.3, ge=0, le=1)
     """Least probability of that language; code in a page lowers it, another language to 0."""
+    max_foreign_frac: float = Field(0.5, ge=0, le=1)
+    """Paragraphs surely in another language are cut out; a document of which that is a larger share
+    goes as a whole, as half-translated pages do."""
     knowledge: DomainRules = DomainRules(
         quality=Quality(min_words=20, min_alphabetic_words_frac=0.65)
     )

@@ -3,7 +3,7 @@
 A table's rows as code passes them on are typed beside it, e.g. `DocumentRow` beside `Document`.
 """
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import pandera.polars as pa
 from pydantic import StringConstraints
@@ -12,6 +12,8 @@ DOMAINS = ("knowledge", "web", "code", "math")
 """Domains of the installed sources; files may be of others."""
 _DOMAIN = r"^[a-z][a-z0-9_]{0,39}$"
 DomainName = Annotated[str, StringConstraints(pattern=_DOMAIN)]
+WriterName = Literal["model", "rules"]
+"""Who writes a rewrite."""
 """What texts are about or are like, e.g. `mails`: chooses their rules, and has a share of the
 mixture. Small letters, digits and underscores, for files are called so."""
 
@@ -239,10 +241,12 @@ class Rewrite(Document):
 
     parent_id: str
     """`doc_id` of the document that was rewritten."""
+    writer: str
+    """A `WriterName`: who wrote it."""
     prompt_id: str
-    """The style prompt, by id and version."""
+    """The style, by id and version: a prompt, or a form of the rules'."""
     prompt_digest: str
-    """SHA-256 of the prompt's instruction, hex."""
+    """SHA-256 of the prompt's instruction, hex; of a form, of what it is told to be."""
     scores: str
     """The fidelity gate's measures, as a JSON object."""
 
@@ -251,6 +255,7 @@ class RewriteRow(DocumentRow):
     """A row of `Rewrite`."""
 
     parent_id: str
+    writer: str
     prompt_id: str
     prompt_digest: str
     scores: str

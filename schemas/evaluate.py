@@ -114,7 +114,7 @@ class VariantScore(Config):
     """The same, asked plainly."""
 
 
-class Overlap(Config):
+class SuiteOverlap(Config):
     """Items of one suite that training data gives away."""
 
     items: int = Field(ge=0)
@@ -134,7 +134,7 @@ class Overlaps(Config):
     """Words and signs of a run; of a shorter item, all of it."""
     tokens_read: int
     """Tokens to train on that were held against the items."""
-    suites: dict[str, Overlap]
+    suites: dict[str, SuiteOverlap]
     """Suite -> overlap; own families one by one."""
 
 

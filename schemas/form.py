@@ -47,7 +47,25 @@ def _inlined(node: object, definitions: Mapping[str, Schema], within: tuple[str,
         for key, value in node.items()
         if key not in literal
     }
-    return _as_map(_as_array(parts | literal))
+    return _as_map(_as_array(_named(parts) | literal))
+
+
+def _named(node: Schema) -> Schema:
+    """Objects are called by their field, not by a class that many share; in a map by their key.
+
+    Choices that have no name of their own are called by their JSON type.
+    """
+    fields = cast("dict[str, Schema]", node.get("properties", {}))
+    for name, field in fields.items():
+        if isinstance(field, dict) and "properties" in field:
+            field["title"] = name.replace("_", " ").title()
+    value = node.get("additionalProperties")
+    if isinstance(value, dict) and "properties" in value:
+        value.pop("title", None)
+    for choice in cast("list[Schema]", node.get("anyOf", [])):
+        if "type" in choice:
+            choice.setdefault("title", "none" if choice["type"] == "null" else choice["type"])
+    return node
 
 
 def _as_array(node: Schema) -> Schema:

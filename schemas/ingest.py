@@ -40,6 +40,8 @@ class FilesConfig(Config):
     """Take HTML and mails as they are written, for they are source; always so in domain `code`."""
     license: str = Field(min_length=1)
     """Of the texts: SPDX, or the source's own words; a record's own field `license` goes before."""
+    credit: str = ""
+    """Who wrote the texts, as the licence asks to say."""
     text_field: str = Field("text", min_length=1)
     """The field or column that holds the text; `data.text` is a field inside another."""
     on_fault: Literal["skip", "error"] = "skip"

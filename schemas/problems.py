@@ -52,10 +52,13 @@ DEFAULT_WEIGHTS = {
 """For the tiny model; *transfer* has the longest dialogues, and it never learned them."""
 
 
-Variant = Literal["unseen_tools", "enforced", "unfit_tools", "failing_tools", "one_shot"]
+Variant = Literal[
+    "unseen_tools", "unseen_enforced", "enforced", "unfit_tools", "failing_tools", "one_shot"
+]
 """Conditions beside the plain one, each for the problems that it can apply to.
 
 - `unseen_tools`: names, arguments and descriptions that no training dialogue declares.
+- `unseen_enforced`: the same, and as `enforced`.
 - `enforced`: calls are held to their tools' schemas while they are written.
 - `unfit_tools`: tools are declared where none is needed and none fits.
 - `failing_tools`: six of ten calls are answered `busy`, at most two in a row.
@@ -276,6 +279,14 @@ class ProblemsConfig(Config):
     the held-out ones stay unseen until the end. Training meets neither."""
     held_out_per_family: int = Field(100, ge=1, le=5_000)
     """Held-out problems of each family with a weight above 0, all about different contents."""
+    reworded_frac: float = Field(0.0, ge=0, le=1)
+    """Share of training problems whose tools have names, arguments and descriptions drawn for that
+    problem alone, so that a model must read what is declared. What is held out under
+    `unseen_tools` is among none of them. The tiny model pays for unseen tools with known ones
+    (docs/log.md), so it is not asked so; the large recipes ask most problems so."""
+    coined_frac: float = Field(0.0, ge=0, le=1)
+    """Share of those words that are put together of two others', so that nobody has heard them: for
+    models that copy a word token by token, as the tiny one does not learn to."""
     two_turn_frac: float = Field(0.15, ge=0, le=1)
     """Share of problems whose user tells the goal in two turns, in families that allow it."""
 

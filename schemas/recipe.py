@@ -90,6 +90,11 @@ class Recipe(Shared):
                 f"tokenize.mixture has a share for {strange[0]!r}, and ingest collects "
                 f"{', '.join(sorted(self.ingest.domains))}"
             )
+        if self.rl.staleness and self.placement.serving.sleep:
+            raise ValueError(
+                f"rl.staleness={self.rl.staleness} has engines sample while the trainer computes, "
+                "and placement.serving.sleep gives it their memory then: set one of them"
+            )
         asked, taught = self.rl.critic, self.sft.critic
         for field in CriticTemplate.model_fields if asked and taught else ():
             if getattr(asked, field) != getattr(taught, field):

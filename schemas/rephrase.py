@@ -1,11 +1,11 @@
 """Rewriting text instead of repeating it (arXiv:2507.20534, section 2.2)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.base import Config
-from schemas.corpus import DomainName
+from schemas.corpus import DomainName, WriterName
 from schemas.endpoint import Endpoint
 
 
@@ -30,6 +30,12 @@ class FidelityConfig(Config):
     """Share of the source's code, formulas and worked sums that the rewrite has as they were."""
     max_negations_changed: int = Field(0, ge=0)
     """Negations more or fewer than the source has."""
+    max_turned: int = Field(0, ge=0)
+    """Words that gave way to their opposite."""
+    max_overstated: int = Field(0, ge=0)
+    """Hedges (`some`, `may`) that gave way to certainty (`all`, `must`)."""
+    max_exchanged: int = Field(0, ge=0)
+    """Pairs of names that took each other's place."""
     min_aligned: float = Field(0.9, ge=-1, le=1)
     """Cosine of source and rewrite (multilingual-e5-small; calibrated by `bench.fidelity`)."""
     min_covered: float = Field(0.9, ge=-1, le=1)
@@ -46,6 +52,9 @@ class FidelityConfig(Config):
     """Words of the rewrite a word of the source: at least, at most."""
     max_copied: float = Field(0.8, ge=0, le=1)
     """Share of the rewrite's 5-grams that are the source's: above it, nothing was rewritten."""
+    min_reworded: float = Field(0.5, ge=0, le=1)
+    """Share of the rewrite's words in sentences put otherwise: at most 60 % of their runs of three
+    words are the source's."""
     max_repeated: float = Field(0.2, ge=0, le=1)
     """Share of the rewrite's 4-grams that it has said before: loops."""
 
@@ -73,8 +82,12 @@ class RephraseConfig(Config):
     """Rewrites of one document, each in another style."""
     max_rewrites_per_document: int = Field(2, ge=1)
     """How many the corpus may have at most (K2: each corpus is rephrased at most twice)."""
+    writers: Annotated[tuple[WriterName, ...], Field(min_length=1)] = ("model",)
+    """Who writes a document: the first whose text passes the gate, or nobody. `rules` restates its
+    sentences by their grammar, as cards and notes (`k2core/rephrase/restate`)."""
     styles: tuple[str, ...] = ()
-    """Prompts by name (`k2core/rephrase/prompts`); empty: all that fit a document's domain."""
+    """The model's prompts by name (`k2core/rephrase/prompts`); empty: all that fit a document's
+    domain."""
     min_words: int = Field(15, ge=1)
     """Shorter documents are left alone."""
     max_words: int | None = Field(80, ge=1)
@@ -89,6 +102,13 @@ class RephraseConfig(Config):
     """Most tokens written in all; a document is begun only if its longest rewrite would fit."""
     temperature: float = Field(0.0, ge=0, le=2)
     """Sampling temperature; 0 takes the likeliest token."""
+    drafts: int = Field(1, ge=1)
+    """Drafts of each chunk, for `repair`; an endpoint samples each as it is told."""
+    draft_temperature: float = Field(0.6, ge=0, le=2)
+    """Sampling temperature of all drafts but the first."""
+    repair: bool = False
+    """Take the first draft of a chunk that passes the gate, or else the sentences that do, and the
+    source's for the others; without it the first draft stands."""
     top_p: float = Field(0.95, gt=0, le=1)
     """Nucleus of the sampling."""
     seed: int = Field(0, ge=0)
@@ -117,6 +137,8 @@ class RephraseConfig(Config):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if self.writers[0] != "model" or len(set(self.writers)) < len(self.writers):
+            raise ValueError(f"writers={self.writers}: the model first, each once")
         if min(self.documents.values(), default=0) < 0:
             raise ValueError(f"documents={self.documents}: counts of at least 0")
         if self.rewrites_per_document > self.max_rewrites_per_document:

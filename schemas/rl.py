@@ -45,6 +45,14 @@ class RlConfig(Config):
     """Tokens that an iteration samples, over all engines: dialogues that are unfinished then go on
     in the next, under its weights, and only what these write is learned from (partial rollout,
     arXiv:2501.12599, section 2.6.2). None: each iteration plays all its dialogues to their end."""
+    staleness: int = Field(0, ge=0, le=1)
+    """Updates that the weights which sample may be behind those that learn. 1: while the trainer
+    learns from an iteration, engines draw the next one's samples with the weights of before; they
+    need devices of their own. The iteration after the last is drawn, too: a longer run goes on."""
+    enforcer: bool = False
+    """Hold every turn to K2's format and its tools' schemas while it is sampled, in validation too.
+    What is improved is then the model under the enforcer: pi and pi_old are of the tokens that it
+    left."""
     max_repeats: int = Field(0, ge=0)
     """Times that the same few tokens may follow one another before a dialogue is cut off, as if its
     budget were spent; 0: any number."""
@@ -107,8 +115,9 @@ class RlConfig(Config):
     """Problems that are solved less often get the floor: moderate difficulty only (K2 3.2.1)."""
     critic: CriticConfig | None = None
     """The policy as its own critic, for problems whose verifier is `rubric`; none has none."""
-    max_num_seqs: int = Field(96, ge=1)
-    """Dialogues in flight together, an engine."""
+    max_num_seqs: int = Field(24, ge=1)
+    """Dialogues in flight together, an engine. Fewer than its share of an iteration's, so that one
+    that ends makes room for another; a large model on GPUs takes more."""
     unsafe_sandbox: bool = False
     """Run code without isolation where no sandbox works; never on a machine that matters."""
     seed: int = Field(0, ge=0)
@@ -141,6 +150,16 @@ class RlConfig(Config):
             raise ValueError(
                 "iteration_tokens ends a problem's samples in different iterations, and rl.critic "
                 "ranks them together: set one of them"
+            )
+        if self.staleness and self.critic:
+            raise ValueError(
+                f"staleness={self.staleness} has engines sample during an update, and rl.critic "
+                "has them serve the frozen critic then: set one of them"
+            )
+        if self.iteration_tokens and self.enforcer:
+            raise ValueError(
+                "iteration_tokens goes on with half a turn, and a grammar holds whole ones: set it "
+                "or enforcer, not both"
             )
         if self.max_repeats == 1:
             raise ValueError("max_repeats=1 would stop at once: 2 or more, or 0 for any number")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 import flyte
 import flyte.report
 
+from infra.faults import describe_fault
 from infra.home import home
-from infra.lineage import StageRun, close_stale
+from infra.lineage import StageRun
 from infra.pages import render_document, render_fragment
 from infra.pages.stage import render_stage
 from infra.progress import ProgressLine
@@ -22,6 +23,7 @@ from k2core.store import Draft, Lease, Store, Workspace, publish_together
 from schemas.base import Artifact, Config
 from schemas.lineage import LineageRecord
 from schemas.placement import Placement
+from tasks.failures import told
 from tasks.store import open_store
 from tasks.work import record_of, work_key
 
@@ -98,10 +100,13 @@ class RunningStage:
 
     async def fail(self, error: BaseException) -> None:
         """Close the run with its error; what was reported so far is kept."""
-        self._run.fail(error)
+        if describe_fault(error):  # `out` is made anew in any case, and a full disk needs room
+            shutil.rmtree(self.workspace.out, ignore_errors=True)
+        with suppress(Exception):
+            self._run.fail(error)
         with suppress(Exception):
             await self.flush()
-        self._line.finish(f"FAILED {type(error).__name__}: {error}")
+        self._line.finish(f"{type(error).__name__}: {error}".partition("\n")[0], "FAILED after")
 
     async def flush(self) -> None:
         """Write the Flyte report, and a copy of it that outlives Flyte's own folder."""
@@ -169,16 +174,22 @@ async def stage_run(
     Where a cluster started the task on several ranks, rank 0 alone has lineage, reports and holds
     the lease; the others work, each with an `out` of its own, and are silent.
     """
-    record = record_of(stage, version, inputs)
-    if "RANK" not in os.environ:
-        async with _lead(record, inputs) as running:
+    with told(stage):
+        record = record_of(stage, version, inputs)
+        part = _lead(record, inputs) if "RANK" not in os.environ else _on_ranks(record, inputs)
+        async with part as running:
             yield running
-        return
+
+
+@asynccontextmanager
+async def _on_ranks(
+    record: LineageRecord, inputs: Mapping[str, object]
+) -> AsyncIterator[RunningStage | FinishedStage | FollowingStage]:
     from k2core.engines.torchrun import joined_ranks
 
     placement = inputs["placement"]
     if not isinstance(placement, Placement):
-        raise TypeError(f"{stage} runs on ranks and needs a placement, not {placement!r}")
+        raise TypeError(f"{record.stage} runs on ranks and needs a placement, not {placement!r}")
     with joined_ranks(placement) as ranks:
         patient = ranks.patient()
         if ranks.rank == 0:
@@ -213,7 +224,6 @@ async def _lead(
         if outputs:
             yield FinishedStage(outputs)
             return
-        close_stale(key)
         run = StageRun(record, key, *names)
         family = _family(record, inputs)
         running = RunningStage(
@@ -222,10 +232,10 @@ async def _lead(
         try:
             yield running
             lease.check()
+            outputs = await running.finish()
         except BaseException as error:
             await running.fail(error)
             raise
-        outputs = await running.finish()
         done = record.model_copy(update={"outputs": outputs})
         store.note_result(key, done.model_dump_json().encode())
         store.clear(key)

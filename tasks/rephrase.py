@@ -7,7 +7,7 @@ from schemas.placement import Placement
 from schemas.rephrase import RephraseConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28"
+VERSION = "2026.11.29.2"
 """Bump when equal inputs would give other bytes."""
 
 

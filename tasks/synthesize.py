@@ -8,7 +8,7 @@ from schemas.problems import ProblemsConfig
 from schemas.synthesize import SynthesizeConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.3"
+VERSION = "2026.11.28.4"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -73,3 +73,14 @@ def bucket(s3: "S3") -> str:
     name = f"bucket-{uuid.uuid4().hex}"
     urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT"))
     return f"s3://{name}/a store"
+
+
+@pytest.fixture
+def server(tmp_path: Path, bucket: str, s3: "S3", monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What is recorded goes to a server over PostgreSQL; yields the bucket."""
+    from tests.tracking import tracking_server
+
+    with tracking_server(tmp_path, bucket, s3) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("K2_HOME", str(tmp_path / "home"))
+        yield bucket

@@ -82,6 +82,15 @@ def test_no_function_is_over_60_lines() -> None:
     assert long == []
 
 
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files("workflows", "tasks", "schemas", "k2core", "infra"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name_of(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_names_say_what_they_hold() -> None:
     parts = {part: p for p in SOURCES + TESTS for part in (*p.relative_to(ROOT).parts[:-1], p.stem)}
     assert [name_of(path) for part, path in parts.items() if part in VAGUE] == []

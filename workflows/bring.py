@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.index import Index
-from k2core.adopt import AdoptError, Source, digest_of, look, look_at_config, pin
+from infra.index import RunIndex
+from k2core.adopt import AdoptError, CheckpointSource, digest_of, look, look_at_config, pin
 from schemas.adopt import AdoptConfig
 from schemas.artifacts import Checkpoint
 from schemas.model import ModelShape
@@ -55,7 +55,7 @@ def _look(address: str) -> Bring:
     """The shape, and what pins the files: of a folder all of them, of what is far config.json."""
     with _mendable(), tempfile.TemporaryDirectory(prefix="k2-import-") as scratch:
         pinned = pin(address)
-        source = Source(pinned, Path(scratch))
+        source = CheckpointSource(pinned, Path(scratch))
         if "://" in pinned:
             return Bring(AdoptConfig(source=pinned), look_at_config(source)[1])
         shape = look(source).shape
@@ -64,7 +64,7 @@ def _look(address: str) -> Bring:
 
 
 def _recall(digest: str) -> Bring:
-    with Index() as index:
+    with RunIndex() as index:
         records = [made.record for made in index.stages()]
     for record in records:
         named = [a for a in record.outputs.values() if a.digest.startswith(digest)]

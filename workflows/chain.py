@@ -11,7 +11,7 @@ import flyte
 from pydantic import BaseModel
 
 from infra.cache import refreshed
-from infra.lineage import find_runs, record_reuse
+from infra.lineage import record_answer
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
@@ -51,8 +51,7 @@ class Chain:
         self._given |= {n: value for n, value in inputs.items() if isinstance(value, Artifact)}
         result = await self._answer(stage, record, inputs)
         record = record.model_copy(update={"outputs": outputs_of(result)})
-        if not find_runs(kind="stage", stage=name, flyte_run=self._flyte_run):
-            record_reuse(record, self._flyte_run)
+        record_answer(record, self._flyte_run)
         self.records.append(record)
         return result
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.home import ROOT, home, tracking_uri
+from workflows.as_json import Json, print_json
 from workflows.attest.command import app as attest_app
+from workflows.audit.command import Target
 from workflows.audit.command import app as audit_app
 from workflows.cli_data import app as data_app
 from workflows.cli_models import app as models_app
@@ -19,7 +21,7 @@ from workflows.cli_recipe import app as recipe_app
 from workflows.cli_rerun import Settings
 from workflows.cli_rerun import app as rerun_app
 from workflows.cli_serving import app as serving_app
-from workflows.exits import fail, plain_errors
+from workflows.exits import DEBUG, PlainErrors, fail
 from workflows.forgotten import read_forgotten
 from workflows.problems import app as problems_app
 from workflows.tools import app as tools_app
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from schemas.recipe import Recipe
 
 app = typer.Typer(
-    help="Make an agentic language model the way Kimi K2 was made, and audit every step of it.",
+    cls=PlainErrors,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
@@ -46,6 +48,18 @@ app.add_typer(data_app)
 app.add_typer(recipe_app)
 
 
+@app.callback()
+def main(
+    debug: Annotated[
+        bool,
+        typer.Option(DEBUG, envvar="K2_DEBUG", help="Show the traceback of what fails, too."),
+    ] = False,
+) -> None:
+    """Make an agentic language model the way Kimi K2 was made, and audit every step of it."""
+    if debug:
+        os.environ["K2_DEBUG"] = "1"
+
+
 @app.command()
 def run(
     recipe: Annotated[
@@ -59,6 +73,7 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hash every file of what the cache answers.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Run every stage here. What was done before is cached; what was killed resumes.
 
@@ -66,25 +81,25 @@ def run(
     """
     if verify:
         os.environ["K2_VERIFY"] = "1"
-    with plain_errors():
-        changed = _recipe(recipe, [] if base else settings)
-        if base:
-            from workflows.bring import based_on
+    changed = _recipe(recipe, [] if base else settings)
+    if base:
+        from workflows.bring import based_on
 
-            changed = based_on(changed, base, settings or [])
-        from workflows.plan import refuse_absent, refuse_unfit
-        from workflows.sources import settle_files
+        changed = based_on(changed, base, settings or [])
+    from workflows.plan import refuse_absent, refuse_unfit
+    from workflows.sources import settle_files
 
-        changed = settle_files(changed)
-        refuse_unfit(changed)  # before the slow imports
-        refuse_absent(changed)
+    changed = settle_files(changed)
+    refuse_unfit(changed)  # before the slow imports
+    refuse_absent(changed)
 
-        from workflows.launch import run_pipeline
-        from workflows.show import show_result
+    from workflows.launch import run_pipeline
+    from workflows.show import show_result
 
-        name, _ = run_pipeline(changed)
-        show_result(name)
-    _next_steps(name)
+    name, _ = run_pipeline(changed)
+    show_result(name, as_json=as_json)
+    if not as_json:
+        _next_steps(name)
 
 
 @app.command()
@@ -106,7 +121,7 @@ def plan(
         float, typer.Option(min=0.01, max=1, help="Share of the peak that kernels reach.")
     ] = 0.45,
     fp8: Annotated[bool, typer.Option("--fp8", help="Matrix products in FP8.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in base units.")] = False,
+    as_json: Json = False,
     settings: Settings = None,
 ) -> None:
     """Predict memory, traffic, time and days of every stage that needs accelerators.
@@ -119,22 +134,20 @@ def plan(
     from workflows.plan import Wish
     from workflows.plan_tables import print_plan
 
-    with plain_errors():
-        sizes = tp, pp, ep, cp, virtual_stages, micro_batch
-        wish = Wish(nodes, gpus_per_node, gpu, *sizes, rollout_tokens)
-        print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
+    sizes = tp, pp, ep, cp, virtual_stages, micro_batch
+    wish = Wish(nodes, gpus_per_node, gpu, *sizes, rollout_tokens)
+    print_plan(_recipe(recipe, settings), wish, efficiency, fp8=fp8, as_json=as_json)
 
 
 @app.command()
-def runs() -> None:
+def runs(as_json: Json = False) -> None:
     """List the pipelines that ran, the newest first, with what they cached.
 
     Example: `k2 runs`
     """
     from workflows.runs import show_runs
 
-    with plain_errors():
-        show_runs()
+    show_runs(as_json=as_json)
 
 
 @app.command()
@@ -146,33 +159,36 @@ def report(
     html: Annotated[
         Path | None, typer.Option(help="Write one self-contained page to send to a colleague.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Print a run's times, counts and scores as Markdown, or write them into pages.
+    """Print a run's times, counts and scores as Markdown or JSON, or write them into pages.
 
     `k2 run` leaves the HTML page beside the stages' own when it ends; --html makes it anew, also of
     a run that has not come to its end.
 
     Example: `k2 report tiny-1128-1400 --html tiny.html`
     """
-    with plain_errors():
-        if html is not None:
-            from workflows.pages.write import write_page
+    if html is not None:
+        from workflows.pages.write import write_page
 
-            typer.echo(f"wrote {write_page(run, html)}")
-            return
-        from workflows.report import read_report, write_report
-        from workflows.report_tables import whole
+        _wrote(write_page(run, html), as_json=as_json)
+        return
+    from workflows.report import read_report, write_report
+    from workflows.report_tables import whole
 
-        found = read_report(run)
-        if write:
-            typer.echo("wrote " + ", ".join(map(str, write_report(found))))
-        else:
-            typer.echo(whole(found))
+    found = read_report(run)
+    if write:
+        _wrote(*write_report(found), as_json=as_json)
+    elif as_json:
+        print_json(found)
+    else:
+        typer.echo(whole(found))
 
 
 @app.command()
 def lineage(
-    target: Annotated[str, typer.Argument(help="A run's name or an artifact's digest.")] = "latest",
+    target: Target = "latest",
+    as_json: Json = False,
 ) -> None:
     """Show the tree of stages, configs and digests behind an artifact, down to its sources.
 
@@ -180,34 +196,7 @@ def lineage(
     """
     from workflows.audit.tree import show_lineage
 
-    with plain_errors():
-        show_lineage(target)
-
-
-@app.command()
-def verify(
-    target: Annotated[
-        str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
-    ] = "latest",
-    key: Annotated[
-        Path | None,
-        typer.Option(help="Public key that a release must be signed with; default: the enclosed."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Recompute every digest along a chain; name the first that diverged.
-
-    A folder is verified by what is in it alone: a downloaded release, a model with its card, an
-    object of a store. Signatures and statements (`k2 attest`) are verified where there are any;
-    with --key there must be some, by that key. Ends with 0 if all is as recorded, 1 if something
-    diverged, 2 if there is no such thing.
-
-    Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
-    """
-    with plain_errors():
-        from workflows.verify import verify as check
-
-        raise typer.Exit(0 if check(target, key, as_json) else 1)
+    show_lineage(target, as_json=as_json)
 
 
 @app.command()
@@ -226,6 +215,7 @@ def why(
     replay: Annotated[
         bool, typer.Option("--replay", help="Derive the shard's order anew, from config and texts.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Say why a document was kept or dropped, how it was rewritten, and where its tokens went.
 
@@ -238,19 +228,19 @@ def why(
         raise fail("say either a document's id or --token SHARD:OFFSET")
     if replay and token is None:
         raise fail("--replay derives the order of a token's shard: it goes with --token")
-    with plain_errors():
-        from workflows.why import explain, explain_token
+    from workflows.why import explain, explain_token
 
-        if token is not None:
-            explain_token(token, source, replay=replay)
-        elif document is not None:
-            explain(document, source)
+    if token is not None:
+        explain_token(token, source, replay=replay, as_json=as_json)
+    elif document is not None:
+        explain(document, source, as_json=as_json)
 
 
 @app.command()
 def synthesize(
     count: Annotated[int, typer.Option(min=1, help="Training problems to put experts before.")],
     settings: Settings = None,
+    as_json: Json = False,
 ) -> None:
     """Make trajectories alone: rate, acceptance, and whose fault each failure was.
 
@@ -259,57 +249,56 @@ def synthesize(
     from workflows.overrides import change
     from workflows.recipes import RECIPES
 
-    with plain_errors():
-        asked = [f"synthesize.num_problems={count}", *(settings or [])]
-        recipe = change(RECIPES["tiny"](), asked)
+    asked = [f"synthesize.num_problems={count}", *(settings or [])]
+    recipe = change(RECIPES["tiny"](), asked)
 
-        from workflows.trajectories import synthesize
+    from workflows.trajectories import synthesize
 
-        synthesize(recipe)
+    synthesize(recipe, as_json=as_json)
 
 
 @app.command()
 def rejudge(
     target: Annotated[str, typer.Argument(help="A run's name or a set's digest.")] = "latest",
     out: Annotated[Path | None, typer.Option(help="Write the new judgements here.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Judge stored trajectories again, without playing them again; print what changed.
 
     Example: `k2 rejudge --out rejudged`
     """
-    with plain_errors():
-        from workflows.trajectories import rejudge_set
+    from workflows.trajectories import rejudge_set
 
-        rejudge_set(target, out)
+    rejudge_set(target, out, as_json=as_json)
 
 
 @app.command()
 def export(
     out: Annotated[Path, typer.Argument(help="A file of JSON lines.")],
     target: Annotated[str, typer.Option(help="A run's name or a set's digest.")] = "latest",
+    as_json: Json = False,
 ) -> None:
     """Write accepted dialogues as chat messages with tools, in K2's form, for other trainers.
 
     Example: `k2 export dialogues.jsonl`
     """
-    with plain_errors():
-        from workflows.trajectories import export_set
+    from workflows.trajectories import export_set
 
-        export_set(target, out)
+    export_set(target, out, as_json=as_json)
 
 
 @app.command()
 def validate(
     path: Annotated[Path, typer.Argument(help="JSON lines of {messages, tools}.")],
+    as_json: Json = False,
 ) -> None:
     """Check anybody's dialogues against K2's form: ids, answers, schemas; name each fault.
 
     Example: `k2 validate dialogues.jsonl`
     """
-    with plain_errors():
-        from workflows.trajectories import validate_file
+    from workflows.trajectories import validate_file
 
-        raise typer.Exit(0 if validate_file(path) else 1)
+    raise typer.Exit(0 if validate_file(path, as_json=as_json) else 1)
 
 
 @app.command()
@@ -322,15 +311,15 @@ def rollouts(
     ] = None,
     iteration: Annotated[int | None, typer.Option(min=1, help="Of this one.")] = None,
     count: Annotated[int, typer.Option(min=0, help="Dialogues of each kind to print.")] = 1,
+    as_json: Json = False,
 ) -> None:
     """Read what the policy said in reinforcement learning: best, worst, rejected and odd.
 
     Example: `k2 rollouts --family lookup --reason over_budget`
     """
-    with plain_errors():
-        from workflows.rollouts import Filter, show_rollouts
+    from workflows.rollouts import Filter, show_rollouts
 
-        show_rollouts(run, Filter(family, reward, reason, iteration), count)
+    show_rollouts(run, Filter(family, reward, reason, iteration), count, as_json=as_json)
 
 
 @app.command()
@@ -354,6 +343,13 @@ def _recipe(name: str, settings: list[str] | None) -> "Recipe":
         return recipe
     exclude = json.dumps(sorted({*recipe.clean.exclude, *forgotten}))
     return change(recipe, [f"clean.exclude={exclude}"])
+
+
+def _wrote(*pages: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"wrote": pages})
+    else:
+        typer.echo(f"wrote {', '.join(map(str, pages))}")
 
 
 def _next_steps(name: str) -> None:

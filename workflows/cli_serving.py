@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from infra.home import home
-from workflows.exits import fail, plain_errors
+from workflows.as_json import Json
+from workflows.exits import fail
 
 app = typer.Typer()
 
@@ -37,22 +38,21 @@ def chat(
 
     Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
     """
-    with plain_errors():
-        from pydantic import ValidationError
+    from pydantic import ValidationError
 
-        from schemas.endpoint import Endpoint
-        from workflows.talking import talk
+    from schemas.endpoint import Endpoint
+    from workflows.talking import talk
 
-        if problem is not None:
-            from workflows.chat import solve
+    if problem is not None:
+        from workflows.chat import solve
 
-            solve(model, problem, number, temperature)
-            return
-        try:
-            where = Endpoint(url=url, model=name, temperature=temperature) if url else model
-        except ValidationError as error:
-            raise fail(f"--url {url!r}: {error.errors()[0]['msg']}") from None
-        talk(where, None if say is None else [say], temperature, mcp, key)
+        solve(model, problem, number, temperature)
+        return
+    try:
+        where = Endpoint(url=url, model=name, temperature=temperature) if url else model
+    except ValidationError as error:
+        raise fail(f"--url {url!r}: {error.errors()[0]['msg']}") from None
+    talk(where, None if say is None else [say], temperature, mcp, key)
 
 
 @app.command()
@@ -73,10 +73,9 @@ def serve(
 
     Example: `k2 serve latest --port 8000`
     """
-    with plain_errors():
-        from workflows.serve import serve_model
+    from workflows.serve import serve_model
 
-        serve_model(model, host, port, max_num_seqs, free=free)
+    serve_model(model, host, port, max_num_seqs, free=free)
 
 
 @app.command(name="verify-serving")
@@ -95,7 +94,7 @@ def verify_serving(
     reference: Annotated[
         Path | None, typer.Option(help="Answers of another endpoint, to hold triggers against.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Verify an OpenAI-compatible endpoint: schemas, triggers, ids, streams. Resumes.
 
@@ -103,25 +102,24 @@ def verify_serving(
 
     Example: `k2 verify-serving http://127.0.0.1:8000/v1`
     """
-    with plain_errors():
-        from pydantic import ValidationError
+    from pydantic import ValidationError
 
-        from k2core.serving.wire import Asking
-        from schemas.endpoint import Endpoint
-        from workflows.endpoint_figures import verify_serving as verify
+    from k2core.serving.wire import Asking
+    from schemas.endpoint import Endpoint
+    from workflows.endpoint_figures import verify_serving as verify
 
-        try:
-            endpoint = Endpoint(
-                url=url,
-                model=model,
-                api_key_variable=key,
-                max_concurrent=concurrent,
-                timeout_s=timeout,
-            )
-        except ValidationError as error:
-            raise fail(f"URL {url!r}: {error.errors()[0]['msg']}") from None
-        whose = hashlib.sha256(f"{url} {model} {seed} {max_tokens}".encode()).hexdigest()[:12]
-        place = answers or home() / "serving" / f"{whose}.jsonl"
-        how = Asking(max_tokens, seed)
-        kept = verify(endpoint, count, how, place, reference, plain=as_json)
-        raise typer.Exit(0 if kept else 1)
+    try:
+        endpoint = Endpoint(
+            url=url,
+            model=model,
+            api_key_variable=key,
+            max_concurrent=concurrent,
+            timeout_s=timeout,
+        )
+    except ValidationError as error:
+        raise fail(f"URL {url!r}: {error.errors()[0]['msg']}") from None
+    whose = hashlib.sha256(f"{url} {model} {seed} {max_tokens}".encode()).hexdigest()[:12]
+    place = answers or home() / "serving" / f"{whose}.jsonl"
+    how = Asking(max_tokens, seed)
+    kept = verify(endpoint, count, how, place, reference, plain=as_json)
+    raise typer.Exit(0 if kept else 1)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.index import Index
+from infra.index import RunIndex
 from k2core.evaluate.compare import Answered, Comparison, compare, read_answers
 from schemas.base import Artifact
 from schemas.evaluate import CHECKPOINTS
@@ -67,7 +67,7 @@ def find_answers(target: str) -> Answered:
 def _find_evaluation(run: str) -> Artifact:
     if run not in ("", LATEST):
         return find_artifact(run, ("evaluation",))
-    with Index() as index:
+    with RunIndex() as index:
         stages = sorted(index.stages(), key=lambda made: -made.run.started)
     made = [a for r in stages for a in r.record.outputs.values() if a.kind == "evaluation"]
     if not made:

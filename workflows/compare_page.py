@@ -2,7 +2,7 @@
 
 from html import escape
 
-from k2core.evaluate.compare import Comparison, Flip, Row, Side
+from k2core.evaluate.compare import CategoryRow, Comparison, Flip, Side
 
 _WIDTH, _BAR, _GAP = 360, 13, 10
 _STYLE = """
@@ -49,7 +49,7 @@ def render_page(found: Comparison, most_flips: int = 60) -> str:
     )
 
 
-def _bars(rows: list[Row]) -> str:
+def _bars(rows: list[CategoryRow]) -> str:
     height = len(rows) * (2 * _BAR + _GAP) + 24
     parts = []
     for place, row in enumerate(rows):
@@ -84,7 +84,7 @@ def _table(found: Comparison) -> str:
     return f"<table><tr>{''.join(f'<th>{escape(h)}</th>' for h in heads)}</tr>{body}</table>"
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: CategoryRow) -> tuple[str, ...]:
     """A category's numbers as they are written everywhere."""
     rates = (
         f"{s.rate.rate:.0%} [{100 * s.rate.low:.0f}, {100 * s.rate.high:.0f}]"

@@ -23,7 +23,7 @@ class Toolbox(NamedTuple):
     environment: Environment
 
 
-class Turn(NamedTuple):
+class ModelTurn(NamedTuple):
     """What a model said, and how it ended."""
 
     message: Message
@@ -37,7 +37,7 @@ class NoAnswerError(RuntimeError):
     """The endpoint gave none; the dialogue is as it was before the question."""
 
 
-class Conversation:
+class ChatDialogue:
     """One dialogue.
 
     Args:
@@ -127,7 +127,7 @@ class Conversation:
         except Exception as error:  # a live server's own: the model may try something else
             return f'{{"error":"the tool failed: {type(error).__name__}"}}'
 
-    def _hear(self) -> Turn:
+    def _hear(self) -> ModelTurn:
         from openai import APIError
 
         line = self.line()
@@ -175,9 +175,9 @@ def _collect(pieces: dict[int, list[str]], parts: Sequence[Any]) -> None:
             known[1] += part.function.arguments or ""
 
 
-def _read(text: str, pieces: Sequence[list[str]], ended: str, made: int) -> Turn:
+def _read(text: str, pieces: Sequence[list[str]], ended: str, made: int) -> ModelTurn:
     if ended == "length":  # the last call may be half a call
-        return Turn(Message(role="assistant", content=text), ended)
+        return ModelTurn(Message(role="assistant", content=text), ended)
     try:
         calls = tuple(
             ToolCall(id=f"functions.{name}:{made + place}", name=name, arguments=arguments)
@@ -185,11 +185,11 @@ def _read(text: str, pieces: Sequence[list[str]], ended: str, made: int) -> Turn
         )
     except ValidationError:
         wrong = f"no tool can have the name of a call in {pieces!r}"[:200]
-        return Turn(Message(role="assistant", content=text), ended, wrong)
-    return Turn(Message(role="assistant", content=text, tool_calls=calls), ended)
+        return ModelTurn(Message(role="assistant", content=text), ended, wrong)
+    return ModelTurn(Message(role="assistant", content=text, tool_calls=calls), ended)
 
 
-def save_dialogue(conversation: Conversation, path: Path) -> None:
+def save_dialogue(conversation: ChatDialogue, path: Path) -> None:
     """Append the dialogue as a line of JSON."""
     import json
 

@@ -23,7 +23,7 @@ _RULES = list(VERSIONS)
 
 
 @dataclass(frozen=True)
-class Example:
+class ReportedDocument:
     """A document, as a report shows it."""
 
     doc_id: str
@@ -42,7 +42,7 @@ class Dropped:
     reason: str
     documents: int
     tokens: int
-    examples: list[Example]
+    examples: list[ReportedDocument]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class CorpusReport:
     counted: bool
     """Whether the corpus' own tokenizer counted; else a token is taken to be four bytes."""
     dropped: list[Dropped]
-    kept_examples: list[Example]
+    kept_examples: list[ReportedDocument]
     redacted: dict[str, int]
     artifacts: dict[str, str]
     """Kind -> digest."""
@@ -159,7 +159,7 @@ def _read_dropped(clean: Path, sizes: pl.DataFrame, ratio: float) -> list[Droppe
     return sorted(found, key=lambda row: (_RULES.index(row.rule), -row.documents, row.domain))
 
 
-def _examples(documents: pl.LazyFrame, count: int) -> list[Example]:
+def _examples(documents: pl.LazyFrame, count: int) -> list[ReportedDocument]:
     """Some, drawn by their ids, which are hashes."""
     zero = pl.lit(0.0)
     measured = "measured" in documents.collect_schema()
@@ -171,7 +171,7 @@ def _examples(documents: pl.LazyFrame, count: int) -> list[Example]:
         (pl.col("threshold") if measured else zero.alias("threshold")),
     ]
     rows = documents.select(columns).bottom_k(count, by="doc_id").collect().sort("doc_id").rows()
-    return [Example(*row) for row in rows]
+    return [ReportedDocument(*row) for row in rows]
 
 
 def _read_sources(corpora: Corpora, raw: Path, clean: Path) -> list[SourceRow]:

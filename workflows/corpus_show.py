@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from infra.home import home
 from infra.reports import table_html
-from workflows.corpus_report import CorpusReport, Dropped, Example
+from workflows.corpus_report import CorpusReport, Dropped, ReportedDocument
 from workflows.show import console, show_line
 
 _SHOWN = 120
@@ -92,11 +92,11 @@ def _about(row: Dropped) -> dict[str, object]:
     }
 
 
-def _against(example: Example) -> str:
+def _against(example: ReportedDocument) -> str:
     return f"{example.measured:g} against {example.threshold:g}"
 
 
-def _show_example(example: Example, more: str) -> None:
+def _show_example(example: ReportedDocument, more: str) -> None:
     show_line(f"  {example.path}{more}")
     text = " ".join(example.text.split())
     show_line(f"    {text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}", "dim")

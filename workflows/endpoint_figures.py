@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from k2core.serving import Figures, Verification, list_requests, verify_endpoint
+from k2core.serving import EndpointVerification, Figures, list_requests, verify_endpoint
 from k2core.serving.wire import Asking
 from schemas.endpoint import Endpoint
 from workflows.errors import MendableError
@@ -58,7 +58,7 @@ def verify_serving(
     return found.figures.keeps_its_word and not found.is_given_up
 
 
-def _as_json(found: Verification) -> dict[str, object]:
+def _as_json(found: EndpointVerification) -> dict[str, object]:
     figures = found.figures
     rates = {name.replace(" ", "_"): figures.rate(part, whole) for name, part, whole in _RATES}
     return {
@@ -69,7 +69,7 @@ def _as_json(found: Verification) -> dict[str, object]:
     }
 
 
-def _print(found: Verification, console: Console) -> None:
+def _print(found: EndpointVerification, console: Console) -> None:
     figures = found.figures
     table = Table("figure", "of", "rate")
     for name, part, whole in _RATES:

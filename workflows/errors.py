@@ -11,3 +11,7 @@ class BadRecipeError(MendableError, ValueError):
 
 class NotRecordedError(MendableError, LookupError):
     """A run, stage or artifact that is not recorded."""
+
+
+class NoProblemsError(MendableError):
+    """A source of problems that cannot be used; says why."""

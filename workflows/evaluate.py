@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from infra.home import home
-from k2core.evaluate.harness import Asked, run_suites
+from k2core.evaluate.harness import Subject, run_suites
 from k2core.model.digest import tensors_digest
 from k2core.model.hf import load_weights
 from k2core.rephrase.rephraser import PACKAGED, find_rephraser
@@ -21,13 +21,14 @@ from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
 from schemas.evaluate import Rate
 from workflows.errors import MendableError
-from workflows.serve import find_served, start_server, wait_until_healthy
+from workflows.serve import find_served, log_of, start_server, wait_until_healthy
 
 _HOST = "127.0.0.1"
 _SERVED = "k2"
 _MODES = {"on": (False,), "off": (True,), "both": (False, True)}
 """Whether the server is free, by `--enforcer`."""
-_NATIVE_ONLY = ("scenarios",)
+_WHEN_NAMED = ("bfcl_turns", "tau2")
+"""Suites whose contexts and times are of another order than the others'."""
 
 
 class Wanted(NamedTuple):
@@ -77,9 +78,9 @@ def _ask(
         Sandbox.start() as sandbox,
     ):
         tool_calls = _tool_calls(wanted.tool_calls, native=native)
-        usable = [s for s in SUITES if tool_calls == "native" or s not in _NATIVE_ONLY]
+        usual = [suite for suite in SUITES if suite not in _WHEN_NAMED]
         config = BenchmarkConfig(
-            suites=wanted.suites or tuple(usable),
+            suites=wanted.suites or tuple(usual),
             limit=wanted.limit,
             samples=wanted.samples,
             temperature=wanted.temperature,
@@ -113,7 +114,7 @@ def _show_valid_calls(enforced: Benchmarks, free: Benchmarks) -> None:
 @contextmanager
 def serving(
     target: str, wanted: Wanted, name: str, key_variable: str, *, free: bool
-) -> Iterator[tuple[Asked, bool]]:
+) -> Iterator[tuple[Subject, bool]]:
     """The model behind an address, and whether it takes declared tools."""
     if target.startswith(("http://", "https://")):
         if not name:
@@ -121,23 +122,24 @@ def serving(
         endpoint = Endpoint(
             url=target, model=name, api_key_variable=key_variable, temperature=wanted.temperature
         )
-        yield Asked(f"{target} {name}", "", endpoint), True
+        yield Subject(f"{target} {name}", "", endpoint), True
         return
     if target in PACKAGED:
         folder = find_rephraser(target, home() / "store" / "models")
         served = find_served(str(folder))
     else:
         served = find_served(target)
+    _tool_calls(wanted.tool_calls, native=served.is_k2)
     weights = tensors_digest(load_weights(served.folder))
     port = free_port()
     typer.echo(f"starting vLLM on {served.label} ...", err=True)
-    server = start_server(served, _HOST, port, free=free)
+    server = start_server(served, _HOST, port, free=free, log=log_of(port))
     try:
-        wait_until_healthy(server, _HOST, port)
+        wait_until_healthy(server, _HOST, port, log_of(port))
         endpoint = Endpoint(
             url=f"http://{_HOST}:{port}/v1", model=_SERVED, temperature=wanted.temperature
         )
-        yield Asked(target, weights, endpoint), served.is_k2
+        yield Subject(target, weights, endpoint), served.is_k2
     finally:
         stop_server(server)
 
@@ -178,9 +180,13 @@ def _cells(rate: Rate) -> tuple[str, str]:
 def _tool_calls(asked: str | None, *, native: bool) -> Literal["native", "prompted"]:
     if asked == "prompted" or (asked is None and not native):
         return "prompted"
-    if asked in (None, "native"):
-        return "native"
-    raise MendableError(f"--tool-calls {asked}: native or prompted")
+    if asked not in (None, "native"):
+        raise MendableError(f"--tool-calls {asked}: native or prompted")
+    if not native:
+        raise MendableError(
+            "--tool-calls native: this model is served without a parser of calls; say prompted"
+        )
+    return "native"
 
 
 def _command(target: str, wanted: Wanted, *, free: bool) -> str:
@@ -198,6 +204,6 @@ def _command(target: str, wanted: Wanted, *, free: bool) -> str:
     return " ".join(("k2 evaluate", target, *suites, *said))
 
 
-def _folder_name(asked: Asked) -> str:
+def _folder_name(asked: Subject) -> str:
     plain = "".join(c if c.isalnum() or c in "-." else "_" for c in asked.name)[-60:].strip("_.")
     return f"{plain}-{asked.weights[7:19]}" if asked.weights else plain

@@ -1,48 +1,69 @@
-"""How a command ends on an error that the user can mend."""
+"""How a command ends on an error: one plain message where a person can do something about it."""
 
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
+from typer._click import Context  # what its groups take: no public name has it
 from typer.core import TyperGroup
 
+from infra.faults import describe_fault
 from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
-_OF_INPUTS = ("InputsError", "SourceError", "TableError", "BlockListError")
-"""Errors of stages that say what to mend in the recipe or in the files."""
+DEBUG = "--debug"
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns errors that the user can mend into one plain message, without a traceback."""
+    """Turns errors that a person can mend into one plain message, without a traceback."""
     try:
         yield
     except Exception as error:
-        known: tuple[type[Exception], ...] = (MendableError, TrackingAwayError, *_store_errors())
-        if isinstance(error, known) or _is_of_inputs(error):
-            raise fail(str(error)) from None
-        raise
+        message = _describe(error)
+        if not message:
+            raise
+        if "K2_DEBUG" in os.environ:
+            traceback.print_exception(error, file=sys.stderr)
+        raise fail(message) from None
 
 
 class PlainErrors(TyperGroup):
-    """A group of commands, each within `plain_errors`."""
+    """A group of commands, each within `plain_errors`; `--debug` may stand anywhere."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Bring `--debug` to the front, where the group has it."""
+        given = [DEBUG] if DEBUG in args else []
+        return super().parse_args(ctx, given + [each for each in args if each != DEBUG])
+
+    def invoke(self, ctx: Context) -> object:
         """Run the command."""
         with plain_errors():
             return super().invoke(ctx)
 
 
-def _is_of_inputs(error: Exception) -> bool:
-    """Whether a stage refused what it was given, as Flyte hands it on: by its class's name."""
+def _describe(error: Exception) -> str:
+    """What to say of an error; empty where only its traceback tells."""
+    known: tuple[type[Exception], ...] = (MendableError, TrackingAwayError, *_store_errors())
+    if isinstance(error, known):
+        return str(error)
+    return _of_stage(error) or describe_fault(error)
+
+
+def _of_stage(error: Exception) -> str:
+    """What a stage or the pipeline says, as Flyte hands it on: its error's name and text."""
     if "flyte.errors" not in sys.modules:
-        return False
+        return ""
     from flyte.errors import RuntimeUserError
 
-    return isinstance(error, RuntimeUserError) and error.code in _OF_INPUTS
+    if not isinstance(error, RuntimeUserError):
+        return ""
+    if error.code == "StageFailedError":
+        return str(error)
+    return describe_fault(error) or f"the pipeline ended with {error.code}: {error}"
 
 
 def _store_errors() -> tuple[type[Exception], ...]:

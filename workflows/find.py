@@ -1,11 +1,12 @@
 """Finds what was recorded: runs, artifacts by run or digest, who made them, under which configs."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from infra.kept import read_kept_json
 from infra.runs import SeenRun
 from schemas.base import Artifact
@@ -32,7 +33,7 @@ def find_artifact(target: str, kinds: Sequence[str] = ()) -> Artifact:
             several: `tiny-1128/pretrain`, `latest/rl/policy`.
         kinds: kinds of artifacts to look at; by default all.
     """
-    with Index() as index:
+    with RunIndex() as index:
         return locate(index, target, kinds)
 
 
@@ -46,14 +47,14 @@ def find_kind(target: str, kind: str, remedy: str) -> Artifact:
     """
     if target != LATEST:
         return find_artifact(target, (kind,))
-    with Index() as index:
+    with RunIndex() as index:
         found = _outputs(index, f"way = 'output' and status = 'FINISHED' {_among([kind])}", [])
     if not found:
         raise NotRecordedError(f"no {kind.replace('_', ' ')} is recorded yet: {remedy}")
     return found[0]
 
 
-def locate(index: Index, target: str, kinds: Sequence[str] = ()) -> Artifact:
+def locate(index: RunIndex, target: str, kinds: Sequence[str] = ()) -> Artifact:
     """`find_artifact` in an index that is open."""
     wanted = target if target.startswith("sha256:") else f"sha256:{target}"
     named = f"way = 'output' and status = 'FINISHED' {_among(kinds)}"
@@ -77,7 +78,7 @@ def locate(index: Index, target: str, kinds: Sequence[str] = ()) -> Artifact:
     )
 
 
-def _of_stage(index: Index, target: str, kinds: Sequence[str]) -> Artifact:
+def _of_stage(index: RunIndex, target: str, kinds: Sequence[str]) -> Artifact:
     """What `RUN/STAGE` or `RUN/STAGE/OUTPUT` names; of several runs so called, the newest's."""
     run, _, made = target.partition("/")
     stage, _, output = made.partition("/")
@@ -106,7 +107,7 @@ def _of_stage(index: Index, target: str, kinds: Sequence[str]) -> Artifact:
     return Artifact.model_validate_json(found[0]["artifact"])
 
 
-def _newest(index: Index) -> SeenRun:
+def _newest(index: RunIndex) -> SeenRun:
     """The newest pipeline that was to end in a release, of those that ended well if any did."""
     runs = index.runs("kind = 'pipeline'")
     if not runs:
@@ -115,7 +116,7 @@ def _newest(index: Index) -> SeenRun:
     return next((run for run in runs if run.status == "FINISHED"), runs[0])
 
 
-def _outputs(index: Index, where: str, values: Sequence[object]) -> list[Artifact]:
+def _outputs(index: RunIndex, where: str, values: Sequence[object]) -> list[Artifact]:
     rows = index.rows(
         "select artifact from edges join runs on runs.id = edges.run "
         f"where {where} order by started desc, edges.name",
@@ -130,7 +131,7 @@ def _among(kinds: Sequence[str]) -> str:
 
 def config_behind(artifact: Artifact, name: str) -> JsonValue:
     """The nearest config of this name among the stages that led to an artifact."""
-    with Index() as index:
+    with RunIndex() as index:
         for near in [artifact, *index.related(artifact.digest, forward=False)]:
             made = index.maker(near.digest)
             if made is not None and name in made.record.configs:
@@ -140,7 +141,7 @@ def config_behind(artifact: Artifact, name: str) -> JsonValue:
 
 def find_pipeline(name: str) -> SeenRun:
     """A pipeline's run by Flyte run name (a prefix is enough), or the newest for `latest`."""
-    with Index() as index:
+    with RunIndex() as index:
         newest = _newest(index)
         if name == LATEST:
             return newest
@@ -156,7 +157,7 @@ def records_behind(artifacts: Sequence[Artifact]) -> list[LineageRecord]:
     """The record of each stage that led to these artifacts, in the order of the chain."""
     from schemas.recipe import STAGES
 
-    with Index() as index:
+    with RunIndex() as index:
         behind = [a.digest for a in artifacts]
         behind += [b.digest for a in artifacts for b in index.related(a.digest, forward=False)]
         makers = [index.maker(digest) for digest in dict.fromkeys(behind)]
@@ -165,17 +166,29 @@ def records_behind(artifacts: Sequence[Artifact]) -> list[LineageRecord]:
 
 
 def recipe_of(pipeline: SeenRun) -> "Recipe":
-    """The recipe that a pipeline ran."""
-    from workflows.overrides import validated  # brings tables' schemas along
+    """The recipe that a pipeline ran; what today's code reads otherwise is told on standard error.
 
-    return validated(read_kept_json(pipeline.run_id, "recipe.json"))
+    Raises:
+        NotRecordedError: it is of other code, and cannot be read by this.
+    """
+    from workflows.recorded import read_recorded  # brings tables' schemas along
+
+    recipe, changes = read_recorded(read_kept_json(pipeline.run_id, "recipe.json"))
+    if changes:
+        code = pipeline.tags.get("code", "unknown")[:12]
+        print(
+            f"  run {pipeline.name} was recorded by other code ({code}), so that its recipe is not "
+            "quite what is read:\n    " + "\n    ".join(changes),
+            file=sys.stderr,
+        )
+    return recipe
 
 
 def stages_of(pipeline: SeenRun) -> dict[str, Indexed]:
     """Stage -> each finished stage of a pipeline, in the order of the chain."""
     from schemas.recipe import STAGES
 
-    with Index() as index:
+    with RunIndex() as index:
         found = index.stages("pipeline = ?", [pipeline.tags["flyte_run"]])
     by_name = {stage.record.stage: stage for stage in reversed(found)}
     return {stage: by_name[stage] for stage in STAGES if stage in by_name}

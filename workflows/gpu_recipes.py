@@ -9,6 +9,7 @@ from schemas.model import ModelShape
 from schemas.optim import Guards, OptimConfig, Schedule
 from schemas.placement import Placement, Serving
 from schemas.pretrain import PretrainConfig
+from schemas.problems import ProblemsConfig
 from schemas.recipe import Recipe
 from schemas.release import ReleaseConfig
 from schemas.rl import RlConfig
@@ -62,6 +63,7 @@ def _text(sample: str) -> IngestConfig:
             name=f"fineweb-edu-{sample.lower()}",
             domain="web",
             license="ODC-By-1.0",
+            credit="FineWeb-Edu, Hugging Face",
         )
     )
 
@@ -93,6 +95,7 @@ def _trainings(num_tokens: int, lr: float) -> dict[str, PretrainConfig | SftConf
             max_tokens=_LENGTH,
             old_logprobs="trainer",
             mismatch="truncate",
+            max_num_seqs=96,
         ),
     }
 
@@ -106,6 +109,7 @@ def one_gpu() -> Recipe:
             "model": ONE_GPU_SHAPE,
             "ingest": _text("10BT"),
             "tokenize": _tokens(tokens),
+            "problems": ProblemsConfig(reworded_frac=0.8, coined_frac=0.5),
             **_trainings(tokens, lr=6e-4),
             "release": ReleaseConfig(name="k2-one-gpu", serving_requests=0),
             "placement": Placement(
@@ -129,6 +133,7 @@ def one_node() -> Recipe:
             "model": ONE_NODE_SHAPE,
             "ingest": _text("100BT"),
             "tokenize": _tokens(tokens),
+            "problems": ProblemsConfig(reworded_frac=0.8, coined_frac=0.5),
             **_trainings(tokens, lr=4e-4),
             "release": ReleaseConfig(name="k2-one-node", serving_requests=0),
             "placement": Placement(

@@ -4,8 +4,10 @@ flyte run --local workflows/k2.py k2 --recipe '{}'
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from infra.lineage import pipeline_run
+from infra.outbox import post_for
 from infra.pools import DRIVER, within
 from infra.registry import register_models
 from schemas.artifacts import Release
@@ -47,7 +49,8 @@ async def run_recipe(recipe: Recipe, recorded: Sequence[LineageRecord] = ()) -> 
     with pipeline_run(flyte_run_name(), about, len(recipe.stages)) as parent:
         chain = Chain(recorded)
         released = await make_model(recipe, chain)
-        register_models(parent, recipe.name, chain.records, read_measures(chain.records))
+        found = chain.records, read_measures(chain.records)
+        post_for(flyte_run_name(), partial(register_models, parent, recipe.name, *found))
     await show_page(flyte_run_name())
     return released
 

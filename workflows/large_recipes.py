@@ -84,7 +84,7 @@ def _problems() -> ProblemsConfig:
     puzzles = tuple(
         PuzzleSource(dataset=name, name=name, size=20_000, max_tokens=16_384) for name in _PUZZLES
     )
-    return ProblemsConfig(sources=Sources(puzzles=puzzles))
+    return ProblemsConfig(reworded_frac=0.8, coined_frac=0.5, sources=Sources(puzzles=puzzles))
 
 
 _K2_PHASES = (
@@ -131,6 +131,7 @@ def _rl(
         old_logprobs="trainer",
         mismatch="truncate",
         critic=critic,
+        max_num_seqs=96,
     )
 
 

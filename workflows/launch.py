@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from infra.cache import refreshed
 from infra.home import ROOT, home
+from infra.runs import refuse_away
 from schemas.artifacts import Release, RlResult
 from schemas.base import Artifact
 from schemas.lineage import LineageRecord
@@ -93,10 +94,11 @@ def rerun_downstream(stage: str, source: str, recipe: Recipe) -> tuple[str, Rele
 def run_name(prefix: str) -> str:
     """A readable, unique name for a run: prefix, time (UTC) and a few letters of its own."""
     clock = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return f"{prefix}-{clock}-{secrets.token_hex(2)}"
+    return f"{prefix}-{clock}-{secrets.token_hex(4)}"
 
 
 def _run(name: str, task: FlyteTask, **inputs: object) -> Made:
+    refuse_away()
     place = _flyte_place()
     os.chdir(place)
     # An error comes out of `run`; Flyte would log its traceback, too.

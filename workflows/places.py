@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 import polars as pl
 
-from infra.index import Index
+from infra.index import RunIndex
 from schemas.corpus import LossRow
 from schemas.ingest import FilesConfig, IngestConfig
 from workflows.provenance import Corpora
@@ -15,7 +15,7 @@ from workflows.provenance import Corpora
 _SHOWN = 10
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """A file, a folder or an address as a run read it."""
 
     corpora: Corpora
@@ -50,14 +50,14 @@ class Place(NamedTuple):
             yield self.hint
 
 
-def find_place(wanted: str, candidates: Sequence[Corpora]) -> Place | None:
+def find_place(wanted: str, candidates: Sequence[Corpora]) -> SourcePlace | None:
     """What the newest run that knows of a path, an address or a source's own id says of it."""
     known = (corpora for corpora in candidates if corpora.has("clean_corpus"))
     found = [place for corpora in known if (place := _look(wanted, corpora)) is not None]
     return next((place for place in found if not place.hint), found[0] if found else None)
 
 
-def _look(wanted: str, corpora: Corpora) -> Place | None:
+def _look(wanted: str, corpora: Corpora) -> SourcePlace | None:
     inside = list(_below(wanted, _files_of(corpora)))
     path = pl.col("path")
     matches = [(path == wanted) | path.str.starts_with(f"{wanted}#")]
@@ -75,14 +75,14 @@ def _look(wanted: str, corpora: Corpora) -> Place | None:
     documents = chosen.sort("decision", maintain_order=True).collect()  # those dropped come first
     losses = _losses(wanted, inside, corpora)
     if len(documents) or losses:
-        return Place(corpora, wanted, documents, losses, "")
+        return SourcePlace(corpora, wanted, documents, losses, "")
     if inside:
-        return Place(corpora, wanted, documents, losses, _guess(*inside[0], corpora.run))
+        return SourcePlace(corpora, wanted, documents, losses, _guess(*inside[0], corpora.run))
     return None
 
 
 def _files_of(corpora: Corpora) -> tuple[FilesConfig, ...]:
-    with Index() as index:
+    with RunIndex() as index:
         raw = corpora.artifacts.get("raw_corpus")
         made = index.maker(raw.digest) if raw else None
     return corpora.read_config(made.record, "config", IngestConfig).files if made else ()

@@ -9,9 +9,9 @@ from k2core.parallel.layout import Layout, layout_of
 from k2core.parallel.memory import Memory
 from k2core.parallel.plan import (
     Assumptions,
-    Job,
     LayoutError,
     Plan,
+    TrainingJob,
     check_placement,
     make_plan,
     memory_in,
@@ -26,10 +26,10 @@ class UnfitError(MendableError):
     """A placement or layout that cannot run; the message gives every reason."""
 
 
-def job_of(recipe: Recipe) -> Job:
+def job_of(recipe: Recipe) -> TrainingJob:
     """A recipe's pre-training, but for its phases."""
     config = recipe.pretrain
-    return Job(
+    return TrainingJob(
         shape=recipe.model,
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
@@ -39,7 +39,7 @@ def job_of(recipe: Recipe) -> Job:
     )
 
 
-def jobs_of(recipe: Recipe) -> dict[str, Job]:
+def jobs_of(recipe: Recipe) -> dict[str, TrainingJob]:
     """The same, its phases and finetuning, whose longer sequences need more memory."""
     config, first = recipe.pretrain, job_of(recipe)
     jobs = (
@@ -150,7 +150,7 @@ def frame_of(recipe: Recipe, wish: Wish) -> Layout:
 
 
 def find_plans(
-    job: Job, frame: Layout, sizes: dict[str, int], assumptions: Assumptions
+    job: TrainingJob, frame: Layout, sizes: dict[str, int], assumptions: Assumptions
 ) -> list[Plan]:
     """The plan of the given sizes, or, where none is given, of every layout that can run.
 
@@ -183,7 +183,7 @@ class Training(NamedTuple):
     """The schedule, a phase or finetuning in a layout."""
 
     name: str
-    job: Job
+    job: TrainingJob
     found: Plan | LayoutError
     """Why it cannot run there, if it cannot."""
 
@@ -224,7 +224,7 @@ def plan_own(recipe: Recipe, assumptions: Assumptions) -> list[Training]:
     return own
 
 
-def memory_by_savings(job: Job, layout: Layout) -> list[tuple[str, Memory]]:
+def memory_by_savings(job: TrainingJob, layout: Layout) -> list[tuple[str, Memory]]:
     """The fullest stage's memory under each way to save activations."""
     rows = []
     for savings in SAVINGS:
@@ -247,7 +247,7 @@ def savings_of(layout: Layout) -> str:
 
 
 def plans_json(
-    job: Job,
+    job: TrainingJob,
     plans: list[Plan],
     later: list[Training],
     own: list[Training],

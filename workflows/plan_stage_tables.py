@@ -8,7 +8,7 @@ from k2core.parallel.overheads import IMPORT_S, STORE_RATE
 from k2core.parallel.plan import LayoutError
 from k2core.parallel.practice import PracticePlan
 from schemas.recipe import Recipe
-from workflows.plan_stages import Beside, Examination, StagePlans, longest_dialogue
+from workflows.plan_stages import Beside, ExaminationPlan, StagePlans, longest_dialogue
 
 _DAY = 86_400
 
@@ -56,7 +56,7 @@ def _say_practice(plan: PracticePlan, iterations: int) -> str:
     return ", ".join(parts)
 
 
-def _say_examination(plan: Examination) -> str:
+def _say_examination(plan: ExaminationPlan) -> str:
     return (
         f"a checkpoint: {plan.load:,.0f} s to read it, {plan.served.seconds:,.0f} s of dialogues "
         f"at {plan.served.tokens_per_second:,.0f} tokens/s; {plan.served.weights / 1e9:.1f} GB of "

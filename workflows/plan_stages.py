@@ -5,9 +5,9 @@ from typing import NamedTuple
 from k2core.model.counts import sum_parameters
 from k2core.parallel.hardware import DEVICES
 from k2core.parallel.overheads import STORE_RATE, Overheads, plan_overheads
-from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan
+from k2core.parallel.plan import Assumptions, LayoutError, Plan, TrainingJob
 from k2core.parallel.practice import PracticePlan, plan_practice
-from k2core.parallel.serving import Demand, Served, plan_serving
+from k2core.parallel.serving import Demand, MetDemand, plan_serving
 from schemas.evaluate import CHECKPOINTS
 from schemas.recipe import Recipe
 
@@ -15,10 +15,10 @@ HOST_BYTES_A_RANK = 200 * 2**30
 """Of host memory, a GPU of a node (`infra/pools.py`)."""
 
 
-class Examination(NamedTuple):
+class ExaminationPlan(NamedTuple):
     """Of all checkpoints."""
 
-    served: Served
+    served: MetDemand
     """One checkpoint's dialogues."""
     load: float
     """Seconds to read one checkpoint's weights."""
@@ -45,16 +45,16 @@ class StagePlans(NamedTuple):
 
     rl: PracticePlan | LayoutError
     iterations: int
-    evaluate: Examination | LayoutError
+    evaluate: ExaminationPlan | LayoutError
     release: float | LayoutError
     """Bytes that its one process holds."""
 
 
-def practice_job(recipe: Recipe) -> Job:
+def practice_job(recipe: Recipe) -> TrainingJob:
     """An update of RL: all samples, each as long as the longest dialogue."""
     rl = recipe.rl
     rows = rl.problems_per_iteration * rl.samples_per_problem
-    return Job(
+    return TrainingJob(
         shape=recipe.model,
         batch_size=-(-rows // rl.updates_per_iteration)
         + (rl.ptx_dialogues if rl.ptx_weight else 0),
@@ -99,7 +99,7 @@ def plan_rl(
 
 def plan_evaluation(
     recipe: Recipe, assumptions: Assumptions, mean_tokens: int | None = None
-) -> Examination:
+) -> ExaminationPlan:
     """All held-out problems, by each checkpoint in turn.
 
     Raises:
@@ -120,7 +120,7 @@ def plan_evaluation(
     # each worker reads the whole checkpoint, fp32, and keeps its part; a node's share the way
     per_node = min(place.ranks_per_node, place.serving.num_engines * place.serving.devices)
     size = sum_parameters(recipe.model).total * 4
-    return Examination(served, size * per_node / STORE_RATE)
+    return ExaminationPlan(served, size * per_node / STORE_RATE)
 
 
 def plan_release(recipe: Recipe) -> float:
@@ -151,7 +151,7 @@ def plan_release(recipe: Recipe) -> float:
 def plan_stages(recipe: Recipe, assumptions: Assumptions, mean_tokens: int | None) -> StagePlans:
     """All of them, refused ones with their reasons."""
     rl: PracticePlan | LayoutError
-    evaluation: Examination | LayoutError
+    evaluation: ExaminationPlan | LayoutError
     release: float | LayoutError
     try:
         rl = plan_rl(recipe, assumptions, mean_tokens)
@@ -168,7 +168,7 @@ def plan_stages(recipe: Recipe, assumptions: Assumptions, mean_tokens: int | Non
     return StagePlans(rl, recipe.rl.num_iterations, evaluation, release)
 
 
-def plan_beside(name: str, job: Job, found: Plan, every: int) -> Beside:
+def plan_beside(name: str, job: TrainingJob, found: Plan, every: int) -> Beside:
     """Feed, states and start of a training."""
     overheads = plan_overheads(found, job)
     return Beside(name, every, found.step.seconds, overheads)
@@ -196,7 +196,7 @@ def stages_json(plans: StagePlans) -> dict[str, object]:
                 "transfer_bytes": plan.transfer_bytes,
                 "transfer": plan.transfer,
             }
-        elif isinstance(plan, Examination):
+        elif isinstance(plan, ExaminationPlan):
             served = plan.served._asdict()
             found[name] = {"seconds": plan.seconds, "load": plan.load, "checkpoint": served}
         else:

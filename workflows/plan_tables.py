@@ -11,7 +11,7 @@ from k2core.parallel import traffic
 from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import Layout, num_micro_batches
 from k2core.parallel.memory import held_by_stages
-from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan
+from k2core.parallel.plan import Assumptions, LayoutError, Plan, TrainingJob
 from schemas.recipe import Recipe
 from workflows.plan import (
     Training,
@@ -83,7 +83,7 @@ def print_plans(
     console.print(_assumed(job, best.layout, assumptions), highlight=False)
 
 
-def parameters_table(job: Job) -> Table:
+def parameters_table(job: TrainingJob) -> Table:
     """Total and active, by component."""
     table = _table("component", "parameters", "active", title="parameters, in millions")
     for name, count in count_parameters(job.shape).items():
@@ -117,7 +117,7 @@ def layouts_table(plans: list[Plan]) -> Table:
     return table
 
 
-def memory_table(job: Job, layout: Layout) -> Table:
+def memory_table(job: TrainingJob, layout: Layout) -> Table:
     """The fullest stage's GB a device, by kind, for each way to save activations."""
     limit = DEVICES[layout.gpu].memory * USABLE_FRAC / 1e9
     columns = ("weights", "gradients", "optimizer", "activations", "logits", "all", "on host", "")
@@ -135,7 +135,7 @@ def memory_table(job: Job, layout: Layout) -> Table:
     return table
 
 
-def time_table(job: Job, plan: Plan) -> Table:
+def time_table(job: TrainingJob, plan: Plan) -> Table:
     """Seconds of a step by cause, with the bytes behind them; then tokens and days."""
     layout, step = plan.layout, plan.step
     count = num_micro_batches(layout, job.batch_size)
@@ -165,7 +165,7 @@ def time_table(job: Job, plan: Plan) -> Table:
     return table
 
 
-def _exposed(job: Job, plan: Plan) -> str:
+def _exposed(job: TrainingJob, plan: Plan) -> str:
     """What there is of traffic that may have to be waited for."""
     layout, step = plan.layout, plan.step
     tokens = layout.micro_batch * job.sequence_length // layout.cp
@@ -215,7 +215,7 @@ def trainings_table(title: str, trainings: list[Training]) -> Table:
     return table
 
 
-def _assumed(job: Job, layout: Layout, assumptions: Assumptions) -> str:
+def _assumed(job: TrainingJob, layout: Layout, assumptions: Assumptions) -> str:
     device = DEVICES[layout.gpu]
     compute = "FP8" if assumptions.fp8_compute else "bf16"
     peak = device.fp8_peak if assumptions.fp8_compute else device.peak

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar, cast
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from schemas.base import Artifact
 from schemas.corpus import DecisionRow, DocumentRow, RewriteRow
 from schemas.lineage import LineageRecord
@@ -53,7 +53,7 @@ class Corpora(NamedTuple):
 
     def maker_of(self, kind: str) -> LineageRecord:
         """The record of the stage that made an artifact, in whichever run."""
-        with Index() as index:
+        with RunIndex() as index:
             made = index.maker(self.artifacts[kind].digest)
         if made is None:
             raise NotRecordedError(f"nobody recorded who made the {kind} of run {self.run}")
@@ -79,7 +79,7 @@ class Corpora(NamedTuple):
             ) from error
 
 
-class Found(NamedTuple):
+class FoundDocument(NamedTuple):
     """A document, and the run that has it."""
 
     corpora: Corpora
@@ -93,7 +93,7 @@ def list_corpora(source: str = LATEST) -> list[Corpora]:
         NotRecordedError: no run has cleaned a corpus, or none is named so.
     """
     runs: dict[str, list[Indexed]] = {}
-    with Index() as index:
+    with RunIndex() as index:
         stages = index.stages()
     for stage in sorted(stages, key=lambda stage: -stage.run.started):
         runs.setdefault(stage.run.tags["flyte_run"], []).append(stage)
@@ -107,7 +107,7 @@ def list_corpora(source: str = LATEST) -> list[Corpora]:
     return named
 
 
-def find_document(wanted: str, candidates: Sequence[Corpora]) -> Found:
+def find_document(wanted: str, candidates: Sequence[Corpora]) -> FoundDocument:
     """The document or rewrite whose id begins so, in the first of the runs that has one.
 
     Raises:
@@ -122,7 +122,7 @@ def find_document(wanted: str, candidates: Sequence[Corpora]) -> Found:
         seen.add(digests)
         hits = _starting_with(wanted, corpora)
         if len(hits) == 1:
-            return Found(corpora, hits[0][0])
+            return FoundDocument(corpora, hits[0][0])
         if hits:
             shown = ", ".join(f"{doc_id} ({path})" for doc_id, path in hits[:_SHOWN])
             raise NotRecordedError(

@@ -15,12 +15,15 @@ from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.release import ReleaseConfig
 from tasks.store import published_folder
+from workflows.attest.facts import gather
 from workflows.attest.kept import find_attestations
 from workflows.attest.places import PUBLIC, SIGNATURE
 from workflows.errors import MendableError
 from workflows.find import config_behind, find_artifact
+from workflows.making import tell_making
 
 SUMS = "SHA256SUMS"
+MADE = "MADE.md"
 _BESIDE = ("lineage.json", "parity.json")
 """Of the whole release; what proves a model goes with it."""
 _SENT = (".safetensors", ".json", ".jinja", ".md", ".parquet")
@@ -30,7 +33,7 @@ _IN_ADDRESS = re.compile(r"\w://[^/\s:@\"']+:[^/\s@\"']+@")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-class Sent(NamedTuple):
+class SentFile(NamedTuple):
     """A file as it goes out."""
 
     name: str
@@ -43,7 +46,9 @@ class Parcel(NamedTuple):
 
     release: Release
     model: str
-    files: list[Sent]
+    files: list[SentFile]
+    made: str
+    """MADE.md: no part of the release, whose bytes are equal wherever it is made."""
     target: str
     """`ORG/NAME` of the Hub, or a folder."""
     is_hub: bool
@@ -52,6 +57,13 @@ class Parcel(NamedTuple):
     def size(self) -> int:
         """Bytes in all."""
         return sum(file.size for file in self.files)
+
+    @property
+    def sums(self) -> str:
+        """SHA256SUMS of all that goes out."""
+        digests = {file.name: _sha256(file.path) for file in self.files}
+        digests[MADE] = hashlib.sha256(self.made.encode()).hexdigest()
+        return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
     @property
     def card(self) -> str:
@@ -86,7 +98,7 @@ def pack(target: str, model: str, to: str) -> Parcel:
             f"--to {to}: write ORG/NAME for the Hub, or a folder as ./NAME or /NAME"
         )
     release = Release.model_validate(found.model_dump())
-    return Parcel(release, model, files, to, is_hub)
+    return Parcel(release, model, files, tell_making(gather(target)), to, is_hub)
 
 
 def send(parcel: Parcel, *, private: bool) -> str:
@@ -95,20 +107,19 @@ def send(parcel: Parcel, *, private: bool) -> str:
     Raises:
         MendableError: the folder is there already and holds something.
     """
-    sums = "".join(f"{_sha256(f.path)}  {f.name}\n" for f in parcel.files)
     if not parcel.is_hub:
-        return _write_folder(parcel, Path(parcel.target).expanduser().absolute(), sums)
-    return _upload(parcel, sums, private=private)
+        return _write_folder(parcel, Path(parcel.target).expanduser().absolute())
+    return _upload(parcel, private=private)
 
 
-def _upload(parcel: Parcel, sums: str, *, private: bool) -> str:
+def _upload(parcel: Parcel, *, private: bool) -> str:
     """One commit through the Hub's own client, with the token that it finds."""
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory(prefix="k2-push-") as place:
         for file in parcel.files:
             (Path(place) / file.name).symlink_to(file.path)
-        (Path(place) / SUMS).write_text(sums)
+        _write_pages(parcel, Path(place))
         api = HfApi()
         message = f"{parcel.model} of release {parcel.release.digest}"
         try:
@@ -121,7 +132,12 @@ def _upload(parcel: Parcel, sums: str, *, private: bool) -> str:
     return str(done.commit_url)
 
 
-def _write_folder(parcel: Parcel, folder: Path, sums: str) -> str:
+def _write_pages(parcel: Parcel, folder: Path) -> None:
+    (folder / MADE).write_text(parcel.made)
+    (folder / SUMS).write_text(parcel.sums)
+
+
+def _write_folder(parcel: Parcel, folder: Path) -> str:
     if folder.exists() and any(folder.iterdir()):
         raise MendableError(f"{folder} holds files already: name an empty or a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +145,7 @@ def _write_folder(parcel: Parcel, folder: Path, sums: str) -> str:
     try:
         for file in parcel.files:
             shutil.copyfile(file.path, aside / file.name)
-        (aside / SUMS).write_text(sums)
+        _write_pages(parcel, aside)
         aside.chmod(0o755)
         aside.rename(folder)
     except BaseException:
@@ -138,23 +154,23 @@ def _write_folder(parcel: Parcel, folder: Path, sums: str) -> str:
     return str(folder)
 
 
-def _list_files(folder: Path, model: str) -> Iterator[Sent]:
+def _list_files(folder: Path, model: str) -> Iterator[SentFile]:
     """The model's files, as they were released, and what proves it."""
     own = sorted((folder / model).iterdir())
     if strange := [path for path in own if path.suffix not in _SENT]:
         raise MendableError(f"{strange[0]} is no file of a model: weights, tables and pages are")
     for path in [*own, *(folder / name for name in _BESIDE)]:
-        yield Sent(path.name, path, path.stat().st_size)
+        yield SentFile(path.name, path, path.stat().st_size)
 
 
-def _list_signatures(release: Artifact, model: str) -> Iterator[Sent]:
+def _list_signatures(release: Artifact, model: str) -> Iterator[SentFile]:
     """The model's signature and the key to it, if the release was attested."""
     if folder := find_attestations(release):
         for name, path in (
             (SIGNATURE, folder / "models" / f"{model}.sig"),
             (PUBLIC, folder / PUBLIC),
         ):
-            yield Sent(name, path, path.stat().st_size)
+            yield SentFile(name, path, path.stat().st_size)
 
 
 def _check_bytes(folder: Path) -> None:
@@ -189,7 +205,7 @@ def _check_proof(folder: Path, model: str, limit: float) -> None:
             raise MendableError(f"parity.json: {reader['reader']} differs by {found} on {model}")
 
 
-def _check_secrets(files: list[Sent], environment: Mapping[str, str]) -> None:
+def _check_secrets(files: list[SentFile], environment: Mapping[str, str]) -> None:
     """Refuse what looks like a key, credentials in an address, or a secret of this machine."""
     own = [v for k, v in environment.items() if _SECRET_NAME.search(k.upper()) and len(v) >= 8]
     for file in files:

@@ -20,8 +20,16 @@ from workflows.large_recipes import k2_1t, moonlight_16b
 
 
 def tiny() -> Recipe:
-    """Every stage for real on a laptop's CPU, in minutes: the defaults of all configs."""
-    return Recipe(name="tiny")
+    """Every stage for real on a laptop's CPU, in minutes: the defaults of nearly all configs.
+
+    The model that rewrites is so small that rules write beside it, and it gets the styles it keeps.
+    """
+    return Recipe(
+        name="tiny",
+        rephrase=RephraseConfig(
+            writers=("model", "rules"), styles=("encyclopedia", "formal", "plain", "learning_note")
+        ),
+    )
 
 
 def smoke() -> Recipe:
@@ -37,7 +45,9 @@ def smoke() -> Recipe:
             num_math=400,
             num_tables=200,
         ),
-        rephrase=RephraseConfig(documents={"knowledge": 1, "math": 1}, documents_together=2),
+        rephrase=RephraseConfig(
+            documents={"knowledge": 1, "math": 1}, writers=("model", "rules"), documents_together=2
+        ),
         tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),
         pretrain=PretrainConfig(
             schedule=Schedule(num_steps=6), batch_size=8, sequence_length=128, checkpoint_every=2

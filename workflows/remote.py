@@ -4,6 +4,7 @@ Where the control plane is says Flyte's configuration: `.flyte/config.yaml` or t
 `FLYTE_ADMIN_ENDPOINT`, `FLYTE_ADMIN_INSECURE`, `FLYTE_TASK_PROJECT` and `FLYTE_TASK_DOMAIN`.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def _connect() -> None:
             "no Flyte backend is configured: set FLYTE_ADMIN_ENDPOINT, FLYTE_TASK_PROJECT and "
             f"FLYTE_TASK_DOMAIN, or write `admin:` and `task:` into {ROOT / '.flyte/config.yaml'}"
         )
-    flyte.init_from_config(config, root_dir=ROOT)
+    flyte.init_from_config(config, root_dir=ROOT, log_level=logging.ERROR)  # stdout is ours
 
 
 def _find_action(run: str, stage: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from infra.home import ROOT
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from schemas.artifacts import Evaluation
 from schemas.base import Artifact
 from schemas.evaluate import Scores
@@ -88,7 +88,7 @@ def write_report(report: RunReport, root: Path = ROOT) -> list[Path]:
 
 def _read_stage(done: Indexed) -> StageReport:
     """The time is its maker's where the run answered from the cache."""
-    with Index() as index:
+    with RunIndex() as index:
         maker = index.runs("id = ?", [done.run.tags.get("made_by", done.run.run_id)])
     run = maker[0] if maker else done.run
     return StageReport(

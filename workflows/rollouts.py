@@ -12,6 +12,7 @@ from rich.table import Table
 from k2core.rl.browse import choose_rows, summarise
 from schemas.chat import Message
 from tasks.store import published_folder
+from workflows.as_json import print_json
 from workflows.errors import MendableError
 from workflows.find import find_kind
 from workflows.show import show_line, show_messages
@@ -30,7 +31,7 @@ class Filter(NamedTuple):
     """Counted from 1."""
 
 
-def show_rollouts(target: str, wanted: Filter, count: int) -> None:
+def show_rollouts(target: str, wanted: Filter, count: int, *, as_json: bool = False) -> None:
     """A table by iteration and family, then some of the rollouts in whole."""
     rows = find_rollouts(target)
     found = filter_rollouts(rows, wanted)
@@ -41,6 +42,9 @@ def show_rollouts(target: str, wanted: Filter, count: int) -> None:
             f"none of {len(rows):,} rollouts is such; families: {families}; reasons: {reasons}; "
             f"iterations 1 to {max(rows['iteration'])}"
         )
+    if as_json:
+        print_json(_figures(found, count))
+        return
     table = Table("iteration", "rollouts", "reward", "tokens", "not passed, by reason")
     for line in summarise(found):
         table.add_row(*map(str, line))
@@ -52,6 +56,15 @@ def show_rollouts(target: str, wanted: Filter, count: int) -> None:
             "bold",
         )
         show_messages(_MESSAGES.validate_python(json.loads(row["messages"])))
+
+
+def _figures(found: pl.DataFrame, count: int) -> dict[str, object]:
+    """The same for programs: of the dialogues all that was kept of them."""
+    chosen = [
+        {"kind": name, **row, "messages": json.loads(row["messages"])}
+        for name, row in choose_rows(found, count)
+    ]
+    return {"iterations": [line._asdict() for line in summarise(found)], "rollouts": chosen}
 
 
 def filter_rollouts(rows: pl.DataFrame, wanted: Filter) -> pl.DataFrame:

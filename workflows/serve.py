@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from infra.home import home
 from k2core.chat import ChatCodec
 from k2core.serving import process
 from k2core.serving.process import address, stop_server
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
 
 
-class Served(NamedTuple):
+class ServedModel(NamedTuple):
     """What is served."""
 
     folder: Path
@@ -50,7 +51,7 @@ def serve_model(target: str, host: str, port: int, max_num_seqs: int, *, free: b
     typer.echo("stopped", err=True)
 
 
-def find_served(target: str) -> Served:
+def find_served(target: str) -> ServedModel:
     """A folder of the Hugging Face layout or of a release, else what is recorded by that name."""
     folder = Path(target).expanduser()
     label = str(folder)
@@ -69,8 +70,8 @@ def find_served(target: str) -> Served:
     try:
         ChatCodec(found)
     except (FileNotFoundError, ValueError):
-        return Served(found.absolute(), label, is_k2=False)
-    return Served(found.absolute(), label, is_k2=True)
+        return ServedModel(found.absolute(), label, is_k2=False)
+    return ServedModel(found.absolute(), label, is_k2=True)
 
 
 def check_free(host: str, port: int) -> None:
@@ -86,26 +87,39 @@ def check_free(host: str, port: int) -> None:
 
 
 def start_server(
-    served: Served, host: str, port: int, max_num_seqs: int = 16, *, free: bool = False
+    served: ServedModel,
+    host: str,
+    port: int,
+    max_num_seqs: int = 16,
+    *,
+    free: bool = False,
+    log: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """Its process."""
+    """Its process; without a log it says what it says to the terminal."""
     flags = [] if served.is_k2 and not free else ["--free" if served.is_k2 else "--plain"]
-    return process.start_server(served.folder, host, port, max_num_seqs, flags)
+    return process.start_server(served.folder, host, port, max_num_seqs, flags, log)
 
 
-def wait_until_healthy(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+def log_of(port: int) -> Path:
+    """Where a server that is no command of its own says what it says."""
+    return home() / "logs" / f"server-{port}.log"
+
+
+def wait_until_healthy(
+    server: "subprocess.Popen[bytes]", host: str, port: int, log: Path | None = None
+) -> None:
     """Until `/health` answers.
 
     Raises:
         MendableError: the process ended before.
     """
     try:
-        process.wait_until_healthy(server, host, port)
+        process.wait_until_healthy(server, host, port, log)
     except process.ServerError as error:
         raise MendableError(str(error)) from None
 
 
-def _greeting(served: Served, host: str, port: int, *, free: bool) -> str:
+def _greeting(served: ServedModel, host: str, port: int, *, free: bool) -> str:
     url = address(host, port)
     kept = "enforcer off: calls may break their schema" if free else "enforcer on"
     said = f"calls are read by token ids, {kept}" if served.is_k2 else "plain: not K2's chat format"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.progress import format_seconds
 from infra.runs import SeenRun
 from schemas.artifacts import Evaluation, RlResult
@@ -15,7 +15,9 @@ from schemas.base import Artifact
 from schemas.chat import Message
 from schemas.evaluate import CHECKPOINTS, Rate, Scores
 from tasks.store import open_store
+from workflows.as_json import print_json
 from workflows.audit.tree import label
+from workflows.report import read_scores
 
 if TYPE_CHECKING:
     from workflows.push import Parcel
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 console = Console()
 
 
-def show_result(flyte_run: str) -> None:
-    """A finished run: stage by stage, then the evaluation, then where to look next."""
+def show_result(flyte_run: str, *, as_json: bool = False) -> None:
+    """A finished run: stage by stage, then the evaluation."""
+    if as_json:
+        print_json(_figures(flyte_run))
+        return
     table = Table("stage", "wall time", "in", "out", title=f"run {flyte_run}")
     evaluation: Artifact | None = None
-    with Index() as index:
+    with RunIndex() as index:
         stages = index.stages("pipeline = ?", [flyte_run])
     for run, record in sorted(stages, key=lambda stage: stage.run.started):
         took = "cached" if "cached" in run.tags else _took(run)
@@ -39,25 +44,55 @@ def show_result(flyte_run: str) -> None:
         show_evaluation(Evaluation.model_validate(evaluation.model_dump()))
 
 
-def show_outputs(flyte_run: str, result: Artifact | RlResult) -> None:
+def _figures(flyte_run: str) -> dict[str, object]:
+    """The same for programs."""
+    with RunIndex() as index:
+        found = index.stages("pipeline = ?", [flyte_run])
+    stages: list[dict[str, object]] = []
+    scores: Scores | None = None
+    for run, record in sorted(found, key=lambda stage: stage.run.started):
+        seconds = None if run.ended is None else (run.ended - run.started) / 1000
+        about = {"stage": record.stage, "cached": "cached" in run.tags, "seconds": seconds}
+        stages.append({**about, "inputs": record.inputs, "outputs": record.outputs})
+        if evaluation := record.outputs.get("evaluation"):
+            scores = read_scores({"evaluation": evaluation})
+    return {"run": flyte_run, "stages": stages, "scores": scores}
+
+
+def show_outputs(flyte_run: str, result: Artifact | RlResult, *, as_json: bool = False) -> None:
     """What a stage that ran alone has made."""
     made = (result.policy, result.rollouts) if isinstance(result, RlResult) else (result,)
+    if as_json:
+        print_json({"run": flyte_run, "outputs": made})
+        return
     for artifact in made:
         console.print(f"{flyte_run}: {label(artifact)}", highlight=False)
 
 
-def show_parcel(parcel: "Parcel") -> None:
-    """What would be sent: files, sizes, and the head of the card."""
+def show_parcel(parcel: "Parcel", sent: str, *, as_json: bool = False) -> None:
+    """What is or would be sent: files, sizes, and the head of the card.
+
+    Args:
+        parcel: to be sent.
+        sent: where it went; empty if it was not.
+        as_json: for programs.
+    """
+    if as_json:
+        files = [{"name": file.name, "bytes": file.size} for file in parcel.files]
+        about = {"release": parcel.release.digest, "model": parcel.model, "to": parcel.target}
+        print_json({**about, "files": files, "bytes": parcel.size, "sent": sent or None})
+        return
     place = f"https://huggingface.co/{parcel.target}" if parcel.is_hub else parcel.target
     title = f"{parcel.model} of release {parcel.release.digest[7:19]} to {place}"
     table = Table("file", Column("bytes", justify="right"), title=title)
     for file in parcel.files:
         table.add_row(file.name, f"{file.size:,}")
     table.add_section()
-    table.add_row(f"{len(parcel.files)} files and SHA256SUMS", f"{parcel.size:,}")
+    table.add_row(f"{len(parcel.files)} files, MADE.md and SHA256SUMS", f"{parcel.size:,}")
     console.print(table)
     head = parcel.card.split("model-index:")[0].strip()
     console.print(escape(f"{head}\n..."), highlight=False)
+    console.print(f"sent to {sent}" if sent else "nothing was sent: --yes sends", highlight=False)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from k2core.rephrase.explain import describe_scores, explain_absence, replay_chunks
-from k2core.tokenize.trace import Order, Place, read_orders
+from k2core.tokenize.trace import Order, TokenPlace, read_orders
 from k2core.tokens import TokenStream
 from schemas.corpus import DecisionRow, DocumentRow
 from schemas.model import ModelShape
@@ -25,14 +25,14 @@ from workflows.provenance import (
 _SHOWN = 6
 
 
-class Section(NamedTuple):
+class StageSection(NamedTuple):
     """What one stage has to say."""
 
     stage: str
     lines: list[str]
 
 
-def tell_document(corpora: Corpora, doc_id: str) -> list[Section]:
+def tell_document(corpora: Corpora, doc_id: str) -> list[StageSection]:
     """Stage by stage, from where a document was collected to the samples that read it."""
     clean = corpora.folder("clean_corpus")
     decision = read_decision(clean, doc_id)
@@ -45,7 +45,7 @@ def tell_document(corpora: Corpora, doc_id: str) -> list[Section]:
     rewrites: list[KeptOrNot] = []
     if corpora.has("rephrased_corpus"):
         rewrites = read_rewrites(corpora.folder("rephrased_corpus"), "parent_id", doc_id)
-        sections.append(Section("rephrase", _rephrased(corpora, document, rewrites)))
+        sections.append(StageSection("rephrase", _rephrased(corpora, document, rewrites)))
     kept: list[DocumentRow] = [document, *(row for row in rewrites if not row["reason"])]
     return sections + _tokenized(corpora, kept)
 
@@ -58,7 +58,7 @@ def read_text(corpora: Corpora, doc_id: str) -> str:
     return str(found["text"])
 
 
-def list_readings(corpora: Corpora, place: Place, at: int) -> Iterator[str]:
+def list_readings(corpora: Corpora, place: TokenPlace, at: int) -> Iterator[str]:
     """In which samples a document's token is read, if the run trained on these tokens."""
     from k2core.pretrain.phases import lay_out  # brings torch along
 
@@ -82,7 +82,7 @@ def list_readings(corpora: Corpora, place: Place, at: int) -> Iterator[str]:
     yield f"its token {at} is read {len(read)} times: {'; '.join(read[:_SHOWN])}{more}"
 
 
-def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[Section]:
+def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[StageSection]:
     rewrite = _read_rewrite(corpora, doc_id)
     clean = corpora.folder("clean_corpus")
     decision = read_decision(clean, rewrite["parent_id"])
@@ -94,7 +94,7 @@ def _tell_rewrite(corpora: Corpora, doc_id: str) -> list[Section]:
     parent = read_document(clean, decision)
     lines = [f"a rewrite of {parent['doc_id']}", *_rephrased(corpora, parent, [rewrite])]
     sections = [
-        Section("rephrase", lines),
+        StageSection("rephrase", lines),
         _collected(corpora, parent),
         _cleaned(corpora, decision),
     ]
@@ -111,7 +111,7 @@ def _read_rewrite(corpora: Corpora, doc_id: str) -> KeptOrNot:
     return rows[0]
 
 
-def _collected(corpora: Corpora, document: DocumentRow) -> Section:
+def _collected(corpora: Corpora, document: DocumentRow) -> StageSection:
     sources = json.loads((corpora.folder("clean_corpus") / "sources.json").read_text())
     about = sources.get(document["source"], {})
     known = about.get("version", "unknown") != "unknown"  # files have no version
@@ -120,10 +120,10 @@ def _collected(corpora: Corpora, document: DocumentRow) -> Section:
         f"{document['path']} of {document['source']}{package}",
         f"domain {document['domain']}, licence {document['license']}",
     ]
-    return Section("ingest", lines)
+    return StageSection("ingest", lines)
 
 
-def _cleaned(corpora: Corpora, decision: DecisionRow) -> Section:
+def _cleaned(corpora: Corpora, decision: DecisionRow) -> StageSection:
     rule = (
         f"{decision['rule']} version {decision['rule_version']}: {decision['reason']}, measured "
         f"{decision['measured']:g}, threshold {decision['threshold']:g}"
@@ -150,7 +150,7 @@ def _cleaned(corpora: Corpora, decision: DecisionRow) -> Section:
     redacted = {k: v for k, v in json.loads(decision["redactions"] or "{}").items() if v}
     if redacted:
         lines.append("redacted " + ", ".join(f"{k} {v}" for k, v in redacted.items()))
-    return Section("clean", lines)
+    return StageSection("clean", lines)
 
 
 def _rephrased(corpora: Corpora, document: DocumentRow, rewrites: Sequence[KeptOrNot]) -> list[str]:
@@ -168,12 +168,13 @@ def _rephrased(corpora: Corpora, document: DocumentRow, rewrites: Sequence[KeptO
     lines = [f"by {config.rewriter}, in {num} of at most {config.chunk_tokens} tokens"]
     for row in rewrites:
         verdict = f"rejected: {row['reason']}" if row["reason"] else "kept"
-        lines.append(f"{row['doc_id']} in style {row['prompt_id']}: {verdict}")
+        by = "" if row["writer"] == "model" else f" by {row['writer']}"
+        lines.append(f"{row['doc_id']} in style {row['prompt_id']}{by}: {verdict}")
         lines.append("  " + "; ".join(describe_scores(config, json.loads(row["scores"]))))
     return lines
 
 
-def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[Section]:
+def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[StageSection]:
     """Where a document and its kept rewrites lie, and the samples that read their first tokens."""
     if not corpora.has("token_corpus"):
         return []
@@ -186,7 +187,7 @@ def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[Section]:
         lines += [] if places else [f"{name}: in no shard; {_left_out(orders, row)}"]
         for place in (place for place in places if place.shard.startswith("train/")):
             read += [f"{name}: {line}" for line in list_readings(corpora, place, 0)]
-    return [Section("tokenize", lines), *([Section("pretrain", read)] if read else [])]
+    return [StageSection("tokenize", lines), *([StageSection("pretrain", read)] if read else [])]
 
 
 def _left_out(orders: dict[str, Order], row: DocumentRow) -> str:

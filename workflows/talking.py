@@ -18,9 +18,9 @@ from k2core.problems.tools import Names, environment_state, make_tool
 from k2core.serving.process import address, stop_server
 from schemas.chat import Problem
 from schemas.endpoint import Endpoint
-from workflows.conversation import Conversation, NoAnswerError, Toolbox
+from workflows.conversation import ChatDialogue, NoAnswerError, Toolbox
 from workflows.errors import MendableError
-from workflows.serve import find_served, start_server, wait_until_healthy
+from workflows.serve import find_served, log_of, start_server, wait_until_healthy
 from workflows.show import show_line
 from workflows.terminal import show_part, talk_here
 
@@ -70,7 +70,7 @@ def talk(
         endpoint = stack.enter_context(open_endpoint(where, temperature))
         secret = os.environ.get(key, "")
         most = CALCULATOR.max_tokens
-        conversation = Conversation(endpoint, secret, toolbox, show_part, show_line, most)
+        conversation = ChatDialogue(endpoint, secret, toolbox, show_part, show_line, most)
         if texts is None:
             talk_here(conversation)
             return
@@ -139,9 +139,9 @@ def open_endpoint(where: str | Endpoint, temperature: float) -> Iterator[Endpoin
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     typer.secho(f"starting vLLM on {served.label} ...", dim=True, err=True)
-    server = start_server(served, "127.0.0.1", port, max_num_seqs=1)
+    server = start_server(served, "127.0.0.1", port, max_num_seqs=1, log=log_of(port))
     try:
-        wait_until_healthy(server, "127.0.0.1", port)
+        wait_until_healthy(server, "127.0.0.1", port, log_of(port))
         url = f"{address('127.0.0.1', port)}/v1"
         yield Endpoint(url=url, model="k2", temperature=temperature, timeout_s=600)
     finally:

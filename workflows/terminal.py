@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from infra.home import home
-from workflows.conversation import Conversation, NoAnswerError, save_dialogue
+from workflows.conversation import ChatDialogue, NoAnswerError, save_dialogue
 from workflows.show import show_line
 
 _HELP = """\
@@ -20,7 +20,7 @@ _HELP = """\
 Ctrl-C stops an answer, or clears what you typed. A line that begins with // is said with one /."""
 
 
-def talk_here(conversation: Conversation) -> None:
+def talk_here(conversation: ChatDialogue) -> None:
     """Until Ctrl-D; a failed answer ends nothing, nor does Ctrl-C at any moment."""
     is_terminal = sys.stdin.isatty()
     if is_terminal:
@@ -43,14 +43,14 @@ def talk_here(conversation: Conversation) -> None:
             typer.secho(f"(no answer: {error}; the dialogue is kept)", fg="yellow", err=True)
 
 
-def _take(conversation: Conversation, line: str) -> None:
+def _take(conversation: ChatDialogue, line: str) -> None:
     if line.startswith("/") and not line.startswith("//"):
         obey(conversation, line)
     elif line:
         conversation.ask(line.removeprefix("/"))
 
 
-def obey(conversation: Conversation, line: str) -> None:
+def obey(conversation: ChatDialogue, line: str) -> None:
     """A command."""
     command, _, rest = line.partition(" ")
     rest = rest.strip()
@@ -73,7 +73,7 @@ def obey(conversation: Conversation, line: str) -> None:
         show_line(f"no command {command}: /help lists them", "yellow")
 
 
-def _save(conversation: Conversation, rest: str) -> None:
+def _save(conversation: ChatDialogue, rest: str) -> None:
     if not rest:
         show_line("/save FILE: say where", "yellow")
         return

@@ -4,15 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from infra.home import ROOT, home, last_harvest
+from workflows.as_json import Json, print_json
 from workflows.errors import MendableError
-from workflows.exits import PlainErrors
 
 if TYPE_CHECKING:
     from k2core.tools.diversity import Vectors
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from schemas.tools import RealTool, ToolRepository
 
 app = typer.Typer(
-    cls=PlainErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="""Real MCP tools and synthetic ones: harvest, count, show.
@@ -39,6 +38,7 @@ def harvest(
     server: Annotated[
         list[str] | None, typer.Option(help="Only this one of k2core/tools/servers.yaml.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Install real MCP servers, start each in a jail without network, list and check their tools.
 
@@ -70,17 +70,19 @@ def harvest(
     except ServersMissingError as error:
         typer.echo(f"livemcpbench         FAILED: {error}", err=True)
     kept = drop_duplicates([*others, *(tool for found in listings for tool in found.tools)])
-    _print_harvest(listings, others, kept)
-    if server:
-        typer.echo("A part only: not published.")
+    published = None if server else _publish(kept, listings).digest
+    if as_json:
+        print_json({**_harvested(listings, others, kept), "published": published})
         return
-    typer.echo(f"published: {_publish(kept, listings).digest}")
+    _print_harvest(listings, others, kept)
+    typer.echo(f"published: {published}" if published else "A part only: not published.")
 
 
 @app.command()
 def count(
     plot: Annotated[Path | None, typer.Option(help="Draw the map of both kinds here.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic tools and samples.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Count real and synthetic tools by domain, and measure how different they are.
 
@@ -94,45 +96,100 @@ def count(
         "real": Counter(tool.domain for tool in real),
         "synthetic": Counter(f"{tool.entity.category}/{tool.entity.domain}" for tool in made),
     }
+    specs = [tool.spec for tool in real] + [tool.spec for tool in made]
+    vectors = embed_tools(specs)
+    groups = {"real": vectors[: len(real)], "synthetic": vectors[len(real) :]}
+    spreads = _measure_spreads(groups, seed)
+    if plot is not None:
+        draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
+    if as_json:
+        listed = {name: dict(counts.most_common()) for name, counts in domains.items()}
+        print_json({"tools": listed, **spreads._asdict(), "map": plot})
+        return
     for name, counts in domains.items():
         table = Table("domain", "tools", title=f"{name}: {counts.total():,} tools")
         for domain, number in counts.most_common():
             table.add_row(domain, f"{number:,}")
         Console().print(table)
-    specs = [tool.spec for tool in real] + [tool.spec for tool in made]
-    vectors = embed_tools(specs)
-    groups = {"real": vectors[: len(real)], "synthetic": vectors[len(real) :]}
-    _print_spreads(groups, seed)
+    _print_spreads(spreads)
     typer.echo(f"{len(real):,} real and {len(made):,} synthetic tools")
     if plot is not None:
-        draw_map({k: v for k, v in groups.items() if len(v)}, seed=seed).savefig(plot, dpi=120)
         typer.echo(f"map: {plot}")
 
 
-def _print_spreads(groups: "Mapping[str, Vectors]", seed: int) -> None:
-    """Nearest neighbours within and between groups, and what is left without near-duplicates."""
+class _Spread(TypedDict):
+    tools: str
+    sampled: int
+    median_distance: float
+    near_frac: float
+    """With a near-duplicate."""
+    distinct: int
+    total: int
+
+
+class _Nearest(TypedDict):
+    groups: str
+    median: float
+    low: float
+    """10 %."""
+    high: float
+    """90 %."""
+
+
+class _Spreads(NamedTuple):
+    """Neighbours within and between groups, and what is left without near-duplicates."""
+
+    spreads: list[_Spread]
+    nearest: list[_Nearest]
+
+
+def _measure_spreads(groups: "Mapping[str, Vectors]", seed: int) -> _Spreads:
     import numpy as np
 
-    from k2core.tools.diversity import NEAR, drop_near, measure_spread, nearest_distances
+    from k2core.tools.diversity import drop_near, measure_spread, nearest_distances
+
+    spreads = []
+    for name, part in groups.items():
+        if len(part) > 1:
+            found = measure_spread(part, seed=seed)
+            spreads.append(
+                _Spread(
+                    tools=name,
+                    sampled=found.num_sampled,
+                    median_distance=found.median_distance,
+                    near_frac=found.near_frac,
+                    distinct=len(drop_near(part)),
+                    total=len(part),
+                )
+            )
+    nearest = []
+    for name, distances in nearest_distances(groups, 2000, seed).items():
+        low, half, high = (float(q) for q in np.quantile(distances, (0.1, 0.5, 0.9)))
+        nearest.append(_Nearest(groups=name, median=half, low=low, high=high))
+    return _Spreads(spreads, nearest)
+
+
+def _print_spreads(spreads: _Spreads) -> None:
+    from k2core.tools.diversity import NEAR
 
     table = Table(
         *("tools", "sampled", "median distance to the nearest", "with a near-duplicate"),
         f"distinct (none at cosine {NEAR})",
     )
-    for name, part in groups.items():
-        if len(part) > 1:
-            spread = measure_spread(part, seed=seed)
-            table.add_row(
-                name,
-                f"{spread.num_sampled:,}",
-                f"{spread.median_distance:.3f}",
-                f"{spread.near_frac:.1%}",
-                f"{len(drop_near(part)):,} of {len(part):,}",
-            )
+    for found in spreads.spreads:
+        table.add_row(
+            found["tools"],
+            f"{found['sampled']:,}",
+            f"{found['median_distance']:.3f}",
+            f"{found['near_frac']:.1%}",
+            f"{found['distinct']:,} of {found['total']:,}",
+        )
     Console().print(table)
-    for name, distances in nearest_distances(groups, 2000, seed).items():
-        low, half, high = (float(q) for q in np.quantile(distances, (0.1, 0.5, 0.9)))
-        typer.echo(f"nearest {name}: median distance {half:.3f} (10 % {low:.3f}, 90 % {high:.3f})")
+    for near in spreads.nearest:
+        typer.echo(
+            f"nearest {near['groups']}: median distance {near['median']:.3f} "
+            f"(10 % {near['low']:.3f}, 90 % {near['high']:.3f})"
+        )
 
 
 @app.command()
@@ -143,6 +200,7 @@ def enrich(
     count: Annotated[int, typer.Option(min=1, help="Tools, spread over all domains.")] = 1000,
     key_variable: Annotated[str, typer.Option(help="Environment variable with its key.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the tools and the model's sampling.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Let a model word synthetic tools better; what changes more than words is rejected and kept.
 
@@ -163,11 +221,17 @@ def enrich(
         enriched, rejected = enrich_into(out, chosen, ChatModel(endpoint), seed)
     except EndpointError as error:
         raise MendableError(str(error)) from None
-    typer.echo(f"{enriched:,} enriched and {rejected:,} rejected: {out}")
+    if as_json:
+        print_json({"enriched": enriched, "rejected": rejected, "out": out})
+    else:
+        typer.echo(f"{enriched:,} enriched and {rejected:,} rejected: {out}")
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A tool's name, or a part of it.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A tool's name, or a part of it.")],
+    as_json: Json = False,
+) -> None:
     """Show tools of that name: declaration, provenance, semantics of synthetic ones.
 
     Example: `k2 tools show create_entities`
@@ -189,6 +253,9 @@ def show(name: Annotated[str, typer.Argument(help="A tool's name, or a part of i
     found = [pair for pair in found if pair[0].name == name] or found
     if not found:
         raise NoToolsError(f"no tool {name!r} among the harvested and the synthetic ones")
+    if as_json:
+        print_json([{**spec.declaration(), "about": line} for spec, line in found])
+        return
     for spec, line in found[:3]:
         Console().print_json(json.dumps(spec.declaration()))
         typer.echo(line)
@@ -237,6 +304,32 @@ def _publish(tools: Sequence["RealTool"], listings: Sequence["Listing"]) -> "Too
     aside.write_text(repository.model_dump_json())
     aside.rename(last_harvest())
     return repository
+
+
+def _harvested(
+    listings: Sequence["Listing"], others: Sequence["RealTool"], kept: Sequence["RealTool"]
+) -> dict[str, object]:
+    """The same as `_print_harvest`, for programs."""
+    servers = [
+        {
+            "server": found.server,
+            "package": found.source,
+            "license": found.license,
+            "tools": len(found.tools),
+            "digest": found.digest,
+            "rejected": dict(found.rejected),
+            "fault": found.fault,
+            "differs": found.differs,
+        }
+        for found in listings
+    ]
+    return {
+        "servers": servers,
+        "listed": dict(Counter(tool.source for tool in others)),
+        "licenses": dict(Counter(tool.license for tool in kept)),
+        "domains": dict(Counter(tool.domain for tool in kept)),
+        "tools": len(kept),
+    }
 
 
 def _print_harvest(

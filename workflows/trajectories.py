@@ -20,13 +20,14 @@ from schemas.base import Artifact
 from schemas.chat import TrajectoryRow
 from schemas.recipe import Recipe
 from tasks.store import published_folder
+from workflows.as_json import print_json
 from workflows.errors import MendableError
 from workflows.find import find_kind
 
 _SHOWN_FAULTS = 20
 
 
-def synthesize(recipe: Recipe) -> None:
+def synthesize(recipe: Recipe, *, as_json: bool = False) -> None:
     """Run the stage alone; print rate, acceptance and whose fault the failures were."""
     from workflows.launch import run_stage  # and with it every task
 
@@ -36,6 +37,10 @@ def synthesize(recipe: Recipe) -> None:
     seconds = time.monotonic() - started
     stats = json.loads((published_folder(result) / "stats.json").read_text())
     accepted, rejected = (sum(stats[kind].values()) for kind in ("accepted", "rejected"))
+    if as_json:
+        figures = {"accepted": accepted, "rejected": rejected, "seconds": round(seconds, 1)}
+        print_json({"run": name, **figures, "reasons": stats["reasons"]})
+        return
     table = Table("side", "reason", "rejected", title=f"{name}: whose fault the failures were")
     for reason, count in sorted(stats["reasons"].items(), key=lambda item: -item[1]):
         side, _, what = reason.partition(": ")
@@ -48,7 +53,7 @@ def synthesize(recipe: Recipe) -> None:
     )
 
 
-def rejudge_set(target: str, out: Path | None) -> None:
+def rejudge_set(target: str, out: Path | None, *, as_json: bool = False) -> None:
     """Judge a set's stored trajectories again; write the new judgements if `out` is given."""
     folder = find_set(target)
     changes: Counter[tuple[str, str]] = Counter()
@@ -60,12 +65,21 @@ def rejudge_set(target: str, out: Path | None) -> None:
             if before != now:
                 changes[before or "accepted", now or "accepted"] += 1
             rows.append({**found.row, **_judged(found.new.reward, now, found.new.fault)})
+    if out is not None:
+        write_rejudged(out, rows)
+    if as_json:
+        turned = [
+            {"was": was, "is": now, "trajectories": count}
+            for (was, now), count in changes.most_common()
+        ]
+        print_json({"judged": total, "judge": JUDGE, "changed": turned, "out": out})
+        return
     table = Table("was", "is", "trajectories", title=f"{total:,} judged again by {JUDGE}")
     for (was, now), count in changes.most_common():
         table.add_row(was, now, str(count))
     Console().print(table if changes else f"{total:,} judged again by {JUDGE}: nothing changed")
     if out is not None:
-        write_rejudged(out, rows)
+        typer.echo(f"written to {out}")
 
 
 def _judged(reward: float, reason: str, fault: str) -> dict[str, object]:
@@ -82,10 +96,9 @@ def write_rejudged(out: Path, rows: list[dict[str, object]]) -> None:
         kept = [row for row in rows if (not row["reason"]) == passed]
         if kept:
             write_shard(out / kind / "00000.parquet", TrajectoryRow, kept)
-    typer.echo(f"written to {out}")
 
 
-def export_set(target: str, out: Path) -> None:
+def export_set(target: str, out: Path, *, as_json: bool = False) -> None:
     """Write a set's accepted dialogues as JSON lines, aside and then renamed."""
     aside, count = out.with_name(f".{out.name}.aside"), 0
     with aside.open("w", encoding="utf-8") as file:
@@ -96,15 +109,22 @@ def export_set(target: str, out: Path) -> None:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 count += 1
     aside.rename(out)
-    typer.echo(f"{count:,} dialogues written to {out}")
+    if as_json:
+        print_json({"dialogues": count, "out": out})
+    else:
+        typer.echo(f"{count:,} dialogues written to {out}")
 
 
-def validate_file(path: Path) -> bool:
+def validate_file(path: Path, *, as_json: bool = False) -> bool:
     """Print every fault of a file of dialogues; whether there is none."""
     if not path.is_file():
         raise MendableError(f"{path} is no file")
     faults, lines = 0, set()
     with path.open(encoding="utf-8", errors="replace") as file:
+        if as_json:
+            rows = [{"line": number, "fault": fault} for number, fault in validate_lines(file)]
+            print_json({"file": path, "faults": rows})
+            return not rows
         for number, fault in validate_lines(file):
             faults += 1
             lines.add(number)

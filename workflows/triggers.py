@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from flyte import Cron, OnArtifact, Trigger, TriggeredArtifact
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.notices import failure_notice
 from infra.pools import DRIVER, within
 from schemas.artifacts import Evaluation, RawCorpus, RlResult, TokenCorpus
@@ -23,15 +23,41 @@ from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, recipe_of, records_of
 from workflows.stages import recipe_inputs, task_of
 
+_STARTS = {
+    name: Trigger(
+        name,
+        when,
+        inputs={given: TriggeredArtifact} if given else None,
+        description=words,
+        notifications=failure_notice(),
+    )
+    for name, when, given, words in (
+        (
+            "nightly",
+            Cron("0 3 * * *"),
+            "",
+            "Every night at 3: grade the newest release, unless this code has done so.",
+        ),
+        (
+            "on_corpus",
+            OnArtifact("ingest"),
+            "raw",
+            "When k2.ingest has collected a corpus: clean and tokenize it.",
+        ),
+        (
+            "on_policy",
+            OnArtifact("rl"),
+            "made",
+            "When k2.rl has trained a policy: grade it beside what it came from.",
+        ),
+    )
+}
+"""By name; what starts one may be given to the task as its artifact."""
+
 
 @DRIVER.task(
     timeout=within(days=3),
-    triggers=Trigger(
-        "nightly",
-        Cron("0 3 * * *"),
-        description="Every night at 3: grade the newest release, unless this code has done so.",
-        notifications=failure_notice(),
-    ),
+    triggers=_STARTS["nightly"],
 )
 async def evaluate_newest(run: str = LATEST) -> Evaluation:
     """Grade a run's models again, as its recipe says and with the code that is deployed.
@@ -49,13 +75,7 @@ async def evaluate_newest(run: str = LATEST) -> Evaluation:
 
 @DRIVER.task(
     timeout=within(days=7),
-    triggers=Trigger(
-        "on_corpus",
-        OnArtifact("ingest"),
-        inputs={"raw": TriggeredArtifact},
-        description="When k2.ingest has collected a corpus: clean and tokenize it.",
-        notifications=failure_notice(),
-    ),
+    triggers=_STARTS["on_corpus"],
 )
 async def clean_and_tokenize(raw: RawCorpus, like: str = LATEST) -> TokenCorpus:
     """Clean a corpus and tokenize what is kept, without rewrites.
@@ -71,13 +91,7 @@ async def clean_and_tokenize(raw: RawCorpus, like: str = LATEST) -> TokenCorpus:
 
 @DRIVER.task(
     timeout=within(days=3),
-    triggers=Trigger(
-        "on_policy",
-        OnArtifact("rl"),
-        inputs={"made": TriggeredArtifact},
-        description="When k2.rl has trained a policy: grade it beside what it came from.",
-        notifications=failure_notice(),
-    ),
+    triggers=_STARTS["on_policy"],
 )
 async def evaluate_policy(made: RlResult, like: str = LATEST) -> Evaluation:
     """Grade a policy, the model that it was finetuned from and the base, on the policy's problems.
@@ -86,7 +100,7 @@ async def evaluate_policy(made: RlResult, like: str = LATEST) -> Evaluation:
         made: What reinforcement learning made.
         like: The run whose recipe says which examinations; latest: the newest that ended well.
     """
-    with Index() as index:
+    with RunIndex() as index:
         trained = _maker(index, made.policy, "sft")
         tuned = _maker(index, trained.inputs["sft"], "base")
         base = _maker(index, tuned.inputs["base"], "tokens")
@@ -117,7 +131,7 @@ def _recipe_like(run: str) -> Recipe:
         return Recipe()
 
 
-def _maker(index: Index, artifact: Artifact, needed: str) -> LineageRecord:
+def _maker(index: RunIndex, artifact: Artifact, needed: str) -> LineageRecord:
     """The record of the stage that made an artifact out of another."""
     made = index.maker(artifact.digest)
     if made is None or needed not in made.record.inputs:

@@ -18,7 +18,7 @@ class Divergence(NamedTuple):
         return f"{self.where}: {self.file} {self.what}"
 
 
-class Verification:
+class ChainVerification:
     """Findings in the order of the chain."""
 
     def __init__(self, target: str) -> None:

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import ValidationError
 
 from infra.home import home
-from infra.index import Index
+from infra.index import RunIndex
 from infra.kept import kept_files, read_kept
 from infra.runs import SeenRun
 from k2core.store import ArtifactCorruptError, ArtifactMissingError, manifest_of
@@ -22,23 +23,28 @@ from workflows.attest.kept import attested_run
 from workflows.attest.places import FOLDER, PUBLIC, TAG
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, locate
-from workflows.verified import Verification
+from workflows.verified import ChainVerification
 from workflows.verify_folder import check_release, verify_folder
 
+if TYPE_CHECKING:
+    from workflows.attest.identity import Signatory
 
-def verify(target: str, key: Path | None, as_json: bool) -> bool:
+
+def verify(target: str, key: Path | None, as_json: bool, by: "Signatory | None" = None) -> bool:
     """Verify and print; whether all is what was recorded, and signed with this public key."""
     is_folder = Path(target).is_dir()
-    found = verify_folder(Path(target), key) if is_folder else verify_recorded(target, key)
+    found = verify_folder(Path(target), key, by) if is_folder else verify_recorded(target, key, by)
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else found.describe())
     return not found.divergences
 
 
-def verify_recorded(target: str, key: Path | None) -> Verification:
+def verify_recorded(
+    target: str, key: Path | None, by: "Signatory | None" = None
+) -> ChainVerification:
     """A run with all that it descends from, or what led to an artifact, oldest first."""
-    with Index() as index:
+    with RunIndex() as index:
         pipeline = _pipeline(target)
-        found = Verification(pipeline.name if pipeline else target)
+        found = ChainVerification(pipeline.name if pipeline else target)
         runs = index.runs("pipeline = ?", [pipeline.tags["flyte_run"]]) if pipeline else []
         done = [r for r in runs if r.tags.get("kind") == "stage" and r.status == "FINISHED"]
         if pipeline:
@@ -52,8 +58,8 @@ def verify_recorded(target: str, key: Path | None) -> Verification:
             _check_stage(index, run, seen, found)
     attested = [now for stage in chain.values() if (now := attested_run(stage))]
     for now in attested:
-        _check_attested(now, key, found)
-    if key is not None and not attested:
+        _check_attested(now, key, by, found)
+    if (key or by) and not attested:
         found.diverged("release", "missing", FOLDER)
     if unsealed := found.checked.pop("runs without seal", 0):
         found.notes.append(f"{unsealed} runs are of code that sealed no files: records alone")
@@ -69,12 +75,12 @@ def _pipeline(target: str) -> SeenRun | None:
         return None
 
 
-def _outputs(index: Index, run: SeenRun) -> list[Artifact]:
+def _outputs(index: RunIndex, run: SeenRun) -> list[Artifact]:
     rows = index.rows("select artifact from edges where run = ? and way = 'output'", [run.run_id])
     return [Artifact.model_validate_json(row["artifact"]) for row in rows]
 
 
-def _makers(index: Index, roots: list[Artifact]) -> Iterator[SeenRun]:
+def _makers(index: RunIndex, roots: list[Artifact]) -> Iterator[SeenRun]:
     """The runs that made what artifacts descend from, and themselves."""
     near = {root.digest for root in roots}
     for root in roots:
@@ -89,7 +95,7 @@ def _place(run: SeenRun) -> tuple[int, int]:
     return STAGES.index(stage) if stage in STAGES else len(STAGES), run.started
 
 
-def _check_stage(index: Index, run: SeenRun, seen: set[str], found: Verification) -> None:
+def _check_stage(index: RunIndex, run: SeenRun, seen: set[str], found: ChainVerification) -> None:
     """A stage's own statements, then the bytes of what it made."""
     where = f"{run.tags['stage']} of {run.tags.get('flyte_run') or run.run_id}"
     _check_kept(run, found)
@@ -116,7 +122,9 @@ def _check_stage(index: Index, run: SeenRun, seen: set[str], found: Verification
             _check_artifact(record.stage, artifact, found)
 
 
-def _check_attested(run: SeenRun, key: Path | None, found: Verification) -> None:
+def _check_attested(
+    run: SeenRun, key: Path | None, by: "Signatory | None", found: ChainVerification
+) -> None:
     """What a release's run keeps of `k2 attest`, by the key that its tag names."""
     from workflows.attest.check import check_attestations
 
@@ -133,7 +141,7 @@ def _check_attested(run: SeenRun, key: Path | None, found: Verification) -> None
     if public.is_file() and hashlib.sha256(public.read_bytes()).hexdigest() != run.tags[TAG]:
         found.diverged(FOLDER, "is another key than the run's tag k2.attested names", PUBLIC)
     manifest = open_store().manifest(release)
-    check_attestations(open_store().open(release), manifest, folder, key, found)
+    check_attestations(open_store().open(release), manifest, folder, key, found, by)
 
 
 def _contradictions(run: SeenRun, record: LineageRecord) -> Iterator[str]:
@@ -155,7 +163,7 @@ def _same_outputs(result: bytes, record: LineageRecord) -> bool:
         return False
 
 
-def _check_kept(run: SeenRun, found: Verification) -> None:
+def _check_kept(run: SeenRun, found: ChainVerification) -> None:
     """The files that a run keeps against their digests, and those against the run's tag."""
     where = f"{run.tags.get('stage') or 'pipeline'} of {run.tags.get('flyte_run') or run.run_id}"
     try:
@@ -183,7 +191,7 @@ def _check_kept(run: SeenRun, found: Verification) -> None:
     _check_report(run, where, report, found)
 
 
-def _check_report(run: SeenRun, where: str, sha256: str | None, found: Verification) -> None:
+def _check_report(run: SeenRun, where: str, sha256: str | None, found: ChainVerification) -> None:
     folder = home() / "reports" / (run.tags.get("flyte_run") or "alone")
     if sha256 is None or not folder.is_dir():  # written on another machine
         return
@@ -195,7 +203,7 @@ def _check_report(run: SeenRun, where: str, sha256: str | None, found: Verificat
         found.diverged(where, "changed", f"reports/{folder.name}/{page.name}")
 
 
-def _check_artifact(stage: str, artifact: Artifact, found: Verification) -> None:
+def _check_artifact(stage: str, artifact: Artifact, found: ChainVerification) -> None:
     where = f"{artifact.kind} {artifact.digest[7:19]} of {stage}"
     found.count("artifacts")
     try:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
@@ -17,7 +18,10 @@ from schemas.base import Artifact
 from schemas.lineage import LineageRecord
 from workflows.attest.places import FOLDER, SIGNATURE
 from workflows.errors import MendableError
-from workflows.verified import Verification
+from workflows.verified import ChainVerification
+
+if TYPE_CHECKING:
+    from workflows.attest.identity import Signatory
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -30,13 +34,16 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
 
-def verify_folder(folder: Path, key: Path | None = None) -> Verification:
+def verify_folder(
+    folder: Path, key: Path | None = None, by: "Signatory | None" = None
+) -> ChainVerification:
     """Recompute every digest that a folder states of itself, and verify its attestations.
 
     Args:
         folder: a release, a model with its card, or an object of a store.
         key: public key that the attestations must be signed with; without one that which they
             enclose.
+        by: who must have signed a release by Sigstore.
 
     Raises:
         MendableError: it states no digest; the key is none; or no release is held to the key.
@@ -53,7 +60,9 @@ def verify_folder(folder: Path, key: Path | None = None) -> Verification:
         raise MendableError(
             f"--key: {folder} is no release and no model, and only those are signed"
         )
-    found = Verification(str(folder))
+    if by is not None and not is_release:
+        raise MendableError(f"--identity: {folder} is no release, and only those are signed so")
+    found = ChainVerification(str(folder))
     manifest = manifest_of(folder)
     found.count("files", len(manifest))
     found.count("bytes", sum(entry.size for entry in manifest))
@@ -61,10 +70,10 @@ def verify_folder(folder: Path, key: Path | None = None) -> Verification:
         _check_sums(folder, manifest, found)
         found.notes.append(f"the release as a whole is {digest_of(_published(manifest))}")
         check_release(folder, manifest, found)
-        if key is not None or (folder / FOLDER).exists():
+        if key or by or (folder / FOLDER).exists():
             from workflows.attest.check import check_attestations
 
-            check_attestations(folder, manifest, folder / FOLDER, key, found)
+            check_attestations(folder, manifest, folder / FOLDER, key, found, by)
     elif is_model:
         if (folder / SUMS).is_file():
             _check_sums(folder, manifest, found)
@@ -79,7 +88,7 @@ def verify_folder(folder: Path, key: Path | None = None) -> Verification:
     return found
 
 
-def check_release(folder: Path, manifest: list[ManifestEntry], found: Verification) -> None:
+def check_release(folder: Path, manifest: list[ManifestEntry], found: ChainVerification) -> None:
     """A release's weights against its lineage and its cards, and its lineage against itself."""
     path = folder / "lineage.json"
     try:
@@ -117,7 +126,7 @@ def list_gaps(records: list[LineageRecord]) -> Iterator[str]:
         made |= {artifact.digest: artifact for artifact in record.outputs.values()}
 
 
-def _check_sums(folder: Path, manifest: list[ManifestEntry], found: Verification) -> None:
+def _check_sums(folder: Path, manifest: list[ManifestEntry], found: ChainVerification) -> None:
     """Against `SHA256SUMS`, line by line."""
     stated: dict[str, str] = {}
     if not (folder / SUMS).is_file():
@@ -152,7 +161,7 @@ def _compare(
     manifest: list[ManifestEntry],
     below: str,
     witness: str,
-    found: Verification,
+    found: ChainVerification,
 ) -> None:
     """A checkpoint's files in a release against the digest that it was recorded with."""
     files = [
@@ -165,7 +174,7 @@ def _compare(
         found.diverged(where, f"a file changed, is missing or extra: not {digest[:19]}", witness)
 
 
-def _stated(card: Path, found: Verification) -> str:
+def _stated(card: Path, found: ChainVerification) -> str:
     """The digest of the weights that a card names."""
     text = card.read_bytes().decode(errors="replace") if card.is_file() else ""
     match = _WEIGHTS.search(text)
@@ -174,7 +183,7 @@ def _stated(card: Path, found: Verification) -> str:
     return match[1] if match else ""
 
 
-def _explain_object(folder: Path, manifest: list[ManifestEntry], found: Verification) -> None:
+def _explain_object(folder: Path, manifest: list[ManifestEntry], found: ChainVerification) -> None:
     beside = folder.parent.parent / "manifests" / f"{folder.name}.json"
     where = f"object {folder.name[:12]}"
     try:

@@ -1,5 +1,6 @@
 """`k2 why`: what became of a document, and which document a token is from."""
 
+import json
 import re
 import tempfile
 from collections.abc import Sequence
@@ -20,34 +21,38 @@ from tasks.store import open_store
 from workflows.errors import MendableError
 from workflows.find import LATEST
 from workflows.places import find_place
-from workflows.provenance import Corpora, Found, find_document, list_corpora
+from workflows.provenance import Corpora, FoundDocument, find_document, list_corpora
 from workflows.show import show_line
-from workflows.story import Section, list_readings, read_text, tell_document
+from workflows.story import StageSection, list_readings, read_text, tell_document
 
 _ID = re.compile(r"[0-9a-f]{2,16}")
 
 
-def explain(wanted: str, source: str = LATEST) -> None:
+def explain(wanted: str, source: str = LATEST, *, as_json: bool = False) -> None:
     """Print what became of a document or rewrite by its id, or of a file, folder or address."""
     candidates = list_corpora(source)
     place = None if _ID.fullmatch(wanted) else find_place(wanted, candidates)
     if place is None:
         found = find_document(wanted, candidates)
     elif len(place.documents) == 1 and not place.losses:
-        found = Found(place.corpora, place.documents["doc_id"][0])
+        found = FoundDocument(place.corpora, place.documents["doc_id"][0])
     else:
-        _print(f"{wanted} in run {place.corpora.run}", [Section("ingest", list(place.tell()))])
+        told = [StageSection("ingest", list(place.tell()))]
+        _print(f"{wanted} in run {place.corpora.run}", told, as_json)
         return
-    _print(f"{found.doc_id} in run {found.corpora.run}", tell_document(*found))
+    _print(f"{found.doc_id} in run {found.corpora.run}", tell_document(*found), as_json)
 
 
-def explain_token(token: str, source: str = LATEST, replay: bool = False) -> None:
+def explain_token(
+    token: str, source: str = LATEST, replay: bool = False, *, as_json: bool = False
+) -> None:
     """Print which document a token is from, verified, and what became of that document.
 
     Args:
         token: `SHARD:OFFSET`.
         source: a run's name or its beginning.
         replay: derive the shard's order from config and corpora, and hold the manifest to it.
+        as_json: for programs.
     """
     shard, offset = parse_token(token)
     candidates = list_corpora(source)
@@ -60,7 +65,7 @@ def explain_token(token: str, source: str = LATEST, replay: bool = False) -> Non
         sections = trace_token(corpora, shard, offset, replay)
     except TraceError as error:
         raise MendableError(str(error)) from error
-    _print(f"{shard}:{offset} in run {corpora.run}", sections)
+    _print(f"{shard}:{offset} in run {corpora.run}", sections, as_json)
 
 
 def parse_token(token: str) -> tuple[str, int]:
@@ -78,7 +83,7 @@ def parse_token(token: str) -> tuple[str, int]:
     return shard if "/" in shard else f"train/{shard}", int(offset)
 
 
-def trace_token(corpora: Corpora, shard: str, offset: int, replay: bool) -> list[Section]:
+def trace_token(corpora: Corpora, shard: str, offset: int, replay: bool) -> list[StageSection]:
     """The token, its document by the order of the shard, and that document's own story.
 
     Raises:
@@ -101,7 +106,7 @@ def trace_token(corpora: Corpora, shard: str, offset: int, replay: bool) -> list
     ]
     if shard.startswith("train/"):
         lines += list_readings(corpora, place, at)
-    return [Section("token", lines), *tell_document(corpora, place.doc_id)]
+    return [StageSection("token", lines), *tell_document(corpora, place.doc_id)]
 
 
 def replay_corpora(corpora: Corpora) -> dict[str, Order]:
@@ -117,7 +122,11 @@ def replay_corpora(corpora: Corpora) -> dict[str, Order]:
         return replay_orders(config, tokenizer, *texts, workspace)
 
 
-def _print(title: str, sections: Sequence[Section]) -> None:
+def _print(title: str, sections: Sequence[StageSection], as_json: bool) -> None:
+    if as_json:
+        told = [{"stage": section.stage, "lines": list(section.lines)} for section in sections]
+        print(json.dumps({"answer": title, "sections": told}, indent=1))
+        return
     show_line(title, "bold")
     for section in sections:
         for number, line in enumerate(section.lines):

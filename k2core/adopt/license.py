@@ -2,12 +2,12 @@
 
 import yaml
 
-from k2core.adopt.places import Source
+from k2core.adopt.places import CheckpointSource
 
 NOT_STATED = "not stated by its source"
 
 
-def read_license(source: Source, stated: str) -> str:
+def read_license(source: CheckpointSource, stated: str) -> str:
     """What the user states, else what the card's metadata says."""
     if stated or "README.md" not in source.names:
         return stated or NOT_STATED

@@ -31,7 +31,7 @@ _WANTED = (
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-class Place(Protocol):
+class CheckpointFolder(Protocol):
     """A folder somewhere, without folders in it."""
 
     def list_names(self) -> list[str]:
@@ -105,7 +105,7 @@ class _OnHub:
         )
 
 
-class Source:
+class CheckpointSource:
     """A checkpoint's files.
 
     Args:
@@ -161,7 +161,7 @@ def pin(address: str) -> str:
     return address if "://" in address else str(Path(address).expanduser().absolute())
 
 
-def _open_place(address: str, scratch: Path) -> Place:
+def _open_place(address: str, scratch: Path) -> CheckpointFolder:
     scheme = address.partition("://")[0] if "://" in address else "file"
     if scheme == "file":
         return _Folder(Path(address.removeprefix("file://")))

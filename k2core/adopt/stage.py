@@ -7,9 +7,9 @@ from pydantic import JsonValue
 
 from k2core.adopt.errors import AdoptError
 from k2core.adopt.license import read_license
-from k2core.adopt.places import CONFIG, Source, digest_of
+from k2core.adopt.places import CONFIG, CheckpointSource, digest_of
 from k2core.adopt.tokenizer import Brought, write_tokenizer
-from k2core.adopt.weights import Weights
+from k2core.adopt.weights import SourceWeights
 from k2core.model.config import ConfigError, describe_difference, read_config, shape_of
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_checkpoint
@@ -23,7 +23,7 @@ class Look(NamedTuple):
     """What a source is, by its config.json and what its files say of themselves."""
 
     shape: ModelShape
-    weights: Weights
+    weights: SourceWeights
 
 
 def adopt_checkpoint(config: AdoptConfig, shape: ModelShape, workspace: Workspace) -> Draft:
@@ -33,7 +33,7 @@ def adopt_checkpoint(config: AdoptConfig, shape: ModelShape, workspace: Workspac
         AdoptError: what lies there is no checkpoint of this architecture, or not the one that is
             asked for; names what is wrong. Nothing of it was run.
     """
-    source = Source(config.source, workspace.scratch / "fetched")
+    source = CheckpointSource(config.source, workspace.scratch / "fetched")
     found = look(source)
     if wrong := describe_difference(found.shape, shape):
         raise AdoptError(
@@ -79,7 +79,7 @@ def adopt_checkpoint(config: AdoptConfig, shape: ModelShape, workspace: Workspac
     )
 
 
-def look(source: Source) -> Look:
+def look(source: CheckpointSource) -> Look:
     """What a source is; reads no weight.
 
     Raises:
@@ -87,7 +87,7 @@ def look(source: Source) -> Look:
     """
     config, shape = look_at_config(source)
     extra = config.get("num_nextn_predict_layers") or 0
-    weights = Weights(
+    weights = SourceWeights(
         source,
         shape,
         is_tied=config.get("tie_word_embeddings") is True,
@@ -97,7 +97,7 @@ def look(source: Source) -> Look:
     return Look(shape, weights)
 
 
-def look_at_config(source: Source) -> tuple[dict[str, JsonValue], ModelShape]:
+def look_at_config(source: CheckpointSource) -> tuple[dict[str, JsonValue], ModelShape]:
     """A source's config.json, and the shape that it says.
 
     Raises:
@@ -121,7 +121,7 @@ def _public_name(address: str) -> str:
     return address.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _read_block(config: dict[str, JsonValue], source: Source) -> tuple[int, int]:
+def _read_block(config: dict[str, JsonValue], source: CheckpointSource) -> tuple[int, int]:
     """Rows and columns that share a scale."""
     found = config.get("quantization_config") or {}
     if not isinstance(found, dict):
@@ -138,7 +138,7 @@ def _read_block(config: dict[str, JsonValue], source: Source) -> tuple[int, int]
     return height, width
 
 
-def _copy_weights(weights: Weights, workspace: Workspace) -> None:
+def _copy_weights(weights: SourceWeights, workspace: Workspace) -> None:
     writer = CheckpointWriter(workspace.out, weights.wanted)
     writer.create()
     for place, name in enumerate(weights.wanted):
@@ -149,7 +149,7 @@ def _copy_weights(weights: Weights, workspace: Workspace) -> None:
     writer.write_index()
 
 
-def _tell(weights: Weights, brought: Brought) -> dict[str, object]:
+def _tell(weights: SourceWeights, brought: Brought) -> dict[str, object]:
     return {
         "stored_as": weights.kinds,
         "left_out": weights.left_out,

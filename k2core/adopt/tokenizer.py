@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from k2core.adopt.errors import AdoptError
-from k2core.adopt.places import TIKTOKEN, TOKENIZER, Source
+from k2core.adopt.places import TIKTOKEN, TOKENIZER, CheckpointSource
 from k2core.chat import DROP_GUARD, SPECIAL_TOKENS
 from k2core.chat.hub import write_chat_files
 from schemas.outside import NotJsonError, read_json
@@ -54,7 +54,7 @@ class Brought(NamedTuple):
 
 
 def write_tokenizer(
-    source: Source, folder: Path, vocab_size: int, *, add_chat_tokens: bool
+    source: CheckpointSource, folder: Path, vocab_size: int, *, add_chat_tokens: bool
 ) -> Brought:
     """Write the tokenizer's files into a folder.
 
@@ -97,7 +97,7 @@ def write_tokenizer(
     )
 
 
-def _read_tokenizer(source: Source, told: Json) -> Tokenizer:
+def _read_tokenizer(source: CheckpointSource, told: Json) -> Tokenizer:
     if TOKENIZER in source.names:
         try:
             return Tokenizer.from_file(str(source.fetch(TOKENIZER)))
@@ -193,7 +193,7 @@ def _is_reserved(content: str) -> bool:
     return content.startswith("<|reserved_") and content.endswith("|>")
 
 
-def _read_template(source: Source, told: Json) -> str:
+def _read_template(source: CheckpointSource, told: Json) -> str:
     if "chat_template.jinja" in source.names:
         return source.fetch("chat_template.jinja").read_text()
     found = told.get("chat_template")
@@ -221,7 +221,7 @@ def _put_own(folder: Path, told: Json, template: str) -> None:
     (folder / "chat_template.jinja").write_text(template)
 
 
-def _read_object(source: Source, name: str) -> Json:
+def _read_object(source: CheckpointSource, name: str) -> Json:
     if name not in source.names:
         return {}
     try:

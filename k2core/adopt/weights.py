@@ -10,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.adopt.errors import AdoptError
-from k2core.adopt.places import Source
+from k2core.adopt.places import CheckpointSource
 from k2core.model.headers import HeaderError, Slot, read_header, read_slot
 from k2core.model.shards import INDEX
 from k2core.model.tensors import TensorShape, tensor_shapes
@@ -27,7 +27,7 @@ _LAYER = re.compile(r"model\.layers\.(\d+)\.")
 _FP8 = ("F8_E4M3", "F8_E5M2")
 
 
-class Part(NamedTuple):
+class TensorPart(NamedTuple):
     """Where a wanted tensor is: a stored one, one of a stack, or half the rows of that."""
 
     stored: str
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     half: int | None = None
 
 
-class Weights:
+class SourceWeights:
     """Every tensor of a shape, in a source's files.
 
     Args:
@@ -52,7 +52,7 @@ class Weights:
 
     def __init__(
         self,
-        source: Source,
+        source: CheckpointSource,
         shape: ModelShape,
         *,
         is_tied: bool = False,
@@ -95,18 +95,18 @@ class Weights:
             self._check_tie(found)
         return found
 
-    def _find(self, name: str) -> Part:
+    def _find(self, name: str) -> TensorPart:
         if name in self.slots:
-            return Part(name)
+            return TensorPart(name)
         if name == _HEAD and self._is_tied:
-            return Part(_EMBEDDING)
+            return TensorPart(_EMBEDDING)
         if match := _EXPERT.fullmatch(name):
             experts, number, kind = match.groups()
             stacked = f"{experts}.{'down' if kind == 'down' else 'gate_up'}_proj"
             if stacked in self.slots:
                 half = {"gate": 0, "up": 1}.get(kind)
-                return Part(stacked, int(number), half)
-        return Part("")
+                return TensorPart(stacked, int(number), half)
+        return TensorPart("")
 
     def _check_rest(self, num_layers: int, num_extra: int) -> list[str]:
         lost = [name for name, part in self._parts.items() if part.stored not in self.slots]
@@ -165,7 +165,7 @@ class Weights:
             )
 
 
-def _list_slots(source: Source) -> Iterator[tuple[str, Slot]]:
+def _list_slots(source: CheckpointSource) -> Iterator[tuple[str, Slot]]:
     """Every tensor of the files that the index names, or of the only file."""
     places = _read_index(source)
     for file in sorted(set(places.values())) if places else [_only_file(source)]:
@@ -181,7 +181,7 @@ def _list_slots(source: Source) -> Iterator[tuple[str, Slot]]:
         yield from ((name, slot) for name, slot in header.items() if not places or name in listed)
 
 
-def _only_file(source: Source) -> str:
+def _only_file(source: CheckpointSource) -> str:
     files = [name for name in source.names if name.endswith(".safetensors")]
     if len(files) != 1:
         why = f"{len(files)} and no {INDEX}, which says what is where" if files else "none"
@@ -189,7 +189,7 @@ def _only_file(source: Source) -> str:
     return files[0]
 
 
-def _read_index(source: Source) -> dict[str, str]:
+def _read_index(source: CheckpointSource) -> dict[str, str]:
     """Tensor -> file; empty without an index."""
     if INDEX not in source.names:
         return {}

@@ -24,7 +24,7 @@ class _NoCallError(ValueError):
     """A call of no function, or of no possible name."""
 
 
-class Turn(NamedTuple):
+class AgentTurn(NamedTuple):
     """What a model said, and the tokens that it took."""
 
     message: Message
@@ -88,7 +88,7 @@ def collect(chunks: Iterable[bytes], max_bytes: int, deadline: float) -> str:
     return body.decode(errors="replace")
 
 
-def read_turn(body: str, num_made: int, max_tokens: int) -> Turn:
+def read_turn(body: str, num_made: int, max_tokens: int) -> AgentTurn:
     """The assistant message of a chat completion.
 
     Args:
@@ -109,16 +109,16 @@ def read_turn(body: str, num_made: int, max_tokens: int) -> Turn:
     num_tokens = _count_tokens(answer.usage, size)
     if size > max_tokens * _MOST_CHARACTERS:
         clipped = content[: max_tokens * _MOST_CHARACTERS]
-        return Turn(Message(role="assistant", content=clipped), max_tokens, finished=False)
+        return AgentTurn(Message(role="assistant", content=clipped), max_tokens, finished=False)
     finished = choice.finish_reason != "length"
     try:
         made = [_read_call(call, num_made + index) for index, call in enumerate(calls)]
     except _NoCallError:
-        return Turn(
+        return AgentTurn(
             Message(role="assistant", content=content), num_tokens, finished, malformed=True
         )
     said = Message(role="assistant", content=content, tool_calls=tuple(made))
-    return Turn(said, num_tokens, finished)
+    return AgentTurn(said, num_tokens, finished)
 
 
 def _read_body(body: str) -> _Body:

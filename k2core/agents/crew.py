@@ -12,7 +12,7 @@ GiveUp = Callable[[Exception], None]
 _LOOK_S = 1.0
 
 
-class Crew:
+class ThreadCrew:
     """A daemon thread for each piece of work: one of a pool would keep the program from ending.
 
     Args:

@@ -18,6 +18,8 @@ class Segment(NamedTuple):
     """Log p of each token under the weights that sampled it; None for a prompt's tokens."""
     weights: str = ""
     """Their digest, where they are not those that served the dialogue's end."""
+    grammar: str = ""
+    """That it was sampled under; log p is then of what that left."""
 
 
 class Start(NamedTuple):
@@ -27,6 +29,8 @@ class Start(NamedTuple):
     seed: int
     segments: tuple[Segment, ...] = ()
     """What was said so far; a policy's segment at the end is a turn's beginning."""
+    expected: int = 0
+    """Tokens that the policy may be expected to write in all; 0 where nobody knows."""
 
 
 class Dialogue(NamedTuple):

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from k2core.agents.bodies import BrokenBodyError, Turn, collect, read_turn
+from k2core.agents.bodies import AgentTurn, BrokenBodyError, collect, read_turn
 from k2core.agents.dialogue import Dialogue, break_off, close_session
 from k2core.agents.opening import OpenSession
 from k2core.agents.session import Session
@@ -19,6 +20,10 @@ from schemas.outside import make_encodable
 _SHORTEST_KEY = 6
 """Shorter ones are no secrets, and words of any text."""
 _LONGEST_PAUSE_S = 8.0
+TOO_LONG = re.compile(
+    "context length|context window|maximum model length|max_model_len", re.IGNORECASE
+)
+"""What servers say of a prompt that the model cannot hold: its limit, no fault of anybody's."""
 
 
 class EndpointError(RuntimeError):
@@ -57,7 +62,7 @@ class ChatModel:
 
     def say(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], max_tokens: int, seed: int
-    ) -> Turn:
+    ) -> AgentTurn:
         """The next assistant message; call ids are counted on over the dialogue, as K2 does.
 
         Raises:
@@ -114,22 +119,41 @@ class ChatModel:
 
 
 def play_model(
-    problem: Problem, model: ChatModel, seed: int, open_session: OpenSession = Session
+    problem: Problem,
+    model: ChatModel,
+    seed: int,
+    open_session: OpenSession = Session,
+    max_answer: int | None = None,
 ) -> Dialogue:
     """Put a model before a problem, to the end or to the problem's budgets.
 
     Where endpoint or environment fail, the dialogue is `is_faulty` and says why; nothing raises.
+    What the model's context cannot hold ends it as its own limit.
+
+    Args:
+        problem: what is asked.
+        model: who answers.
+        seed: of the sampling.
+        open_session: begins a dialogue; by default with a simulator of the problem's own.
+        max_answer: most tokens of a message; by default what the problem's budget leaves.
     """
     try:
-        return _play(open_session(problem), model, seed)
+        return _play(open_session(problem), model, seed, max_answer)
     except Exception as error:
         return break_off(problem, model.name, error)
 
 
-def _play(session: Session, model: ChatModel, seed: int) -> Dialogue:
+def _play(session: Session, model: ChatModel, seed: int, max_answer: int | None) -> Dialogue:
     problem, left = session.problem, session.problem.max_tokens
     while session.stop_reason is None:
-        turn = model.say(session.messages, problem.tools, left, seed + session.num_calls)
+        most = min(left, max_answer or left)
+        try:
+            turn = model.say(session.messages, problem.tools, most, seed + session.num_calls)
+        except EndpointError as error:
+            if not TOO_LONG.search(str(error)):
+                raise
+            session.stop_reason = "context"
+            break
         if turn.malformed:
             session.cut_off(turn.message, "malformed")
             break

@@ -8,7 +8,7 @@ from k2core.agents.dialogue import Dialogue, Segment, Start, break_off, close_se
 from k2core.agents.opening import OpenSession
 from k2core.agents.session import StopReason
 from k2core.chat import ToolCallSyntaxError, turn_grammar
-from k2core.engines.protocol import Ask, Completion, Sampling
+from k2core.engines.protocol import Ask, Completion, Decoding
 from schemas.chat import Message, ToolSpec
 
 
@@ -98,7 +98,7 @@ class Player:
         try:
             run.take(completion)
             if completion.finish_reason == "paused":
-                self.result = run.put_off()
+                self.result = run.put_off(self._start)
             else:
                 self._go_on(run)
         except Exception as error:
@@ -111,7 +111,9 @@ class Player:
 
     def _go_on(self, run: "_Run") -> None:
         if run.session.stop_reason is None:
-            self.ask = Ask(self.place, run.token_ids, run.next_sampling(), run.num_turns)
+            sampling, still = run.next_sampling(), self._start.expected - run.num_written
+            expected = max(1, min(still, sampling.max_tokens)) if self._start.expected else 0
+            self.ask = Ask(self.place, run.token_ids, sampling, run.num_turns, expected)
         else:
             self.result = run.finish()
 
@@ -119,7 +121,8 @@ class Player:
         self._tries -= 1
         if self._tries:
             fresh = hashlib.sha256(f"{self._start.seed}/again".encode()).digest()
-            self._start = Start(self._start.problem, int.from_bytes(fresh[:4], "big"))
+            anew = int.from_bytes(fresh[:4], "big")
+            self._start = self._start._replace(seed=anew, segments=())
             self.open()
         else:
             self.give_up(error)
@@ -143,6 +146,8 @@ class _Run:
         self._budget = problem.max_tokens
         self._turn: list[int] = []
         """What the policy has said of the turn that it is at."""
+        self._held = ""
+        """The grammar that it is held to there."""
         self.session = table.open_session(problem)
 
     @property
@@ -150,16 +155,22 @@ class _Run:
         """That the policy has begun."""
         return sum(segment.logprobs is not None for segment in self._segments)
 
-    def next_sampling(self) -> Sampling:
+    @property
+    def num_written(self) -> int:
+        """Tokens that the policy has written."""
+        return sum(len(s.token_ids) for s in self._segments if s.logprobs is not None)
+
+    def next_sampling(self) -> Decoding:
         """How to sample what comes next, within the budget and the context."""
         turn = hashlib.sha256(f"{self._seed}/{len(self._segments)}".encode()).digest()
-        return Sampling(
+        self._held = self._grammar() if self._how.enforced else ""
+        return Decoding(
             max_tokens=min(self._budget, self._max_context - len(self.token_ids)),
             temperature=self._how.temperature,
             top_p=self._how.top_p,
             seed=int.from_bytes(turn[:4], "big"),
             stop_token_ids=self._codec.stop_token_ids,
-            grammar=self._grammar() if self._how.enforced else "",
+            grammar=self._held,
             max_repeats=self._how.max_repeats,
         )
 
@@ -198,7 +209,7 @@ class _Run:
         if ids:
             self.token_ids = self.token_ids + ids
             told = weights or self._weights
-            self._segments.append(Segment(ids, list(completion.logprobs), told))
+            self._segments.append(Segment(ids, list(completion.logprobs), told, self._held))
         self._budget -= len(ids)
         self._turn = self._turn + ids
         if completion.finish_reason == "paused":
@@ -235,9 +246,9 @@ class _Run:
             self.token_ids = self.token_ids + prompt
             self._segments.append(Segment(prompt, None))
 
-    def put_off(self) -> Start:
+    def put_off(self, start: Start) -> Start:
         """What was said so far, for another time."""
-        return Start(self.session.problem, self._seed, tuple(self._segments))
+        return start._replace(segments=tuple(self._segments))
 
     def finish(self) -> Dialogue:
         """What came of it."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from k2core.agents.crew import Crew
+from k2core.agents.crew import ThreadCrew
 from k2core.agents.dialogue import Dialogue, Start
 from k2core.agents.opening import OpenSession
 from k2core.agents.player import Codec, How, Player, Table
@@ -95,7 +95,7 @@ def play_starts(
         on_usage: told at the end what the engine was used for.
     """
     players = [Player(place, start, table) for place, start in enumerate(starts)]
-    with Crew(_MOST_AT_A_TIME, max_wait_s) as crew:
+    with ThreadCrew(_MOST_AT_A_TIME, max_wait_s) as crew:
         for player in players:
             crew.send(player.open, _nothing, player.give_up)
         crew.wait()
@@ -108,7 +108,7 @@ def play_starts(
 def _play_all(
     players: Sequence[Player],
     engine: TalkingEngine,
-    crew: Crew,
+    crew: ThreadCrew,
     most_tokens: int | None,
     on_turn: Callable[[int, int], None] | None,
 ) -> Usage:

@@ -3,7 +3,7 @@
 from k2core.chat.codec import ChatCodec, EncodedDialogue
 from k2core.chat.grammar import turn_grammar
 from k2core.chat.jinja import CHAT_TEMPLATE, DROP_GUARD
-from k2core.chat.parse import Span, ToolCallSyntaxError, parse_spans, validate_dialogue
+from k2core.chat.parse import TokenSpan, ToolCallSyntaxError, parse_spans, validate_dialogue
 from k2core.chat.template import render
 from k2core.chat.tokens import SPECIAL_TOKENS
 from k2core.chat.trajectories import iterate_dialogues, read_dialogues
@@ -14,7 +14,7 @@ __all__ = [
     "SPECIAL_TOKENS",
     "ChatCodec",
     "EncodedDialogue",
-    "Span",
+    "TokenSpan",
     "ToolCallSyntaxError",
     "iterate_dialogues",
     "parse_spans",

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 
 from k2core.chat import tokens as t
-from k2core.chat.parse import Span, parse_spans
-from k2core.chat.template import Piece, pieces
+from k2core.chat.parse import TokenSpan, parse_spans
+from k2core.chat.template import TextRun, pieces
 from schemas.chat import Message, ToolSpec
 
 
@@ -87,14 +87,14 @@ class ChatCodec:
         """Ids to text, special tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    def split(self, ids: Sequence[int]) -> list[Span]:
+    def split(self, ids: Sequence[int]) -> list[TokenSpan]:
         """Special tokens, and the text between them."""
-        spans: list[Span] = []
+        spans: list[TokenSpan] = []
         for special, group in groupby(ids, self._names.get):
             if special is None:
-                spans.append(Span(self.decode(list(group)), special=False))
+                spans.append(TokenSpan(self.decode(list(group)), special=False))
             else:
-                spans += [Span(special, special=True) for _ in group]
+                spans += [TokenSpan(special, special=True) for _ in group]
         return spans
 
     def parse(self, ids: Sequence[int], next_index: int) -> Message:
@@ -110,7 +110,7 @@ class ChatCodec:
         is_closed = bool(ids) and ids[-1] in self.stop_token_ids
         return parse_spans(self.split(ids[:-1] if is_closed else ids), next_index)
 
-    def _encode(self, parts: Iterable[Piece]) -> EncodedDialogue:
+    def _encode(self, parts: Iterable[TextRun]) -> EncodedDialogue:
         ids: list[int] = []
         mask: list[int] = []
         for piece in parts:

@@ -14,17 +14,17 @@ class ToolCallSyntaxError(ValueError):
     """A tool-call section that does not follow K2's format."""
 
 
-class Span(NamedTuple):
+class TokenSpan(NamedTuple):
     """A special token, or the text between two of them, as a model wrote it."""
 
     text: str
     special: bool
 
 
-_CLOSED = Span(t.CALLS_END, special=True)
+_CLOSED = TokenSpan(t.CALLS_END, special=True)
 
 
-def parse_spans(spans: Sequence[Span], next_index: int) -> Message:
+def parse_spans(spans: Sequence[TokenSpan], next_index: int) -> Message:
     """Read an assistant's turn; what plain text spells is text, whatever it spells.
 
     Args:
@@ -79,7 +79,7 @@ def validate_dialogue(messages: Sequence[Message]) -> None:
                 raise ToolCallSyntaxError(f"message {position} is from {message.name}, not {name}")
 
 
-def _parse_call(left: list[Span], index: int) -> ToolCall:
+def _parse_call(left: list[TokenSpan], index: int) -> ToolCall:
     """Take the next call from spans in reverse."""
     _take(left, t.CALL_BEGIN)
     identity = _take_text(left)
@@ -94,13 +94,13 @@ def _parse_call(left: list[Span], index: int) -> ToolCall:
     return ToolCall(id=identity, name=match[1], arguments=arguments)
 
 
-def _take(left: list[Span], token: str) -> None:
+def _take(left: list[TokenSpan], token: str) -> None:
     if not left:
         raise ToolCallSyntaxError(f"expected {token}, found the end")
     found = left.pop()
-    if found != Span(token, special=True):
+    if found != TokenSpan(token, special=True):
         raise ToolCallSyntaxError(f"expected {token}, found {found.text[:30]!r}")
 
 
-def _take_text(left: list[Span]) -> str:
+def _take_text(left: list[TokenSpan]) -> str:
     return left.pop().text if left and not left[-1].special else ""

@@ -8,7 +8,7 @@ from k2core.chat import tokens as t
 from schemas.chat import Message, ToolSpec
 
 
-class Piece(NamedTuple):
+class TextRun(NamedTuple):
     """A run of text that is tokenized by itself."""
 
     text: str
@@ -20,7 +20,7 @@ class Piece(NamedTuple):
 
 def pieces(
     messages: Sequence[Message], tools: Sequence[ToolSpec], *, add_generation_prompt: bool = False
-) -> Iterator[Piece]:
+) -> Iterator[TextRun]:
     """A dialogue as pieces; special tokens stand alone."""
     if tools:
         declared = json.dumps(
@@ -51,29 +51,29 @@ def render(
     return "".join(piece.text for piece in parts)
 
 
-def _header(opening: str, name: str) -> Iterator[Piece]:
-    yield Piece(opening, special=True, learned=False)
-    yield Piece(name, special=False, learned=False)
-    yield Piece(t.MIDDLE, special=True, learned=False)
+def _header(opening: str, name: str) -> Iterator[TextRun]:
+    yield TextRun(opening, special=True, learned=False)
+    yield TextRun(name, special=False, learned=False)
+    yield TextRun(t.MIDDLE, special=True, learned=False)
 
 
-def _block(opening: str, name: str, text: str) -> Iterator[Piece]:
+def _block(opening: str, name: str, text: str) -> Iterator[TextRun]:
     yield from _header(opening, name)
-    yield Piece(text, special=False, learned=False)
-    yield Piece(t.END, special=True, learned=False)
+    yield TextRun(text, special=False, learned=False)
+    yield TextRun(t.END, special=True, learned=False)
 
 
-def _assistant(message: Message) -> Iterator[Piece]:
+def _assistant(message: Message) -> Iterator[TextRun]:
     yield from _header(t.ASSISTANT, "assistant")
     if message.content:
-        yield Piece(message.content, special=False, learned=True)
+        yield TextRun(message.content, special=False, learned=True)
     if message.tool_calls:
-        yield Piece(t.CALLS_BEGIN, special=True, learned=True)
+        yield TextRun(t.CALLS_BEGIN, special=True, learned=True)
         for call in message.tool_calls:
-            yield Piece(t.CALL_BEGIN, special=True, learned=True)
-            yield Piece(call.id, special=False, learned=True)
-            yield Piece(t.CALL_ARGUMENT, special=True, learned=True)
-            yield Piece(call.arguments, special=False, learned=True)
-            yield Piece(t.CALL_END, special=True, learned=True)
-        yield Piece(t.CALLS_END, special=True, learned=True)
-    yield Piece(t.END, special=True, learned=True)
+            yield TextRun(t.CALL_BEGIN, special=True, learned=True)
+            yield TextRun(call.id, special=False, learned=True)
+            yield TextRun(t.CALL_ARGUMENT, special=True, learned=True)
+            yield TextRun(call.arguments, special=False, learned=True)
+            yield TextRun(t.CALL_END, special=True, learned=True)
+        yield TextRun(t.CALLS_END, special=True, learned=True)
+    yield TextRun(t.END, special=True, learned=True)

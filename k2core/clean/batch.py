@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from k2core.clean.signs import UNSPACED
-from k2core.clean.vocabulary import Encoded, Ints, encode
+from k2core.clean.vocabulary import EncodedTexts, Ints, encode
 
 Bytes = NDArray[np.uint8]
 # Beyond ASCII, what Python calls space.
@@ -23,7 +23,7 @@ _LINE_END = 10
 
 
 @dataclass(frozen=True)
-class Batch:
+class TextBatch:
     """Texts with their structure, each part computed when it is first asked for."""
 
     texts: pl.Series
@@ -153,7 +153,7 @@ class Batch:
         return self.document_L[self.line_P]
 
     @functools.cached_property
-    def words(self) -> Encoded:
+    def words(self) -> EncodedTexts:
         """The words of all documents in order."""
         return encode(self.pieces, by_sign=self.by_sign)
 

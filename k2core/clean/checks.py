@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from k2core.clean.vocabulary import Ints
 
 Floats = NDArray[np.float64]
@@ -39,9 +39,9 @@ class Check(NamedTuple):
         nearness_N: Floats = np.divide(above, below, out=np.zeros(len(below)), where=below > 0)
         return nearness_N
 
-    def verdict(self, number: int) -> Verdict:
+    def verdict(self, number: int) -> RuleVerdict:
         """The check on one document."""
-        return Verdict(
+        return RuleVerdict(
             self.rule, self.reason, float(self.measured_N[number]), float(self.threshold)
         )
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, Floats
 from k2core.clean.vocabulary import Ints
 
@@ -33,7 +33,7 @@ class Features(NamedTuple):
     """Ascending in the words, then again in the pairs."""
 
 
-def list_features(batch: Batch, num_buckets: int) -> Features:
+def list_features(batch: TextBatch, num_buckets: int) -> Features:
     """The features of every document."""
     pieces, document_P = batch.pieces, batch.document_P
     hash_V = np.fromiter(map(_hashes.__getitem__, pieces.dictionary.to_pylist()), np.uint64)
@@ -73,7 +73,7 @@ class Scorer(NamedTuple):
     domains: frozenset[str]
     """Whose documents it scores."""
 
-    def score(self, batch: Batch) -> Floats:
+    def score(self, batch: TextBatch) -> Floats:
         """The probability that each document is of the reference's kind, to six decimals."""
         return self.score_features(list_features(batch, len(self.weights_F)), len(batch.texts))
 
@@ -87,7 +87,7 @@ class Scorer(NamedTuple):
         score_N: Floats = (1 / (1 + np.exp(-np.clip(logit_N, -50, 50)))).round(6)
         return score_N
 
-    def check(self, batch: Batch) -> Check:
+    def check(self, batch: TextBatch) -> Check:
         """The score of every document against the threshold."""
         return Check(RULE, "low_quality", self.score(batch), self.threshold, floor=True)
 

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, Floats, divide
 from k2core.clean.vocabulary import Flags, Ints
 from schemas.selection import CodeRules
@@ -29,7 +29,7 @@ _TAKEN = "\x01"
 """Stands for an encoded run that was counted; no text holds it."""
 
 
-class Origin(NamedTuple):
+class CodeOrigin(NamedTuple):
     """Where a document is from."""
 
     source: str
@@ -43,7 +43,7 @@ def ending_of(path: str) -> str:
     return ending.lower() if dot and stem else ""
 
 
-def check_code(batch: Batch, origins: Sequence[Origin], rules: CodeRules) -> list[Check]:
+def check_code(batch: TextBatch, origins: Sequence[CodeOrigin], rules: CodeRules) -> list[Check]:
     """All rules in order, on every file."""
     endings = [ending_of(origin.path) for origin in origins]
     judged_N = np.array([each.source not in rules.sources_left_out for each in origins], bool)
@@ -67,7 +67,7 @@ def check_code(batch: Batch, origins: Sequence[Origin], rules: CodeRules) -> lis
     return [check._replace(measured_N=_only(judged_N, check.measured_N)) for check in checks]
 
 
-def _check_lines(batch: Batch, short_N: Flags, rules: CodeRules) -> list[Check]:
+def _check_lines(batch: TextBatch, short_N: Flags, rules: CodeRules) -> list[Check]:
     lengths_L = batch.characters_between(batch.line_starts_L, batch.line_ends_L)
     longest_N = np.zeros(len(batch.texts), np.int64)
     np.maximum.at(longest_N, batch.document_L, lengths_L)
@@ -79,7 +79,7 @@ def _check_lines(batch: Batch, short_N: Flags, rules: CodeRules) -> list[Check]:
     ]
 
 
-def _check_marks(batch: Batch, plain_N: Flags, rules: CodeRules) -> list[Check]:
+def _check_marks(batch: TextBatch, plain_N: Flags, rules: CodeRules) -> list[Check]:
     head = (batch.texts + "\n").str.extract(rf"^((?:[^\n]*\n){{0,{rules.generated_lines}}})")
     marks = [mark.lower() for mark in rules.generated_marks]
     found_N = head.str.to_lowercase().str.extract_many(marks, overlapping=True).list.len()
@@ -90,7 +90,7 @@ def _check_marks(batch: Batch, plain_N: Flags, rules: CodeRules) -> list[Check]:
     ]
 
 
-def _check_encoded(batch: Batch, rules: CodeRules) -> list[Check]:
+def _check_encoded(batch: TextBatch, rules: CodeRules) -> list[Check]:
     longest_N, taken_N = np.zeros((2, len(batch.texts)), np.int64)
     left = batch.texts.clone()  # `scatter` works in place.
     for pattern in _ENCODED:
@@ -111,7 +111,7 @@ def _check_encoded(batch: Batch, rules: CodeRules) -> list[Check]:
     ]
 
 
-def _check_html(batch: Batch, pages_N: Flags, rules: CodeRules) -> list[Check]:
+def _check_html(batch: TextBatch, pages_N: Flags, rules: CodeRules) -> list[Check]:
     seen_N = np.full(len(batch.texts), np.nan)
     places = np.flatnonzero(pages_N)
     seen_N[places] = [_count_seen(text) for text in batch.texts.gather(places)]
@@ -129,7 +129,9 @@ def _count_seen(html: str) -> int:
     return len(" ".join((tree.body.text() if tree.body else "").split()))
 
 
-def _check_data(batch: Batch, letters_N: Floats, data_N: Flags, rules: CodeRules) -> list[Check]:
+def _check_data(
+    batch: TextBatch, letters_N: Floats, data_N: Flags, rules: CodeRules
+) -> list[Check]:
     characters_N = _only(data_N, batch.characters_N.astype(float))
     lines_N = _only(data_N, batch.lines_N.astype(float))
     few, many = rules.min_data_characters, rules.max_data_characters
@@ -148,7 +150,7 @@ _LETTER, _DIGIT = (
 )
 
 
-def count_characters(batch: Batch) -> tuple[Ints, Ints]:
+def count_characters(batch: TextBatch) -> tuple[Ints, Ints]:
     """Letters of each document, and its other characters that count as letters or digits.
 
     As Python's `isalpha` and `isalnum`.
@@ -161,7 +163,7 @@ def count_characters(batch: Batch) -> tuple[Ints, Ints]:
     return counts[0], counts[1]
 
 
-def _count_wide(batch: Batch, kind: str) -> Ints:
+def _count_wide(batch: TextBatch, kind: str) -> Ints:
     """Characters of a kind beyond ASCII."""
     count_N = np.zeros(len(batch.texts), np.int64)
     size_N = batch.texts.str.len_bytes().to_numpy().astype(np.int64)

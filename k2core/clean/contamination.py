@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from k2core.clean.phrases import PhraseFilter
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from schemas.clean import Decontamination
 
 # Signs are tokens too: without them 12 + 7 and 12 * 7 are the same problem.
@@ -26,7 +26,7 @@ class Question(NamedTuple):
     text: str
 
 
-class Overlap(NamedTuple):
+class FoundOverlap(NamedTuple):
     """A held-out problem that a document holds a part of."""
 
     problem_id: str
@@ -38,7 +38,7 @@ class Overlap(NamedTuple):
     """Share of the problem's runs that the document holds: 1 is the whole problem."""
 
 
-class HeldOut:
+class HeldOutRuns:
     """Runs of tokens that no document may hold."""
 
     def __init__(self, questions: Sequence[Question], config: Decontamination) -> None:
@@ -66,13 +66,13 @@ class HeldOut:
         """Which texts to `check`, (N,): no other has a run of tokens, since none has its words."""
         return self._filter.flag(texts)
 
-    def check(self, text: str) -> Verdict | None:
+    def check(self, text: str) -> RuleVerdict | None:
         """The verdict on a document that holds such a run; measured is their number."""
         tokens = tokenize_text(text)
         found = sum(len(runs.intersection(list_runs(tokens, n))) for n, runs in self._runs.items())
-        return Verdict("decontamination", "held_out_problem", found, 0) if found else None
+        return RuleVerdict("decontamination", "held_out_problem", found, 0) if found else None
 
-    def find_overlaps(self, text: str) -> list[Overlap]:
+    def find_overlaps(self, text: str) -> list[FoundOverlap]:
         """The problems that a document overlaps with, the most covered first."""
         tokens = tokenize_text(text)
         held: dict[str, dict[Run, None]] = defaultdict(dict)
@@ -81,7 +81,9 @@ class HeldOut:
                 for problem_id in self._asked_by[run]:
                     held[problem_id][run] = None
         overlaps = [
-            Overlap(name, " ".join(next(iter(runs))), len(runs), len(runs) / self._num_runs[name])
+            FoundOverlap(
+                name, " ".join(next(iter(runs))), len(runs), len(runs) / self._num_runs[name]
+            )
             for name, runs in held.items()
         ]
         return sorted(overlaps, key=lambda overlap: (-overlap.covered_frac, overlap.problem_id))

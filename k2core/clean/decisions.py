@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from k2core.clean.duplicates import find_duplicates
 from k2core.clean.outline import JUDGED, read_outline
 from k2core.clean.passages import PassageCutter
-from k2core.clean.verdict import Twin, Verdict
+from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.pieces import Crew, Piece, made_file
 from schemas.clean import CleanConfig
 
@@ -23,7 +23,7 @@ from schemas.clean import CleanConfig
 class Fate(NamedTuple):
     """Of a document that no rule dropped."""
 
-    verdict: Verdict | None
+    verdict: RuleVerdict | None
     """Why it goes, if it does."""
     twin: Twin | None = None
     """If it is a duplicate."""
@@ -31,7 +31,7 @@ class Fate(NamedTuple):
     """Numbers of the passages that are cut out, with the document that each stands in."""
 
 
-class Part(NamedTuple):
+class ShardPart(NamedTuple):
     """Rows of one judged shard that go into one shard of the clean corpus."""
 
     first: int
@@ -65,7 +65,7 @@ def plan_shards(
     plans = scratch / "plans"
     plans.mkdir(exist_ok=True)
     pieces: list[Piece] = []
-    parts: list[tuple[Path, Part]] = []
+    parts: list[tuple[Path, ShardPart]] = []
     documents = num_bytes = 0
 
     def close() -> None:
@@ -83,7 +83,7 @@ def plan_shards(
             full = documents == config.shard_documents or num_bytes >= config.shard_bytes
             if full or row == len(sizes):
                 fates = {at: found.fates[at] for at in range(first, row) if at in found.fates}
-                parts.append((folder, Part(first, row, fates)))
+                parts.append((folder, ShardPart(first, row, fates)))
                 first = row
             if full:
                 close()

@@ -1,27 +1,39 @@
-"""Exact and near duplicates: of equal documents the first in the corpus stays.
+"""Exact and near duplicates: of copies the best one stays, of equally good ones the first.
 
 Documents that share a digest or a band with another are found on disk (`groups`); only they are
-looked at one by one, in the corpus' order. A document is compared with kept ones alone, so that a
-second pass drops nothing more.
+looked at one by one, the best first (`signatures.rank_copies`). A document is compared with kept
+ones alone, so that a second pass drops nothing more.
+
+An item is a document's number in that order, a place its number in the corpus'.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
 from k2core.clean.outline import JUDGED
 from k2core.clean.semantic import add_semantic
 from k2core.clean.shingles import Hashes, Ints
-from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, ROW, SignedShard, open_signed
-from k2core.clean.verdict import Twin, Verdict
+from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, RANK, ROW, SignedShard, open_signed
+from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.pieces import Crew
 from schemas.clean import Deduplication
 
 _RULE = "deduplication"
+_AT_ONCE = 100_000
+"""Items whose groups are read together."""
+
+
+class ShardLine(NamedTuple):
+    """A document's shard and its line there."""
+
+    number: int
+    row: int
 
 
 class Deduplicator:
@@ -38,28 +50,35 @@ class Deduplicator:
         self._config = config
         self._shards = shards
         self._starts = np.cumsum([0, *(shard.num for shard in shards)])
-        self._groups = Groups(folder)
+        ranks = [shard.keys_KN[RANK] for shard in shards]
+        self._order = (
+            np.argsort(np.concatenate(ranks), kind="stable") if ranks else np.empty(0, int)
+        )
+        """The place of each item."""
+        self._items = np.argsort(self._order)
+        """The item of each place."""
+        self._groups = SharedKeys(folder)
         for line in (DIGEST, *range(BANDS, BANDS + config.num_bands)):
             keys_of = functools.partial(self._keys, line=line)
             self._groups.add(keys_of, len(shards), int(self._starts[-1]))
         self._exact: dict[int, list[int]] = {}
         self._near: dict[int, list[int]] = {}
 
-    def find(self, number: int) -> dict[int, Twin]:
-        """The duplicates of a shard by row; shards are asked for in order, each once."""
-        rows = self._shards[number].keys_KN[ROW]
-        start = int(self._starts[number])
-        found = {}
-        exact, *bands = self._groups.between(start, int(self._starts[number + 1]))
-        for item, equal, near in _by_item(exact, np.concatenate(bands, axis=1)):
-            twin = self._find_equal(item, equal) or self._find_near(item, near)
-            if twin:
-                found[int(rows[item - start])] = twin
-            else:
-                _remember(self._exact, item, equal)
-                _remember(self._near, item, near)
-            _forget(self._exact, item, equal)
-            _forget(self._near, item, near)
+    def find(self) -> list[dict[int, Twin]]:
+        """Each shard's duplicates by row."""
+        found: list[dict[int, Twin]] = [{} for _ in self._shards]
+        for first in range(0, len(self._order), _AT_ONCE):
+            exact, *bands = self._groups.between(first, first + _AT_ONCE)
+            for item, equal, near in _by_item(exact, np.concatenate(bands, axis=1)):
+                twin = self._find_equal(item, equal) or self._find_near(item, near)
+                if twin:
+                    number, row = self._locate(item)
+                    found[number][int(self._shards[number].keys_KN[ROW, row])] = twin
+                else:
+                    _remember(self._exact, item, equal)
+                    _remember(self._near, item, near)
+                _forget(self._exact, item, equal)
+                _forget(self._near, item, near)
         return found
 
     def _find_equal(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
@@ -67,7 +86,7 @@ class Deduplicator:
             for other in self._exact.get(group, ()):
                 # Groups share 64 bits of the digest.
                 if self._digest(other) == self._digest(item):
-                    return Twin(Verdict(_RULE, "exact_duplicate", 1.0, 1.0), self._name(other))
+                    return Twin(RuleVerdict(_RULE, "exact_duplicate", 1.0, 1.0), self._name(other))
         return None
 
     def _find_near(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
@@ -85,35 +104,36 @@ class Deduplicator:
         threshold = self._config.min_similarity
         if similarity[best] < threshold:
             return None
-        verdict = Verdict(_RULE, "near_duplicate", float(similarity[best]), threshold)
+        verdict = RuleVerdict(_RULE, "near_duplicate", float(similarity[best]), threshold)
         return Twin(verdict, self._name(others[best]))
 
     def _keys(self, number: int, line: int) -> tuple[Ints, Hashes]:
         shard = self._shards[number]
         rows = np.arange(shard.num) if line == DIGEST else np.flatnonzero(shard.keys_KN[NEAR])
-        return rows + self._starts[number], shard.keys_KN[line, rows]
+        return self._items[rows + self._starts[number]], shard.keys_KN[line, rows]
 
-    def _place(self, item: int) -> tuple[SignedShard, int]:
-        number = int(np.searchsorted(self._starts, item, "right")) - 1
-        return self._shards[number], item - int(self._starts[number])
+    def _locate(self, item: int) -> ShardLine:
+        place = int(self._order[item])
+        number = int(np.searchsorted(self._starts, place, "right")) - 1
+        return ShardLine(number, place - int(self._starts[number]))
 
     def _signature(self, item: int) -> NDArray[np.uint32]:
-        shard, row = self._place(item)
-        signature_H: NDArray[np.uint32] = shard.signatures_NH[row]
+        number, row = self._locate(item)
+        signature_H: NDArray[np.uint32] = self._shards[number].signatures_NH[row]
         return signature_H
 
     def _digest(self, item: int) -> bytes:
-        shard, row = self._place(item)
-        return shard.keys_KN[DIGEST : DIGEST + 4, row].tobytes()
+        number, row = self._locate(item)
+        return self._shards[number].keys_KN[DIGEST : DIGEST + 4, row].tobytes()
 
     def _name(self, item: int) -> str:
-        shard, row = self._place(item)
-        return f"{int(shard.keys_KN[ID, row]):016x}"
+        number, row = self._locate(item)
+        return f"{int(self._shards[number].keys_KN[ID, row]):016x}"
 
 
 def find_duplicates(
     config: Deduplication, judged: Sequence[Path], crew: Crew, scratch: Path
-) -> Iterator[dict[int, Twin]]:
+) -> list[dict[int, Twin]]:
     """Of each shard its duplicates by row, in the corpus' order.
 
     Args:
@@ -124,13 +144,10 @@ def find_duplicates(
     """
     shards = [open_signed(folder, Path(JUDGED).stem) for folder in judged]
     deduplicator = Deduplicator(config, shards, scratch / "groups")
-    found = (deduplicator.find(number) for number in range(len(shards)))
-    if config.semantic is None:
-        yield from found
-        return
-    twins = list(found)  # as many as there are duplicates
-    add_semantic(config.semantic, judged, shards, twins, crew, scratch / "vectors")
-    yield from twins
+    twins = deduplicator.find()  # as many as there are duplicates
+    if config.semantic is not None:
+        add_semantic(config.semantic, judged, shards, twins, crew, scratch / "vectors")
+    return twins
 
 
 def _by_item(

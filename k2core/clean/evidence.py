@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.clean.contamination import HeldOut
-from k2core.clean.verdict import Twin, Verdict
+from k2core.clean.contamination import HeldOutRuns
+from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.reporting import Reporter
 from k2core.tables import write_shard
 from schemas.corpus import DocumentRow, Duplicate, Overlap, RepeatedPassage
@@ -33,14 +33,14 @@ class Met(NamedTuple):
 class Evidence:
     """Rows of a shard until they are written, and what the report says of them."""
 
-    def __init__(self, held_out: HeldOut) -> None:
+    def __init__(self, held_out: HeldOutRuns) -> None:
         self._held_out = held_out
         self._overlaps: list[dict[str, object]] = []
         self._duplicates: list[dict[str, object]] = []
         self._removed: list[dict[str, object]] = []
         self.met: dict[str, Met] = {}
 
-    def add(self, document: DocumentRow, verdict: Verdict, twin: Twin | None) -> None:
+    def add(self, document: DocumentRow, verdict: RuleVerdict, twin: Twin | None) -> None:
         """A document that was dropped."""
         if twin:
             self._add_twin(document, twin)

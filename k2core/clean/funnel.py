@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from k2core.clean.verdict import VERSIONS, Verdict
+from k2core.clean.left import KEPT
+from k2core.clean.verdict import VERSIONS, RuleVerdict
 from schemas.corpus import DocumentRow
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Funnel:
         self.words = 0
         self.samples: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
 
-    def add(self, row: DocumentRow, verdict: Verdict | None) -> None:
+    def add(self, row: DocumentRow, verdict: RuleVerdict | None) -> None:
         """Count one document."""
         domain = row["domain"]
         self.raw[domain] += 1
@@ -49,6 +50,13 @@ class Funnel:
         self.words += other.words
         for key, samples in other.samples.items():
             self.samples[key] = (self.samples[key] + samples)[: self._num_samples]
+
+    def count_fates(self) -> Counter[str]:
+        """Documents by the rule that dropped them, or `left.KEPT`."""
+        fates = Counter({KEPT: self.kept.total()})
+        for (_, rule, _), count in self.rejects.items():
+            fates[rule] += count
+        return fates
 
     def summary(self) -> dict[str, object]:
         """`funnel.json`."""

@@ -1,7 +1,7 @@
 """Items of many shards that share a key, found a range of keys at a time, on disk.
 
-An item is known by its number in the corpus' order. Nothing is kept of a key that one item has
-alone, which are most; memory is bounded by `_AT_ONCE`, whatever the corpus.
+An item is known by its number in an order of all, such as the corpus'. Nothing is kept of a key
+that one item has alone, which are most; memory is bounded by `_AT_ONCE`, whatever the corpus.
 
 Shape suffixes: N items, G items that share their key with another.
 """
@@ -20,10 +20,10 @@ ITEM, GROUP, LAST = 0, 1, 2
 """Lines of a group's file: the item, what its group is called, the group's last item."""
 
 Keys = Callable[[int], tuple[Ints, Hashes]]
-"""Of a shard's number its items that have a key, ascending, and their keys."""
+"""Of a shard's number its items that have a key, and their keys."""
 
 
-class Groups:
+class SharedKeys:
     """Shared keys of several kinds, such as bands; asked for shard by shard."""
 
     def __init__(self, folder: Path, at_once: int = _AT_ONCE) -> None:
@@ -71,7 +71,7 @@ def _collect(keys_of: Keys, num_shards: int, part: int, parts: int) -> tuple[Int
 
 
 def _group(items_N: Ints, keys_N: Hashes, first_name: int) -> NDArray[np.int64]:
-    order = np.argsort(keys_N, kind="stable")
+    order = np.lexsort((items_N, keys_N))
     ranked = keys_N[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]])[: len(ranked)])
     counts = np.diff(starts, append=len(ranked))

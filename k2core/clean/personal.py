@@ -8,7 +8,7 @@ from typing import NamedTuple
 Match = re.Match[str]
 
 
-class Kind(NamedTuple):
+class PersonalKind(NamedTuple):
     """A kind of personal data."""
 
     name: str
@@ -25,13 +25,13 @@ _IP = re.compile(
 )
 _PHONE = re.compile(
     r"(?<![\w.+(-])(?:"
-    r"\+\d{1,3}(?:[ .-]?\(?\d{2,4}\)?){2,5}"  # +49 30 1234 5678
+    r"\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\(?\d{2,4}\)?){1,5}"  # +49 30 1234 5678, +33 1 23 ...
     r"|\(\d{3}\) ?\d{3}[ .-]\d{4}"  # (555) 123-4567
-    r"|\d{3}-\d{3}-\d{4}"  # 555-123-4567
+    r"|(?:1-)?\d{3}-\d{3}-\d{4}"  # 555-123-4567
     r"|\(?0?\d{2,5}\)?(?:[ ./-]?\d{2,8}){1,4}"  # 030 1234567, where a word says so
     r")(?![\w-])"
 )
-_SURE_PHONE = re.compile(r"\+.*|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}-\d{3}-\d{4}")
+_SURE_PHONE = re.compile(r"\+.*|\(\d{3}\) ?\d{3}[ .-]\d{4}|(?:1-)?\d{3}-\d{3}-\d{4}")
 _KEY = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_\w{40,}\b"
@@ -39,6 +39,8 @@ _KEY = re.compile(
     r"|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"  # a JSON web token
     r"|\bglpat-[\w-]{20,}|\bnpm_[A-Za-z0-9]{36}\b|\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}\b"
+    r"|\bGOCSPX-[\w-]{20,}|\bhooks\.slack\.com/services/[A-Z0-9]{5,}/[A-Z0-9]{5,}/\w{16,}"
+    r"|\b(?i:aws_?secret_?(?:access_?)?key)[\"' ]{0,2}[:=][\"' ]{0,3}[A-Za-z0-9/+]{40}(?![\w/+])"
     r"|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bpypi-[\w-]{50,}|\bdckr_pat_[\w-]{20,}"
     r"|\bdop_v1_[0-9a-f]{64}\b|\bya29\.[\w-]{20,}"
     r"|(?<=://)[^\s/:@<>]{1,64}:[^\s/:@<>]{1,128}(?=@)"  # name and password in an address
@@ -49,9 +51,11 @@ _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w
 MAYBE = (
     r"@|\d\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|[0-9A-Fa-f]::|\+\d|\(\d{3}\)"
     r"|\d{3}-\d{2,3}-\d{4}|PRIVATE KEY|AKIA|ASIA|gh[pousr]_|github_pat_|sk-|hf_|xox|AIza"
-    r"|eyJ|glpat-|npm_|k_live_|k_test_|SG\.|pypi-|dckr_pat_|dop_v1_|ya29\.|[A-Z]{2}\d{2} ?[A-Z0-9]"
+    r"|eyJ|glpat-|npm_|k_live_|k_test_|SG\.|GOCSPX-|hooks\.slack|(?i:aws_?secret)"
+    r"|pypi-|dckr_pat_|dop_v1_|ya29\.|[A-Z]{2}\d{2} ?[A-Z0-9]"
     r"|\d(?:[ -]?\d){12}"
-    r"|(?i:tel|phone|fon|mobile?|fax|call|cell|rufnummer|whatsapp|tél|téléphone)\b[^\d\n]{0,17}\d"
+    r"|(?i:tel|phone|fon|mobile?|fax|call|cell|rufnummer|whatsapp|tél|téléphone|number is)"
+    r"\b[^\d\n]{0,17}\d"
 )
 """What every kind needs; most texts hold none of it, and are passed over at once."""
 
@@ -64,13 +68,14 @@ _FILES = frozenset(
 _NUMBERED = re.compile(
     r"(?:sections?|sect?\.|§+|versions?|ver\.?|v|chapters?|releases?|figures?|fig\.|tables?"
     r"|appendix|steps?|clauses?|rules?|paragraphs?|builds?|firmware|drivers?|articles?|kernel"
-    r"|updates?|patch|exercises?|examples?|theorems?)[\s:=#\"'(]{0,3}$",
+    r"|updates?|patch|exercises?|examples?|theorems?)[\s:=#\"'(]{0,3}$"
+    r"|(?:[<>!~=]=|\([<>~=]+) ?$|[<>] $|[a-z][/_-]$",  # libfoo (>= 1.2.3.4), Agent/1.2.3.4
     re.IGNORECASE,
 )
 _TITLE = re.compile(r"\.? +[A-Z][a-z]+")
 _CALLED = re.compile(
-    r"\b(?:tele?(?:phone|fon)?|phone|fon|mobile?|fax|call|cell|tél(?:éphone)?|rufnummer|whatsapp)\b"
-    r"[^\d\n]{0,15}$",
+    r"\b(?:tele?(?:phone|fon)?|phone|fon|mobile?|fax|call|cell|tél(?:éphone)?|rufnummer|whatsapp"
+    r"|(?:my|her|his|our|your|their) number is)\b[^\d\n]{0,15}$",
     re.IGNORECASE,
 )
 _PAID = re.compile(
@@ -140,12 +145,12 @@ def _always(_: Match) -> bool:
 
 
 KINDS = (
-    Kind("key", _KEY, _always),
-    Kind("email", _EMAIL, _is_mailbox),
-    Kind("ip", _IP, _is_public),
-    Kind("iban", _IBAN, _is_iban),
-    Kind("card", _CARD, _is_card),
-    Kind("ssn", _SSN, _always),
-    Kind("phone", _PHONE, _is_phone),
+    PersonalKind("key", _KEY, _always),
+    PersonalKind("email", _EMAIL, _is_mailbox),
+    PersonalKind("ip", _IP, _is_public),
+    PersonalKind("iban", _IBAN, _is_iban),
+    PersonalKind("card", _CARD, _is_card),
+    PersonalKind("ssn", _SSN, _always),
+    PersonalKind("phone", _PHONE, _is_phone),
 )
 """In the order in which they are looked for."""

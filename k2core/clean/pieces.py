@@ -3,13 +3,15 @@
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from k2core.clean.classifier import Scorer
-from k2core.clean.contamination import HeldOut
+from k2core.clean.contamination import HeldOutRuns
 from k2core.clean.judge import Judged, judge
+from k2core.clean.left import count_judged, tell_left
 from k2core.clean.outline import JUDGED, write_outline
 from k2core.clean.passages import sign_passages
 from k2core.clean.rows import JudgedRow, document_rows
@@ -42,7 +44,7 @@ class JudgedDocument(Document):
 
 def judge_shards(
     config: CleanConfig,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     scorer: Scorer | None,
     shards: Sequence[StoredFile],
     crew: Crew,
@@ -59,12 +61,18 @@ def judge_shards(
         folder: where it is kept.
     """
     work = functools.partial(judge_shard, config, held_out, scorer)
-    return list(crew.make(work, [Piece((shard,)) for shard in shards], folder))
+    fates = Counter[str]()
+
+    def tell(made: Path) -> str:
+        fates.update(count_judged(made))
+        return tell_left(fates)
+
+    return list(crew.make(work, [Piece((shard,)) for shard in shards], folder, note=tell))
 
 
 def judge_shard(
     config: CleanConfig,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     scorer: Scorer | None,
     files: Sequence[Path],
     _told: None,

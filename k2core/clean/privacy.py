@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from k2core.clean.personal import KINDS, MAYBE, Kind
+from k2core.clean.personal import KINDS, MAYBE, PersonalKind
 
 _PEM = re.compile(r"-----(BEGIN|END) (?:[A-Z]{1,20} ){0,3}PRIVATE KEY-----")
 
@@ -57,7 +57,7 @@ def _replace_blocks(text: str) -> tuple[str, int]:
     return "".join([*parts, text[done:]]), len(parts) // 2
 
 
-def _replace(text: str, kind: Kind) -> tuple[str, int]:
+def _replace(text: str, kind: PersonalKind) -> tuple[str, int]:
     count = 0
 
     def write(match: re.Match[str]) -> str:

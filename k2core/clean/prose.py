@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, divide
 from k2core.clean.languages import adapt_c4, adapt_fineweb
 from k2core.clean.vocabulary import Ints
@@ -42,7 +42,7 @@ class Prose(NamedTuple):
     """Without the lines that C4's rules remove."""
 
 
-def check_prose(batch: Batch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
+def check_prose(batch: TextBatch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
     """The rules on every document; documents with citations are looked at without them."""
     c4 = c4 and adapt_c4(c4, batch.language)
     fineweb = fineweb and adapt_fineweb(fineweb, batch.language)
@@ -55,7 +55,7 @@ def check_prose(batch: Batch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
     if not cited_N.any():
         return whole
     stripped = batch.texts.filter(cited_N).str.replace_all(r"(?m)^[^\S\n]+|[^\S\n]+$", "")
-    part = Batch(stripped.str.replace_all(_CITATION, ""), batch.language)
+    part = TextBatch(stripped.str.replace_all(_CITATION, ""), batch.language)
     of_part = cited_N[batch.document_L]
     bounds = (part.line_starts_L, part.line_ends_L)
     found = _check(part, *bounds, sizes_L[of_part], long_L[of_part], c4, fineweb)
@@ -65,7 +65,7 @@ def check_prose(batch: Batch, c4: C4 | None, fineweb: FineWeb | None) -> Prose:
     return Prose(whole.checks, texts)
 
 
-def _piece_sizes(batch: Batch, rules: C4) -> tuple[Ints, NDArray[np.bool_]]:
+def _piece_sizes(batch: TextBatch, rules: C4) -> tuple[Ints, NDArray[np.bool_]]:
     """Pieces between spaces of each line, and whether one of them is too long."""
     num = len(batch.line_ends_L)
     lengths_P = batch.characters_between(batch.piece_starts_P, batch.piece_ends_P)
@@ -76,7 +76,7 @@ def _piece_sizes(batch: Batch, rules: C4) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _check(
-    batch: Batch, starts_L: Ints, ends_L: Ints, sizes_L: Ints, long_L: NDArray[np.bool_],
+    batch: TextBatch, starts_L: Ints, ends_L: Ints, sizes_L: Ints, long_L: NDArray[np.bool_],
     c4: C4, fineweb: FineWeb | None,
 ) -> Prose:  # fmt: skip
     left_L = ~long_L & (sizes_L >= c4.min_words_per_line)
@@ -102,7 +102,7 @@ def _check(
     return Prose(checks, _join(batch, lines))
 
 
-def _join(batch: Batch, lines: Lines) -> pl.Series:
+def _join(batch: TextBatch, lines: Lines) -> pl.Series:
     kept = batch.spans(lines.starts_L[lines.left_L], lines.ends_L[lines.left_L])
     frame = pl.DataFrame({"line": pl.Series(kept), "document": batch.document_L[lines.left_L]})
     joined = frame.group_by("document", maintain_order=True).agg(pl.col("line").str.join("\n"))
@@ -110,7 +110,7 @@ def _join(batch: Batch, lines: Lines) -> pl.Series:
     return every.join(joined, on="document", how="left")["line"].fill_null("").str.strip_chars()
 
 
-def count_sentences(batch: Batch) -> Ints:
+def count_sentences(batch: TextBatch) -> Ints:
     """Sentences of each line: one begins at a word after a run of signs with an end mark in it."""
     words, ids_T, line_T = batch.words.words, batch.words.ids_T, batch.line_T
     end_T = words.is_end_V[ids_T]
@@ -126,7 +126,7 @@ def count_sentences(batch: Batch) -> Ints:
     return np.bincount(line_T[begins[new]], minlength=num) + filled_L
 
 
-def check_fineweb(batch: Batch, lines: Lines, rules: FineWeb) -> list[Check]:
+def check_fineweb(batch: TextBatch, lines: Lines, rules: FineWeb) -> list[Check]:
     """FineWeb's own rules on the lines that are left."""
     starts_L, ends_L, left_L = lines
     filled_L = left_L & (ends_L > starts_L)

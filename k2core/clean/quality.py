@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, Floats, divide
 from k2core.clean.languages import adapt_quality, count_stop_words
 from k2core.clean.vocabulary import Ints
@@ -13,13 +13,13 @@ _BULLETS = ("•", "-")
 _ELLIPSES = ("...", "…")
 
 
-def check_quality(batch: Batch, rules: Quality) -> list[Check]:
+def check_quality(batch: TextBatch, rules: Quality) -> list[Check]:
     """Table A1's quality rules in order; bounds of lengths and stop words are the language's."""
     rules = adapt_quality(rules, batch.language)
     return _check_counts(batch, rules) + _check_lines(batch, rules) + _check_words(batch, rules)
 
 
-def _check_counts(batch: Batch, rules: Quality) -> list[Check]:
+def _check_counts(batch: TextBatch, rules: Quality) -> list[Check]:
     words, ids_T = batch.words.words, batch.words.ids_T
     counted_T = words.is_word_V[ids_T]
     num_N = batch.count_N(batch.document_T[counted_T])
@@ -38,11 +38,11 @@ def _check_counts(batch: Batch, rules: Quality) -> list[Check]:
     ]
 
 
-def _count(batch: Batch, sign: str) -> Ints:
+def _count(batch: TextBatch, sign: str) -> Ints:
     return batch.texts.str.count_matches(sign, literal=True).to_numpy().astype(np.int64)
 
 
-def _check_lines(batch: Batch, rules: Quality) -> list[Check]:
+def _check_lines(batch: TextBatch, rules: Quality) -> list[Check]:
     starts_L, ends_L = batch.content_L
     bullets_L = np.any([batch.starts_with(starts_L, sign) for sign in _BULLETS], axis=0)
     cut_L = np.any([batch.ends_with(ends_L, sign) for sign in _ELLIPSES], axis=0)
@@ -57,7 +57,7 @@ def _check_lines(batch: Batch, rules: Quality) -> list[Check]:
     ]
 
 
-def _check_words(batch: Batch, rules: Quality) -> list[Check]:
+def _check_words(batch: TextBatch, rules: Quality) -> list[Check]:
     words, ids_T = batch.words.words, batch.words.ids_T
     alphabetic_N = batch.count_N(batch.document_T[words.is_alphabetic_V[ids_T]])
     alphabetic = divide(alphabetic_N, batch.words_N)
@@ -70,7 +70,7 @@ def _check_words(batch: Batch, rules: Quality) -> list[Check]:
     return checks
 
 
-def _count_stop_words(batch: Batch) -> Floats | None:
+def _count_stop_words(batch: TextBatch) -> Floats | None:
     """Different stop words of each document; none where its language has no list."""
     if batch.language != "en":
         return count_stop_words(batch.texts, batch.language)

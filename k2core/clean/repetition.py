@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, divide
 from k2core.clean.ngrams import find_repeated, most_frequent, repeated_characters
 from k2core.clean.vocabulary import Ints
@@ -11,7 +11,7 @@ from schemas.clean import Repetition
 RULE = "gopher_repetition"
 
 
-def check_repetition(batch: Batch, rules: Repetition) -> list[Check]:
+def check_repetition(batch: TextBatch, rules: Repetition) -> list[Check]:
     """Table A1's repetition rules in order, on every document."""
     starts_L, ends_L = batch.line_starts_L, batch.line_ends_L
     filled_L = ends_L > starts_L
@@ -35,7 +35,7 @@ def check_repetition(batch: Batch, rules: Repetition) -> list[Check]:
 
 
 def _check_spans(
-    batch: Batch, name: str, starts: Ints, ends: Ints, documents: Ints,
+    batch: TextBatch, name: str, starts: Ints, ends: Ints, documents: Ints,
     max_frac: float, max_characters_frac: float,
 ) -> list[Check]:  # fmt: skip
     again = batch.repeated(documents, starts, ends)
@@ -48,7 +48,7 @@ def _check_spans(
     ]
 
 
-def _check_ngrams(batch: Batch, rules: Repetition) -> list[Check]:
+def _check_ngrams(batch: TextBatch, rules: Repetition) -> list[Check]:
     ids_T, document_T, num = batch.words.ids_T, batch.document_T, len(batch.texts)
     length_T = batch.words.words.length_V[ids_T]
     before_T = np.concatenate([[0], np.cumsum(length_T)])

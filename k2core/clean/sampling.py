@@ -12,20 +12,20 @@ import numpy as np
 from k2core.clean.checks import Check, Floats
 from k2core.clean.code import ending_of
 from k2core.clean.draws import draw
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from schemas.corpus import DocumentRow
 from schemas.selection import Sampling
 
 RULE = "sampling"
 NO_SCORE = -1.0
-_OTHERS = frozenset({"url", "extraction", "language", "classifier"})
+_OTHERS = frozenset({"url", "extraction", "language", "paragraphs", "classifier"})
 """Rules whose nearness says nothing of a text's form, or that are scorers themselves."""
 
 
 class Sampled(NamedTuple):
     """How often a document is wanted."""
 
-    verdict: Verdict | None
+    verdict: RuleVerdict | None
     """Why it goes, if it does."""
     weight: float
     """Copies in the mixture, at least 1; 0 if it goes."""
@@ -79,9 +79,9 @@ def sample_document(row: DocumentRow, score: float, rules: Sampling | None) -> S
     factor = rules.endings.get(ending_of(row["path"]), 1.0)
     points, heights = zip(*rules.curve, strict=True)
     if score == NO_SCORE or heights[-1] * factor <= drawn:
-        return Sampled(Verdict(RULE, "down_sampled_ending", copies, drawn), 0.0)
+        return Sampled(RuleVerdict(RULE, "down_sampled_ending", copies, drawn), 0.0)
     least = float(np.interp(drawn / factor, heights, points))
-    return Sampled(Verdict(RULE, "down_sampled_score", score, least), 0.0)
+    return Sampled(RuleVerdict(RULE, "down_sampled_score", score, least), 0.0)
 
 
 def _follow(score: float, rules: Sampling) -> float:

@@ -1,8 +1,8 @@
 """Documents that say the same in other words, by embeddings in clusters (arXiv:2303.09540).
 
 Vectors of a shard are a file; spherical k-means on a sample gives clusters, and documents of one
-are compared in the corpus' order. Of the alike the first stays, as of other duplicates; SemDeDup
-keeps the one that is farthest from the cluster's centre.
+are compared, the preferred one first (source, language score, length). Of the alike it stays, as of
+other duplicates; SemDeDup keeps the one that is farthest from the cluster's centre.
 
 Shape suffixes: N documents, M of a cluster, K clusters, D dimensions.
 """
@@ -18,8 +18,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from k2core.clean.outline import JUDGED
-from k2core.clean.signatures import ID, NEAR, ROW, SignedShard
-from k2core.clean.verdict import Twin, Verdict
+from k2core.clean.signatures import ID, NEAR, RANK, ROW, SignedShard
+from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.embeddings import DIMENSIONS, embed_all
 from k2core.pieces import Crew, Piece, made_file
 from schemas.clean import SemanticDuplicates
@@ -36,7 +36,7 @@ _BLOCK = 512
 
 
 class Alike(NamedTuple):
-    """A document and the kept one before it that it is most like, by their places."""
+    """A document and the preferred one that it is most like and that is kept, by their places."""
 
     place: int
     kept: int
@@ -70,10 +70,13 @@ def add_semantic(
     vectors = [_open_vectors(place, len(kept)) for place, kept in zip(made, rows, strict=True)]
     starts = np.cumsum([0, *map(len, rows)])
     names = np.concatenate([lines[1] for lines in left])
-    for alike in find_alike(vectors, config):
+    ranks = np.concatenate([lines[2] for lines in left])
+    for alike in find_alike(vectors, ranks, config):
         number = int(np.searchsorted(starts, alike.place, "right")) - 1
         row = int(rows[number][alike.place - starts[number]])
-        verdict = Verdict("deduplication", "semantic_duplicate", alike.cosine, config.min_cosine)
+        verdict = RuleVerdict(
+            "deduplication", "semantic_duplicate", alike.cosine, config.min_cosine
+        )
         twins[number][row] = Twin(verdict, f"{int(names[alike.kept]):016x}")
 
 
@@ -91,8 +94,16 @@ def _open_vectors(folder: Path, num: int) -> Vectors:
     return vectors_ND
 
 
-def find_alike(shards: Sequence[Vectors], config: SemanticDuplicates) -> list[Alike]:
-    """Whatever resembles an earlier document; places count through all shards."""
+def find_alike(
+    shards: Sequence[Vectors], ranks_N: NDArray[np.uint64], config: SemanticDuplicates
+) -> list[Alike]:
+    """Whatever resembles a preferred document; places count through all shards.
+
+    Args:
+        shards: their vectors.
+        ranks_N: how much each document is to be preferred, lower is better; of equals the first.
+        config: what counts as alike.
+    """
     starts = np.cumsum([0, *map(len, shards)])
     if not starts[-1]:
         return []
@@ -103,9 +114,11 @@ def find_alike(shards: Sequence[Vectors], config: SemanticDuplicates) -> list[Al
     found = []
     for first, last in pairwise(bounds.tolist()):
         members_M = order[first:last]
-        for alike in find_in_cluster(_gather(shards, starts, members_M), config.min_cosine):
-            places = (int(members_M[alike.place]), int(members_M[alike.kept]))
-            found.append(Alike(*places, alike.cosine))
+        preferred_M = np.argsort(ranks_N[members_M], kind="stable")
+        vectors_MD = _gather(shards, starts, members_M)[preferred_M]
+        for alike in find_in_cluster(vectors_MD, config.min_cosine):
+            place, kept = (int(members_M[preferred_M[n]]) for n in (alike.place, alike.kept))
+            found.append(Alike(place, kept, alike.cosine))
     return sorted(found)
 
 
@@ -144,10 +157,10 @@ def fit_centres(sample_ND: Vectors, num_documents: int, config: SemanticDuplicat
 
 
 def _list_left(shard: SignedShard, found: Mapping[int, Twin]) -> NDArray[np.uint64]:
-    """Rows and names, (2, N), of documents that ask and are not dropped yet."""
+    """Rows, names and ranks, (3, N), of documents that ask and are not dropped yet."""
     asking = shard.keys_KN[:, shard.keys_KN[NEAR] > 0]
     left = [row not in found for row in asking[ROW].tolist()]
-    return np.stack([asking[ROW, left], asking[ID, left]])
+    return np.stack([asking[line, left] for line in (ROW, ID, RANK)])
 
 
 def _draw_sample(shards: Sequence[Vectors], starts: NDArray[np.int64], seed: int) -> Vectors:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandera.polars as pa
 
 from k2core.clean.rows import JudgedRow
-from k2core.clean.verdict import VERSIONS, Verdict
+from k2core.clean.verdict import VERSIONS, RuleVerdict
 from k2core.tables import write_shard
 from schemas.corpus import Decision, Document, DocumentRow, Reject
 
@@ -25,7 +25,7 @@ class CleanShard:
         self._decisions: list[dict[str, object]] = []
 
     def add(
-        self, document: DocumentRow, row: JudgedRow, verdict: Verdict | None, weight: float
+        self, document: DocumentRow, row: JudgedRow, verdict: RuleVerdict | None, weight: float
     ) -> None:
         """The next document.
 
@@ -50,8 +50,8 @@ class CleanShard:
             _write(folder / table / self._name, model, rows)
 
 
-def _record(row: JudgedRow, verdict: Verdict | None, weight: float) -> dict[str, object]:
-    keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *Verdict._fields)
+def _record(row: JudgedRow, verdict: RuleVerdict | None, weight: float) -> dict[str, object]:
+    keys = ("doc_id", "source", "path", "domain", "measures", "redactions", *RuleVerdict._fields)
     about: Mapping[str, object] = row
     record = {key: about[key] for key in keys} | (verdict._asdict() if verdict else {})
     return {

@@ -37,7 +37,7 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _LEFT, _RIGHT = np.uint64(26), np.uint64(38)
 
 
-class Words(NamedTuple):
+class TextWords(NamedTuple):
     """The words of N texts, in order."""
 
     bytes_B: NDArray[np.uint8]
@@ -80,7 +80,7 @@ def hash_shingles(texts: pl.Series, ngram: int) -> Shingles:
     return Shingles(hashes_S, offsets_N)
 
 
-def hash_words(words: Words) -> Hashes:
+def hash_words(words: TextWords) -> Hashes:
     """The hash of each word, (W,)."""
     hashes_W = np.empty(len(words.starts_W), np.uint64)
     for at in range(0, len(hashes_W), _BLOCK):
@@ -90,7 +90,7 @@ def hash_words(words: Words) -> Hashes:
     return hashes_W
 
 
-def find_words(texts: pl.Series) -> Words:
+def find_words(texts: pl.Series) -> TextWords:
     """Split texts at whatever is no letter, digit or underscore, and around unspaced signs."""
     lower = texts.str.to_lowercase().str.replace_all(_UNSPACED, " ${0} ")
     lower = lower.str.replace_all(_WIDE_SIGNS, " ")
@@ -109,7 +109,7 @@ def find_words(texts: pl.Series) -> Words:
     # Every text ends in a line feed, so its last word's end lies within it.
     counts_N = np.diff(np.searchsorted(words_before_B, ends_N[1:] - ends_N[0]), prepend=0)
     margin = np.zeros(_MARGIN, np.uint8)
-    return Words(np.concatenate([margin, spaced, margin]), starts_W, ends_W, counts_N)
+    return TextWords(np.concatenate([margin, spaced, margin]), starts_W, ends_W, counts_N)
 
 
 def _hash_spans(bytes_B: NDArray[np.uint8], starts: Ints, ends: Ints) -> Hashes:

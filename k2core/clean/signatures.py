@@ -13,18 +13,24 @@ import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from k2core.clean.language import reason_of
 from k2core.clean.shingles import Hashes, Ints, fold_product, hash_shingles
 from schemas.clean import CleanConfig, Deduplication
 
 Signatures = NDArray[np.uint32]
 
 _SEED = 1
+_LONGEST = 2**32 - 1
 _BATCH_BYTES = 1_000_000
 """Texts signed together: they stay near the caches. No signature depends on it."""
 _START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-ROW, ID, NEAR, DIGEST, BANDS = 0, 1, 2, 3, 7
+ROW, ID, NEAR, DIGEST, RANK, BANDS = 0, 1, 2, 3, 7, 8
 """Lines of `SignedShard.keys_KN`: row in the shard, `doc_id`, whether near-duplicates are asked
-for, SHA-256 of the text in four, then a key for each band."""
+for, SHA-256 of the text in four, how much it is to be preferred to its copies (lower is better),
+then a key for each band."""
+
+
+_COLUMNS = ["doc_id", "source", "domain", "dropped", "digest", "text", "measures"]
 
 
 class SignedShard(NamedTuple):
@@ -42,7 +48,7 @@ class SignedShard(NamedTuple):
 def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
     """Write the files of a shard of `JudgedDocument` rows."""
     keys, signatures = _paths(folder, judged.stem)
-    frame = pl.read_parquet(judged, columns=["doc_id", "domain", "dropped", "digest", "text"])
+    frame = pl.read_parquet(judged, columns=_COLUMNS)
     frame = frame.with_row_index("row").filter(~pl.col("dropped"))
     asks = [name for name in frame["domain"].unique() if config.rules_for(name).near_duplicates]
     near_N = frame["domain"].is_in(asks).to_numpy()
@@ -55,6 +61,7 @@ def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:
         np.array([int(doc_id, 16) for doc_id in frame["doc_id"]], np.uint64),
         near_N.astype(np.uint64),
         *digests_ND.view("<u8").reshape(-1, 4).T,
+        rank_copies(frame, config),
         *make_bands(signatures_NH, rules),
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +86,30 @@ def sign_texts(texts: pl.Series, config: Deduplication) -> Signatures:
         )
         signatures_NH[start:stop] = matrix.to_rows()
     return signatures_NH
+
+
+def rank_copies(frame: pl.DataFrame, config: CleanConfig) -> Hashes:
+    """How much each document is to be preferred to copies of it, (N,): the lowest stays.
+
+    Scores count in tenths, as a page's language is not known better than that.
+
+    Args:
+        frame: `source`, `text` and `measures` of judged documents.
+        config: what counts, and in which order.
+    """
+    rules, reason = config.deduplication, reason_of(config.languages)
+    known = {name: place for place, name in enumerate(rules.sources)}
+    places = pl.col("source").replace_strict(known, default=len(known), return_dtype=pl.UInt64)
+    score = pl.col("measures").str.json_path_match(f"$.{reason}").cast(pl.Float64)
+    tenths = 10 - (score.fill_null(0.0).clip(0, 1) * 10).round().cast(pl.UInt64)
+    length = _LONGEST - pl.col("text").str.len_bytes().cast(pl.UInt64).clip(0, _LONGEST)
+    parts = {"source": (places, 16), "language": (tenths, 4), "length": (length, 32)}
+    ranks_N = np.zeros(len(frame), np.uint64)
+    for name in rules.prefer:
+        part, bits = parts[name]
+        values_N = frame.select(part.alias(name))[name].to_numpy().astype(np.uint64)
+        ranks_N = (ranks_N << np.uint64(bits)) | values_N
+    return ranks_N
 
 
 def make_bands(signatures_NH: Signatures, config: Deduplication) -> Hashes:

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Floats
 from k2core.clean.classifier import Features, Scorer, list_features
-from k2core.clean.contamination import HeldOut
+from k2core.clean.contamination import HeldOutRuns
 from k2core.clean.draws import draw
 from k2core.clean.judge import judge
 from k2core.clean.rows import document_rows
@@ -54,7 +54,7 @@ class LabelledTexts(NamedTuple):
     features: Features
 
 
-class Weights(NamedTuple):
+class ClassifierWeights(NamedTuple):
     """What training finds."""
 
     weights_F: NDArray[np.float32]
@@ -64,7 +64,7 @@ class Weights(NamedTuple):
 
 def fit_scorer(
     config: CleanConfig,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     shards: Sequence[StoredFile],
     crew: Crew,
     workspace: Workspace,
@@ -94,7 +94,7 @@ def fit_scorer(
 def _collect(
     config: CleanConfig,
     rules: Classifier,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     shards: Sequence[StoredFile],
     crew: Crew,
     scratch: Path,
@@ -126,7 +126,7 @@ def _count_shard(rules: Classifier, files: Sequence[Path], _told: None, folder: 
 def _sample_shard(
     config: CleanConfig,
     rules: Classifier,
-    held_out: HeldOut,
+    held_out: HeldOutRuns,
     shares: Mapping[str, float],
     files: Sequence[Path],
     _told: None,
@@ -171,7 +171,7 @@ def _describe(
     draws = [draw(rules.seed, "held out", text) for text in texts]
     # A text without words says nothing of either class.
     label_N[np.array([not text.strip() for text in texts], bool)] = -1
-    features = list_features(Batch(pl.Series(texts, dtype=pl.String)), rules.num_buckets)
+    features = list_features(TextBatch(pl.Series(texts, dtype=pl.String)), rules.num_buckets)
     return LabelledTexts(
         [row["doc_id"] for row in rows], np.array(draws), label_N, scored_N & ~dropped_N, features
     )
@@ -216,7 +216,9 @@ def _train(rules: Classifier, sample: LabelledTexts, folder: Path) -> None:
     ).sort("doc_id").write_parquet(folder / "heldout.parquet")
 
 
-def fit_weights(rules: Classifier, features: Features, label_N: NDArray[np.int64]) -> Weights:
+def fit_weights(
+    rules: Classifier, features: Features, label_N: NDArray[np.int64]
+) -> ClassifierWeights:
     """Logistic regression by stochastic gradient descent, both classes weighing the same.
 
     Args:
@@ -233,7 +235,9 @@ def fit_weights(rules: Classifier, features: Features, label_N: NDArray[np.int64
     )  # fmt: skip
     taken = np.flatnonzero(label_N >= 0)
     model.fit(matrix[taken], label_N[taken])
-    return Weights((model.coef_[0] * _SCALE).astype(np.float32), float(model.intercept_[0]))
+    return ClassifierWeights(
+        (model.coef_[0] * _SCALE).astype(np.float32), float(model.intercept_[0])
+    )
 
 
 def _as_matrix(features: Features, num: int, num_buckets: int) -> "csr_matrix":

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Verdict(NamedTuple):
+class RuleVerdict(NamedTuple):
     """One rule against a document. A rule that keeps it returns None instead."""
 
     rule: str
@@ -15,7 +15,7 @@ class Verdict(NamedTuple):
 class Twin(NamedTuple):
     """Why a document was dropped as a duplicate, and of which one."""
 
-    verdict: Verdict
+    verdict: RuleVerdict
     kept_id: str
     """`doc_id` of the one before it."""
 
@@ -25,6 +25,7 @@ VERSIONS = {
     "url": "1",
     "extraction": "3",
     "language": "1",
+    "paragraphs": "1",
     "code": "1",
     "gopher_quality": "3",
     "gopher_repetition": "3",
@@ -32,7 +33,7 @@ VERSIONS = {
     "fineweb": "2",
     "classifier": "1",
     "decontamination": "1",
-    "deduplication": "2",
+    "deduplication": "3",
     "sampling": "1",
 }
 """Rules in the order in which they run -> version: raise it when a rule judges differently."""

@@ -28,7 +28,7 @@ _MOST_CACHED = 100
 """Characters."""
 
 
-class Words(NamedTuple):
+class DistinctWords(NamedTuple):
     """Distinct words, V of them."""
 
     length_V: Ints
@@ -44,17 +44,17 @@ class Words(NamedTuple):
     """Which of STOP_WORDS, as a bit; 0 none."""
 
 
-class Encoded(NamedTuple):
+class EncodedTexts(NamedTuple):
     """Pieces of text (P of them) as words (T of them)."""
 
-    words: Words
+    words: DistinctWords
     ids_T: Ints
     """Rows of `words`."""
     piece_T: Ints
     """The piece that each word is of."""
 
 
-def encode(pieces: pa.DictionaryArray, *, by_sign: bool = False) -> Encoded:
+def encode(pieces: pa.DictionaryArray, *, by_sign: bool = False) -> EncodedTexts:
     """Split pieces of text, which hold no spaces, into words; a table of its own each time.
 
     Args:
@@ -74,7 +74,7 @@ def encode(pieces: pa.DictionaryArray, *, by_sign: bool = False) -> Encoded:
     piece_T = np.repeat(np.arange(len(codes_P)), counts_P)
     within_T = np.arange(len(piece_T)) - np.repeat(np.cumsum(counts_P) - counts_P, counts_P)
     ids_T = np.array(flat, np.int64)[starts[codes_P][piece_T] + within_T]
-    return Encoded(_describe(list(table)), ids_T, piece_T)
+    return EncodedTexts(_describe(list(table)), ids_T, piece_T)
 
 
 _cached_split = functools.lru_cache(maxsize=1 << 18)(split_piece)
@@ -90,10 +90,10 @@ def _split_by_sign(piece: str) -> list[str]:
     return [word for words in runs for word in words]
 
 
-def _describe(words: list[str]) -> Words:
+def _describe(words: list[str]) -> DistinctWords:
     rows = np.array([_features(word) for word in words], np.int64).reshape(-1, 6)
     flags = rows[:, 1:5].astype(bool).T
-    return Words(rows[:, 0], flags[0], flags[1], flags[2], flags[3], rows[:, 5])
+    return DistinctWords(rows[:, 0], flags[0], flags[1], flags[2], flags[3], rows[:, 5])
 
 
 def _features(word: str) -> tuple[int, bool, bool, bool, bool, int]:

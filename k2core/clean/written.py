@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.clean.contamination import HeldOut
-from k2core.clean.decisions import Fate, Part
+from k2core.clean.contamination import HeldOutRuns
+from k2core.clean.decisions import Fate, ShardPart
 from k2core.clean.evidence import Evidence, Met
 from k2core.clean.funnel import Funnel
 from k2core.clean.passages import cut_text
@@ -17,7 +17,7 @@ from k2core.clean.pieces import JudgedDocument
 from k2core.clean.rows import JudgedRow, document_of, judged_rows
 from k2core.clean.sampling import sample_document
 from k2core.clean.shards import CleanShard
-from k2core.clean.verdict import Verdict
+from k2core.clean.verdict import RuleVerdict
 from k2core.tables import read_shard
 from schemas.clean import CleanConfig
 from schemas.corpus import DocumentRow
@@ -26,7 +26,7 @@ _SUMMARY = "summary.pickle"
 _NO_SAY = Fate(None)
 
 
-class Summary(NamedTuple):
+class ShardSummary(NamedTuple):
     """What is told of a shard when it is written."""
 
     funnel: Funnel
@@ -34,7 +34,7 @@ class Summary(NamedTuple):
 
 
 def write_clean(
-    config: CleanConfig, held_out: HeldOut, files: Sequence[Path], name: str, folder: Path
+    config: CleanConfig, held_out: HeldOutRuns, files: Sequence[Path], name: str, folder: Path
 ) -> None:
     """Write `kept/NAME` and so on.
 
@@ -45,7 +45,7 @@ def write_clean(
         name: the shard's file.
         folder: to write in.
     """
-    parts: list[Part] = pickle.loads(files[0].read_bytes())
+    parts: list[ShardPart] = pickle.loads(files[0].read_bytes())
     funnel, evidence = Funnel(config.num_reject_samples), Evidence(held_out)
     written = CleanShard(name)
     for path, part in zip(files[1:], parts, strict=True):
@@ -55,12 +55,12 @@ def write_clean(
             _add(config, row, fate, funnel, evidence, written)
     evidence.write(folder, name)
     written.write(folder)
-    (folder / _SUMMARY).write_bytes(pickle.dumps(Summary(funnel, evidence.met)))
+    (folder / _SUMMARY).write_bytes(pickle.dumps(ShardSummary(funnel, evidence.met)))
 
 
-def read_summary(folder: Path) -> Summary:
+def read_summary(folder: Path) -> ShardSummary:
     """What is told of a shard that was written."""
-    summary: Summary = pickle.loads((folder / _SUMMARY).read_bytes())
+    summary: ShardSummary = pickle.loads((folder / _SUMMARY).read_bytes())
     return summary
 
 
@@ -85,7 +85,7 @@ def _add(
 ) -> None:
     document, verdict, weight = document_of(row), fate.verdict, 1.0
     if row["dropped"]:
-        verdict = Verdict(row["rule"], row["reason"], row["measured"], row["threshold"])
+        verdict = RuleVerdict(row["rule"], row["reason"], row["measured"], row["threshold"])
     elif not verdict:
         sampled = sample_document(row, row["sampling_score"], config.sampling)
         verdict, weight = sampled.verdict, sampled.weight

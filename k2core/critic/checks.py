@@ -34,7 +34,7 @@ _HIDDEN = re.compile(
 _MIXED = re.compile(r"[A-Za-z][\u0370-\u03ff\u0400-\u04ff]|[\u0370-\u03ff\u0400-\u04ff][A-Za-z]")
 
 
-class Seen(NamedTuple):
+class SeenAnswer(NamedTuple):
     """A request, and an answer in the forms that checks look at."""
 
     request: str
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     """One form of each letter, lower case, no markup, letters that were spaced out together."""
 
 
-Check = Callable[[Seen], bool]
+Check = Callable[[SeenAnswer], bool]
 
 
 def find_breach(checks: Iterable[str], request: str, answer: str) -> str:
@@ -53,16 +53,16 @@ def find_breach(checks: Iterable[str], request: str, answer: str) -> str:
     return next((name for name in checks if CHECKS[name](seen)), "")
 
 
-def read_answer(request: str, answer: str) -> Seen:
+def read_answer(request: str, answer: str) -> SeenAnswer:
     """What checks look at."""
     raw = answer[:_LONGEST]
     text = unicodedata.normalize("NFKC", raw).translate(_INVISIBLE).translate(_QUOTES)
     text = _SPACED.sub(lambda found: re.sub(r"[ .\-_*]", "", found[0]), text)
     plain = "\n".join(" ".join(line.split()) for line in _MARKS.sub("", text).splitlines())
-    return Seen(request[:_LONGEST].casefold(), raw, plain.casefold().strip())
+    return SeenAnswer(request[:_LONGEST].casefold(), raw, plain.casefold().strip())
 
 
-def _is_padded(seen: Seen) -> bool:
+def _is_padded(seen: SeenAnswer) -> bool:
     """A third of the sentences were said before, half of the triples of words, or one word 8 x."""
     said = [s.strip() for s in _SENTENCE.split(seen.plain) if len(s.strip()) >= 8]
     again = sum(count - 1 for count in Counter(said).values())
@@ -72,7 +72,7 @@ def _is_padded(seen: Seen) -> bool:
     return (again >= 2 and 3 * again > len(said)) or repeats or bool(_REPEATED.search(seen.plain))
 
 
-def _is_for_show(seen: Seen) -> bool:
+def _is_for_show(seen: SeenAnswer) -> bool:
     """Many headings over few words, or much in bold, where the request asks for neither."""
     if _ASKS_FOR_SHOW.search(seen.request):
         return False

@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from k2core.chat import ChatCodec, EncodedDialogue
-from k2core.critic.template import LETTERS, Comparison, Template, answer_of
+from k2core.critic.template import LETTERS, OrderedPair, Template, answer_of
 from k2core.tables import list_shards, read_shard
 from schemas.chat import Message, Problem, TrajectoryRow
 from schemas.rubrics import CriticPairs
@@ -19,17 +19,17 @@ _MESSAGES = TypeAdapter(tuple[Message, ...])
 _NEEDED = ("problem_id", "problem", "messages", "fault")
 
 
-class Pair(NamedTuple):
+class PreferencePair(NamedTuple):
     """A right answer and a wrong one."""
 
     problem: Problem
     right: str
     wrong: str
 
-    def shown(self, *, right_first: bool) -> Comparison:
+    def shown(self, *, right_first: bool) -> OrderedPair:
         """In one of its orders."""
         parts = (self.right, self.wrong) if right_first else (self.wrong, self.right)
-        return Comparison(self.problem, *parts)
+        return OrderedPair(self.problem, *parts)
 
 
 class Answers(NamedTuple):
@@ -41,7 +41,7 @@ class Answers(NamedTuple):
 
 def pair_up(
     problem: Problem, right: Iterable[str], wrong: Iterable[str], most: int, rng: random.Random
-) -> list[Pair]:
+) -> list[PreferencePair]:
     """Some of a problem's pairs, each different; answers that read alike are none.
 
     Args:
@@ -52,11 +52,13 @@ def pair_up(
         rng: chooses.
     """
     goods, bads = sorted(set(right)), sorted(set(wrong))
-    pairs = [Pair(problem, good, bad) for good, bad in product(goods, bads) if good != bad]
+    pairs = [
+        PreferencePair(problem, good, bad) for good, bad in product(goods, bads) if good != bad
+    ]
     return pairs if len(pairs) <= most else rng.sample(pairs, most)
 
 
-def pairs_of_trajectories(folder: Path, most: int, seed: int) -> list[Pair]:
+def pairs_of_trajectories(folder: Path, most: int, seed: int) -> list[PreferencePair]:
     """Pairs of a set's accepted and rejected dialogues of the same problem.
 
     Args:
@@ -69,7 +71,7 @@ def pairs_of_trajectories(folder: Path, most: int, seed: int) -> list[Pair]:
     """
     failed = _by_problem(_rows(folder / "rejects"))
     passed = _by_problem(_rows(folder / "accepted", set(failed)))
-    pairs = list[Pair]()
+    pairs = list[PreferencePair]()
     for problem_id in sorted(failed.keys() & passed.keys()):
         problem, right = passed[problem_id]
         rng = random.Random(f"{seed}/{problem_id}")

@@ -20,7 +20,7 @@ _TASK = "Which answer is better, A or B?"
 _CUT = " [...] "
 
 
-class Comparison(NamedTuple):
+class OrderedPair(NamedTuple):
     """Two answers to a request, in the order in which they are shown."""
 
     problem: Problem
@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
     second: str
 
     @property
-    def swapped(self) -> "Comparison":
+    def swapped(self) -> "OrderedPair":
         """In the other order."""
         return self._replace(first=self.second, second=self.first)
 
@@ -46,7 +46,7 @@ class Template:
         self.rubric = load_rubric(config.rubrics)
         """All criteria."""
 
-    def pose(self, comparison: Comparison) -> tuple[Message, ...]:
+    def pose(self, comparison: OrderedPair) -> tuple[Message, ...]:
         """What the critic reads."""
         task = "\n".join([_TASK, *self._state(self.rubric.of(comparison.problem))])
         parts = (told(comparison.problem.messages), comparison.first, comparison.second)
@@ -58,11 +58,11 @@ class Template:
             Message(role="user", content=f"B\n{second}"),
         )
 
-    def encode_prompt(self, comparison: Comparison) -> list[int]:
+    def encode_prompt(self, comparison: OrderedPair) -> list[int]:
         """Up to where the letter stands."""
         return self._codec.encode_prompt(self.pose(comparison))
 
-    def encode_example(self, comparison: Comparison, better: Letter) -> EncodedDialogue:
+    def encode_example(self, comparison: OrderedPair, better: Letter) -> EncodedDialogue:
         """A judgement to learn from: the loss is on the letter, and on its end."""
         said = Message(role="assistant", content=better)
         return self._codec.encode_dialogue((*self.pose(comparison), said))

@@ -1,7 +1,7 @@
-"""Weights as buckets of bytes: each is in Ray's object store once, however many engines read it."""
+"""Weights as buckets of bytes, of which whoever sends holds one at a time."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from k2core.model.digest import NamedTensor
 
@@ -13,30 +13,9 @@ BUCKET_BYTES = 256 * 2**20
 _ALIGNED = 8
 
 
-class Client(Protocol):
-    """Who passes a bucket on to all engines."""
-
-    def start_weight_update(self) -> None:
-        """Weights will come."""
-
-    def update_weights(self, update_info: dict[str, object]) -> None:
-        """Some of them."""
-
-    def finish_weight_update(self) -> None:
-        """That is all."""
-
-
-def send_buckets(
-    client: Client, named: Iterable[NamedTensor], max_bytes: int = BUCKET_BYTES
-) -> None:
-    """Send weights, of which a bucket at a time is held here."""
-    client.start_weight_update()
-    for bucket in pack(named, max_bytes):
-        client.update_weights(bucket)
-    client.finish_weight_update()
-
-
-def pack(named: Iterable[NamedTensor], max_bytes: int) -> Iterator[dict[str, object]]:
+def pack(
+    named: Iterable[NamedTensor], max_bytes: int = BUCKET_BYTES
+) -> Iterator[dict[str, object]]:
     """Buckets: names, dtypes and shapes, and the bytes one after another."""
     held: list[NamedTensor] = []
     size = 0

@@ -209,16 +209,16 @@ class Conversation:
 
 
 class _Ranked(NamedTuple):
-    """Dialogues that have begun first, then those that may be long, then by number."""
+    """Dialogues that have begun first, then those that will be long, then by number."""
 
     turn: int
-    max_tokens: int
+    length: int
     place: int
     ask: Ask
 
 
 def _rank(ask: Ask) -> _Ranked:
-    return _Ranked(-ask.turn, -ask.sampling.max_tokens, ask.place, ask)
+    return _Ranked(-ask.turn, -ask.length, ask.place, ask)
 
 
 def _paused(place: int) -> Arrival:

@@ -1,12 +1,13 @@
 """What a training loop, and reinforcement learning, ask of the model that they train."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from k2core.model.digest import NamedTensor
+from k2core.model.tensors import TensorShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,12 +15,53 @@ if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch, Objective, StepStats
 
 T = TypeVar("T")
-Peer = Callable[[int, Iterator[NamedTensor]], None]
-"""What a rank, by its number, does with the tensors while the first one sends them."""
 Fetch = Callable[[str], Path]
 """A file of a state, by its name there: where it is on this machine."""
 Writing = Callable[[str], AbstractContextManager[Path]]
 """A new file of a state, by its name there: a path to write, whole when the block ends well."""
+
+
+class RanksOfModel(Protocol):
+    """The ranks of a model, as one of them sees them."""
+
+    @property
+    def rank(self) -> int:
+        """This one."""
+
+    def share(self, value: T) -> T:
+        """What rank 0 has, to all."""
+
+    def collect(self, value: T) -> list[T]:
+        """What each has, in order, on rank 0; nothing on the others."""
+
+
+class Weights(Protocol):
+    """A model's tensors by Hugging Face names, spread over its ranks; each is one rank's to give.
+
+    What is given out is on the device where it is, as views that do not last, in the order of
+    `shapes`. All ranks call the same method, and each goes through to its end.
+    """
+
+    @property
+    def shapes(self) -> Mapping[str, TensorShape]:
+        """Of all tensors."""
+
+    @property
+    def ranks(self) -> RanksOfModel:
+        """Over which they are spread."""
+
+    def own(self) -> Iterator[NamedTensor]:
+        """What this rank gives, each tensor whole."""
+
+    def at_first(self) -> Iterator[NamedTensor]:
+        """All tensors on rank 0, to which their owners send them; nothing on the others."""
+
+    def everywhere(self) -> Iterator[NamedTensor]:
+        """All tensors on every rank."""
+
+
+Peer = Callable[[Weights], None]
+"""What a rank does while the first one sends weights."""
 
 
 class Snapshot(Protocol):
@@ -70,24 +112,29 @@ class Learner(Steps, Protocol):
     def logprobs(self, batch: "Batch") -> "Tensor":
         """Log p of each label [B, S], on the CPU; 0 at padding."""
 
-    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
-        """Hand all weights on, one whole tensor after another, by Hugging Face names.
+    def send_weights(self, send: Callable[[Weights], T], peer: Peer) -> T:
+        """Hand all weights on.
 
         Args:
-            send: takes them, on the device where they are and as views that do not last.
+            send: does so on rank 0.
             peer: what the other ranks do meanwhile; picklable.
         """
 
-    def export_checkpoint(self, folder: Path) -> int:
-        """Write the weights in the Hugging Face layout; returns the bytes written here."""
+    def export_checkpoint(self, aside: Path, writing: Writing) -> None:
+        """Write the weights in the Hugging Face layout, each rank its files.
+
+        Args:
+            aside: a folder of any machine, for files that are not whole.
+            writing: where they go; picklable.
+        """
 
     def save(self, writing: Writing) -> None:
         """Write the state, each rank its part; all of it is there when this returns."""
 
 
-def follow(rank: int, named: Iterator[NamedTensor]) -> None:
-    """Take part in gathering each tensor, and no more."""
-    for _ in named:
+def hand_over(weights: Weights) -> None:
+    """Send this rank's share to the first one."""
+    for _ in weights.at_first():
         pass
 
 

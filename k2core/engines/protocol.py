@@ -1,11 +1,20 @@
 """What any text generator promises: tokens in, tokens and their log-probabilities out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+Model = Path | Callable[[], Path]
+"""A folder in the Hugging Face layout that each node sees, or what brings it to a node; picklable.
+"""
 
-class Sampling(NamedTuple):
+
+def find_folder(model: Model) -> Path:
+    """Where a model is on this machine."""
+    return model if isinstance(model, Path) else model()
+
+
+class Decoding(NamedTuple):
     """How to continue a prompt."""
 
     max_tokens: int = 128
@@ -48,14 +57,14 @@ class Engine(Protocol):
         """`sha256:...` of the served weights (`tensors_digest`): the receipt on each rollout."""
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         """Continue each prompt of token ids under its own sampling; order is kept."""
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log p of every token but the first, given those before it; for perplexities."""
 
-    def load(self, folder: Path) -> str:
+    def load(self, model: Model) -> str:
         """Serve a checkpoint of the same shape from now on; returns its digest."""
 
     def close(self) -> None:
@@ -66,7 +75,7 @@ class StreamingEngine(Engine, Protocol):
     """An engine that hands over each continuation when it is finished, not all at the end."""
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> Iterator[Arrival]:
         """Continue all prompts in one batch, as `generate` does; yields them as they finish."""
 
@@ -77,9 +86,16 @@ class Ask(NamedTuple):
     place: int
     """The dialogue, by a number."""
     prompt: Sequence[int]
-    sampling: Sampling
+    sampling: Decoding
     turn: int = 0
     """How many it has had: later ones go first, so that dialogues end that have begun."""
+    expected: int = 0
+    """Tokens that the dialogue may be expected to write from here on; 0 where nobody knows."""
+
+    @property
+    def length(self) -> int:
+        """What it is dealt and ranked by: expected, or at most."""
+        return self.expected or self.sampling.max_tokens
 
 
 class Usage(NamedTuple):

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from k2core.engines.conversation import Conversation
-from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
 from k2core.model.digest import checkpoint_digest, tensors_digest
 
-Reply = Callable[[list[int], Sampling], Sequence[int]]
+Reply = Callable[[list[int], Decoding], Sequence[int]]
 """What follows a prompt of token ids; should end with a stop token, else it counts as cut."""
 
 
@@ -32,13 +31,13 @@ class ScriptedEngine:
         return self._weights
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         """Ask the function for each prompt."""
         return [arrival.completion for arrival in self.stream(prompts, sampling)]
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> Iterator[Arrival]:
         """Ask the function for one prompt after another."""
         for index, (prompt, how) in enumerate(zip(prompts, sampling, strict=True)):
@@ -58,9 +57,9 @@ class ScriptedEngine:
         """Every token but the first has probability 1/2."""
         return [[-math.log(2)] * (len(tokens) - 1) for tokens in sequences]
 
-    def load(self, folder: Path) -> str:
+    def load(self, model: Model) -> str:
         """Take note of the digest."""
-        self._weights = checkpoint_digest(folder)
+        self._weights = checkpoint_digest(find_folder(model))
         return self._weights
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Answers of one checkpoint: played, judged and kept as rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from k2core.agents import Dialogue
 from k2core.chat.schemas import read_schema
@@ -67,6 +67,22 @@ def is_valid_call(call: ToolCall, tools: Mapping[str, ToolSpec]) -> bool:
     if schema.fault:
         raise ValueError(f"tool {tool.name}: parameters is no JSON Schema: {schema.fault}")
     return not schema.find_breaches(arguments)
+
+
+def declared_tools(declared: Iterable[Mapping[str, object]]) -> dict[str, ToolSpec]:
+    """Tools by name, of functions as OpenAI's clients declare them."""
+    known = ToolSpec.model_fields.keys()
+    tools = [ToolSpec.model_validate({k: v for k, v in f.items() if k in known}) for f in declared]
+    return {tool.name: tool for tool in tools}
+
+
+def fits(name: str, arguments: Mapping[str, object], tools: Mapping[str, ToolSpec]) -> bool:
+    """`is_valid_call` of a call that was read already; none is valid for what is no schema."""
+    try:
+        call = ToolCall(id=f"functions.{name}:0", name=name, arguments=json.dumps(arguments))
+        return is_valid_call(call, tools)
+    except ValueError:
+        return False
 
 
 def samples_of(problems: Sequence[Problem], count: int) -> list[Problem]:

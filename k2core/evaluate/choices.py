@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple, Protocol
 
 from k2core.engines.protocol import Engine
-from k2core.evaluate.perplexity import HeldOut
+from k2core.evaluate.perplexity import HeldOutText
 from k2core.problems import FAMILIES, split_of
 from k2core.rates import clustered_rate
 from schemas.evaluate import Rate
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
 
 def draw_choices(
-    texts: Mapping[str, HeldOut], codec: Encoder, problems: ProblemsConfig, count: int
+    texts: Mapping[str, HeldOutText], codec: Encoder, problems: ProblemsConfig, count: int
 ) -> list[Choice]:
     """So many items of each task; fewer of a domain that has too little held-out text."""
     continued = (_continue(domain, text, count) for domain, text in texts.items())
@@ -64,7 +64,7 @@ def measure_choices(engine: Engine, choices: Sequence[Choice]) -> dict[str, Rate
     }
 
 
-def _continue(domain: str, text: HeldOut, count: int) -> Iterator[Choice]:
+def _continue(domain: str, text: HeldOutText, count: int) -> Iterator[Choice]:
     rng = random.Random(f"continue {domain}")
     size = _CONTEXT + _PIECE
     pieces = [

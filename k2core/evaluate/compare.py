@@ -32,7 +32,7 @@ class Side(NamedTuple):
     """Of an answer."""
 
 
-class Row(NamedTuple):
+class CategoryRow(NamedTuple):
     """One category, or all."""
 
     category: str
@@ -56,7 +56,7 @@ class Comparison(NamedTuple):
     """Everything that is shown."""
 
     names: tuple[str, str]
-    rows: list[Row]
+    rows: list[CategoryRow]
     flips: list[Flip]
     only_one: int
     """Items that only one of them was asked."""
@@ -91,9 +91,11 @@ def compare(one: Answered, other: Answered) -> Comparison:
     categories = list(dict.fromkeys(mine["category"]))
     changes = correct({c: _change(_of(mine, c), _of(theirs, c)) for c in categories})
     whole = _change(mine, theirs)
-    rows = [Row(c, _side(_of(mine, c)), _side(_of(theirs, c)), changes[c]) for c in categories]
+    rows = [
+        CategoryRow(c, _side(_of(mine, c)), _side(_of(theirs, c)), changes[c]) for c in categories
+    ]
     whole = whole.model_copy(update={"p_corrected": whole.p_value})
-    rows.append(Row("all", _side(mine), _side(theirs), whole))
+    rows.append(CategoryRow("all", _side(mine), _side(theirs), whole))
     asked = one.items.select(key).unique().height + other.items.select(key).unique().height
     return Comparison((one.name, other.name), rows, _flips(mine, theirs), asked - 2 * both.height)
 

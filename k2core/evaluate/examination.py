@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,8 +11,9 @@ import polars as pl
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import answer_rows
 from k2core.evaluate.choices import Choice, measure_choices
-from k2core.evaluate.perplexity import HeldOut, measure_perplexity
+from k2core.evaluate.perplexity import HeldOutText, measure_perplexity
 from k2core.model.hf import write_json
+from k2core.passes import Passes
 from k2core.problems import variant_of
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from k2core.engines.protocol import TalkingEngine
 
 M = TypeVar("M", bound=Config)
-_ENFORCED: Variant = "enforced"
-"""Problems of this condition are played with the enforcer."""
+_ENFORCED: tuple[Variant, ...] = ("enforced", "unseen_enforced")
+"""Problems of these conditions are played with the enforcer."""
 
 
 class Examination:
@@ -39,7 +40,7 @@ class Examination:
         self,
         config: EvaluateConfig,
         asked: Sequence[Problem],
-        texts: Mapping[str, HeldOut],
+        texts: Mapping[str, HeldOutText],
         choices: Sequence[Choice],
         engine: "TalkingEngine",
         sandbox: Sandbox,
@@ -49,14 +50,22 @@ class Examination:
         self._config, self._asked, self._texts, self._choices = config, asked, texts, choices
         self._engine, self._sandbox = engine, sandbox
         self._context, self._workspace = context, workspace
+        self._passes = Passes(
+            workspace.report, {**dict.fromkeys(CHECKPOINTS, 1.0), "closing": 0.15}
+        )
 
-    def examine(self, name: str, folder: Path, place: int) -> None:
-        """Text first, then problems; `answers` is written last, so it says that both are done."""
+    def examine(self, name: str, model: Callable[[], Path]) -> None:
+        """Text first, then problems; `answers` is written last, so it says that both are done.
+
+        Args:
+            name: the checkpoint's.
+            model: brings it to whoever asks.
+        """
         states = self._workspace.states
         if f"{name}.parquet" in states.names():
             return
-        self._engine.load(folder)
-        self._progress(place, 0.0, f"{name}: held-out text")
+        self._engine.load(model)
+        self._passes.tell(name, 0, 1, f"{name}: held-out text")
         found = {domain: measure_perplexity(self._engine, t) for domain, t in self._texts.items()}
         chosen = measure_choices(self._engine, self._choices)
         with states.writing(f"{name}.json") as path:
@@ -68,7 +77,7 @@ class Examination:
                 },
             )
         with states.writing(f"{name}.parquet") as path:
-            write_shard(path, AnswerRow, self._answer(name, folder, place))
+            write_shard(path, AnswerRow, self._answer(name, model()))
 
     def collect(self) -> dict[str, pl.DataFrame]:
         """All answers by checkpoint, copied to where they are published."""
@@ -98,7 +107,7 @@ class Examination:
                 found[key][name] = kind.model_validate(value)
         return dict(found)
 
-    def _answer(self, name: str, folder: Path, place: int) -> list[dict[str, object]]:
+    def _answer(self, name: str, folder: Path) -> list[dict[str, object]]:
         from k2core.agents import Opening, check_faults
 
         dialogues: list[Dialogue] = []
@@ -107,9 +116,11 @@ class Examination:
                 asked = [
                     (seed, problem)
                     for seed, problem in enumerate(self._asked, self._config.seed)
-                    if (variant_of(problem.problem_id) == _ENFORCED) == enforced
+                    if (variant_of(problem.problem_id) in _ENFORCED) == enforced
                 ]
-                dialogues += self._play(name, folder, place, asked, opening, enforced=enforced)
+                dialogues += self._play(
+                    name, folder, asked, opening, enforced=enforced, before=len(dialogues)
+                )
         verdicts = judge_dialogues(dialogues, self._sandbox)
         faults = [verdict.reason for verdict in verdicts if verdict.is_faulty]
         check_faults(
@@ -121,15 +132,15 @@ class Examination:
         self,
         name: str,
         folder: Path,
-        place: int,
         asked: Sequence[tuple[int, Problem]],
         opening: "Opening",
         *,
         enforced: bool,
+        before: int,
     ) -> "list[Dialogue]":
         from k2core.agents import rollout
 
-        kind = "enforced" if enforced else "free"
+        kind, all_asked = "enforced" if enforced else "free", len(self._asked)
         return rollout(
             [problem for _, problem in asked],
             self._engine,
@@ -139,10 +150,7 @@ class Examination:
             max_context=self._context,
             enforced=enforced,
             open_session=opening.open,
-            on_turn=lambda done, total: self._progress(
-                place, done / max(1, total), f"{name}: {done} of {total} {kind} dialogues"
+            on_turn=lambda done, total: self._passes.tell(
+                name, before + done, all_asked, f"{name}: {done} of {total} {kind} dialogues"
             ),
         )
-
-    def _progress(self, place: int, share: float, note: str) -> None:
-        self._workspace.report.progress(place + share, len(CHECKPOINTS), note)

@@ -2,9 +2,8 @@
 
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,8 @@ from inspect_ai import eval_set
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import get_model
 
-from k2core.agents.endpoint import ChatModel
-from k2core.evaluate.answers import is_valid_call
+from k2core.agents.endpoint import TOO_LONG, ChatModel
+from k2core.evaluate.answers import declared_tools, fits
 from k2core.evaluate.suites import Bench, Suite, build_suite
 from k2core.evaluate.suites.suite import CATEGORY
 from k2core.model.hf import write_json
@@ -23,18 +22,15 @@ from k2core.rates import clustered_rate, rate_of
 from k2core.sandbox import CodeRunner
 from k2core.tables import write_shard
 from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks, ItemRow, SuiteScore
-from schemas.chat import ToolCall, ToolSpec
 from schemas.endpoint import Endpoint
 from schemas.evaluate import Rate
 
 HARNESS = "inspect_ai"
-_TOO_LONG = re.compile(r"context length|context window|maximum model length", re.IGNORECASE)
-"""What servers say of a prompt that the model cannot hold: its limit, no fault of anybody's."""
 _LONGEST_KEPT = 20_000
 """Characters of a prompt or an answer in the table; the harness' log has all."""
 
 
-class Asked(NamedTuple):
+class Subject(NamedTuple):
     """Who is asked."""
 
     name: str
@@ -46,7 +42,9 @@ class Asked(NamedTuple):
     """What asks it again, for whoever reads the scores."""
 
 
-def run_suites(config: BenchmarkConfig, asked: Asked, sandbox: CodeRunner, out: Path) -> Benchmarks:
+def run_suites(
+    config: BenchmarkConfig, asked: Subject, sandbox: CodeRunner, out: Path
+) -> Benchmarks:
     """Ask every suite; what an earlier call with the same folder has finished is not asked again.
 
     Args:
@@ -80,7 +78,7 @@ def run_suites(config: BenchmarkConfig, asked: Asked, sandbox: CodeRunner, out: 
     return found
 
 
-def _claim(out: Path, config: BenchmarkConfig, asked: Asked) -> None:
+def _claim(out: Path, config: BenchmarkConfig, asked: Subject) -> None:
     """One folder, one model, one config: answers of two are never joined."""
     mine = {"model": asked.name, "weights": asked.weights, "config": config.model_dump(mode="json")}
     path = out / "asked.json"
@@ -90,7 +88,7 @@ def _claim(out: Path, config: BenchmarkConfig, asked: Asked) -> None:
     write_json(path, mine)
 
 
-def _ask(suite: Suite, config: BenchmarkConfig, asked: Asked, log_dir: Path) -> EvalLog:
+def _ask(suite: Suite, config: BenchmarkConfig, asked: Subject, log_dir: Path) -> EvalLog:
     endpoint = asked.endpoint
     model = get_model(
         f"openai-api/k2/{endpoint.model}",
@@ -128,7 +126,7 @@ def _rows(name: str, suite: Suite, log: EvalLog) -> Iterator[dict[str, object]]:
     for sample in sorted(log.samples or [], key=lambda s: (place[s.id], s.epoch)):
         score = next(iter((sample.scores or {}).values()), None)
         said = sample.error.message if sample.error else ""
-        too_long = bool(_TOO_LONG.search(said))
+        too_long = bool(TOO_LONG.search(said))
         broken = score is None and not too_long
         passed = score is not None and score.value == 1.0
         reason = score.explanation or "" if score else "context" if too_long else f"error: {said}"
@@ -150,7 +148,7 @@ def _score(name: str, suite: Suite, log: EvalLog, rows: pl.DataFrame) -> SuiteSc
     right = rows.filter(~pl.col("faulty"))
     failed = Counter(right.filter(~pl.col("passed"))["reason"].to_list())
     samples = log.samples or []
-    cut = sum(_stop(sample) in ("max_tokens", "token_budget") for sample in samples)
+    cut = sum(_stop(sample) in ("max_tokens", "token_budget", "context") for sample in samples)
     return SuiteScore(
         group=SUITES[name],
         source=suite.source,
@@ -179,23 +177,11 @@ def _valid_calls(samples: Sequence[EvalSample]) -> Rate | None:
             made += sample.metadata["calls"]
             valid += sample.metadata["valid_calls"]
         elif "tools" in sample.metadata:
-            tools = {tool["name"]: ToolSpec(**_spec(tool)) for tool in sample.metadata["tools"]}
+            tools = declared_tools(sample.metadata["tools"])
             calls = (sample.output.message.tool_calls or []) if sample.output.choices else []
             made += len(calls)
-            valid += sum(not c.parse_error and _fits(c.function, c.arguments, tools) for c in calls)
+            valid += sum(not c.parse_error and fits(c.function, c.arguments, tools) for c in calls)
     return rate_of(valid, made) if made else None
-
-
-def _spec(tool: Mapping[str, object]) -> dict[str, object]:
-    return {key: tool[key] for key in ("name", "description", "parameters") if key in tool}
-
-
-def _fits(name: str, arguments: Mapping[str, object], tools: Mapping[str, ToolSpec]) -> bool:
-    try:
-        call = ToolCall(id=f"functions.{name}:0", name=name, arguments=json.dumps(arguments))
-        return is_valid_call(call, tools)
-    except ValueError:
-        return False
 
 
 def _stop(sample: EvalSample) -> str:

@@ -23,7 +23,7 @@ from k2core.tokens.indexed import open_indexed
 from schemas.benchmarks import BenchmarkConfig
 from schemas.chat import Message, Problem, TrajectoryRow
 from schemas.endpoint import Endpoint
-from schemas.evaluate import EvaluateConfig, Overlap, Overlaps
+from schemas.evaluate import EvaluateConfig, Overlaps, SuiteOverlap
 from schemas.tokenize import TokenManifest
 
 OWN = "own families"
@@ -36,7 +36,7 @@ _MESSAGES = TypeAdapter(tuple[Message, ...])
 Run = tuple[str, ...]
 
 
-class Item(NamedTuple):
+class AskedItem(NamedTuple):
     """One thing that is asked."""
 
     suite: str
@@ -45,10 +45,10 @@ class Item(NamedTuple):
     """What is expected, as JSON; empty where no trajectory could state it."""
 
 
-class Index:
+class WordIndex:
     """Runs of words that give items away."""
 
-    def __init__(self, items: Sequence[Item], ngram: int) -> None:
+    def __init__(self, items: Sequence[AskedItem], ngram: int) -> None:
         shared: Counter[tuple[str, Run]] = Counter()
         found: dict[int, set[Run]] = {}
         for number, item in enumerate(items):
@@ -91,7 +91,7 @@ def measure_overlap(
         codec: reads the tokens.
     """
     items = [*own_items(problems), *public_items(config.overlap_suites)]
-    index = Index(items, config.overlap_ngram)
+    index = WordIndex(items, config.overlap_ngram)
     read, texts = Counter[str](), set[int]()
     for domain, text in corpus_texts(corpus, codec, config.overlap_tokens, read):
         texts |= index.meet(f"{domain}\n{text}")
@@ -109,14 +109,18 @@ def measure_overlap(
 
 
 def _count(
-    items: Sequence[Item], index: Index, texts: set[int], dialogues: set[int], answered: set[int]
-) -> dict[str, Overlap]:
+    items: Sequence[AskedItem],
+    index: WordIndex,
+    texts: set[int],
+    dialogues: set[int],
+    answered: set[int],
+) -> dict[str, SuiteOverlap]:
     suites: dict[str, list[int]] = defaultdict(list)
     for number, item in enumerate(items):
         if number in index.known:
             suites[item.suite].append(number)
     return {
-        suite: Overlap(
+        suite: SuiteOverlap(
             items=len(numbers),
             text=len(texts.intersection(numbers)),
             dialogues=len(dialogues.intersection(numbers)),
@@ -126,16 +130,16 @@ def _count(
     }
 
 
-def own_items(problems: Sequence[Problem]) -> list[Item]:
+def own_items(problems: Sequence[Problem]) -> list[AskedItem]:
     """The problems that are asked plainly, a suite a family."""
     return [
-        Item(f"{OWN}: {p.family}", question_of(p), answer_of(p))
+        AskedItem(f"{OWN}: {p.family}", question_of(p), answer_of(p))
         for p in problems
         if variant_of(p.problem_id) == PLAIN
     ]
 
 
-def public_items(names: Sequence[str]) -> list[Item]:
+def public_items(names: Sequence[str]) -> list[AskedItem]:
     """All items of suites that come with packages."""
     from k2core.evaluate.suites import Bench, build_suite
 
@@ -144,7 +148,7 @@ def public_items(names: Sequence[str]) -> list[Item]:
         bench = Bench(sandbox, nobody)
         suites = {name: build_suite(name, BenchmarkConfig(), bench) for name in names}
     return [
-        Item(name, sample.input if isinstance(sample.input, str) else sample.input[-1].text)
+        AskedItem(name, sample.input if isinstance(sample.input, str) else sample.input[-1].text)
         for name, suite in suites.items()
         for sample in suite.task.dataset
     ]

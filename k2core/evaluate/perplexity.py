@@ -8,7 +8,7 @@ from k2core.engines.protocol import Engine
 from schemas.evaluate import Perplexity
 
 
-class HeldOut(NamedTuple):
+class HeldOutText(NamedTuple):
     """One domain's text, ready to be scored."""
 
     windows: list[list[int]]
@@ -27,7 +27,7 @@ def cut_windows(
     length: int,
     max_tokens: int,
     decode: Callable[[Sequence[int]], str],
-) -> HeldOut:
+) -> HeldOutText:
     """Windows of at most `length` tokens from the first documents, `max_tokens` scored in all."""
     windows: list[list[int]] = []
     num_bytes, left = 0, max_tokens
@@ -42,10 +42,10 @@ def cut_windows(
             left -= len(window) - 1
         if left <= 0:
             break
-    return HeldOut(windows, num_bytes)
+    return HeldOutText(windows, num_bytes)
 
 
-def measure_perplexity(engine: Engine, text: HeldOut) -> Perplexity:
+def measure_perplexity(engine: Engine, text: HeldOutText) -> Perplexity:
     """Score every window under the served weights.
 
     Raises:

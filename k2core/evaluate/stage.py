@@ -1,7 +1,7 @@
 """The stage: three checkpoints, the same held-out problems and text, one served after another."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from k2core.chat import ChatCodec
 from k2core.evaluate.answers import samples_of
@@ -9,7 +9,7 @@ from k2core.evaluate.baseline import read_baseline
 from k2core.evaluate.choices import draw_choices
 from k2core.evaluate.examination import Examination
 from k2core.evaluate.overlap import measure_overlap
-from k2core.evaluate.perplexity import HeldOut, cut_windows
+from k2core.evaluate.perplexity import HeldOutText, cut_windows
 from k2core.evaluate.scoring import score
 from k2core.evaluate.show import (
     baseline_rows,
@@ -29,12 +29,10 @@ from k2core.sandbox import Sandbox
 from k2core.store import Draft, Workspace
 from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, TokenCorpus, TrajectorySet
+from schemas.chat import Problem
 from schemas.evaluate import CHECKPOINTS, EvaluateConfig, Scores
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate_checkpoints(
@@ -58,21 +56,20 @@ def evaluate_checkpoints(
 
     artifacts = dict(zip(CHECKPOINTS, (base, sft, policy), strict=True))
     folders = {name: workspace.open(artifact) for name, artifact in artifacts.items()}
+    models = {n: partial(workspace.store.open, a) for n, a in artifacts.items()}  # on its node
     context = load_shape(folders["base"]).max_position_embeddings
     codec = ChatCodec(folders["base"])
-    held_out = held_out_problems(problems)
-    varied = vary(held_out, config.variants_per_family)
-    posed = fit_context([*held_out, *varied], codec, context)
+    posed = fit_context(_problems_of(problems, config), codec, context)
     if left_out := posed.rows(context):
         workspace.report.table("Problems left out", left_out)
     asked = samples_of(posed.kept, config.samples_per_problem)
-    corpus = workspace.open(tokens)
+    corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     texts = read_held_out(corpus, codec, context, config)
-    overlaps = measure_overlap(config, posed.kept, corpus, workspace.open(trajectories), codec)
+    overlaps = measure_overlap(config, posed.kept, corpus, dialogues, codec)
     with (
         Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
         serve(
-            folders["base"],
+            models["base"],
             placement.serving,
             max_model_len=context,
             max_num_seqs=config.max_num_seqs,
@@ -82,8 +79,8 @@ def evaluate_checkpoints(
         examination = Examination(
             config, asked, texts, choices, engine, sandbox, context, workspace
         )
-        for place, name in enumerate(CHECKPOINTS):
-            examination.examine(name, folders[name], place)
+        for name in CHECKPOINTS:
+            examination.examine(name, models[name])
     answers = examination.collect()
     scores = score(
         answers,
@@ -99,9 +96,14 @@ def evaluate_checkpoints(
     return Draft(workspace.out, {**_count(scores), "faulty": float(faulty)})
 
 
+def _problems_of(problems: ProblemsConfig, config: EvaluateConfig) -> list[Problem]:
+    held_out = held_out_problems(problems)
+    return [*held_out, *vary(held_out, config.variants_per_family)]
+
+
 def read_held_out(
     folder: Path, codec: ChatCodec, context: int, config: EvaluateConfig
-) -> dict[str, HeldOut]:
+) -> dict[str, HeldOutText]:
     """Each domain's held-out text, cut into windows."""
     stream = TokenStream(folder, seed=0, sequence_length=16)
     return {

@@ -15,8 +15,8 @@ import polars as pl
 from k2core.ingest.folder import read_files
 from k2core.ingest.losses import Losses
 from k2core.ingest.places import File, list_files
-from k2core.ingest.records import Fault
-from k2core.ingest.shards import Collected, Tally, cut_shards, write_collected
+from k2core.ingest.records import RecordFault
+from k2core.ingest.shards import Collected, SourceTally, cut_shards, write_collected
 from k2core.pieces import Crew, NotSeenError, Piece
 from schemas.ingest import FilesConfig, IngestConfig
 
@@ -41,7 +41,16 @@ def collect_files(
     # What a killed run has read counts if the same is there still.
     listed = repr([(file.name, file.size, file.changed) for file in found])
     there = hashlib.sha256(listed.encode()).hexdigest()
-    for made in crew.make(partial(read_batch, config, files), pieces, folder / there[:16]):
+    crew.passes.weigh(files.name, sum(max(0, file.size) for file in found))
+    work = partial(read_batch, config, files)
+    documents = 0
+
+    def tell_read(made: Path) -> str:
+        nonlocal documents
+        documents += pl.scan_parquet(made / _DIGESTS).select(pl.len()).collect().item()
+        return f"{files.name}: {documents:,} read"
+
+    for made in crew.make(work, pieces, folder / there[:16], files.name, tell_read):
         for event in _replay(made / _HEARD):
             _tell(losses, event)
         yield made
@@ -84,7 +93,7 @@ def read_batch(
     pl.DataFrame(digests, schema, orient="row").write_parquet(folder / _DIGESTS)
 
 
-def take_batches(folders: Sequence[Path], number: int, out: Path, tally: Tally) -> int:
+def take_batches(folders: Sequence[Path], number: int, out: Path, tally: SourceTally) -> int:
     """Move batches' shards to the corpus', from this number on; the number after them."""
     for folder in folders:
         tally.add_all(pl.read_parquet(folder / _DIGESTS))
@@ -97,7 +106,7 @@ def take_batches(folders: Sequence[Path], number: int, out: Path, tally: Tally) 
     return number
 
 
-_Event = tuple[str, str, Fault | str]
+_Event = tuple[str, str, RecordFault | str]
 """A file, a place, and a fault or what was mended; a file without either is one that is begun."""
 
 
@@ -112,7 +121,7 @@ class _Notes:
     def begin_file(self) -> None:
         self._note(("", "", ""))
 
-    def add(self, file: str, fault: Fault) -> None:
+    def add(self, file: str, fault: RecordFault) -> None:
         if self._failing:
             self._own.add(file, fault)
         self._note((file, "", fault))
@@ -137,7 +146,7 @@ def _tell(losses: Losses, event: _Event) -> None:
     file, place, what = event
     if not file:
         losses.begin_file()
-    elif isinstance(what, Fault):
+    elif isinstance(what, RecordFault):
         losses.add(file, what)
     else:
         losses.add_read(file, place, what)

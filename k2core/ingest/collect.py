@@ -8,13 +8,18 @@ from pathlib import Path
 
 from k2core.ingest.batches import collect_files, take_batches
 from k2core.ingest.losses import Losses
-from k2core.ingest.shards import Collected, Tally, cut_shards, write_collected
+from k2core.ingest.shards import Collected, SourceTally, cut_shards, write_collected
 from k2core.ingest.source import Item, Source, SourceError
+from k2core.passes import Passes
 from k2core.pieces import gather_crew
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
 from schemas.corpus import DocumentRow, Loss
 from schemas.ingest import FilesConfig, IngestConfig
+
+_PACKAGES = "packages"
+_PACKAGED_BYTES = 5_000
+"""A document of an installed source, about: what is read of files is known in bytes."""
 
 
 def collect_documents(
@@ -34,19 +39,20 @@ def collect_documents(
     chosen = [(source, choose_items(config, source)) for source in sources]
     total = sum(len(items) for _, items in chosen)
     losses = Losses()
-    tallies = {source.name: Tally() for source in sources}
+    tallies = {source.name: SourceTally() for source in sources}
     for files in config.files:
         if files.name in tallies:
             raise SourceError(f"ingest.files: {files.name!r} is an installed source: name it else")
-    tallies |= {files.name: Tally() for files in config.files}
+    tallies |= {files.name: SourceTally() for files in config.files}
+    passes = Passes(workspace.report, {_PACKAGES: total * _PACKAGED_BYTES})
     number = done = 0
     for number, shard in enumerate(cut_shards(_read_sources(chosen), config), 1):
         write_collected(workspace.out, f"{number - 1:05d}.parquet", shard)
         for each in shard:
             tallies[each.document["source"]].add(each.document)
         done += len(shard)
-        workspace.report.progress(done, max(total, done), f"{done} documents")
-    _collect_files(config, losses, tallies, number, workspace, num_workers)
+        passes.tell(_PACKAGES, done, max(total, done), f"{done} documents")
+    _collect_files(config, losses, tallies, number, workspace, num_workers, passes)
     about = {source.name: describe(source, tallies[source.name]) for source in sources}
     about |= {f.name: _describe_files(f, tallies[f.name]) for f in config.files}
     if config.files:
@@ -66,15 +72,16 @@ def collect_documents(
 def _collect_files(
     config: IngestConfig,
     losses: Losses,
-    tallies: Mapping[str, Tally],
+    tallies: Mapping[str, SourceTally],
     number: int,
     workspace: Workspace,
     num_workers: int,
+    passes: Passes,
 ) -> None:
     """Read all files, then move their shards; a run killed meanwhile reads them again."""
     read, moving = workspace.scratch / "read", workspace.scratch / "moving"
     folders: dict[str, list[Path]] = {files.name: [] for files in config.files}
-    with gather_crew(workspace, num_workers if config.files else 0) as crew:
+    with gather_crew(workspace, num_workers if config.files else 0, passes) as crew:
         for place, files in enumerate(config.files):
             for made in collect_files(config, files, losses, crew, read / f"{place}"):
                 folders[files.name].append(moving / made.relative_to(read))
@@ -127,24 +134,26 @@ def _read_sources(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[Colle
             yield Collected(row, None)
 
 
-def describe(source: Source, tally: Tally) -> dict[str, object]:
+def describe(source: Source, tally: SourceTally) -> dict[str, object]:
     """What `sources.json` says of a source."""
     return {
         "domain": source.domain,
         "license": source.license,
         "package": source.package,
         "version": source.version,
+        "credit": source.credit,
         "documents": tally.documents,
         "digest": tally.sha.hexdigest(),
     }
 
 
-def _describe_files(files: FilesConfig, tally: Tally) -> dict[str, object]:
+def _describe_files(files: FilesConfig, tally: SourceTally) -> dict[str, object]:
     return {
         "domain": files.domain,
         "license": files.license,
         "package": files.pattern,
         "version": "unknown",
+        "credit": files.credit,
         "documents": tally.documents,
         "digest": tally.sha.hexdigest(),
     }

@@ -11,8 +11,8 @@ from typing import IO, cast
 
 import pyarrow as pa
 
-from k2core.ingest.feed import Feed, raw_reader
-from k2core.ingest.records import Fault, FileFaultError
+from k2core.ingest.feed import ByteFeed, raw_reader
+from k2core.ingest.records import FileFaultError, RecordFault
 from schemas.ingest import FilesConfig
 
 _BOMB_FLOOR = 16_000_000
@@ -48,19 +48,19 @@ def open_feed(stream: IO[bytes], name: str, size: int, config: FilesConfig) -> "
     elif stem != lower:
         raise FileFaultError(f"it is not compressed as its ending says: it begins with {magic!r}")
     else:
-        return OpenedFeed(Feed(stream, plain=True, name=stem), None)
+        return OpenedFeed(ByteFeed(stream, plain=True, name=stem), None)
     limited = raw_reader(_Limited(opened, max(_BOMB_FLOOR, size * config.max_expansion)))
-    return OpenedFeed(Feed(limited, plain=False, name=stem), gzip)
+    return OpenedFeed(ByteFeed(limited, plain=False, name=stem), gzip)
 
 
 class OpenedFeed:
     """A feed, and what its decompression found wrong."""
 
-    def __init__(self, feed: Feed, gzip: "GzipMembers | None") -> None:
+    def __init__(self, feed: ByteFeed, gzip: "GzipMembers | None") -> None:
         self.feed = feed
         self._gzip = gzip
 
-    def take_faults(self) -> list[Fault]:
+    def take_faults(self) -> list[RecordFault]:
         """Those since the last call."""
         if self._gzip is None:
             return []
@@ -90,7 +90,7 @@ class GzipMembers(io.RawIOBase):
     """The bytes of all members that are whole, and of the last as far as it goes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self.faults: list[Fault] = []
+        self.faults: list[RecordFault] = []
         self._stream = stream
         self._input = b""
         self._at = 0  # of the input's first byte in the file
@@ -156,7 +156,7 @@ class GzipMembers(io.RawIOBase):
         self._seek(self._start + 1)
         found = self._find_member(after_damage=True)
         cut = isinstance(error, EOFError) and not found
-        self.faults.append(Fault(self._place, str(error) if cut else _DAMAGED, str(error)))
+        self.faults.append(RecordFault(self._place, str(error) if cut else _DAMAGED, str(error)))
         if found and fresh:
             parts.clear()
         elif found:
@@ -176,7 +176,7 @@ class GzipMembers(io.RawIOBase):
             # Two bytes at the end may be the start of a magic number.
             self._drop(at if found else max(1, len(self._input) - 2))
         if strange and not after_damage:
-            self.faults.append(Fault(self._place, "bytes between gzip members"))
+            self.faults.append(RecordFault(self._place, "bytes between gzip members"))
         self._start = self._at
         return found
 

@@ -4,25 +4,25 @@ import csv
 from collections.abc import Iterator
 
 from k2core.ingest.charset import decode
-from k2core.ingest.feed import Feed, in_utf8
+from k2core.ingest.feed import ByteFeed, in_utf8
 from k2core.ingest.jsonl import read_row, too_large
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 
-def read_commas(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_commas(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Fields between commas, or between semicolons if the first line has more of them."""
     feed = in_utf8(feed)
     first = feed.peek(1 << 16).partition(b"\n")[0]
     return _read(feed, ";" if first.count(b";") > first.count(b",") else ",", config)
 
 
-def read_tabs(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_tabs(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Fields between tabs."""
     return _read(in_utf8(feed), "\t", config)
 
 
-def _read(feed: Feed, delimiter: str, config: FilesConfig) -> Iterator[Record | Fault]:
+def _read(feed: ByteFeed, delimiter: str, config: FilesConfig) -> Iterator[Record | RecordFault]:
     csv.field_size_limit(config.max_document_bytes)
     lines = _Lines(feed, config.max_document_bytes)
     rows = csv.reader(lines, delimiter=delimiter)
@@ -38,7 +38,7 @@ def _read(feed: Feed, delimiter: str, config: FilesConfig) -> Iterator[Record | 
         try:
             row = next(rows, None)
         except csv.Error as error:
-            yield Fault(place, "no row of the table", str(error))
+            yield RecordFault(place, "no row of the table", str(error))
             continue
         if row is None:
             return
@@ -46,7 +46,7 @@ def _read(feed: Feed, delimiter: str, config: FilesConfig) -> Iterator[Record | 
             yield too_large(place, config.max_document_bytes, config)
             lines.num_too_long = 0
         elif len(row) != len(names) and row:
-            yield Fault(place, "a row of other columns", f"{len(row)} of {len(names)}")
+            yield RecordFault(place, "a row of other columns", f"{len(row)} of {len(names)}")
         elif row:
             given = read_row(place, dict(zip(names, row, strict=True)), config)
             if isinstance(given, Record) and not given.repair:
@@ -57,7 +57,7 @@ def _read(feed: Feed, delimiter: str, config: FilesConfig) -> Iterator[Record | 
 class _Lines:
     """Lines of text; of one that is too long nothing is kept."""
 
-    def __init__(self, feed: Feed, limit: int) -> None:
+    def __init__(self, feed: ByteFeed, limit: int) -> None:
         self._feed, self._limit = feed, limit
         self.repair, self.num_too_long = "", 0
 

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from k2core.ingest.charset import decode_html
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import too_large
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _PAGES = (".xhtml", ".html", ".htm")
@@ -25,7 +25,7 @@ _ERRORS = (
 )
 
 
-def read_epub(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_epub(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Its chapters that are pages."""
     try:
         book = zipfile.ZipFile(feed.seekable())
@@ -42,7 +42,7 @@ def read_epub(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
             text, repair = decode_html(data)
             yield Record(name, "html", text, repair=repair)
         except (*_ERRORS, FileFaultError) as error:
-            yield Fault(name, "a chapter is damaged", str(error)[:200])
+            yield RecordFault(name, "a chapter is damaged", str(error)[:200])
 
 
 def _order(book: zipfile.ZipFile) -> list[str]:

@@ -8,7 +8,7 @@ from typing import IO
 _STEP = 1 << 16
 
 
-class Feed:
+class ByteFeed:
     """Bytes in order, of which some may be put back."""
 
     def __init__(self, stream: IO[bytes], *, plain: bool, name: str = "") -> None:
@@ -94,7 +94,7 @@ class Feed:
 class _AsUtf8(io.RawIOBase):
     """UTF-16 or UTF-32 as UTF-8."""
 
-    def __init__(self, feed: Feed, codec: str) -> None:
+    def __init__(self, feed: ByteFeed, codec: str) -> None:
         self._feed, self._decoder = feed, codecs.getincrementaldecoder(codec)("replace")
         self._rest = b""
 
@@ -109,13 +109,13 @@ class _AsUtf8(io.RawIOBase):
         return count
 
 
-def in_utf8(feed: Feed) -> Feed:
+def in_utf8(feed: ByteFeed) -> ByteFeed:
     """The same text with lines that can be told by their bytes: as UTF-8 if a mark says UTF-16."""
     head = feed.peek(4)
     wide = "utf-32" if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) else "utf-16"
     if wide == "utf-16" and head[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return feed
-    return Feed(raw_reader(_AsUtf8(feed, wide)), plain=False, name=feed.name)
+    return ByteFeed(raw_reader(_AsUtf8(feed, wide)), plain=False, name=feed.name)
 
 
 def raw_reader(stream: io.RawIOBase) -> io.BufferedReader:

@@ -9,7 +9,7 @@ from typing import IO, NamedTuple, Protocol, TypedDict
 from k2core.ingest.compression import DECOMPRESSION_ERRORS, open_feed
 from k2core.ingest.formats import choose_reader
 from k2core.ingest.places import File
-from k2core.ingest.records import Fault, FileFaultError, Record, UnsupportedError
+from k2core.ingest.records import FileFaultError, Record, RecordFault, UnsupportedError
 from k2core.ingest.source import SourceError
 from k2core.ingest.web import Download
 from schemas.corpus import DocumentRow
@@ -29,7 +29,7 @@ class OriginRow(TypedDict):
     score: str
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """A document, and where it is from."""
 
     document: DocumentRow
@@ -42,7 +42,7 @@ class Hears(Protocol):
     def begin_file(self) -> None:
         """One more is read."""
 
-    def add(self, file: str, fault: Fault) -> None:
+    def add(self, file: str, fault: RecordFault) -> None:
         """Something gives no document."""
 
     def add_read(self, file: str, place: str, repair: str) -> None:
@@ -52,7 +52,7 @@ class Hears(Protocol):
         """What gave no document at first, in words."""
 
 
-def read_files(config: FilesConfig, files: Iterable[File], heard: Hears) -> Iterator[Found]:
+def read_files(config: FilesConfig, files: Iterable[File], heard: Hears) -> Iterator[FoundRecord]:
     """Their documents, in order.
 
     Raises:
@@ -71,10 +71,10 @@ def read_files(config: FilesConfig, files: Iterable[File], heard: Hears) -> Iter
                 raise SourceError(f"{config.folder}: {heard.first_reasons()}")
 
 
-def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_file(file: File, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """The records and faults of one file, which never raises for what is in it."""
     if file.size == 0:
-        yield Fault("", "the file is empty")
+        yield RecordFault("", "the file is empty")
         return
     last, empty = "", True
     try:
@@ -88,15 +88,15 @@ def read_file(file: File, config: FilesConfig) -> Iterator[Record | Fault]:
                 yield found
             yield from opened.take_faults()
         if empty:
-            yield Fault("", "a file without any record", by_rule=True)
+            yield RecordFault("", "a file without any record", by_rule=True)
     except UnsupportedError as error:
-        yield Fault("", f"a format without a reader: {error}")
+        yield RecordFault("", f"a format without a reader: {error}")
     except FileFaultError as error:
-        yield Fault(_after(last), _rest(last), str(error))
+        yield RecordFault(_after(last), _rest(last), str(error))
     except DECOMPRESSION_ERRORS as error:
-        yield Fault(_after(last), "it cannot be read or decompressed", _say(error))
+        yield RecordFault(_after(last), "it cannot be read or decompressed", _say(error))
     except Exception as error:
-        yield Fault(_after(last), "a reader failed", _say(error))
+        yield RecordFault(_after(last), "a reader failed", _say(error))
 
 
 def _measure(stream: IO[bytes]) -> int:
@@ -117,7 +117,7 @@ def _say(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) -> Found:
+def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) -> FoundRecord:
     about = record.about
     digest = hashlib.sha256(record.text.encode()).hexdigest()
     # By own id or content, so that it stays when a row is inserted before; a whole file by path.
@@ -147,4 +147,4 @@ def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) ->
         "language": about.language,
         "score": about.score,
     }
-    return Found(document, origin)
+    return FoundRecord(document, origin)

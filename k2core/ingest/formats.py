@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from k2core.ingest.charset import decode, decode_html
 from k2core.ingest.delimited import read_commas, read_tabs
 from k2core.ingest.epub import read_epub
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.json_array import read_array
 from k2core.ingest.jsonl import read_lines, read_object, too_large
 from k2core.ingest.looks import UNSUPPORTED, first_row, looks_html, looks_mail, looks_mbox
 from k2core.ingest.mail import read_mail, read_mbox
 from k2core.ingest.office import read_docx, read_pdf
 from k2core.ingest.parquet import read_parquet
-from k2core.ingest.records import Fault, Reader, Record, UnsupportedError
+from k2core.ingest.records import Reader, Record, RecordFault, UnsupportedError
 from k2core.ingest.warc import read_warc
 from schemas.ingest import FilesConfig
 
@@ -22,7 +22,7 @@ _MAILS = (".eml", ".mbox", ".mbx")
 _LOOK = 1 << 16
 
 
-def choose_reader(feed: Feed, config: FilesConfig) -> Reader:
+def choose_reader(feed: ByteFeed, config: FilesConfig) -> Reader:
     """The reader of a file.
 
     Raises:
@@ -67,27 +67,27 @@ def _choose_text_reader(head: bytes, name: str, config: FilesConfig) -> Reader:
     return read_text
 
 
-def read_page(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_page(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A file that is one page."""
     data = feed.read(config.max_document_bytes + 1)
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
         return
     if not data:
-        yield Fault("", "the file is empty")
+        yield RecordFault("", "the file is empty")
         return
     text, repair = decode_html(data, feed.charset)
     yield Record("", "html", text, repair=repair)
 
 
-def read_text(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_text(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A file that is one text: prose, Markdown, source."""
     data = feed.read(config.max_document_bytes + 1)
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
         return
     if not data:
-        yield Fault("", "the file is empty")
+        yield RecordFault("", "the file is empty")
         return
     text, repair = decode(data, feed.charset)
     yield Record("", "text", text, repair=repair)

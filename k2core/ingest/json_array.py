@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import ijson
 
-from k2core.ingest.feed import Feed, in_utf8
+from k2core.ingest.feed import ByteFeed, in_utf8
 from k2core.ingest.jsonl import read_row
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _MOST_DEPTH = 100
@@ -15,7 +15,7 @@ _MOST_OF_ROW = 4
 _STEP = 1 << 16
 
 
-def read_array(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_array(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """The rows of an array; after a broken one nothing can be told."""
     source = _Bounded(in_utf8(feed), _MOST_OF_ROW * config.max_document_bytes)
     number = 0
@@ -25,7 +25,7 @@ def read_array(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
             source.start_row()
             place = f"item {number}"
             deep = isinstance(row, _TooDeep)
-            yield Fault(place, "nested too deep") if deep else read_row(place, row, config)
+            yield RecordFault(place, "nested too deep") if deep else read_row(place, row, config)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise FileFaultError(f"after item {number}: {error}") from error
 
@@ -37,7 +37,7 @@ class _TooDeep:
 class _Bounded:
     """A feed that refuses a row without end."""
 
-    def __init__(self, feed: Feed, limit: int) -> None:
+    def __init__(self, feed: ByteFeed, limit: int) -> None:
         self._feed, self._limit, self._done = feed, limit, 0
 
     def start_row(self) -> None:

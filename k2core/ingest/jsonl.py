@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 
 from k2core.ingest.charset import Decoded, decode, mend_surrogates
-from k2core.ingest.feed import Feed, in_utf8
-from k2core.ingest.records import About, Fault, FileFaultError, Record
+from k2core.ingest.feed import ByteFeed, in_utf8
+from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _NAMES = About(
@@ -21,7 +21,7 @@ _MOST_SIGNS = 2_000
 """Of a kept field; more is no name or address."""
 
 
-def read_lines(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A row a line."""
     feed = in_utf8(feed)
     number, limit = 0, config.max_document_bytes
@@ -35,7 +35,7 @@ def read_lines(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
             yield _read_line(place, line, config)
 
 
-def read_object(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A file that is one row."""
     data = feed.read(config.max_document_bytes + 1)
     if len(data) > config.max_document_bytes:
@@ -44,16 +44,16 @@ def read_object(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         yield _read_line("", data, config)
 
 
-def too_large(place: str, size: int, config: FilesConfig) -> Fault:
+def too_large(place: str, size: int, config: FilesConfig) -> RecordFault:
     """A document that is not held."""
     limit = f"{size} bytes, max_document_bytes={config.max_document_bytes}"
-    return Fault(place, "larger than max_document_bytes", limit)
+    return RecordFault(place, "larger than max_document_bytes", limit)
 
 
-def read_row(place: str, row: object, config: FilesConfig) -> Record | Fault:
+def read_row(place: str, row: object, config: FilesConfig) -> Record | RecordFault:
     """The text of a row of any format, with what it says of itself."""
     if not isinstance(row, Mapping):
-        return Fault(place, "not an object", f"a {type(row).__name__}")
+        return RecordFault(place, "not an object", f"a {type(row).__name__}")
     found: object = row
     if config.text_field in row:
         found = row[config.text_field]
@@ -62,26 +62,26 @@ def read_row(place: str, row: object, config: FilesConfig) -> Record | Fault:
             if not isinstance(found, Mapping) or name not in found:
                 fields = ", ".join(sorted(map(str, row))[:10])
                 wanted = f"wanted {config.text_field!r}, found {fields or 'none'}"
-                return Fault(place, "no text field", wanted)
+                return RecordFault(place, "no text field", wanted)
             found = found[name]
     return record_of(place, found, about_row(row), config)
 
 
-def record_of(place: str, value: object, about: About, config: FilesConfig) -> Record | Fault:
+def record_of(place: str, value: object, about: About, config: FilesConfig) -> Record | RecordFault:
     """A record of a field's value, if it is text."""
     if value is None:
-        return Fault(place, "the text is null")
+        return RecordFault(place, "the text is null")
     if isinstance(value, Mapping):
         inside = ", ".join(f"{config.text_field}.{name}" for name in sorted(map(str, value))[:10])
-        return Fault(place, "the text is an object", f"text_field may name one of {inside}")
+        return RecordFault(place, "the text is an object", f"text_field may name one of {inside}")
     if not isinstance(value, str | bytes):
-        return Fault(place, "the text is no string", f"a {type(value).__name__}")
+        return RecordFault(place, "the text is no string", f"a {type(value).__name__}")
     try:
         text, repair = decode(value) if isinstance(value, bytes) else mend_surrogates(value)
     except FileFaultError as error:
-        return Fault(place, "the text is binary", str(error))
+        return RecordFault(place, "the text is binary", str(error))
     if not text:
-        return Fault(place, "the text is empty")
+        return RecordFault(place, "the text is empty")
     if len(text) > config.max_document_bytes:
         return too_large(place, len(text), config)
     if "\0" in text:
@@ -109,14 +109,14 @@ def _first(row: Mapping[str, object], names: list[str]) -> str:
     return ""
 
 
-def _read_line(place: str, line: bytes, config: FilesConfig) -> Record | Fault:
+def _read_line(place: str, line: bytes, config: FilesConfig) -> Record | RecordFault:
     try:
         text, repair = _decode_line(line)
         found = read_row(place, _parse(text), config)
     except RecursionError:
-        return Fault(place, "nested too deep")
+        return RecordFault(place, "nested too deep")
     except (ValueError, OverflowError) as error:
-        return Fault(place, "no JSON", str(error)[:200])
+        return RecordFault(place, "no JSON", str(error)[:200])
     if repair and isinstance(found, Record):
         return found._replace(repair=found.repair or repair)
     return found

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TypedDict
 
-from k2core.ingest.records import Fault
+from k2core.ingest.records import RecordFault
 from k2core.ingest.source import SourceError
 from schemas.corpus import LossRow
 
@@ -14,7 +14,7 @@ _MOST_LISTED = 1_000_000
 """Beyond so many, losses are counted only."""
 
 
-class Example(TypedDict):
+class LossExample(TypedDict):
     """One case of a reason."""
 
     file: str
@@ -31,11 +31,11 @@ class Losses:
         self._lost: Counter[str] = Counter()
         self._by_rule: Counter[str] = Counter()
         self._repaired: Counter[str] = Counter()
-        self._examples: dict[str, list[Example]] = {}
+        self._examples: dict[str, list[LossExample]] = {}
         self._lost_files: set[int] = set()
         self._source = ""
         self._before = 0
-        self._first: dict[str, tuple[bool, Example]] = {}
+        self._first: dict[str, tuple[bool, LossExample]] = {}
         self._rows: list[LossRow] = []
         self._num_listed = 0
 
@@ -74,7 +74,7 @@ class Losses:
         """Files that lost anything."""
         return len(self._lost_files)
 
-    def add(self, file: str, fault: Fault) -> None:
+    def add(self, file: str, fault: RecordFault) -> None:
         """Count a fault."""
         counts = self._by_rule if fault.by_rule else self._lost
         kind = fault.kind if fault.kind in counts or len(counts) < _MOST_REASONS else _OTHER
@@ -83,7 +83,7 @@ class Losses:
             self._lost_files.add(hash((self._source, file)))
         detail = fault.detail[:300]
         if len(self._first) < _MOST_REASONS:
-            example = Example(file=file, place=fault.place, detail=detail)
+            example = LossExample(file=file, place=fault.place, detail=detail)
             self._first.setdefault(fault.kind, (fault.by_rule, example))
         if self._num_listed < _MOST_LISTED:
             self._num_listed += 1

@@ -9,17 +9,17 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from k2core.ingest.charset import Decoded, decode, decode_html, mend_surrogates
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import too_large
 from k2core.ingest.looks import looks_html
-from k2core.ingest.records import About, Fault, FileFaultError, Record
+from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _MOST_HEADER = 2000
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
-def read_mail(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_mail(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A file that is one mail."""
     data = feed.read(config.max_document_bytes + 1)
     if len(data) > config.max_document_bytes:
@@ -28,7 +28,7 @@ def read_mail(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         yield _read_message("", data)
 
 
-def read_mbox(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_mbox(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Mails one after another, each after a line that begins with `From `."""
     limit, number = config.max_document_bytes, 0
     parts: list[bytes] = []
@@ -54,19 +54,19 @@ def read_mbox(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         empty_before = not line.strip()
 
 
-def _read_message(place: str, data: bytes) -> Record | Fault:
+def _read_message(place: str, data: bytes) -> Record | RecordFault:
     try:
         message = email.message_from_bytes(data, policy=_POLICY)
         html, (text, repair) = _read_body(message)
         about = _about(message)
     except FileFaultError as error:
-        return Fault(place, "a mail without text", str(error))
+        return RecordFault(place, "a mail without text", str(error))
     except Exception as error:
-        return Fault(
+        return RecordFault(
             place, "a mail that cannot be parsed", f"{type(error).__name__}: {error}"[:200]
         )
     if not text.strip():
-        return Fault(place, "a mail without text", by_rule=True)
+        return RecordFault(place, "a mail without text", by_rule=True)
     return Record(place, "html" if html else "text", text, about, repair)
 
 

@@ -4,15 +4,15 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import too_large
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _MOST_PAGES = 5_000
 
 
-def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_pdf(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A document of all pages; a page that cannot be read is a fault, and is left out."""
     from pypdf import PdfReader
 
@@ -30,7 +30,7 @@ def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         try:
             text = book.pages[number - 1].extract_text()
         except Exception as error:
-            yield Fault(f"page {number}", "a page is damaged", type(error).__name__)
+            yield RecordFault(f"page {number}", "a page is damaged", type(error).__name__)
             continue
         size += len(text.encode("utf-8", "replace"))
         if size > config.max_document_bytes:
@@ -38,14 +38,16 @@ def read_pdf(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
             return
         texts.append(text.encode("utf-8", "replace").decode())
     if num_pages > _MOST_PAGES:
-        yield Fault("", f"pages beyond {_MOST_PAGES}", str(num_pages), num=num_pages - _MOST_PAGES)
+        yield RecordFault(
+            "", f"pages beyond {_MOST_PAGES}", str(num_pages), num=num_pages - _MOST_PAGES
+        )
     if not any(text.strip() for text in texts):
-        yield Fault("", "a PDF without text", "scanned pages need OCR", by_rule=True)
+        yield RecordFault("", "a PDF without text", "scanned pages need OCR", by_rule=True)
         return
     yield Record("", "text", "\n\n".join(texts))
 
 
-def read_docx(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_docx(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Paragraphs and tables in their order; headings as Markdown's."""
     from docx import Document
     from docx.text.paragraph import Paragraph
@@ -74,7 +76,7 @@ def read_docx(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
     elif text.strip():
         yield Record("", "text", text)
     else:
-        yield Fault("", "a document without text", by_rule=True)
+        yield RecordFault("", "a document without text", by_rule=True)
 
 
 def _unpacked(stream: IO[bytes]) -> int:

@@ -6,16 +6,16 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import about_row, column_names, record_of, too_large
-from k2core.ingest.records import Fault, FileFaultError, Record
+from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _BATCH_BYTES = 4_000_000
 _BATCH_ROWS = 256
 
 
-def read_parquet(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_parquet(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A document a row; of a row group that is damaged the rows before the damage."""
     table = _open(feed.seekable())
     schema = table.schema_arrow
@@ -36,7 +36,7 @@ def read_parquet(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         except (pa.ArrowException, OSError, ValueError) as error:
             lost = first + num_rows - number
             place = f"rows {number + 1} to {first + num_rows}"
-            yield Fault(place, "a row group is damaged", str(error)[:200], num=max(1, lost))
+            yield RecordFault(place, "a row group is damaged", str(error)[:200], num=max(1, lost))
         first += num_rows
 
 
@@ -86,7 +86,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _read_batch(
     batch: pa.RecordBatch, number: int, kept: Sequence[str], config: FilesConfig
-) -> Iterator[Record | Fault]:
+) -> Iterator[Record | RecordFault]:
     columns = {name: _as_values(batch.column(batch.schema.get_field_index(name))) for name in kept}
     whole = config.text_field in batch.schema.names
     top, *inner = [config.text_field] if whole else config.text_field.split(".")

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple, Protocol, cast
 
 import fsspec
 
-from k2core.ingest.records import Fault
+from k2core.ingest.records import RecordFault
 from k2core.ingest.source import SourceError
 from k2core.ingest.web import fetch, name_of
 from k2core.store.bucket import SCHEMES, Bucket
@@ -39,7 +39,7 @@ class File(NamedTuple):
 class LeftOut(Protocol):
     """Hears of what is not read."""
 
-    def __call__(self, file: str, fault: Fault) -> None:
+    def __call__(self, file: str, fault: RecordFault) -> None:
         """A file or folder, and by which rule."""
 
 
@@ -78,7 +78,7 @@ def _is_excluded(name: str, config: FilesConfig, left_out: LeftOut) -> bool:
     for part in name.split("/"):
         for pattern in config.exclude:
             if fnmatchcase(part, pattern):
-                left_out(name, Fault("", f"excluded by {pattern!r}", by_rule=True))
+                left_out(name, RecordFault("", f"excluded by {pattern!r}", by_rule=True))
                 return True
     return False
 
@@ -97,7 +97,7 @@ def _list_local(root: Path, config: FilesConfig, left_out: LeftOut) -> list[File
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            left_out(prefix, Fault("", "a folder that cannot be read", error.strerror or ""))
+            left_out(prefix, RecordFault("", "a folder that cannot be read", error.strerror or ""))
             continue
         for entry in entries:
             name = prefix + show_name(entry.name)
@@ -106,22 +106,24 @@ def _list_local(root: Path, config: FilesConfig, left_out: LeftOut) -> list[File
             elif not entry.is_dir():
                 found.append(_local_file(Path(entry.path), name))
             elif any(fnmatchcase(show_name(entry.name), each) for each in config.exclude):
-                left_out(name + "/", Fault("", "a folder excluded by a pattern", by_rule=True))
+                left_out(
+                    name + "/", RecordFault("", "a folder excluded by a pattern", by_rule=True)
+                )
             elif (place := os.path.realpath(entry.path)) not in seen:
                 seen.add(place)
                 waiting.append((Path(entry.path), name + "/"))
     return found
 
 
-def _refuse_entry(entry: "os.DirEntry[str]", config: FilesConfig) -> Fault | None:
+def _refuse_entry(entry: "os.DirEntry[str]", config: FilesConfig) -> RecordFault | None:
     try:
         if entry.is_symlink() and not config.follow_links:
-            return Fault("", "a link; follow_links is false", by_rule=True)
+            return RecordFault("", "a link; follow_links is false", by_rule=True)
         mode = entry.stat().st_mode
     except OSError as error:
-        return Fault("", "a file that cannot be looked at", error.strerror or "")
+        return RecordFault("", "a file that cannot be looked at", error.strerror or "")
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        return Fault("", "a pipe, socket or device", by_rule=True)
+        return RecordFault("", "a pipe, socket or device", by_rule=True)
     return None
 
 

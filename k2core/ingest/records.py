@@ -1,13 +1,13 @@
 """What a reader of a format yields: records and faults, one at a time.
 
-A record is the unit of failure: what is wrong with one is a `Fault` in its place, and the next one
-follows. Only what makes the rest of a file unreadable is raised, as a `FileFaultError`.
+A record is the unit of failure: what is wrong with one is a `RecordFault` in its place, and the
+next one follows. Only what makes the rest of a file unreadable is raised, as a `FileFaultError`.
 """
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from schemas.ingest import FilesConfig
 
 
@@ -35,7 +35,7 @@ class Record(NamedTuple):
     """What had to be mended to read it; empty if nothing."""
 
 
-class Fault(NamedTuple):
+class RecordFault(NamedTuple):
     """Something that gives no document."""
 
     place: str
@@ -57,5 +57,5 @@ class UnsupportedError(FileFaultError):
     """A file of a known format that has no reader here."""
 
 
-Reader = Callable[[Feed, FilesConfig], Iterator[Record | Fault]]
+Reader = Callable[[ByteFeed, FilesConfig], Iterator[Record | RecordFault]]
 """Reads one format."""

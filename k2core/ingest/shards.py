@@ -20,7 +20,7 @@ class Collected(NamedTuple):
     origin: OriginRow | None
 
 
-class Tally:
+class SourceTally:
     """What a source has given so far."""
 
     def __init__(self) -> None:

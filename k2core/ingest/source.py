@@ -27,6 +27,8 @@ class Source(NamedTuple):
     package: str
     """What to install."""
     version: str
+    credit: str
+    """Who wrote the text, as its licence asks to say."""
     num_wanted: int
     """Documents that the config asks for."""
     list_items: Callable[[IngestConfig], list[Item]]

@@ -12,7 +12,9 @@ from k2core.ingest.tool_specs import list_tool_specs
 from schemas.ingest import IngestConfig
 
 _PSF = "PSF-2.0"
+_PYTHON = "Python Software Foundation"
 _OWN_LICENSE = "Apache-2.0"
+_OURS = "the authors of this pipeline"
 _OWN = "2026.11.1"
 """Version of the generators in this package: bump when equal seeds would give other text."""
 
@@ -27,13 +29,14 @@ def list_sources(config: IngestConfig) -> list[Source]:
         (
             config.num_code,
             lambda num: Source(
-                "python-stdlib", "code", "text", _PSF, "python3.11", python, num, list_modules
+                "python-stdlib", "code", "text", _PSF, "python3.11", python, _PYTHON, num,
+                list_modules,
             ),
         ),
         (
             config.num_tool_specs,
             lambda num: Source(
-                "python-stdlib-tools", "code", "text", _PSF, "python3.11", python, num,
+                "python-stdlib-tools", "code", "text", _PSF, "python3.11", python, _PYTHON, num,
                 list_tool_specs,
             ),
         ),
@@ -42,14 +45,14 @@ def list_sources(config: IngestConfig) -> list[Source]:
             config.num_math - half,
             lambda num: Source(
                 "worked-arithmetic", "math", "text", _OWN_LICENSE, "k2core.ingest.worked", _OWN,
-                num, list_worked,
+                _OURS, num, list_worked,
             ),
         ),
         (
             config.num_tables,
             lambda num: Source(
                 "worked-tables", "math", "text", _OWN_LICENSE, "k2core.ingest.tables", _OWN,
-                num, list_tables,
+                _OURS, num, list_tables,
             ),
         ),
     ]  # fmt: skip
@@ -57,17 +60,19 @@ def list_sources(config: IngestConfig) -> list[Source]:
 
 
 def _wikipedia(num: int) -> Source:
-    text_license = "CC-BY-SA-4.0"
+    # Each document's path is the title of its article, where the authors are listed.
     return Source(
-        PACKAGE, "knowledge", "text", text_license, PACKAGE, _installed(PACKAGE), num, list_articles
-    )
+        PACKAGE, "knowledge", "text", "CC-BY-SA-4.0", PACKAGE, _installed(PACKAGE),
+        "Wikipedia's authors, article by article", num, list_articles,
+    )  # fmt: skip
 
 
 def _reasoning_gym(num: int) -> Source:
     name = "reasoning-gym"
     return Source(
-        name, "math", "text", "Apache-2.0", name, _installed(name), num, list_reasoning_gym
-    )
+        name, "math", "text", "Apache-2.0", name, _installed(name), "the Open-Thought community",
+        num, list_reasoning_gym,
+    )  # fmt: skip
 
 
 def _documentation(config: IngestConfig, num: int) -> Source:
@@ -77,7 +82,7 @@ def _documentation(config: IngestConfig, num: int) -> Source:
     found = re.search(r"VERSION: '([^']+)'", text)
     name = "python3.11-doc"
     return Source(
-        name, "web", "html", _PSF, name, found[1] if found else "unknown", num, list_pages
+        name, "web", "html", _PSF, name, found[1] if found else "unknown", _PYTHON, num, list_pages
     )
 
 

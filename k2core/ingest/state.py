@@ -5,7 +5,7 @@ import json
 import urllib.request
 
 from k2core.ingest.places import list_files
-from k2core.ingest.records import Fault
+from k2core.ingest.records import RecordFault
 from schemas.ingest import FilesConfig
 
 _TOLD = ("ETag", "Last-Modified", "Content-Length")
@@ -23,7 +23,7 @@ def state_of(config: FilesConfig) -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 
-def _ignore(file: str, fault: Fault) -> None:
+def _ignore(file: str, fault: RecordFault) -> None:
     """What is left out is told when it is read."""
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from k2core.ingest.charset import decode, decode_html
-from k2core.ingest.feed import Feed
+from k2core.ingest.feed import ByteFeed
 from k2core.ingest.http_body import parse_response, parse_type
 from k2core.ingest.looks import looks_html
-from k2core.ingest.records import About, Fault, FileFaultError, Record
+from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _TYPES = ("response", "resource", "conversion")
@@ -31,7 +31,7 @@ class _Block(NamedTuple):
     whole: bool
 
 
-def read_warc(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
+def read_warc(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Pages and plain texts of responses, resources and conversions."""
     number = 0
     while line := feed.line(_HEADER_BYTES):
@@ -41,7 +41,7 @@ def read_warc(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         place = f"record {number}"
         if not line.startswith(b"WARC/"):
             found = feed.skip_to(b"\nWARC/")
-            yield Fault(place, "bytes that are no WARC record", repr(line[:20]))
+            yield RecordFault(place, "bytes that are no WARC record", repr(line[:20]))
             if not found:
                 return
             continue
@@ -52,7 +52,9 @@ def read_warc(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
         except ValueError:
             length = -1
         if length < 0:
-            yield Fault(place, "a WARC record without a length", headers.get("content-length", ""))
+            yield RecordFault(
+                place, "a WARC record without a length", headers.get("content-length", "")
+            )
             feed.skip_to(b"\nWARC/")
         elif kind not in _TYPES:
             if feed.skip(length) < length and kind != "revisit":
@@ -62,8 +64,8 @@ def read_warc(feed: Feed, config: FilesConfig) -> Iterator[Record | Fault]:
 
 
 def _read_block(
-    feed: Feed, place: str, length: int, headers: Mapping[str, str], config: FilesConfig
-) -> Record | Fault:
+    feed: ByteFeed, place: str, length: int, headers: Mapping[str, str], config: FilesConfig
+) -> Record | RecordFault:
     limit = config.max_document_bytes
     head = feed.peek(min(length, _HEAD))
     if refused := _refuse_early(place, head, headers):
@@ -71,19 +73,21 @@ def _read_block(
         return refused
     if length > limit:
         feed.skip(length)
-        return Fault(place, "larger than max_document_bytes", f"{length} bytes of {limit}")
+        return RecordFault(place, "larger than max_document_bytes", f"{length} bytes of {limit}")
     block = _take_block(feed, length, limit)
     if not block.whole:
-        return Fault(place, "a WARC record is cut short", f"{len(block.data)} of {length} bytes")
+        return RecordFault(
+            place, "a WARC record is cut short", f"{len(block.data)} of {length} bytes"
+        )
     try:
         return _read_record(place, block.data, headers, config)
     except (FileFaultError, ValueError, LookupError, EOFError) as error:
-        return Fault(
+        return RecordFault(
             place, "a page that cannot be decoded", f"{type(error).__name__}: {error}"[:200]
         )
 
 
-def _take_block(feed: Feed, length: int, limit: int) -> _Block:
+def _take_block(feed: ByteFeed, length: int, limit: int) -> _Block:
     data = feed.read(length)
     after = feed.peek(16)
     ended = not after.strip() or after.startswith((b"\r\n\r\n", b"\n\n"))
@@ -108,28 +112,28 @@ def _take_block(feed: Feed, length: int, limit: int) -> _Block:
     return _Block(data.rstrip(b"\n"), whole=converted and head != data)
 
 
-def _refuse_early(place: str, head: bytes, headers: Mapping[str, str]) -> Fault | None:
+def _refuse_early(place: str, head: bytes, headers: Mapping[str, str]) -> RecordFault | None:
     """What a response's first bytes already refuse, whatever its size."""
     if headers.get("warc-type", "").lower() != "response":
         return _refuse_type(place, headers.get("content-type", "text/plain"))
     http = re.match(rb"HTTP/[\d.]+\s+(\d+)", head)
     if http and not 200 <= int(http[1]) < 300:
-        return Fault(place, "an HTTP status other than 2xx", http[1].decode(), by_rule=True)
+        return RecordFault(place, "an HTTP status other than 2xx", http[1].decode(), by_rule=True)
     top = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("utf-8", "replace")
     mime = re.search(r"(?im)^content-type[ \t]*:(.*)$", top)
     return _refuse_type(place, mime[1]) if mime else None
 
 
-def _refuse_type(place: str, mime: str) -> Fault | None:
+def _refuse_type(place: str, mime: str) -> RecordFault | None:
     name = parse_type(mime).name
     if not name or name in _HTML or name in _TEXT or name == "application/http":
         return None
-    return Fault(place, "a type that is no text", name, by_rule=True)
+    return RecordFault(place, "a type that is no text", name, by_rule=True)
 
 
 def _read_record(
     place: str, block: bytes, headers: Mapping[str, str], config: FilesConfig
-) -> Record | Fault:
+) -> Record | RecordFault:
     address = headers.get("warc-target-uri", "").strip("<>").replace(" ", "%20")[:_MOST_ADDRESS]
     repair, body, mime = "", block, headers.get("content-type", "")
     if headers["warc-type"].lower() == "response" and block.startswith(b"HTTP/"):
@@ -138,16 +142,16 @@ def _read_record(
     html = name in _HTML or (name not in _TEXT and looks_html(body))
     if len(body) > config.max_document_bytes:
         limit = f"max_document_bytes={config.max_document_bytes}"
-        return Fault(place, "larger than max_document_bytes", f"decoded, {limit}")
+        return RecordFault(place, "larger than max_document_bytes", f"decoded, {limit}")
     if not body.strip():
-        return Fault(place, "the page is empty", address, by_rule=True)
+        return RecordFault(place, "the page is empty", address, by_rule=True)
     found = decode_html(body, label) if html else decode(body, label)
     about = About(url=address, date=headers.get("warc-date", ""))
     form = "html" if html else "text"
     return Record(place, form, found.text, about, repair or found.repair)
 
 
-def _read_headers(feed: Feed) -> dict[str, str]:
+def _read_headers(feed: ByteFeed) -> dict[str, str]:
     headers: dict[str, str] = {}
     key = ""
     for _ in range(_HEADER_LINES):

@@ -61,6 +61,24 @@ class Receipt:
             self._lines[name] = f"{name} {tensor.dtype} {list(tensor.shape)} {found:016x}\n"
             yield name, tensor
 
+    @classmethod
+    def join(cls, parts: "Iterable[Receipt]") -> "Receipt":
+        """For what several gave together.
+
+        Raises:
+            ValueError: two gave the same tensor.
+        """
+        whole = cls()
+        for part in parts:
+            if twice := whole._lines.keys() & part._lines.keys():
+                raise ValueError(f"{min(twice)} was given twice")
+            whole._lines.update(part._lines)
+        return whole
+
+    def lacking(self, wanted: Iterable[str]) -> list[str]:
+        """Those of these tensors that were not noted."""
+        return [name for name in wanted if name not in self._lines]
+
     @property
     def digest(self) -> str:
         """SHA-256, with its `sha256:` prefix, over sorted names, dtypes, shapes, fingerprints."""

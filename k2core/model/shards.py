@@ -31,7 +31,7 @@ def _kind(name: str, precision: Precision) -> str:
     return "F32" if name.endswith("e_score_correction_bias") else _KINDS[precision]
 
 
-class Place(NamedTuple):
+class TensorPlace(NamedTuple):
     """Where a tensor's bytes are."""
 
     file: str
@@ -77,11 +77,11 @@ class CheckpointWriter:
             for file, names in self._files.items()
         }
         self._written: set[str] = set()
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, TensorPlace] = {}
         for file, names in self._files.items():
             start = len(self._headers[file])
             for name in sorted(names):
-                self.places[name] = Place(file, start, sizes[name])
+                self.places[name] = TensorPlace(file, start, sizes[name])
                 start += self.places[name].size
 
     def writer_of(self, name: str) -> int:

@@ -1,13 +1,9 @@
 """Every tensor of a checkpoint in the Hugging Face layout: its name and its shape."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from k2core.model.names import pair_names
 from schemas.model import ModelShape
-
-if TYPE_CHECKING:
-    from k2core.model.digest import NamedTensor
 
 TensorShape = tuple[int, ...]
 
@@ -66,34 +62,36 @@ def check_tensors(found: Mapping[str, TensorShape], shape: ModelShape, source: o
     Raises:
         ValueError: a tensor is missing, unknown to the shape, or of another size; names it.
     """
-    wanted = tensor_shapes(shape)
+    try:
+        check_shapes(found, tensor_shapes(shape), source, "the model shape")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; its config.json and weights belong to different models"
+        ) from None
+
+
+def check_shapes(
+    found: Mapping[str, TensorShape],
+    wanted: Mapping[str, TensorShape],
+    source: object,
+    of: object,
+) -> None:
+    """Refuse tensors of another model.
+
+    Args:
+        found: shapes by name.
+        wanted: what they should be.
+        source: whose tensors they are, for the message.
+        of: whose tensors are wanted, for the message.
+
+    Raises:
+        ValueError: a tensor is missing, unknown, or of another size; names it.
+    """
     if wrong := sorted(wanted.keys() ^ found.keys()):
         verb = "lacks" if wrong[0] in wanted else "has the unknown"
         raise ValueError(
-            f"{source} {verb} tensor {wrong[0]} ({len(wrong)} names differ from the model "
-            "shape's); its config.json and weights belong to different models"
+            f"{source} {verb} tensor {wrong[0]} ({len(wrong)} names differ from those of {of})"
         )
     for name, size in wanted.items():
-        if tuple(found[name]) != size:
-            raise ValueError(
-                f"{name} is {list(found[name])} in {source}, and {list(size)} in the model shape"
-            )
-
-
-def check_stream(
-    named: "Iterable[NamedTensor]", wanted: Mapping[str, TensorShape]
-) -> "Iterator[NamedTensor]":
-    """The same tensors, as long as they are those wanted.
-
-    Raises:
-        ValueError: one is unknown or of another shape; or, at the end, some have not come.
-    """
-    missing = dict(wanted)
-    for name, tensor in named:
-        shape = missing.pop(name, None)
-        if shape != tuple(tensor.shape):
-            known = list(shape) if shape else "no such tensor, or it has come already"
-            raise ValueError(f"{name} is {list(tensor.shape)}; wanted: {known}")
-        yield name, tensor
-    if missing:
-        raise ValueError(f"{len(missing)} tensors have not come, e.g. {next(iter(missing))}")
+        if tuple(found[name]) != tuple(size):
+            raise ValueError(f"{name} is {list(found[name])} in {source}, and {list(size)} in {of}")

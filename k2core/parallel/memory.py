@@ -13,7 +13,7 @@ LAYERS_ON_DEVICE = 2
 """Under offload: a layer at work, one on its way out (forward) or in (backward)."""
 
 
-class Held(NamedTuple):
+class HeldParameters(NamedTuple):
     """Parameters of one rank, by how they are replicated and what they are to an optimizer."""
 
     dense: int
@@ -52,7 +52,7 @@ class Memory(NamedTuple):
         return self.states + self.activations + self.logits
 
 
-def held_by_stages(shape: ModelShape, layout: Layout) -> list[Held]:
+def held_by_stages(shape: ModelShape, layout: Layout) -> list[HeldParameters]:
     """What the ranks of each pipeline stage hold.
 
     Tensor parallelism splits heads, feed-forward widths and the vocabulary; MLA's down-projections,
@@ -71,12 +71,14 @@ def held_by_stages(shape: ModelShape, layout: Layout) -> list[Held]:
             others += s.vocab_size * s.hidden_size // tp
         if stage == layout.pp - 1:
             others += s.vocab_size * s.hidden_size // tp + s.hidden_size
-        stages.append(Held(dense, sparse * s.num_experts // layout.ep * count_expert(s), others))
+        stages.append(
+            HeldParameters(dense, sparse * s.num_experts // layout.ep * count_expert(s), others)
+        )
     return stages
 
 
 def optimizer_bytes(
-    held: Held, layout: Layout, precision: Precision, optimizer: UpdateRule
+    held: HeldParameters, layout: Layout, precision: Precision, optimizer: UpdateRule
 ) -> float:
     """Masters (under bf16) and the optimizer's own buffers, dealt over replicas (ZeRO-1)."""
     master = 4 if precision == "bf16" else 0

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from k2core.model.counts import sum_parameters
 from k2core.parallel.hardware import DEVICES
-from k2core.parallel.plan import Job, Plan
+from k2core.parallel.plan import Plan, TrainingJob
 
 TOKEN_BYTES = 4
 """On disk, for vocabularies above 65,536."""
@@ -35,7 +35,7 @@ class Overheads(NamedTuple):
     """Seconds from a launch to the first step: imports, the newest state read."""
 
 
-def plan_overheads(plan: Plan, job: Job) -> Overheads:
+def plan_overheads(plan: Plan, job: TrainingJob) -> Overheads:
     """Predict them; none grows with the number of ranks on any of them."""
     layout, device = plan.layout, DEVICES[plan.layout.gpu]
     rows = -(-job.batch_size // layout.dp)

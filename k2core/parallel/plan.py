@@ -17,7 +17,7 @@ class LayoutError(ValueError):
     """A layout that cannot run; the message gives every reason."""
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """What is to be trained."""
 
     shape: ModelShape
@@ -74,7 +74,7 @@ class Plan(NamedTuple):
         return self.days * 24 * self.layout.num_ranks
 
 
-def reasons_against(job: Job, layout: Layout) -> list[str]:
+def reasons_against(job: TrainingJob, layout: Layout) -> list[str]:
     """Why the layout cannot run the job: sizes that do not divide, or memory; empty if it can."""
     reasons = list(misfits(job.shape, layout, job.batch_size))
     return reasons or _overflow(layout, memory_in(job, layout))
@@ -94,7 +94,7 @@ def _overflow(layout: Layout, stages: list[Memory]) -> list[str]:
     return []
 
 
-def memory_in(job: Job, layout: Layout) -> list[Memory]:
+def memory_in(job: TrainingJob, layout: Layout) -> list[Memory]:
     """A rank of each stage at its peak."""
     return memory_of_stages(
         job.shape,
@@ -106,7 +106,7 @@ def memory_in(job: Job, layout: Layout) -> list[Memory]:
     )
 
 
-def make_plan(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
+def make_plan(job: TrainingJob, layout: Layout, assumptions: Assumptions) -> Plan:
     """Predict memory and time.
 
     Raises:
@@ -129,7 +129,7 @@ def make_plan(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     return Plan(layout, stages, step, job.num_tokens)
 
 
-def check_placement(job: Job, placement: Placement, **savings: object) -> None:
+def check_placement(job: TrainingJob, placement: Placement, **savings: object) -> None:
     """Refuse a placement before any process starts, with every reason.
 
     Args:

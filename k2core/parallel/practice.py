@@ -5,8 +5,8 @@ from typing import NamedTuple
 from k2core.model.counts import sum_parameters
 from k2core.parallel.hardware import DEVICES, USABLE_FRAC
 from k2core.parallel.layout import layout_of
-from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, make_plan
-from k2core.parallel.serving import Demand, Served, arithmetic_width, plan_serving
+from k2core.parallel.plan import Assumptions, LayoutError, Plan, TrainingJob, make_plan
+from k2core.parallel.serving import Demand, MetDemand, arithmetic_width, plan_serving
 from schemas.placement import Placement
 
 
@@ -14,7 +14,7 @@ class PracticePlan(NamedTuple):
     """Seconds of one iteration, and what it takes."""
 
     devices: int
-    served: Served
+    served: MetDemand
     update: Plan
     """On rows of mean length; what fits is checked on the longest."""
     forward: float
@@ -30,7 +30,7 @@ class PracticePlan(NamedTuple):
 
 
 def plan_practice(
-    job: Job,
+    job: TrainingJob,
     placement: Placement,
     demand: Demand,
     assumptions: Assumptions,
@@ -91,7 +91,7 @@ def plan_practice(
 
 
 def _fit_trainer(
-    job: Job, placement: Placement, assumptions: Assumptions, fp8_storage: bool
+    job: TrainingJob, placement: Placement, assumptions: Assumptions, fp8_storage: bool
 ) -> Plan:
     from dataclasses import replace
 

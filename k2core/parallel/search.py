@@ -6,7 +6,7 @@ from itertools import product
 from typing import Literal, NamedTuple
 
 from k2core.parallel.layout import Layout, size_misfits
-from k2core.parallel.plan import Assumptions, Job, LayoutError, Plan, make_plan
+from k2core.parallel.plan import Assumptions, LayoutError, Plan, TrainingJob, make_plan
 
 
 class Savings(NamedTuple):
@@ -38,7 +38,7 @@ _LEAST_TOKENS = 4096
 """Of a sequence a rank, before more ranks are tried: with fewer, gathers outweigh compute."""
 
 
-def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
+def fit_layout(job: TrainingJob, layout: Layout, assumptions: Assumptions) -> Plan:
     """The plan of a layout with the cp, virtual stages and savings that make it fastest.
 
     Args:
@@ -66,7 +66,7 @@ def fit_layout(job: Job, layout: Layout, assumptions: Assumptions) -> Plan:
     return min(found, key=lambda plan: plan.step.seconds)
 
 
-def search_layouts(job: Job, frame: Layout, assumptions: Assumptions) -> list[Plan]:
+def search_layouts(job: TrainingJob, frame: Layout, assumptions: Assumptions) -> list[Plan]:
     """Every layout of the frame's devices that can run, the fastest first.
 
     Args:
@@ -83,7 +83,7 @@ def search_layouts(job: Job, frame: Layout, assumptions: Assumptions) -> list[Pl
     return sorted(found, key=lambda plan: plan.step.seconds)
 
 
-def _candidates(job: Job, frame: Layout) -> Iterator[Layout]:
+def _candidates(job: TrainingJob, frame: Layout) -> Iterator[Layout]:
     for pp in _divisors(frame.num_ranks):
         for tp in _divisors(frame.ranks_per_node):
             for ep in _divisors(job.shape.num_experts):
@@ -94,7 +94,7 @@ def _candidates(job: Job, frame: Layout) -> Iterator[Layout]:
                     yield layout
 
 
-def _context_sizes(job: Job, layout: Layout) -> list[int]:
+def _context_sizes(job: TrainingJob, layout: Layout) -> list[int]:
     """Within a node, as far as sequences are long enough; the wanted one alone, if above 1."""
     if layout.cp > 1:
         return [layout.cp]
@@ -103,7 +103,7 @@ def _context_sizes(job: Job, layout: Layout) -> list[int]:
     return [size for size in _divisors(replicas) if size <= max(most, 1)]
 
 
-def _virtual_stages(job: Job, layout: Layout) -> range:
+def _virtual_stages(job: TrainingJob, layout: Layout) -> range:
     if layout.virtual_stages > 1:
         return range(layout.virtual_stages, layout.virtual_stages + 1)
     most = min(_MOST_VIRTUAL_STAGES, job.shape.num_layers // layout.pp) if layout.pp > 1 else 1

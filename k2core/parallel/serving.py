@@ -29,7 +29,7 @@ class Demand(NamedTuple):
     """In flight together, an engine."""
 
 
-class Served(NamedTuple):
+class MetDemand(NamedTuple):
     """A demand met by engines."""
 
     weights: float
@@ -69,7 +69,7 @@ def plan_serving(
     ranks_per_node: int,
     demand: Demand,
     assumptions: Assumptions,
-) -> Served:
+) -> MetDemand:
     """Predict how long a demand takes.
 
     Decoding waits for memory: each step reads the weights that its batch touches and all keys.
@@ -103,7 +103,7 @@ def plan_serving(
     step = _step_seconds(shape, serving, device, width, batch, demand.mean, assumptions)
     waves = -(-each // together)
     seconds = waves * demand.mean * step
-    return Served(weights, room, together, demand.dialogues * demand.mean / seconds, seconds)
+    return MetDemand(weights, room, together, demand.dialogues * demand.mean / seconds, seconds)
 
 
 def _step_seconds(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from k2core.training import Document
+from k2core.training import BatchDocument
 
 if TYPE_CHECKING:
     from k2core.engines.megatron.batch import Batch
@@ -29,15 +29,15 @@ def read_batch(stream: "TokenStream", samples: Iterable[int]) -> "Batch":
     return Batch(tokens[:, :-1], tokens[:, 1:], within.float(), segments[:, :-1])
 
 
-def name_spans(stream: "TokenStream", samples: Iterable[int]) -> list[Document]:
+def name_spans(stream: "TokenStream", samples: Iterable[int]) -> list[BatchDocument]:
     """The documents of these samples, or the parts of them that a row holds."""
-    found: list[Document] = []
+    found: list[BatchDocument] = []
     ids: dict[str, DocumentIds] = {}
     for row, index in enumerate(samples):
         domain = stream.domain_of(index)
         names = ids.setdefault(domain, stream.document_ids(domain))
         found += [
-            Document(row, f"{domain}/{names[span.row]}", span.start, span.length)
+            BatchDocument(row, f"{domain}/{names[span.row]}", span.start, span.length)
             for span in stream.trace(index)
         ]
     return found

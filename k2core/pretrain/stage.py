@@ -5,7 +5,7 @@ from pathlib import Path
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_checkpoint
-from k2core.parallel.plan import Job, check_placement
+from k2core.parallel.plan import TrainingJob, check_placement
 from k2core.parallel.rows import own_part
 from k2core.pretrain.batches import name_spans, read_batch
 from k2core.pretrain.phases import Stretch, lay_out
@@ -118,8 +118,8 @@ def _open_streams(
     return [TokenStream(folder, config.seed, s.sequence_length, s.share) for s in stretches]
 
 
-def _job(stretch: Stretch, config: PretrainConfig) -> Job:
-    return Job(
+def _job(stretch: Stretch, config: PretrainConfig) -> TrainingJob:
+    return TrainingJob(
         stretch.shape,
         stretch.batch_size,
         stretch.sequence_length,

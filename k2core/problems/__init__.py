@@ -2,7 +2,7 @@
 
 from k2core.problems.bank import describe_families, own_families
 from k2core.problems.family import Act, Call, Calls, Content, Family, Posed, Say, Script
-from k2core.problems.files import SourceError
+from k2core.problems.files import ProblemSourceError
 from k2core.problems.fitting import fit_context
 from k2core.problems.registry import FAMILIES
 from k2core.problems.splits import (
@@ -24,9 +24,9 @@ __all__ = [
     "Content",
     "Family",
     "Posed",
+    "ProblemSourceError",
     "Say",
     "Script",
-    "SourceError",
     "TooFewContentsError",
     "describe_families",
     "fit_context",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from k2core.problems.files import SourceError, read_bytes, read_rows
+from k2core.problems.files import ProblemSourceError, read_bytes, read_rows
 from k2core.problems.place import place_of
 from k2core.problems.puzzles import draw_puzzles
 from k2core.problems.rows import OwnProblem, RowError, Split, read_row
@@ -17,7 +17,7 @@ from schemas.chat import Problem, ToolSpec
 from schemas.problems import EnvironmentSource, FileSource, ProblemsConfig, PuzzleSource, Source
 
 
-class Fault(NamedTuple):
+class RowFault(NamedTuple):
     """A row that was left out."""
 
     row: int
@@ -28,13 +28,13 @@ class Fault(NamedTuple):
         return f"row {self.row}: {self.field}: {self.reason}"
 
 
-class Family(NamedTuple):
+class SourceFamily(NamedTuple):
     """A source's problems."""
 
     splits: Mapping[Split, tuple[Problem, ...]]
     """Each in an order of its own, which is not the file's."""
     num_rows: int
-    faults: tuple[Fault, ...]
+    faults: tuple[RowFault, ...]
 
     @property
     def num_problems(self) -> int:
@@ -42,7 +42,7 @@ class Family(NamedTuple):
         return sum(map(len, self.splits.values()))
 
 
-def own_families(config: ProblemsConfig) -> Mapping[str, Family]:
+def own_families(config: ProblemsConfig) -> Mapping[str, SourceFamily]:
     """The families of the config's sources, by name; read once a process.
 
     Raises:
@@ -55,13 +55,13 @@ _SPLITTING = ("held_out_frac", "validation_frac")
 
 
 @lru_cache(maxsize=4)
-def _read_all(config_json: str) -> Mapping[str, Family]:
+def _read_all(config_json: str) -> Mapping[str, SourceFamily]:
     # Any family will do: what is read does not depend on the generated ones.
     stated = ProblemsConfig.model_validate_json(config_json)
     return {source.name: read_family(stated, source) for source in stated.sources.all}
 
 
-def read_family(config: ProblemsConfig, source: Source) -> Family:
+def read_family(config: ProblemsConfig, source: Source) -> SourceFamily:
     """One source's problems.
 
     Raises:
@@ -72,11 +72,11 @@ def read_family(config: ProblemsConfig, source: Source) -> Family:
         check_faults(family, source)
     if not family.num_problems:
         why = f": {family.faults[0]}" if family.faults else ""
-        raise SourceError(f"{source.name}: no row of {family.num_rows} makes a problem{why}")
+        raise ProblemSourceError(f"{source.name}: no row of {family.num_rows} makes a problem{why}")
     return family
 
 
-def check_faults(family: Family, source: FileSource) -> None:
+def check_faults(family: SourceFamily, source: FileSource) -> None:
     """Hold what was left out against the rule.
 
     Raises:
@@ -86,14 +86,14 @@ def check_faults(family: Family, source: FileSource) -> None:
         return
     first = {fault.field: fault for fault in reversed(family.faults)}
     examples = "; ".join(map(str, sorted(first.values())[:3]))
-    raise SourceError(
+    raise ProblemSourceError(
         f"{source.name}: {len(family.faults)} of {family.num_rows} rows of {source.path} are "
         f"unusable, more than max_faulty_frac={source.max_faulty_frac:g} allows. {examples}. "
         "`k2 problems check` shows all"
     )
 
 
-def look_through(config: ProblemsConfig, source: Source) -> Iterator[OwnProblem | Fault]:
+def look_through(config: ProblemsConfig, source: Source) -> Iterator[OwnProblem | RowFault]:
     """A source's rows in order, each a problem that its verifier accepts, or a fault."""
     rows: Iterator[tuple[int, OwnProblem | RowError]]
     if isinstance(source, PuzzleSource):
@@ -132,34 +132,36 @@ def _tools_of(source: FileSource) -> tuple[ToolSpec, ...]:
     try:
         return list_tools(source.server)
     except (ServersMissingError, ValueError) as error:
-        raise SourceError(f"{source.name}: {error}") from None
+        raise ProblemSourceError(f"{source.name}: {error}") from None
 
 
 def _without_twins(
     rows: Iterator[tuple[int, OwnProblem | RowError]],
-) -> Iterator[OwnProblem | Fault]:
+) -> Iterator[OwnProblem | RowFault]:
     keys: dict[str, int] = {}
     names: dict[str, int] = {}
     for number, own in rows:
         if isinstance(own, RowError):
-            yield Fault(number, own.field, own.reason)
+            yield RowFault(number, own.field, own.reason)
         elif own.key in keys:
-            yield Fault(number, "prompt", f"asks what row {keys[own.key]} asks")
+            yield RowFault(number, "prompt", f"asks what row {keys[own.key]} asks")
         elif own.problem.problem_id in names:
             first = names[own.problem.problem_id]
-            yield Fault(number, "id", f"{own.problem.problem_id!r} is that of row {first}, too")
+            yield RowFault(number, "id", f"{own.problem.problem_id!r} is that of row {first}, too")
         else:
             keys[own.key] = names[own.problem.problem_id] = number
             yield own
 
 
-def split_rows(config: ProblemsConfig, name: str, rows: Iterator[OwnProblem | Fault]) -> Family:
+def split_rows(
+    config: ProblemsConfig, name: str, rows: Iterator[OwnProblem | RowFault]
+) -> SourceFamily:
     """Put problems where they belong, by what they ask."""
     splits: dict[Split, list[Problem]] = {"train": [], "validation": [], "held_out": []}
-    faults, total = list[Fault](), 0
+    faults, total = list[RowFault](), 0
     for own in rows:
         total += 1
-        if isinstance(own, Fault):
+        if isinstance(own, RowFault):
             faults.append(own)
             continue
         split = own.split or place_of(config, own.key)
@@ -167,7 +169,7 @@ def split_rows(config: ProblemsConfig, name: str, rows: Iterator[OwnProblem | Fa
         splits[split].append(own.problem.model_copy(update={"problem_id": named}))
     for split, problems in splits.items():
         random.Random(f"{config.seed}/{split}/{name}").shuffle(problems)
-    return Family({s: tuple(found) for s, found in splits.items()}, total, tuple(faults))
+    return SourceFamily({s: tuple(found) for s, found in splits.items()}, total, tuple(faults))
 
 
 def describe_families(config: ProblemsConfig) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ from schemas.problems import FileSource
 _PARQUET = b"PAR1"
 
 
-class SourceError(ValueError):
+class ProblemSourceError(ValueError):
     """A source of problems that cannot be used at all; names it, and says what would be right."""
 
 
@@ -43,10 +43,10 @@ def read_bytes(source: FileSource) -> bytes:
         else:
             content = Path(source.path).read_bytes()
     except (OSError, ValueError) as error:
-        raise SourceError(f"{source.name}: {source.path} cannot be read: {error}") from None
+        raise ProblemSourceError(f"{source.name}: {source.path} cannot be read: {error}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != source.digest:
-        raise SourceError(
+        raise ProblemSourceError(
             f"{source.name}: {source.path} has SHA-256 {found}, and the config was stated for "
             f"{source.digest}: state it again, since other problems are another config"
         )
@@ -81,7 +81,9 @@ def _parquet_rows(content: bytes, source: FileSource) -> Iterator[NumberedRow]:
     try:
         frame = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{source.name}: {source.path} is no whole parquet: {error}") from None
+        raise ProblemSourceError(
+            f"{source.name}: {source.path} is no whole parquet: {error}"
+        ) from None
     for number, row in enumerate(frame.iter_rows(named=True), start=1):
         yield NumberedRow(number, _plain_row(row, source))
 

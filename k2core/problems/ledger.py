@@ -7,6 +7,7 @@ from k2core.problems.results import read_result
 from k2core.problems.tools import (
     Names,
     environment_state,
+    find_tool,
     make_tool,
     name_arguments,
     shuffled_specs,
@@ -75,7 +76,7 @@ class Transfer(Family):
         problem, content = posed
         if problem.follow_ups:
             yield Say("How many, from whom to whom?")
-        balance, move = sorted(problem.tools, key=lambda t: t.name in _MOVE.tools)
+        balance, move = (find_tool(problem, name) for name in ("read_balance", "move"))
         amount = content["amount"]
         if amount is None:
             found = yield Call(balance.name, name_arguments(balance, content["giver"]))

@@ -6,7 +6,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from k2core.problems.files import SourceError
+from k2core.problems.files import ProblemSourceError
 from k2core.problems.rows import OwnProblem, key_of
 from schemas.chat import Message, Problem
 from schemas.problems import PuzzleSource
@@ -22,11 +22,11 @@ def draw_puzzles(source: PuzzleSource, seed: int) -> Iterator[OwnProblem]:
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
     except ImportError:
-        raise SourceError(
+        raise ProblemSourceError(
             f"{source.name}: puzzles need the package reasoning-gym: pip install reasoning-gym"
         ) from None
     if source.dataset not in DATASETS:
-        raise SourceError(
+        raise ProblemSourceError(
             f"{source.name}: reasoning-gym has no {source.dataset!r}; it has {', '.join(DATASETS)}"
         )
     try:
@@ -35,7 +35,7 @@ def draw_puzzles(source: PuzzleSource, seed: int) -> Iterator[OwnProblem]:
         )
         found = [entries[number] for number in range(source.size)]
     except Exception as error:
-        raise SourceError(f"{source.name}: {source.dataset} refuses: {error}") from None
+        raise ProblemSourceError(f"{source.name}: {source.dataset} refuses: {error}") from None
     for number, entry in enumerate(found):
         yield _pose(source, number, json.loads(json.dumps(entry, default=str)))
 

@@ -10,9 +10,11 @@ from k2core.environments import find_closest
 from k2core.problems.family import Call, Content, Family, Posed, Say, Script, Statement
 from k2core.problems.results import is_busy, read_result, read_suggestion
 from k2core.problems.tools import (
+    OLD,
     Names,
     Tool,
     environment_state,
+    find_tool,
     make_tool,
     name_arguments,
     shuffled_specs,
@@ -85,7 +87,7 @@ class RecordFamily(Family):
         problem, content = posed
         if problem.follow_ups:
             yield Say(f"The {content['attribute']} of what?")
-        tool = next(t for t in problem.tools if t.name.endswith(f"_{content['attribute']}"))
+        tool = find_tool(problem, "read", content["attribute"])
         result = yield Call(tool.name, name_arguments(tool, content["key"]))
         yield Say(read_result(result))
 
@@ -151,9 +153,9 @@ class Retry(RecordFamily):
             f"An old copy of the {attribute}.",
             "read",
             "string",
-            fixed={"table": "old"},
+            fixed={"table": OLD},
         )
-        data = {attribute: content["records"], "old": {key: content["old"]}}
+        data = {attribute: content["records"], OLD: {key: content["old"]}}
         return Statement(
             phrase(rng, REQUESTS, key=key, attribute=attribute),
             "text_answer",
@@ -169,12 +171,11 @@ class Retry(RecordFamily):
     def act(self, posed: Posed, *, shortcut: bool) -> Script:
         """Call until the server answers; the shortcut turns to the old copy when it is busy."""
         problem, content = posed
-        old, live = sorted(problem.tools, key=lambda t: not t.name.startswith("old_"))
-        arguments = name_arguments(live, content["key"])
-        result = yield Call(live.name, arguments)
+        key, live = content["key"], find_tool(problem, "read", content["attribute"])
+        then = find_tool(problem, "read", OLD) if shortcut else live
+        result = yield Call(live.name, name_arguments(live, key))
         while is_busy(result):
-            tool = old if shortcut else live
-            result = yield Call(tool.name, arguments)
+            result = yield Call(then.name, name_arguments(then, key))
         yield Say(read_result(result))
 
 
@@ -265,7 +266,8 @@ class LookupChain(Family):
     def act(self, posed: Posed, *, shortcut: bool) -> Script:
         """Carry the first result into the second call."""
         problem, content = posed
-        head, reader = sorted(problem.tools, key=lambda t: not t.name.endswith("_head"))
+        head = find_tool(problem, "read", "heads")
+        reader = find_tool(problem, "read", content["attribute"])
         found = yield Call(head.name, name_arguments(head, content["team"]))
         result = yield Call(reader.name, name_arguments(reader, read_result(found)))
         yield Say(read_result(result))

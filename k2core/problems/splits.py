@@ -10,6 +10,7 @@ from k2core.problems.family import Content, Family, Posed
 from k2core.problems.place import place_of
 from k2core.problems.registry import FAMILIES
 from k2core.problems.rows import Split
+from k2core.problems.wording import draw_words
 from schemas.chat import Problem
 from schemas.problems import ProblemsConfig
 
@@ -104,7 +105,11 @@ def _pose_training(config: ProblemsConfig, name: str, rng: random.Random, index:
         content = family.draw(rng)
         if split_of(config, family, content) == "train":
             problem_id = f"{name}/train/{config.seed}-{index}"
-            return family.pose(content, rng, problem_id, config.two_turn_frac)
+            posed = family.pose(content, rng, problem_id, config.two_turn_frac)
+            words = random.Random(f"{config.seed}/words/{problem_id}")
+            if posed.problem.tools and words.random() < config.reworded_frac:
+                return posed._replace(problem=draw_words(posed.problem, words, config.coined_frac))
+            return posed
     raise TooFewContentsError(f"{name}: no training content in {_ATTEMPTS} draws")
 
 

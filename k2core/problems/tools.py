@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
-from schemas.chat import ToolSpec
+from schemas.chat import Problem, ToolSpec
+
+OLD = "old"
+"""Table of the copy of records that may be out of date."""
 
 
 class Tool(NamedTuple):
@@ -71,7 +74,36 @@ def shuffled_specs(rng: random.Random, tools: Sequence[Tool]) -> tuple[ToolSpec,
     return tuple(specs)
 
 
+def find_tool(problem: Problem, operation: str, table: str | None = None) -> ToolSpec:
+    """The declared tool that does this, whatever it is called.
+
+    Args:
+        problem: of a generated family.
+        operation: semantics, by the environment's name for it.
+        table: that it works on, where several tools do the same.
+    """
+    bindings: Any = problem.state["tools"]
+    return next(
+        tool
+        for tool in problem.tools
+        if (bound := bindings.get(tool.name, {})).get("operation") == operation
+        and table in (None, bound.get("fixed", {}).get("table"))
+    )
+
+
+def reads_old_copy(problem: Problem, name: str) -> bool:
+    """Whether a tool of this name answers from the copy that may be out of date."""
+    if problem.environment != "records":
+        return False
+    bindings: Any = problem.state["tools"]
+    found: bool = bindings.get(name, {}).get("fixed", {}).get("table") == OLD
+    return found
+
+
 def name_arguments(tool: ToolSpec, *values: JsonValue) -> dict[str, JsonValue]:
-    """The values under the tool's argument names, in order."""
-    properties: Any = tool.parameters["properties"]
-    return dict(zip(properties, values, strict=True))
+    """The values under the tool's argument names.
+
+    `required` has them in the operation's order, whatever the order of their declaration.
+    """
+    names: Any = tool.parameters["required"]
+    return dict(zip(names, values, strict=True))

@@ -1,15 +1,11 @@
 """The same problems with tools that no training dialogue declares, under other names and words."""
 
 import random
-from collections.abc import Mapping
+import re
 from typing import NamedTuple
 
-from pydantic import JsonValue, TypeAdapter
-
-from schemas.chat import Problem, ToolSpec
-
-_BINDINGS = TypeAdapter(dict[str, dict[str, JsonValue]])
-_NAMES = TypeAdapter(list[str])
+from k2core.problems.respelling import Respelt, Role, Spelling, respell
+from schemas.chat import Problem
 
 
 class Vocabulary(NamedTuple):
@@ -36,18 +32,19 @@ _ARGUMENTS = {
     3: (("giver", "receiver", "count"), ("payer", "payee", "number")),
 }
 """By how many there are."""
+UNSEEN_WORDS = frozenset(
+    re.findall(
+        "[a-z]+",
+        " ".join(
+            [name.format(what="") for words in UNSEEN.values() for name in words.names]
+            + [name for spellings in _ARGUMENTS.values() for names in spellings for name in names]
+        ),
+    )
+)
+"""What no training problem may call a tool or an argument."""
 
 
-class Unseen(NamedTuple):
-    """A problem with unseen tools, and what became of the names of the seen ones."""
-
-    problem: Problem
-    names: Mapping[str, str]
-    arguments: Mapping[str, Mapping[str, str]]
-    """Tool's seen name -> seen argument -> unseen one."""
-
-
-def with_unseen_tools(problem: Problem) -> Unseen:
+def with_unseen_tools(problem: Problem) -> Respelt:
     """Rename every tool of a generated problem; what it does, and all else, stays as it is.
 
     Raises:
@@ -56,36 +53,15 @@ def with_unseen_tools(problem: Problem) -> Unseen:
     rng = random.Random(f"unseen {problem.problem_id}")
     # One draw a problem: a live server and its old copy take the same.
     spelt = {count: rng.choice(spellings) for count, spellings in _ARGUMENTS.items()}
-    bindings = _BINDINGS.validate_python(problem.state["tools"])
-    names: dict[str, str] = {}
-    arguments: dict[str, dict[str, str]] = {}
-    specs, bound = [], dict[str, JsonValue]()
-    for tool in problem.tools:
-        binding = bindings[tool.name]
-        words, what = _words(tool, str(binding["operation"])), tool.name.rpartition("_")[2]
-        name = rng.choice(words.names).format(what=what)
-        seen = _NAMES.validate_python(binding["arguments"])
-        new = spelt[len(seen)]
-        names[tool.name], arguments[tool.name] = name, dict(zip(seen, new, strict=True))
-        specs.append(_respell(tool, name, words.description.format(what=what), new))
-        bound[name] = {**binding, "arguments": list(new)}
-    update = {"tools": tuple(specs), "state": {**problem.state, "tools": bound}}
-    return Unseen(problem.model_copy(update=update), names, arguments)
 
+    def spell(role: Role) -> Spelling:
+        if role.operation not in UNSEEN:
+            raise ValueError(f"no unseen words for the operation {role.operation}")
+        words = UNSEEN[role.operation]
+        return Spelling(
+            rng.choice(words.names).format(what=role.what),
+            words.description.format(what=role.what),
+            spelt[role.num_arguments],
+        )
 
-def _words(tool: ToolSpec, operation: str) -> Vocabulary:
-    kind = "old" if operation == "read" and tool.name.startswith("old_") else operation
-    if kind not in UNSEEN:
-        raise ValueError(f"{tool.name}: no unseen words for the operation {operation}")
-    return UNSEEN[kind]
-
-
-def _respell(tool: ToolSpec, name: str, description: str, arguments: tuple[str, ...]) -> ToolSpec:
-    """The declaration in its new words; types stay."""
-    kinds = _BINDINGS.validate_python(tool.parameters["properties"]).values()
-    parameters: dict[str, JsonValue] = {
-        "type": "object",
-        "properties": dict(zip(arguments, kinds, strict=True)),
-        "required": list(arguments),
-    }
-    return ToolSpec(name=name, description=description, parameters=parameters)
+    return respell(problem, spell)

@@ -92,6 +92,7 @@ def _one_shot(problem: Problem, _: Sequence[Problem]) -> Problem | None:
 
 _VARIANTS: dict[Variant, Callable[[Problem, Sequence[Problem]], Problem | None]] = {
     "unseen_tools": _unseen,
+    "unseen_enforced": _unseen,
     "enforced": _enforced,
     "unfit_tools": _unfit,
     "failing_tools": _failing,

@@ -24,3 +24,11 @@ WORDS = _list(
     "silver iron wood fire wind rain snow summer winter"
 )
 NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six")
+TOOL_WORDS = _list(
+    "get read load find query check pull tell view give list see take open say ask look search "
+    "call run do use make pick need call_for look_up find_out ask_for read_out"
+)
+ARGUMENT_WORDS = _list(
+    "id name person item word text user record row entry label title line node unit part value "
+    "input data field what who subject object target thing x y a b c p q r s t u v"
+)

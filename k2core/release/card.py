@@ -7,8 +7,8 @@ from pathlib import Path
 from k2core.model.config import load_shape
 from k2core.model.counts import sum_parameters
 from k2core.model.shards import Precision
-from k2core.release.example import Example
-from k2core.release.licenses import Source
+from k2core.release.example import CardExample
+from k2core.release.licenses import LicensedSource, sources_table
 from k2core.release.metadata import Which, card_head, repository
 from k2core.release.parity import Parity
 from k2core.release.precision import Rounding
@@ -44,14 +44,14 @@ _UNREADABLE = 1000.0
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What a card is written from."""
 
     which: Which
     folder: Path
     """Of the model."""
     scores: Scores
-    sources: list[Source]
+    sources: list[LicensedSource]
     lineage: Sequence[LineageRecord]
     digest: str
     """Of the checkpoint."""
@@ -63,11 +63,11 @@ class Facts:
     readings: Sequence[Reading]
     served: int
     """Requests that its server answered as it must; 0 where none was started."""
-    example: Example | None
+    example: CardExample | None
     """None where nothing can be asked of a model, as of a base that never saw the chat format."""
 
 
-def model_card(config: ReleaseConfig, facts: Facts) -> str:
+def model_card(config: ReleaseConfig, facts: CardFacts) -> str:
     """README.md, with the Hub's metadata on top."""
     shape = load_shape(facts.folder)
     size, scores = sum_parameters(shape), facts.scores
@@ -105,9 +105,18 @@ programs.
 
 {training_table(facts.lineage)}
 
-Weights: `{facts.digest}`. The sources of the data, with their licences, are in `LICENSES.md`: \
-{", ".join(source.name for source in facts.sources)}.
-Every stage with its config, versions and digests is in `lineage.json` beside this folder.
+Weights: `{facts.digest}`. Every stage with its config, versions and digests is in `lineage.json`; \
+equal inputs
+give equal bytes, so neither it nor this card names a machine. Where, when, how long, by which
+commit and which packages each stage was done is in `MADE.md`, which `k2 push` writes from the
+recorded runs.
+
+## Data
+
+{sources_table(facts.sources)}
+
+The texts keep their licences (`LICENSES.md`). What was held out, filtered and rejected is in the
+release's `data/text.md` and `data/dialogues.md`.
 
 ## Who reads it
 
@@ -120,7 +129,7 @@ has no such guard.
 """
 
 
-def _origin(facts: Facts) -> str:
+def _origin(facts: CardFacts) -> str:
     """Where the weights are from, and in which state of the pipeline they are."""
     what = "made from raw text; this is the pre-trained model, before any dialogue"
     if facts.brought:
@@ -133,7 +142,7 @@ def _origin(facts: Facts) -> str:
     return what
 
 
-def _abilities(facts: Facts, parameters: float) -> str:
+def _abilities(facts: CardFacts, parameters: float) -> str:
     scores, which = facts.scores, facts.which
     passed = sum(rates[which].passed for rates in scores.families.values())
     asked = sum(rates[which].total for rates in scores.families.values())
@@ -168,7 +177,7 @@ def _failures(reasons: Mapping[str, int]) -> str:
     return f"Of its answers {sum(reasons.values())} failed: {told}.\n"
 
 
-def _use(config: ReleaseConfig, facts: Facts) -> str:
+def _use(config: ReleaseConfig, facts: CardFacts) -> str:
     precision: Precision = "bf16" if facts.rounding else "fp32"
     name = f"{config.organization}/{repository(config, facts.which, precision)}"
     if facts.example is None:
@@ -191,7 +200,7 @@ On the machine that made this release it printed, greedily:
 {_served(facts)}"""
 
 
-def _served(facts: Facts) -> str:
+def _served(facts: CardFacts) -> str:
     if not facts.served:
         return "`k2 serve` serves it with calls held to their schemas; not tried with this folder."
     return (
@@ -202,7 +211,7 @@ def _served(facts: Facts) -> str:
     )
 
 
-def readers_table(facts: Facts) -> str:
+def readers_table(facts: CardFacts) -> str:
     """What was compared with the trainer's own logits and tokens, and what was not."""
     parity = facts.parity
     rows = [
@@ -227,7 +236,7 @@ def readers_table(facts: Facts) -> str:
     )
 
 
-def _rounded(facts: Facts) -> list[str]:
+def _rounded(facts: CardFacts) -> list[str]:
     if facts.rounding is None:
         return []
     return [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from k2core.release.licenses import Source, read_sources
+from k2core.release.licenses import LicensedSource, read_sources, sources_table
 from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 from schemas.tokenize import TokenManifest
@@ -32,7 +32,7 @@ def describe_data(
 def corpus_card(
     config: ReleaseConfig,
     manifest: TokenManifest,
-    sources: Sequence[Source],
+    sources: Sequence[LicensedSource],
     lineage: Sequence[LineageRecord],
 ) -> str:
     """Of the text: domains, how much of each, where it is from and what was left out."""
@@ -55,7 +55,7 @@ What became of it:
 
 {_steps(lineage, ("ingest", "clean", "rephrase", "tokenize"))}
 
-{_sources(sources)}
+{sources_table(sources)}
 
 Documents that share a run of words with a held-out problem were left out; personal data and keys
 were masked. Texts are as their authors wrote them, or rewritten by the model named above.
@@ -65,7 +65,7 @@ were masked. Texts are as their authors wrote them, or rewritten by the model na
 def trajectories_card(
     config: ReleaseConfig,
     folder: Path,
-    sources: Sequence[Source],
+    sources: Sequence[LicensedSource],
     lineage: Sequence[LineageRecord],
 ) -> str:
     """Of the dialogues: families, what was rejected and why, and how long they are.
@@ -100,7 +100,7 @@ at most.
 
 {_steps(lineage, ("synthesize",))}
 
-{_sources(sources)}
+{sources_table(sources)}
 
 Held-out problems, their contents, and the tools of the condition *unseen tools* are in none.
 """
@@ -122,11 +122,6 @@ def _steps(lineage: Sequence[LineageRecord], stages: Sequence[str]) -> str:
         for a in record.outputs.values()
     ]
     return "\n".join(["| stage | counts | digest |", "|---|---|---|", *rows])
-
-
-def _sources(sources: Sequence[Source]) -> str:
-    rows = [f"| {s.name} | {s.license} | {s.package} | {s.version[:40]} |" for s in sources]
-    return "\n".join(["| source | licence | package | version |", "|---|---|---|---|", *rows])
 
 
 def _counts(found: Mapping[str, int]) -> str:

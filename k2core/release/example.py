@@ -1,10 +1,12 @@
 """The card's example: a question with a tool, run before it is printed."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from k2core.release.dialogues import ADD, Sent
+from k2core.release.parity import open_model
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +24,7 @@ class _Generates(Protocol):
         """Prompts with their continuations [rows, tokens]."""
 
 
-class Example(NamedTuple):
+class CardExample(NamedTuple):
     """What is asked, and what the model wrote."""
 
     messages: list[Sent]
@@ -46,15 +48,14 @@ print(tokenizer.decode(answer[0, ids["input_ids"].shape[1]:]))
 ```"""
 
 
-def run_example(folder: Path) -> Example:
+def run_example(folder: Path) -> CardExample:
     """Ask a released model for a sum with a calculator at hand, greedily."""
     import torch
-    from transformers import AutoTokenizer, DeepseekV3ForCausalLM
+    from transformers import AutoTokenizer
 
     messages: list[Sent] = [{"role": "user", "content": "What is 12 + 47?"}]
     tools: list[Sent] = [ADD.declaration()]
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    model = DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     text = tokenizer.apply_chat_template(
         cast("list[dict[str, str]]", messages),
         tools=[*tools],
@@ -62,6 +63,10 @@ def run_example(folder: Path) -> Example:
         tokenize=False,
     )
     ids = torch.tensor([tokenizer.encode(str(text), add_special_tokens=False)])
-    answer = cast("_Generates", model).generate(ids, max_new_tokens=_NEW_TOKENS, do_sample=False)
+    with open_model(folder) as model, warnings.catch_warnings():
+        # A model whose layers lie on disk counts as on no device.
+        warnings.filterwarnings("ignore", message="You are calling .generate")
+        writer = cast("_Generates", model)
+        answer = writer.generate(ids, max_new_tokens=_NEW_TOKENS, do_sample=False)
     written = answer[0, ids.shape[1] :]
-    return Example(messages, tools, str(tokenizer.decode(written.tolist())))
+    return CardExample(messages, tools, str(tokenizer.decode(written.tolist())))

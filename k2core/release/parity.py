@@ -1,18 +1,21 @@
-"""Proof that the released folder computes what was trained: Megatron, transformers, vLLM."""
+"""Proof that the released folder computes what was trained: Megatron, transformers, vLLM.
+
+The first two hold a layer's weights at a time, so a model may be larger than this memory.
+"""
 
 import io
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from decimal import ROUND_UP, Context
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.model.config import load_shape
 from schemas.base import Config
 from schemas.model import ModelShape
-from schemas.optim import OptimConfig
 from schemas.placement import Placement
 from schemas.release import ReleaseConfig
 
@@ -72,25 +75,42 @@ def check_parity(
         ParityError: logits differ too much, or greedy continuations differ.
     """
     windows = cut_windows(tokens, load_shape(folder), config.parity_windows)
-    model = load_model(folder)
-    theirs = compute_theirs(model, windows)
-    ours = _megatron_logits(folder, windows)
-    difference = max(float((a - b).abs().max()) for a, b in zip(theirs, ours, strict=True))
+    with open_model(folder) as model:
+        theirs = compute_theirs(model, windows)
+        ours = _megatron_logits(folder, windows)
+        _check_difference(folder.name, theirs, ours, config)
+        num_equal = _check_greedy(folder.name, model, windows, engine, config)
+    return Proof(_describe(windows, theirs, ours, num_equal), windows, ours)
+
+
+def _check_difference(
+    name: str, theirs: "list[Tensor]", ours: "list[Tensor]", config: ReleaseConfig
+) -> None:
+    difference = largest_difference(theirs, ours)
     if not difference <= config.max_logit_difference:
-        sizes = ", ".join(str(len(window)) for window in windows)
+        sizes = ", ".join(str(len(logits)) for logits in ours)
         raise ParityError(
-            f"{folder.name}: transformers' logits differ from Megatron's by {difference:.2e} on "
+            f"{name}: transformers' logits differ from Megatron's by {difference:.2e} on "
             f"windows of {sizes} tokens, more than release.max_logit_difference="
             f"{config.max_logit_difference}"
         )
-    parity = Parity(
+
+
+def _describe(
+    windows: "list[Tensor]", theirs: "list[Tensor]", ours: "list[Tensor]", num_equal: int
+) -> Parity:
+    return Parity(
         tokens=sum(map(len, windows)),
         windows=tuple(map(len, windows)),
-        max_logit_difference=round_up(difference),
+        max_logit_difference=round_up(largest_difference(theirs, ours)),
         argmax_equal_frac=argmax_equal(theirs, ours),
-        greedy_tokens_equal=_check_greedy(folder.name, model, windows, engine, config),
+        greedy_tokens_equal=num_equal,
     )
-    return Proof(parity, windows, ours)
+
+
+def largest_difference(some: "Sequence[Tensor]", others: "Sequence[Tensor]") -> float:
+    """Of the logits of all windows."""
+    return max(float((a - b).abs().max()) for a, b in zip(some, others, strict=True))
 
 
 def cut_windows(tokens: Sequence[int], shape: ModelShape, lengths: Sequence[int]) -> "list[Tensor]":
@@ -136,18 +156,20 @@ def _check_greedy(
 ) -> int:
     """Continue the beginning of every window by vLLM and transformers; how many tokens agreed."""
     prompts = [window[:_PROMPT].tolist() for window in windows]
-    asked = [Sampling(config.num_greedy_tokens, temperature=0.0)] * len(prompts)
+    asked = [Decoding(config.num_greedy_tokens, temperature=0.0)] * len(prompts)
     num_equal = 0
     for prompt, served in zip(prompts, engine.generate(prompts, asked), strict=True):
-        expected = _greedy(model, prompt, len(served.token_ids))
-        if not expected or served.token_ids != expected:
-            raise ParityError(f"{name}: vLLM continues {served.token_ids}, transformers {expected}")
-        num_equal += len(expected)
+        said = served.token_ids
+        expected = _likeliest(model, prompt, said) if said else []
+        if not said or said != expected:
+            raise ParityError(f"{name}: vLLM continues {said}, transformers {expected}")
+        num_equal += len(said)
     return num_equal
 
 
-def load_model(folder: Path) -> "PreTrainedModel":
-    """In transformers, in fp32.
+@contextmanager
+def open_model(folder: Path) -> "Iterator[PreTrainedModel]":
+    """In transformers, in fp32: a layer's weights are there while it computes, and no longer.
 
     Raises:
         ParityError: tensors lack or are unknown.
@@ -155,16 +177,23 @@ def load_model(folder: Path) -> "PreTrainedModel":
     import torch
     from transformers import DeepseekV3ForCausalLM
 
-    with redirect_stderr(io.StringIO()):  # a progress bar; errors are raised
-        loaded: Any = DeepseekV3ForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
-    model, info = loaded
-    strange = [*info["missing_keys"], *info["unexpected_keys"]]
-    if strange:
-        raise ParityError(f"{folder.name}: transformers misses or does not know {strange[:3]}")
-    evaluated: PreTrainedModel = model.eval()
-    return evaluated
+    layers = [f"model.layers.{number}" for number in range(load_shape(folder).num_layers)]
+    places = dict.fromkeys(["model.embed_tokens", *layers, "model.norm", "lm_head"], "disk")
+    with tempfile.TemporaryDirectory(prefix="k2-layers-") as aside:
+        with redirect_stderr(io.StringIO()):  # a progress bar; errors are raised
+            loaded: Any = DeepseekV3ForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                device_map=places | {"model.rotary_emb": "cpu"},
+                offload_folder=aside,
+            )
+        model, info = loaded
+        strange = [*info["missing_keys"], *info["unexpected_keys"]]
+        if strange:
+            raise ParityError(f"{folder.name}: transformers misses or does not know {strange[:3]}")
+        evaluated: PreTrainedModel = model.eval()
+        yield evaluated
 
 
 def _megatron_logits(folder: Path, windows: "Sequence[Tensor]") -> "list[Tensor]":
@@ -175,11 +204,10 @@ def _megatron_logits(folder: Path, windows: "Sequence[Tensor]") -> "list[Tensor]
 
 
 def compute_logits(folder: Path, windows: "Sequence[Tensor]") -> "list[Tensor]":
-    """Megatron's [S, V] of each window; on one rank."""
-    from k2core.engines.megatron.trainer import Trainer
+    """Megatron's [S, V] of each window, a layer at a time; on one rank."""
+    from k2core.engines.megatron.streamed import stream_logits
 
-    trainer = Trainer(load_shape(folder), OptimConfig(), seed=0, checkpoint=folder)
-    return [trainer.logits(window[None])[0] for window in windows]
+    return stream_logits(folder, windows)
 
 
 def round_up(difference: float) -> float:
@@ -187,12 +215,13 @@ def round_up(difference: float) -> float:
     return float(Context(prec=1, rounding=ROUND_UP).create_decimal(repr(difference)))
 
 
-def _greedy(model: "PreTrainedModel", prompt: list[int], count: int) -> list[int]:
-    """Greedy continuation without a stop token, one whole forward pass a token."""
+def _likeliest(model: "PreTrainedModel", prompt: list[int], said: list[int]) -> list[int]:
+    """The likeliest token in the place of each that was said, after those before it.
+
+    They are what was said if and only if that is the greedy continuation: one pass tells.
+    """
     import torch
 
-    ids = list(prompt)
-    with torch.no_grad():
-        for _ in range(count):
-            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-    return ids[len(prompt) :]
+    logits = compute_theirs(model, [torch.tensor(prompt + said)])[0]
+    found: list[int] = logits[len(prompt) - 1 : -1].argmax(-1).tolist()
+    return found

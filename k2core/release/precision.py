@@ -10,7 +10,14 @@ from k2core.model.headers import Slot, read_header, read_slot
 from k2core.model.hf import write_json
 from k2core.model.shards import INDEX, SHARD_BYTES, CheckpointWriter, list_weight_files
 from k2core.model.tensors import tensor_shapes
-from k2core.release.parity import Proof, argmax_equal, compute_theirs, load_model, round_up
+from k2core.release.parity import (
+    Proof,
+    argmax_equal,
+    compute_theirs,
+    largest_difference,
+    open_model,
+    round_up,
+)
 from schemas.base import Config
 
 
@@ -50,10 +57,10 @@ def round_weights(folder: Path, out: Path, max_bytes: int = SHARD_BYTES) -> None
 
 def measure_rounding(folder: Path, proof: Proof) -> Rounding:
     """Hold a rounded checkpoint's logits against the trainer's of the whole weights."""
-    theirs = compute_theirs(load_model(folder), proof.windows)
-    pairs = zip(theirs, proof.logits, strict=True)
+    with open_model(folder) as model:
+        theirs = compute_theirs(model, proof.windows)
     return Rounding(
-        max_logit_difference=round_up(max(float((a - b).abs().max()) for a, b in pairs)),
+        max_logit_difference=round_up(largest_difference(theirs, proof.logits)),
         argmax_equal_frac=argmax_equal(theirs, proof.logits),
     )
 

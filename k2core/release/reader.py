@@ -25,7 +25,7 @@ class AskedForm(TypedDict):
     tools: list[dict[object, object] | Callable[..., object]] | None
 
 
-class Asked(TypedDict):
+class ReadRequest(TypedDict):
     """What is read of a checkpoint."""
 
     folder: str
@@ -45,7 +45,7 @@ def main() -> None:
             np.savez(str(place / "ANSWER.npz"), allow_pickle=False, **found)
 
 
-def read(asked: Asked) -> dict[str, np.ndarray]:
+def read(asked: ReadRequest) -> dict[str, np.ndarray]:
     """One checkpoint's logits and tokens."""
     model, info = cast(
         "tuple[PreTrainedModel, dict[str, list[str]]]",

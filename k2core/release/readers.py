@@ -50,7 +50,7 @@ class Expected(NamedTuple):
     """Dialogues with the tokens that training gave them."""
 
 
-class Answer(NamedTuple):
+class RawReading(NamedTuple):
     """What a reader made of a checkpoint, or why it could not."""
 
     logits: "list[Tensor]"
@@ -94,7 +94,9 @@ def read_elsewhere(
     return found
 
 
-def ask_reader(name: str, packages: Path | None, checkpoints: Sequence[Expected]) -> list[Answer]:
+def ask_reader(
+    name: str, packages: Path | None, checkpoints: Sequence[Expected]
+) -> list[RawReading]:
     """What one reader says of each checkpoint, in a process of its own.
 
     Raises:
@@ -115,7 +117,7 @@ def ask_reader(name: str, packages: Path | None, checkpoints: Sequence[Expected]
         return [_read_answer(*pair) for pair in zip(places, checkpoints, strict=True)]
 
 
-def compare(name: str, checkpoint: Expected, answer: Answer, limit: float) -> Reading:
+def compare(name: str, checkpoint: Expected, answer: RawReading, limit: float) -> Reading:
     """Hold what a reader made of a checkpoint against the trainer and against training's tokens.
 
     Raises:
@@ -145,17 +147,17 @@ def compare(name: str, checkpoint: Expected, answer: Answer, limit: float) -> Re
     )
 
 
-def _read_answer(place: Path, checkpoint: Expected) -> Answer:
+def _read_answer(place: Path, checkpoint: Expected) -> RawReading:
     import numpy as np
     import torch
 
     fault = place / "FAULT.txt"
     if fault.exists():
-        return Answer([], [], fault.read_text())
+        return RawReading([], [], fault.read_text())
     with np.load(place / "ANSWER.npz") as found:
         logits = [torch.from_numpy(found[f"logits_{n}"]) for n in range(len(checkpoint.rows))]
         ids = [found[f"ids_{n}"].tolist() for n in range(len(checkpoint.forms))]
-    return Answer(logits, ids, "")
+    return RawReading(logits, ids, "")
 
 
 def _run(name: str, packages: Path | None, places: Sequence[Path]) -> None:

@@ -6,6 +6,7 @@ from schemas.evaluate import CHECKPOINTS, Overlaps, Rate, Scores
 
 _SAID = {
     "unseen_tools": "tools under names, arguments and words that no training dialogue declares",
+    "unseen_enforced": "the same, and calls held to their schemas while they are written",
     "enforced": "calls held to their tools' schemas while they are written",
     "unfit_tools": "tools declared where none fits",
     "failing_tools": "six of ten calls answered `busy`, at most two in a row",

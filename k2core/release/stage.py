@@ -3,19 +3,21 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from k2core.chat import CHAT_TEMPLATE, ChatCodec
 from k2core.model.hf import state_sampling, write_json
-from k2core.release.card import Facts, model_card
+from k2core.passes import Passes
+from k2core.release.card import CardFacts, model_card
 from k2core.release.data_cards import describe_data
 from k2core.release.dialogues import Form, list_forms
 from k2core.release.example import run_example
-from k2core.release.licenses import Source, licenses_page, read_sources
+from k2core.release.licenses import LicensedSource, licenses_page, read_sources
 from k2core.release.metadata import Which
 from k2core.release.parity import Proof, check_parity
 from k2core.release.precision import Rounding, measure_rounding, round_weights
@@ -27,7 +29,7 @@ from k2core.tokens import TokenStream
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
 from schemas.evaluate import Scores
 from schemas.lineage import LineageRecord
-from schemas.placement import Placement, Serving
+from schemas.placement import Placement
 from schemas.release import ReleaseConfig
 
 
@@ -49,21 +51,21 @@ def assemble_release(
         ParityError: a released folder computes something else.
         ValueError: a source of data without a licence.
     """
-    out = workspace.out
+    out = workspace.out  # the corpus's sources hold the model that rephrased, too
     checkpoints: dict[Which, Checkpoint] = {"base": base, "policy": policy}
     corpus, dialogues = workspace.open(tokens), workspace.open(trajectories)
     scores = Scores.model_validate_json((workspace.open(evaluation) / "scores.json").read_bytes())
     folders = _copy_checkpoints(checkpoints, workspace, scores.temperature)
-    # The corpus's sources hold the model that rephrased, too.
     brought, sources = _find_sources(folders["base"], [workspace.open(raw), corpus], dialogues)
-    steps = _Steps(workspace.report, 2 + 2 * len(folders) + len(list_readers()))
-    proofs = _prove(folders, _held_out_tokens(corpus, config), config, placement.serving, steps)
+    steps = _Steps(workspace.report, folders, config)
+    served = {name: partial(workspace.store.open, which) for name, which in checkpoints.items()}
+    proofs = _prove(folders, served, _held_out_tokens(corpus, config), config, placement, steps)
     readings = _read_all_elsewhere(folders, proofs, config, steps)
     roundings: dict[Which, Rounding] = {}
     for which, folder in folders.items():
         steps.begin(f"writing {which}")
         (folder / "LICENSES.md").write_text(licenses_page(sources))
-        facts = Facts(
+        facts = CardFacts(
             which=which,
             folder=folder,
             scores=scores,
@@ -104,22 +106,36 @@ def _copy_checkpoints(
     return folders
 
 
+_START, _ASKED, _SERVED = "starting vLLM", "asking the server", "serving policy"
+
+
 class _Steps:
-    """How many of the stage's steps are done; they take some seconds each."""
+    """The stage's steps, by about how many seconds each takes of a small model."""
 
-    def __init__(self, report: Reporter, total: int) -> None:
-        self._report, self._total, self._begun = report, total, 0
+    def __init__(self, report: Reporter, names: Iterable[Which], config: ReleaseConfig) -> None:
+        weights = {
+            _START: 12.0,
+            **{f"comparing logits of {name}": 6.0 for name in reversed(list(names))},
+            **{f"reading by {reader}": 9.0 for reader in list_readers()},
+            **{f"writing {name}": 0.5 for name in names},
+        }
+        if config.serving_requests:
+            weights |= {_SERVED: 20.0, _ASKED: 0.1 * config.serving_requests}
+        self._passes = Passes(report, {**weights, "closing": 2.0})
 
-    def begin(self, note: str) -> None:
-        """The next one begins."""
-        self._report.progress(self._begun, self._total, note)
-        self._begun += 1
+    def begin(self, name: str) -> None:
+        """One begins."""
+        self._passes.tell(name, 0, 1)
+
+    def ask(self, done: int, total: int) -> None:
+        """So many of the server's requests are answered."""
+        self._passes.tell(_ASKED, done, total)
 
 
 class _Sources(NamedTuple):
     brought: str
     """Where the base was brought from; empty for one that was trained here."""
-    sources: list[Source]
+    sources: list[LicensedSource]
 
 
 def _find_sources(base: Path, texts: Sequence[Path], dialogues: Path) -> _Sources:
@@ -135,12 +151,13 @@ def _serve(folder: Path, config: ReleaseConfig, workspace: Workspace, steps: _St
     Raises:
         ServingError: it breaks what it promises.
     """
-    steps.begin("serving policy")
     if not (config.serving_requests and _forms_of(folder)):
         return 0
+    steps.begin(_SERVED)
     with tempfile.TemporaryDirectory() as kept:
         answers = Path(kept) / "answers.jsonl"
-        figures = check_serving(folder, config.serving_requests, answers)
+        log = workspace.scratch / "server.log"
+        figures = check_serving(folder, config.serving_requests, answers, log, steps.ask)
     workspace.report.table("Serving", [figures.model_dump(exclude={"faults", "breaches"})])
     return figures.answered
 
@@ -156,7 +173,7 @@ def _report(
     report.table("Readers", rows)
 
 
-def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: Facts) -> Rounding:
+def _round(folder: Path, proof: Proof, config: ReleaseConfig, facts: CardFacts) -> Rounding:
     """The repository in bf16 beside a model's own, with its card."""
     rounded = folder.with_name(f"{folder.name}-bf16")
     round_weights(folder, rounded)
@@ -215,23 +232,24 @@ def _proofs_as_json(
 
 def _prove(
     folders: Mapping[Which, Path],
+    served: Mapping[Which, Callable[[], Path]],
     tokens: list[int],
     config: ReleaseConfig,
-    serving: Serving,
+    placement: Placement,
     steps: _Steps,
 ) -> dict[Which, Proof]:
     from k2core.engines.ray import serve
 
     length = min(64, max(config.parity_windows)) + config.num_greedy_tokens
     proofs: dict[Which, Proof] = {}
-    steps.begin("starting vLLM")
+    steps.begin(_START)
     # One engine, as exact as transformers is.
-    exact = serving.model_copy(update={"num_engines": 1, "dtype": "float32"})
-    with serve(folders["policy"], exact, max_model_len=length, max_num_seqs=1) as engine:
+    exact = placement.serving.model_copy(update={"num_engines": 1, "dtype": "float32"})
+    with serve(served["policy"], exact, max_model_len=length, max_num_seqs=1) as engine:
         for place, (name, folder) in enumerate(reversed(list(folders.items()))):
             steps.begin(f"comparing logits of {name}")
             if place:
-                engine.load(folder)
+                engine.load(served[name])
             proofs[name] = check_parity(folder, tokens, engine, config)
     return proofs
 

@@ -25,7 +25,7 @@ def rephrase_corpus(
     def start() -> Rephraser:
         return start_rephraser(config, models, placement.serving)
 
-    judged, num_tokens, writer = rewrite_all(config, jobs, workspace, start)
+    judged, num_begun, num_tokens, writer = rewrite_all(config, jobs, workspace, start)
     write_artifact(workspace.out, config, judged, writer, corpus)
     show_rewrites(judged, workspace.report)
     show_alignment(config.fidelity, judged, workspace.report)
@@ -35,6 +35,7 @@ def rephrase_corpus(
         "rejects": len(judged) - len(kept),
         "words": sum(len(entry.row["text"].split()) for entry in kept),
         "tokens_written": num_tokens,
-        "not_begun": len(jobs) - len(judged),
+        "asked": len(jobs),
+        "not_begun": len(jobs) - num_begun,
     }
     return Draft(workspace.out, {name: float(count) for name, count in counts.items()})

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 _END = re.compile(
     r"(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bvs\.)"
@@ -25,6 +26,22 @@ def split_sections(text: str) -> list[str]:
             sections.append([])
         sections[-1].append(block)
     return ["\n\n".join(blocks) for blocks in sections]
+
+
+class Headed(NamedTuple):
+    """A section."""
+
+    heading: str
+    """Empty where it has none."""
+    body: str
+
+
+def split_heading(section: str) -> Headed:
+    """A section's heading, and the rest."""
+    first, *rest = re.split(r"\n\s*\n", section.strip(), maxsplit=1)
+    if rest and _HEADING.fullmatch(first.strip()):
+        return Headed(first.strip(), rest[0])
+    return Headed("", section)
 
 
 def split_sentences(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Rewriting by replicas over a cluster: Ray Data streams documents to whoever is free."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ from k2core.rephrase.rewrite import (
     Prompter,
     Rewriting,
     Watch,
-    rewrite_together,
+    rewrite_with,
     unwatched,
 )
-from k2core.rephrase.sample import Source
-from k2core.rephrase.styles import Job, Style
+from k2core.rephrase.sample import RewriteSource
+from k2core.rephrase.styles import RewriteJob, Style
 from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 
@@ -28,12 +28,13 @@ class DatasetRephraser:
 
     Args:
         config: the stage's.
-        folder: the model, on a disk that all nodes see.
+        find: brings the model to a node; picklable.
         serving: replicas, and how each serves the model.
     """
 
-    def __init__(self, config: RephraseConfig, folder: Path, serving: Serving) -> None:
-        self._config, self._folder, self._serving = config, folder, serving
+    def __init__(self, config: RephraseConfig, find: Callable[[], Path], serving: Serving) -> None:
+        self._config, self._find, self._serving = config, find, serving
+        folder = find()
         self.count = Prompter(folder, config).count
         self._weights = _name_weights(folder, serving)
 
@@ -42,7 +43,7 @@ class DatasetRephraser:
         """Digest of the weights, which every replica's are held against."""
         return self._weights
 
-    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[RewriteJob], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite all; yields each document once, in the order in which they are finished.
 
         Raises:
@@ -58,7 +59,7 @@ class DatasetRephraser:
         size = self._config.documents_together
         batches = [rows[first : first + size] for first in range(0, len(rows), size)]
         open_work = partial(
-            _open_work, self._config, self._serving, self._folder, self._weights, styles
+            _open_work, self._config, self._serving, self._find, self._weights, styles
         )
         missing = set(range(len(jobs)))
         for row in stream_rows(batches, open_work, self._serving):
@@ -91,15 +92,18 @@ def _name_weights(folder: Path, serving: Serving) -> str:
 def _open_work(
     config: RephraseConfig,
     serving: Serving,
-    folder: Path,
+    find: Callable[[], Path],
     weights: str,
     styles: dict[str, Style],
 ) -> "Work":
     """What a replica does with a batch, by an engine of its own."""
-    from k2core.engines.vllm.arguments import Limits
+    from k2core.engines.vllm.arguments import EngineLimits
     from k2core.engines.vllm.engine import VllmEngine
 
-    limits = Limits(config.max_model_len, config.documents_together, prefix_caching=False)
+    limits = EngineLimits(
+        config.max_model_len, config.documents_together * config.drafts, prefix_caching=False
+    )
+    folder = find()
     engine = VllmEngine(folder, serving, limits)
     if engine.weights != weights:
         raise RuntimeError(f"{folder}: a replica serves {engine.weights}, expected {weights}")
@@ -107,10 +111,13 @@ def _open_work(
 
     def work(rows: Sequence["Row"]) -> Iterator["Row"]:
         jobs = [
-            Job(Source(*(row[name] for name in Source._fields)), styles[row["prompt_id"]])
+            RewriteJob(
+                RewriteSource(*(row[name] for name in RewriteSource._fields)),
+                styles[row["prompt_id"]],
+            )
             for row in rows
         ]
-        for index, rewriting in rewrite_together(jobs, writer, config.chunk_tokens):
+        for index, rewriting in rewrite_with(config, jobs, writer):
             yield {"index": rows[index]["index"], **rewriting._asdict()}
 
     return work

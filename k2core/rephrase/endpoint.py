@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from k2core.agents.endpoint import ChatModel
-from k2core.rephrase.rewrite import Answer, Request, make_turns, room_for, seed_of
+from k2core.rephrase.rewrite import ChunkRequest, WrittenChunk, make_turns, room_for, seed_of
 from schemas.chat import Message
 from schemas.endpoint import Endpoint
 from schemas.rephrase import RephraseConfig
@@ -44,7 +44,7 @@ class EndpointWriter:
         """Tokens, estimated by characters."""
         return count_characters(text)
 
-    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def write(self, requests: Sequence[ChunkRequest]) -> Iterator[WrittenChunk]:
         """Ask for all together; yields each answer when it is there.
 
         Raises:
@@ -61,12 +61,12 @@ class EndpointWriter:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _ask(self, index: int, request: Request) -> Answer:
+    def _ask(self, index: int, request: ChunkRequest) -> WrittenChunk:
         limit = self._config.context_tokens * _CHARACTERS
         shown = request.context[-limit:] if limit else ""
         turns = make_turns(request.job.style.instruction, shown, request.chunk)
         chat = [Message.model_validate({"role": role, "content": text}) for role, text in turns]
         room = room_for(self._config, self.count(request.chunk))
-        seed = seed_of(self._config, request.job, request.number)
+        seed = seed_of(self._config, request)
         said = self._model.say(chat, (), room, seed)
-        return Answer(index, said.message.content.strip(), said.num_tokens, not said.finished)
+        return WrittenChunk(index, said.message.content.strip(), said.num_tokens, not said.finished)

@@ -1,15 +1,17 @@
 """The fidelity gate: does a rewrite say what its source says, in other words?
 
 Surface measures count what can be counted, an embedding compares sentence with sentence. What both
-miss, such as two names that changed places within a sentence, is measured by `python -m
-bench.fidelity`. K2's own check is undisclosed.
+miss is measured by `python -m bench.fidelity`. K2's own check is undisclosed.
 """
 
 import re
 from typing import NamedTuple, TypeVar
 
 from k2core.rephrase.alignment import align
+from k2core.rephrase.chunks import split_sentences
 from k2core.rephrase.language import detect_language
+from k2core.rephrase.roles import count_exchanged
+from k2core.rephrase.strength import count_overstated, count_turned
 from k2core.rephrase.surface import (
     count_negations,
     list_grams,
@@ -30,7 +32,8 @@ _META = re.compile(
     r"|^(?:sure|certainly|of course)\b|\bin (?:my|your) own words\b|\bsmollm\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_COPY_N, _REPEAT_N = 5, 4
+_COPY_N, _REPEAT_N, _PHRASE_N = 5, 4, 3
+_SAME = 0.6
 _ENDS = ".!?\"'”)0123456789`$|"
 
 
@@ -40,16 +43,35 @@ def score_rewrite(source: str, rewrite: str, cut: bool) -> dict[str, float]:
     A translation shares neither words nor the spelling of names with its source: those measures
     count as passed, and numbers, alignment and the rest decide.
     """
+    return _compare_surface(source, rewrite, cut) | _compare_meaning(source, rewrite)
+
+
+def passes(source: str, rewrite: str, cut: bool, limits: FidelityConfig) -> bool:
+    """Whether the gate finds no fault; sentences are embedded only where the surface has none."""
+    surface = _compare_surface(source, rewrite, cut)
+    cheap = [bound for bound in _bounds(limits, surface) if bound.measure in surface]
+    if not all(bound.holds(surface[bound.measure]) for bound in cheap):
+        return False
+    return not find_fault(surface | _compare_meaning(source, rewrite), limits)
+
+
+def _compare_meaning(source: str, rewrite: str) -> dict[str, float]:
+    alignment = align(source, rewrite)
+    return alignment.cosines() | {"numbers_misplaced": float(alignment.misplaced_numbers)}
+
+
+def _compare_surface(source: str, rewrite: str, cut: bool) -> dict[str, float]:
     given, said = list_words(source), list_words(rewrite)
     grams = list_grams(said, _REPEAT_N)
-    alignment = align(source, rewrite)
     scores = {
         **_compare_words(source, rewrite, given, said),
         **_compare_numbers(source, rewrite),
+        "reworded": _share_reworded(source, rewrite),
         "verbatim_kept": _share_kept(list_verbatim(source), list_verbatim(rewrite)),
         "negations_changed": float(abs(count_negations(source) - count_negations(rewrite))),
-        **alignment.cosines(),
-        "numbers_misplaced": float(alignment.misplaced_numbers),
+        "turned": float(count_turned(source, rewrite)),
+        "overstated": float(count_overstated(source, rewrite)),
+        "exchanged": float(count_exchanged(source, rewrite)),
         "length_ratio": len(said) / max(1, len(given)),
         "repeated": 1 - _share(len(set(grams)), len(grams)),
         "meta_talk": float(len(_META.findall(rewrite)) > len(_META.findall(source))),
@@ -59,6 +81,7 @@ def score_rewrite(source: str, rewrite: str, cut: bool) -> dict[str, float]:
     }
     if scores["translated"]:
         scores |= {"entities_kept": 1.0, "entities_invented": 0.0, "negations_changed": 0.0}
+        scores |= {"turned": 0.0, "overstated": 0.0, "exchanged": 0.0}
         scores |= {"content_kept": 1.0, "content_invented": 0.0}
         scores |= {"units_kept": 1.0, "units_invented": 0.0}
     return scores
@@ -90,6 +113,23 @@ def _compare_numbers(source: str, rewrite: str) -> dict[str, float]:
     }
 
 
+def _share_reworded(source: str, rewrite: str) -> float:
+    """Share of the rewrite's words in sentences that are put otherwise than the source's.
+
+    A word exchanged here and there does not make another sentence: of its runs of three words at
+    most `_SAME` may be the source's.
+    """
+    given = set(list_grams(list_words(source), _PHRASE_N))
+    sentences = [list_words(sentence) for sentence in split_sentences(rewrite)]
+    grams = [list_grams(words, _PHRASE_N) for words in sentences]
+    changed = [
+        len(words)
+        for words, runs in zip(sentences, grams, strict=True)
+        if sum(run in given for run in runs) <= _SAME * len(runs)
+    ]
+    return _share(sum(changed), sum(map(len, sentences)))
+
+
 class Bound(NamedTuple):
     """What a measure is held to."""
 
@@ -117,6 +157,7 @@ def list_bounds(limits: FidelityConfig, translated: bool) -> list[Bound]:
         Bound("too_long", "length_ratio", high, floor=False),
         Bound("repeats_itself", "repeated", limits.max_repeated, floor=False),
         Bound("copies_the_source", "copied", limits.max_copied, floor=False),
+        Bound("hardly_changed", "reworded", limits.min_reworded, floor=True),
         Bound("loses_numbers", "numbers_kept", limits.min_numbers_kept, floor=True),
         Bound("invents_numbers", "numbers_invented", limits.max_numbers_invented, floor=False),
         Bound("loses_units", "units_kept", limits.min_units_kept, floor=True),
@@ -127,6 +168,9 @@ def list_bounds(limits: FidelityConfig, translated: bool) -> list[Bound]:
         Bound("loses_content", "content_kept", limits.min_content_kept, floor=True),
         Bound("invents_content", "content_invented", limits.max_content_invented, floor=False),
         Bound("changes_negation", "negations_changed", limits.max_negations_changed, floor=False),
+        Bound("contradicts", "turned", limits.max_turned, floor=False),
+        Bound("overstates", "overstated", limits.max_overstated, floor=False),
+        Bound("turns_roles", "exchanged", limits.max_exchanged, floor=False),
         Bound("strays", "aligned", limits.min_aligned - slack, floor=True),
         Bound("leaves_out", "covered", limits.min_covered - slack, floor=True),
         Bound("makes_up", "grounded", limits.min_grounded - slack, floor=True),
@@ -136,8 +180,12 @@ def list_bounds(limits: FidelityConfig, translated: bool) -> list[Bound]:
 
 def find_fault(scores: dict[str, float], limits: FidelityConfig) -> str:
     """The first limit that the scores miss; empty if none."""
-    bounds = list_bounds(limits, bool(scores["translated"]))
+    bounds = _bounds(limits, scores)
     return next((bound.fault for bound in bounds if not bound.holds(scores[bound.measure])), "")
+
+
+def _bounds(limits: FidelityConfig, scores: dict[str, float]) -> list[Bound]:
+    return list_bounds(limits, bool(scores["translated"]))
 
 
 def _share(part: int, whole: int) -> float:

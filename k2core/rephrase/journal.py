@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from k2core.rephrase.rewrite import Rewriting
-from k2core.rephrase.styles import Job
+from k2core.rephrase.styles import RewriteJob
 from k2core.store import States
 
 _PIECES = "rewritings/"
@@ -69,7 +69,7 @@ def _read_entry(line: bytes) -> dict[str, object] | None:
     return entry if line.endswith(b"\n") and isinstance(entry, dict) else None
 
 
-class Kept:
+class RewriteJournal:
     """What a run has begun and what it has finished, in a journal that outlives it.
 
     On this machine nothing that is finished is lost. Of what another machine finds, `share` says
@@ -138,17 +138,17 @@ class Kept:
         self._journal.add({"first": first, "begun": count})
         self.begun[first] = count
 
-    def finish(self, job: Job, rewriting: Rewriting) -> None:
+    def finish(self, job: RewriteJob, rewriting: Rewriting) -> None:
         """Keep a document."""
         doc_id, prompt_id = _key_of(job)
         entry: Entry = {"doc_id": doc_id, "prompt_id": prompt_id, "rewriting": rewriting}
         self._journal.add(entry)
         self._add(doc_id, prompt_id, rewriting)
 
-    def __contains__(self, job: Job) -> bool:
+    def __contains__(self, job: RewriteJob) -> bool:
         return _key_of(job) in self._rewritings
 
-    def __getitem__(self, job: Job) -> Rewriting:
+    def __getitem__(self, job: RewriteJob) -> Rewriting:
         return self._rewritings[_key_of(job)]
 
     def __len__(self) -> int:
@@ -159,5 +159,5 @@ class Kept:
         self.num_tokens += rewriting.num_tokens
 
 
-def _key_of(job: Job) -> tuple[str, str]:
+def _key_of(job: RewriteJob) -> tuple[str, str]:
     return job.document.doc_id, job.style.prompt_id

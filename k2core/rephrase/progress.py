@@ -6,11 +6,11 @@ from contextlib import ExitStack, closing
 from functools import cache
 from typing import NamedTuple
 
-from k2core.rephrase.journal import Kept
-from k2core.rephrase.outcome import Judged, judge_rewrite
+from k2core.rephrase.journal import RewriteJournal
+from k2core.rephrase.outcome import JudgedRewrite, judge_writers
 from k2core.rephrase.rewrite import cut_text, room_for
 from k2core.rephrase.start import Rephraser
-from k2core.rephrase.styles import Job
+from k2core.rephrase.styles import RewriteJob
 from k2core.reporting import Reporter
 from k2core.store import Workspace
 from schemas.rephrase import RephraseConfig
@@ -19,8 +19,10 @@ from schemas.rephrase import RephraseConfig
 class Rewritten(NamedTuple):
     """All that was written and what the gate says of it, and by whom."""
 
-    judged: list[Judged]
-    """The documents begun; fewer than asked for if the tokens ran out."""
+    judged: list[JudgedRewrite]
+    """What each writer wrote, document by document."""
+    num_begun: int
+    """Documents begun; fewer than asked for if the tokens ran out."""
     num_tokens: int
     """Tokens written."""
     writer: str
@@ -29,7 +31,7 @@ class Rewritten(NamedTuple):
 
 def rewrite_all(
     config: RephraseConfig,
-    jobs: Sequence[Job],
+    jobs: Sequence[RewriteJob],
     workspace: Workspace,
     start: Callable[[], Rephraser],
 ) -> Rewritten:
@@ -53,10 +55,10 @@ def rewrite_all(
         ValueError: another model would go on than was killed.
     """
     first, size = 0, len(jobs) if config.by_dataset else config.documents_together
-    judged: list[Judged] = []
+    judged: list[JudgedRewrite] = []
     with ExitStack() as stack:
         journal = workspace.scratch / "rewritings.jsonl"
-        kept = stack.enter_context(closing(Kept(journal, workspace.states)))
+        kept = stack.enter_context(closing(RewriteJournal(journal, workspace.states)))
         pace = _Pace(workspace.report, len(jobs), len(kept))
 
         @cache
@@ -78,7 +80,7 @@ def rewrite_all(
             if len(begun) < min(len(group), config.documents_together):
                 break
         num_tokens = sum(kept[job].num_tokens for job in jobs[:first])
-        return Rewritten(judged, num_tokens, kept.writer)
+        return Rewritten(judged, first, num_tokens, kept.writer)
 
 
 class _Pace:
@@ -109,16 +111,16 @@ class _Pace:
 
 def _judge_group(
     config: RephraseConfig,
-    jobs: Sequence[Job],
+    jobs: Sequence[RewriteJob],
     started: Callable[[], Rephraser],
-    kept: Kept,
+    kept: RewriteJournal,
     pace: _Pace,
-) -> list[Judged]:
+) -> list[JudgedRewrite]:
     """Rewrite what is not kept yet, and judge each document when it is there."""
-    judged: dict[int, Judged] = {}
+    judged: dict[int, list[JudgedRewrite]] = {}
 
     def judge(place: int) -> None:
-        judged[place] = judge_rewrite(config, jobs[place], kept[jobs[place]])
+        judged[place] = judge_writers(config, jobs[place], kept[jobs[place]])
         pace.judge()
 
     missing = [place for place, job in enumerate(jobs) if job not in kept]
@@ -127,11 +129,15 @@ def _judge_group(
     if missing:
         for index in _rewrite(config, [jobs[p] for p in missing], started(), kept, pace):
             judge(missing[index])
-    return [judged[place] for place in range(len(jobs))]
+    return [entry for place in range(len(jobs)) for entry in judged[place]]
 
 
 def _rewrite(
-    config: RephraseConfig, jobs: Sequence[Job], rephraser: Rephraser, kept: Kept, pace: _Pace
+    config: RephraseConfig,
+    jobs: Sequence[RewriteJob],
+    rephraser: Rephraser,
+    kept: RewriteJournal,
+    pace: _Pace,
 ) -> Iterator[int]:
     """Rewrite and keep documents; tells the rate at the end of each group.
 
@@ -152,12 +158,16 @@ def _rewrite(
 
 
 def count_fitting(
-    config: RephraseConfig, jobs: Sequence[Job], count: Callable[[str], int], tokens_left: int
+    config: RephraseConfig,
+    jobs: Sequence[RewriteJob],
+    count: Callable[[str], int],
+    tokens_left: int,
 ) -> int:
     """How many of the documents, from the first, surely take no more than the tokens left."""
     for number, job in enumerate(jobs):
         chunks = cut_text(job.document.text, config.chunk_tokens, count)
-        tokens_left -= sum(room_for(config, count(chunk.text)) for chunk in chunks)
+        room = sum(room_for(config, count(chunk.text)) for chunk in chunks)
+        tokens_left -= room * config.drafts
         if tokens_left < 0:
             return number
     return len(jobs)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from k2core.engines.protocol import Sampling, StreamingEngine
-from k2core.rephrase.chunks import split_chunks, split_sections
-from k2core.rephrase.styles import Job
+from k2core.engines.protocol import Decoding, StreamingEngine
+from k2core.rephrase.chunks import split_chunks, split_heading, split_sections
+from k2core.rephrase.editor import EditedWords, Editor, FirstDraft, GateEditor, Written
+from k2core.rephrase.styles import RewriteJob
 from schemas.rephrase import RephraseConfig
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ class Rewriting(NamedTuple):
     """The rewritten chunks, stitched."""
     num_chunks: int
     num_tokens: int
-    """Tokens that were written."""
+    """Tokens that were written, in all drafts."""
     cut: bool
     """Whether a chunk's rewrite was ended by its limit."""
+    by_model: int = 0
+    """Words that the model put so."""
+    by_source: int = 0
+    """Words of sentences that stayed as they were."""
 
 
 def make_turns(instruction: str, shown: str, chunk: str) -> list[tuple[str, str]]:
@@ -32,9 +37,10 @@ def make_turns(instruction: str, shown: str, chunk: str) -> list[tuple[str, str]
     return [*before, ("user", f"{instruction}\n\n{chunk}")]
 
 
-def seed_of(config: RephraseConfig, job: Job, number: int) -> int:
-    """Seed of a document's `number`-th chunk in a style."""
-    name = f"{config.seed}\0{job.document.doc_id}\0{job.style.prompt_id}\0{number}"
+def seed_of(config: RephraseConfig, request: "ChunkRequest") -> int:
+    """Seed of a draft of a document's chunk in a style."""
+    job, draft = request.job, f"\0{request.draft}" if request.draft else ""
+    name = f"{config.seed}\0{job.document.doc_id}\0{job.style.prompt_id}\0{request.number}{draft}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
 
@@ -43,18 +49,20 @@ def room_for(config: RephraseConfig, num_tokens: int) -> int:
     return 16 + int(num_tokens * config.max_growth)
 
 
-class Request(NamedTuple):
+class ChunkRequest(NamedTuple):
     """A chunk to rewrite."""
 
-    job: Job
+    job: RewriteJob
     number: int
     """Of the chunk in its document."""
     context: str
     """What was rewritten before it."""
     chunk: str
+    draft: int = 0
+    """The first is written at the config's temperature, others at `draft_temperature`."""
 
 
-class Answer(NamedTuple):
+class WrittenChunk(NamedTuple):
     """A rewritten chunk."""
 
     place: int
@@ -75,7 +83,7 @@ class Writer(Protocol):
     def count(self, text: str) -> int:
         """Tokens of a text."""
 
-    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def write(self, requests: Sequence[ChunkRequest]) -> Iterator[WrittenChunk]:
         """Rewrite chunks of different documents together; yields each when it is finished."""
 
     def close(self) -> None:
@@ -124,13 +132,14 @@ class Prompter:
         )
         return list(found)
 
-    def sampling(self, job: Job, number: int, chunk: str) -> Sampling:
-        """How the `number`-th chunk is continued; its seed depends on nothing else."""
-        return Sampling(
-            max_tokens=room_for(self._config, self.count(chunk)),
-            temperature=self._config.temperature,
-            top_p=self._config.top_p,
-            seed=seed_of(self._config, job, number),
+    def sampling(self, request: ChunkRequest) -> Decoding:
+        """How a chunk is continued; the seed depends on document, style, chunk and draft alone."""
+        config = self._config
+        return Decoding(
+            max_tokens=room_for(config, self.count(request.chunk)),
+            temperature=config.draft_temperature if request.draft else config.temperature,
+            top_p=config.top_p,
+            seed=seed_of(config, request),
             stop_token_ids=self.stop_token_ids,
         )
 
@@ -156,14 +165,14 @@ class EngineWriter:
         """Digest of the weights."""
         return self._engine.weights
 
-    def write(self, requests: Sequence[Request]) -> Iterator[Answer]:
+    def write(self, requests: Sequence[ChunkRequest]) -> Iterator[WrittenChunk]:
         """Answer all in one batch; yields each when it is finished."""
         prompter = self._prompter
         prompts = [prompter.prompt(r.job.style.instruction, r.context, r.chunk) for r in requests]
-        sampling = [prompter.sampling(r.job, r.number, r.chunk) for r in requests]
+        sampling = [prompter.sampling(request) for request in requests]
         for index, said in self._engine.stream(prompts, sampling):
             cut = said.finish_reason == "length"
-            yield Answer(index, prompter.text(said.token_ids), len(said.token_ids), cut)
+            yield WrittenChunk(index, prompter.text(said.token_ids), len(said.token_ids), cut)
 
     def close(self) -> None:
         """Stop serving."""
@@ -174,21 +183,24 @@ class Chunk(NamedTuple):
     """Part of a document that is rewritten at once."""
 
     text: str
-    between: str
-    """What stands before its rewrite, unless it is the first."""
+    before: str
+    """What stands before its rewrite: what parts it from the chunk before, and its heading."""
 
 
 def cut_text(text: str, chunk_tokens: int, count: Callable[[str], int]) -> list[Chunk]:
     """The chunks in which a document is rewritten.
 
     A section's first chunk starts after an empty line, so that the stitched text has the source's
-    sections; the context goes over their ends.
+    sections; the context goes over their ends. A heading stays as it is: asked to rewrite it with
+    its text, a small model says it twice or leaves it out.
     """
-    return [
-        Chunk(chunk, "\n\n" if number and not at else "\n")
-        for number, section in enumerate(split_sections(text))
-        for at, chunk in enumerate(split_chunks(section, chunk_tokens, count))
-    ]
+    chunks: list[Chunk] = []
+    for section in split_sections(text):
+        heading, body = split_heading(section)
+        parted, headed = "\n\n" if chunks else "", f"{heading}\n\n" if heading else ""
+        for at, chunk in enumerate(split_chunks(body, chunk_tokens, count)):
+            chunks.append(Chunk(chunk, "\n" if at else parted + headed))
+    return chunks
 
 
 class Finished(NamedTuple):
@@ -208,34 +220,65 @@ def unwatched(written: float) -> None:
 
 
 def rewrite_together(
-    jobs: Sequence[Job], writer: Writer, chunk_tokens: int, watch: Watch = unwatched
+    jobs: Sequence[RewriteJob],
+    writer: Writer,
+    chunk_tokens: int,
+    watch: Watch = unwatched,
+    editor: Editor | None = None,
+    num_drafts: int = 1,
 ) -> Iterator[Finished]:
     """Rewrite documents side by side: the first chunks of all, then the second ones, and so on.
+
+    Args:
+        jobs: the documents.
+        writer: who writes their chunks.
+        chunk_tokens: size of a chunk.
+        watch: told how far it is.
+        editor: who makes a chunk's text of its drafts; by default the first one stands.
+        num_drafts: of each chunk.
 
     Yields:
         Each document as soon as its last chunk is there, while others are still being written.
     """
+    editor = editor or FirstDraft()
     chunks = [cut_text(job.document.text, chunk_tokens, writer.count) for job in jobs]
     written = [Rewriting("", len(parts), 0, cut=False) for parts in chunks]
     before = float(sum(not parts for parts in chunks))
     for number in range(max(map(len, chunks), default=0)):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
-        requests = [Request(jobs[i], number, written[i].text, chunks[i][number].text) for i in turn]
-        shares = [
-            len(r.chunk) / sum(len(part.text) for part in chunks[i])
-            for i, r in zip(turn, requests, strict=True)
+        requests = [
+            ChunkRequest(jobs[i], number, written[i].text, chunks[i][number].text, draft)
+            for i in turn
+            for draft in range(num_drafts)
         ]
-        batch = Batch(shares, [writer.count(request.chunk) for request in requests])
+        shares = [
+            len(chunks[i][number].text) / sum(len(part.text) for part in chunks[i]) for i in turn
+        ]
+        each = [share / num_drafts for share in shares for _ in range(num_drafts)]
+        batch = WritingBatch(each, [writer.count(request.chunk) for request in requests])
+        drafts: dict[int, dict[int, WrittenChunk]] = {index: {} for index in turn}
         for answer in writer.write(requests):
             watch(before + batch.finish(answer))
-            index = turn[answer.place]
-            written[index] = _append(written[index], chunks[index][number], answer)
+            index = turn[answer.place // num_drafts]
+            drafts[index][answer.place % num_drafts] = answer
+            if len(drafts[index]) < num_drafts:
+                continue
+            answers = [drafts[index][draft] for draft in range(num_drafts)]
+            written[index] = _append(written[index], chunks[index][number], answers, editor)
             if number + 1 == len(chunks[index]):
                 yield Finished(index, written[index])
         before += sum(shares)
 
 
-class Batch:
+def rewrite_with(
+    config: RephraseConfig, jobs: Sequence[RewriteJob], writer: Writer, watch: Watch = unwatched
+) -> Iterator[Finished]:
+    """Rewrite documents side by side with the config's sizes, drafts and editor."""
+    editor = GateEditor(config.fidelity) if config.repair else FirstDraft()
+    return rewrite_together(jobs, writer, config.chunk_tokens, watch, editor, config.drafts)
+
+
+class WritingBatch:
     """How much of chunks that are written in step is there, judged by those that are finished.
 
     Chunks of a batch end nearly together: when the first ends, the others are as long as it, and
@@ -250,7 +293,7 @@ class Batch:
         self._shares, self._num_tokens = shares, num_tokens
         self._open = set(range(len(shares)))
 
-    def finish(self, answer: Answer) -> float:
+    def finish(self, answer: WrittenChunk) -> float:
         """Documents written in this batch when a chunk has just been finished."""
         self._open.discard(answer.place)
         return sum(
@@ -261,10 +304,14 @@ class Batch:
         )
 
 
-def _append(begun: Rewriting, chunk: Chunk, answer: Answer) -> Rewriting:
-    between = chunk.between if begun.text else ""
+def _append(
+    begun: Rewriting, chunk: Chunk, answers: Sequence[WrittenChunk], editor: Editor
+) -> Rewriting:
+    edited = editor.edit(chunk.text, [Written(answer.text, answer.cut) for answer in answers])
+    wording = EditedWords(begun.by_model, begun.by_source).plus(edited.wording)
     return begun._replace(
-        text=begun.text + between + answer.text,
-        num_tokens=begun.num_tokens + answer.num_tokens,
-        cut=begun.cut or answer.cut,
+        text=begun.text + chunk.before + edited.text,
+        num_tokens=begun.num_tokens + sum(answer.num_tokens for answer in answers),
+        cut=begun.cut or edited.cut,
+        **wording._asdict(),
     )

@@ -12,7 +12,7 @@ from schemas.errors import InputsError
 from schemas.rephrase import RephraseConfig
 
 
-class Source(NamedTuple):
+class RewriteSource(NamedTuple):
     """A document to rewrite: a row of `Document`."""
 
     doc_id: str
@@ -23,18 +23,18 @@ class Source(NamedTuple):
     text: str
 
 
-def sample_documents(config: RephraseConfig, shards: Path) -> list[Source]:
+def sample_documents(config: RephraseConfig, shards: Path) -> list[RewriteSource]:
     """Draw `config.documents` by the hash of seed and id: the draw does not depend on sharding.
 
     Raises:
         InputsError: a domain has no document of the right length.
     """
-    drawn: dict[str, list[tuple[int, str, Source]]] = {d: [] for d in config.documents}
+    drawn: dict[str, list[tuple[int, str, RewriteSource]]] = {d: [] for d in config.documents}
     paths = sorted(shards.glob("*.parquet"))
     for path in paths:
         frame = Document.validate(pl.read_parquet(path))
-        for row in frame.select(Source._fields).iter_rows(named=True):
-            document = Source(**row)
+        for row in frame.select(RewriteSource._fields).iter_rows(named=True):
+            document = RewriteSource(**row)
             if document.domain in drawn and fits(config, document.text):
                 key = -_draw(config.seed, document.doc_id)
                 heap = drawn[document.domain]

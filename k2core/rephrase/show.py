@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from k2core.rephrase.alignment import align
 from k2core.rephrase.calibration import Roc, plot_rocs, read_scores, trace_rocs
-from k2core.rephrase.outcome import Judged
+from k2core.rephrase.outcome import JudgedRewrite
 from k2core.reporting import Reporter
 from schemas.rephrase import FidelityConfig
 
@@ -17,13 +17,15 @@ _MISMATCHED = 24
 """Sources held against another's rewrite; their sentences' vectors are there already."""
 
 
-def show_rewrites(judged: Sequence[Judged], report: Reporter) -> None:
-    """Add the plot of the reasons and a table of accepted and of rejected rewrites."""
+def show_rewrites(judged: Sequence[JudgedRewrite], report: Reporter) -> None:
+    """Add the plot of the reasons, the yield, a table of accepted and one of rejected rewrites."""
     report.plot("Rewrites by verdict", plot_reasons(judged))
+    report.table("Yield", list_yield(judged))
     for title, wanted in (("Accepted rewrites", True), ("Rejected rewrites", False)):
         chosen = [entry for entry in judged if (not entry.reason) == wanted][:_SHOWN]
         rows = [
             {
+                "writer": entry.row["writer"],
                 "style": entry.row["prompt_id"],
                 "source": entry.source,
                 "rewrite": entry.row["text"],
@@ -35,7 +37,23 @@ def show_rewrites(judged: Sequence[Judged], report: Reporter) -> None:
         report.table(title, rows)
 
 
-def plot_reasons(judged: Sequence[Judged]) -> Figure:
+def list_yield(judged: Sequence[JudgedRewrite]) -> list[dict[str, object]]:
+    """What each writer wrote in each style, and what of it passed; then of all that was asked."""
+    written = Counter((entry.row["writer"], entry.row["prompt_id"]) for entry in judged)
+    passed = Counter(
+        (entry.row["writer"], entry.row["prompt_id"]) for entry in judged if not entry.reason
+    )
+    asked = sum(count for (writer, _), count in written.items() if writer == "model")
+    rows = [_describe_yield(*key, passed[key], count) for key, count in sorted(written.items())]
+    return [*rows, _describe_yield("all", "", passed.total(), asked)]
+
+
+def _describe_yield(writer: str, style: str, passed: int, written: int) -> dict[str, object]:
+    share = f"{passed / written:.0%}" if written else ""
+    return {"writer": writer, "style": style, "written": written, "passed": passed, "share": share}
+
+
+def plot_reasons(judged: Sequence[JudgedRewrite]) -> Figure:
     """Bars: how many were accepted, how many rejected for each reason."""
     counts = Counter(entry.reason or "accepted" for entry in judged).most_common()
     figure = Figure(figsize=(7, 0.5 + 0.35 * len(counts)), layout="constrained")
@@ -48,7 +66,9 @@ def plot_reasons(judged: Sequence[Judged]) -> Figure:
     return figure
 
 
-def show_alignment(limits: FidelityConfig, judged: Sequence[Judged], report: Reporter) -> None:
+def show_alignment(
+    limits: FidelityConfig, judged: Sequence[JudgedRewrite], report: Reporter
+) -> None:
     """Add the ROC of the gate's cosines on labelled pairs, with the limits that are set.
 
     Whether the limits hold for this corpus too is seen by what is certainly wrong in it: this
@@ -62,7 +82,7 @@ def show_alignment(limits: FidelityConfig, judged: Sequence[Judged], report: Rep
     report.table("Limits of the alignment", rows)
 
 
-def mismatch(judged: Sequence[Judged]) -> list[dict[str, float]]:
+def mismatch(judged: Sequence[JudgedRewrite]) -> list[dict[str, float]]:
     """Cosines of sources with the rewrite of the next other document."""
     pairs = [
         (first.source, second.row["text"])

@@ -1,10 +1,11 @@
 """Who rewrites: engines served here, replicas over a cluster, or an endpoint."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from k2core.engines.protocol import StreamingEngine
+from k2core.engines.protocol import Model, StreamingEngine
 from k2core.rephrase.dataset import DatasetRephraser
 from k2core.rephrase.rephraser import find_rephraser
 from k2core.rephrase.rewrite import (
@@ -13,10 +14,10 @@ from k2core.rephrase.rewrite import (
     Prompter,
     Watch,
     Writer,
-    rewrite_together,
+    rewrite_with,
     unwatched,
 )
-from k2core.rephrase.styles import Job
+from k2core.rephrase.styles import RewriteJob
 from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 
@@ -31,7 +32,7 @@ class Rephraser(Protocol):
     def count(self, text: str) -> int:
         """Tokens of a text."""
 
-    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[RewriteJob], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite all; yields each document when it is finished."""
 
     def close(self) -> None:
@@ -43,11 +44,11 @@ class GroupRephraser:
 
     Args:
         writer: who writes their chunks.
-        chunk_tokens: size of a chunk.
+        config: sizes, drafts and the gate.
     """
 
-    def __init__(self, writer: Writer, chunk_tokens: int) -> None:
-        self._writer, self._chunk_tokens = writer, chunk_tokens
+    def __init__(self, writer: Writer, config: RephraseConfig) -> None:
+        self._writer, self._config = writer, config
         self.count, self.close = writer.count, writer.close
 
     @property
@@ -55,9 +56,9 @@ class GroupRephraser:
         """The writer's."""
         return self._writer.name
 
-    def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
+    def rewrite(self, jobs: Sequence[RewriteJob], watch: Watch = unwatched) -> Iterator[Finished]:
         """Rewrite the group."""
-        return rewrite_together(jobs, self._writer, self._chunk_tokens, watch)
+        return rewrite_with(self._config, jobs, self._writer, watch)
 
 
 def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> Rephraser:
@@ -65,22 +66,23 @@ def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> R
     if config.endpoint is not None:
         from k2core.rephrase.endpoint import EndpointWriter
 
-        return GroupRephraser(EndpointWriter(config, config.endpoint), config.chunk_tokens)
-    folder = find_rephraser(config.model, models)
+        return GroupRephraser(EndpointWriter(config, config.endpoint), config)
+    find = partial(find_rephraser, config.model, models)
     if config.by_dataset:
-        return DatasetRephraser(config, folder, serving)
-    writer = EngineWriter(start_engine(config, folder, serving), Prompter(folder, config))
-    return GroupRephraser(writer, config.chunk_tokens)
+        return DatasetRephraser(config, find, serving)
+    prompter = Prompter(find(), config)  # before engines on this node look for it, too
+    writer = EngineWriter(start_engine(config, find, serving), prompter)
+    return GroupRephraser(writer, config)
 
 
-def start_engine(config: RephraseConfig, folder: Path, serving: Serving) -> StreamingEngine:
+def start_engine(config: RephraseConfig, model: Model, serving: Serving) -> StreamingEngine:
     """VLLM engines that serve the model; each document's result depends on its own group alone."""
     from k2core.engines.ray import serve
 
     return serve(
-        folder,
+        model,
         serving,
         max_model_len=config.max_model_len,
-        max_num_seqs=max(1, -(-config.documents_together // serving.num_engines)),
+        max_num_seqs=max(1, -(-config.documents_together * config.drafts // serving.num_engines)),
         prefix_caching=False,
     )

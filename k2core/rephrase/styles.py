@@ -8,7 +8,7 @@ from typing import NamedTuple
 import yaml
 
 from k2core.rephrase.language import detect_language
-from k2core.rephrase.sample import Source
+from k2core.rephrase.sample import RewriteSource
 from schemas.errors import InputsError
 
 FOLDER = Path(__file__).with_name("prompts")
@@ -32,10 +32,10 @@ class Style(NamedTuple):
         return hashlib.sha256(self.instruction.encode()).hexdigest()
 
 
-class Job(NamedTuple):
+class RewriteJob(NamedTuple):
     """A document to rewrite in a style."""
 
-    document: Source
+    document: RewriteSource
     style: Style
 
 
@@ -64,8 +64,8 @@ def _read_style(path: Path) -> Style:
 
 
 def assign_styles(
-    documents: Sequence[Source], styles: Sequence[Style], per_document: int, seed: int
-) -> list[Job]:
+    documents: Sequence[RewriteSource], styles: Sequence[Style], per_document: int, seed: int
+) -> list[RewriteJob]:
     """Give each document its styles by hash; a document never gets one twice.
 
     Raises:
@@ -85,5 +85,5 @@ def assign_styles(
             )
         key = f"{seed}\0{document.doc_id}".encode()
         fitting.sort(key=lambda s: hashlib.sha256(key + s.prompt_id.encode()).digest())
-        jobs += [Job(document, style) for style in fitting[:per_document]]
+        jobs += [RewriteJob(document, style) for style in fitting[:per_document]]
     return jobs

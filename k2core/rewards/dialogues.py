@@ -36,13 +36,18 @@ def judge_dialogues(
 ) -> list[Verdict]:
     """Reward many, several sandboxed jobs at a time; order is kept.
 
-    Where a judge fails twice, its verdict is faulty and says why: it is counted, and no reward.
+    Equal ones, of which a policy that has learned something writes many, are judged once. Where a
+    judge fails twice, its verdict is faulty and says why: it is counted, and no reward.
 
     Raises:
         SandboxUnavailableError: no isolation works here, so that no code can be judged.
     """
+    names = [repr((d.problem, d.messages, d.state, d.stop_reason, d.fault)) for d in dialogues]
+    different = dict(zip(names, dialogues, strict=True))
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda dialogue: try_to_judge(dialogue, sandbox), dialogues))
+        verdicts = pool.map(lambda dialogue: try_to_judge(dialogue, sandbox), different.values())
+        found = dict(zip(different, verdicts, strict=True))
+    return [found[name] for name in names]
 
 
 def try_to_judge(dialogue: Dialogue, sandbox: CodeRunner | None = None) -> Verdict:

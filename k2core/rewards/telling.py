@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import cast
 
-from k2core.problems import SourceError, own_families
+from k2core.problems import ProblemSourceError, own_families
 from k2core.rewards.gold import gold_answer
 from k2core.sandbox import CodeRunner, IoCase, check_problem, check_program
 from schemas.chat import Problem
@@ -56,7 +56,7 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
         chosen = list(islice((p for p in found if _is_judgeable(p)), _PER_SOURCE))
         doubts = [f"{p.problem_id}: {said}" for p in chosen if (said := find_doubt(p, runner))]
         if len(doubts) > source.max_faulty_frac * len(chosen):
-            raise SourceError(
+            raise ProblemSourceError(
                 f"{source.name}: of the first {len(chosen)} problems of {source.path} with a "
                 f"solution, the tests of {len(doubts)} cannot judge, more than max_faulty_frac="
                 f"{source.max_faulty_frac:g} allows. {'; '.join(doubts[:_SHOWN])}. "

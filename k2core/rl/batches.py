@@ -10,11 +10,12 @@ from k2core.rl.samples import Sample
 if TYPE_CHECKING:
     from k2core.chat import EncodedDialogue
     from k2core.engines.megatron.batch import Batch
+    from k2core.rl.practice import Masks
 
 _PADDING = -1
 
 
-class Row(NamedTuple):
+class TrainingRow(NamedTuple):
     """One dialogue to train on, before padding."""
 
     ids: list[int]
@@ -27,21 +28,31 @@ class Row(NamedTuple):
     """What it was sampled at; the trainer takes log p there."""
     mean_tokens: float = 1.0
     """Of the samples of the same problem."""
+    problem: str = ""
+    """Whose samples begin alike, so that the trainer computes that once; empty: of none."""
+    masks: Sequence[bytes] = ()
+    """Of each token: what it was chosen from (`k2core.rl.masks`); none where that is all."""
 
 
-def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -> list[Row]:
+def policy_rows(
+    samples: Sequence[Sample],
+    num_asked: int,
+    temperature: float,
+    masks: "Masks | None" = None,
+) -> list[TrainingRow]:
     """Each sample counts 1 / num_asked.
 
     Args:
         samples: those that have a gradient.
         num_asked: samples of the update in all: E_x is over every problem asked.
         temperature: what they were drawn at.
+        masks: what their tokens were chosen from; None is the whole vocabulary.
     """
     share, lengths = 1.0 / max(1, num_asked), defaultdict[str, list[int]](list)
     for sample in samples:
         lengths[sample.problem.problem_id].append(sample.dialogue.num_tokens)
     return [
-        Row(
+        TrainingRow(
             s.dialogue.token_ids,
             s.dialogue.loss_mask,
             s.dialogue.logprobs,
@@ -50,28 +61,33 @@ def policy_rows(samples: Sequence[Sample], num_asked: int, temperature: float) -
             0.0,
             temperature,
             statistics.fmean(lengths[s.problem.problem_id]),
+            s.problem.problem_id,
+            masks(s.dialogue) if masks else (),
         )
         for s in samples
     ]
 
 
-def text_rows(dialogues: "Sequence[EncodedDialogue]", weight: float) -> list[Row]:
+def text_rows(dialogues: "Sequence[EncodedDialogue]", weight: float) -> list[TrainingRow]:
     """Each of the assistant's tokens counts weight / tokens."""
     tokens = sum(sum(dialogue.loss_mask[1:]) for dialogue in dialogues)
     share = weight / max(1, tokens)
-    return [Row(d.ids, d.loss_mask, [0.0] * len(d.ids), 0.0, 0.0, share) for d in dialogues]
+    return [TrainingRow(d.ids, d.loss_mask, [0.0] * len(d.ids), 0.0, 0.0, share) for d in dialogues]
 
 
-def build_batch(rows: Sequence[Row], pad_id: int, num_ranks: int) -> "Batch":
-    """Pad rows to one width; every rank and micro-batch gets rows of about the same length."""
+def build_batch(rows: Sequence[TrainingRow], pad_id: int, num_ranks: int) -> "Batch":
+    """Pad rows to one width; every rank gets problems of about the same length, each whole."""
     import torch
 
     from k2core.engines.megatron.batch import Batch
+    from k2core.engines.megatron.folding import GROUP
 
     if not rows:
         raise ValueError("a batch needs at least one row")
-    order = sorted(range(len(rows)), key=lambda index: (len(rows[index].ids), index))
-    rows = [rows[i] for first in range(num_ranks) for i in order[first::num_ranks]]
+    problems = sorted(_by_problem(rows), key=lambda of: len(of[-1].ids))
+    order = [i for first in range(num_ranks) for i in range(first, len(problems), num_ranks)]
+    rows = [row for i in order for row in problems[i]]
+    groups = [i for i in order for _ in problems[i]]
     shape = len(rows), max(len(row.ids) for row in rows) - 1
     tokens, labels = torch.full(shape, pad_id), torch.full(shape, pad_id)
     mask, old = torch.zeros(shape), torch.zeros(shape)
@@ -91,5 +107,31 @@ def build_batch(rows: Sequence[Row], pad_id: int, num_ranks: int) -> "Batch":
         "temperature": torch.tensor([row.temperature for row in rows]),
         "mean_tokens": torch.tensor([row.mean_tokens for row in rows]),
         "weight": torch.ones(len(rows)),
+        GROUP: torch.tensor(groups),
     }
-    return Batch(tokens, labels, mask, segments, extra)
+    batch = Batch(tokens, labels, mask, segments, extra)
+    return _with_masks(batch, rows) if any(any(row.masks) for row in rows) else batch
+
+
+def _by_problem(rows: Sequence[TrainingRow]) -> list[list[TrainingRow]]:
+    """A problem's samples together, the shortest first; a row of none alone."""
+    found = dict[tuple[str, int], list[TrainingRow]]()
+    for index, row in enumerate(sorted(rows, key=lambda row: len(row.ids))):
+        found.setdefault((row.problem, -1 if row.problem else index), []).append(row)
+    return list(found.values())
+
+
+def _with_masks(batch: "Batch", rows: Sequence[TrainingRow]) -> "Batch":
+    """Each mask once, after one that allows all."""
+    import torch
+
+    known: dict[bytes, int] = {b"": 0}
+    place = torch.zeros(batch.labels.shape, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        if row.masks:
+            found = [known.setdefault(mask, len(known)) for mask in row.masks[1:]]
+            place[index, : len(found)] = torch.tensor(found)
+    size = max(map(len, known))
+    packed = b"".join(mask or b"\xff" * size for mask in known)
+    table = torch.frombuffer(bytearray(packed), dtype=torch.uint8).view(len(known), size)
+    return batch._replace(extra={**batch.extra, "mask": place}, masks=table)

@@ -27,7 +27,7 @@ class Rollout(TypedDict):
     reason: str
 
 
-class Line(NamedTuple):
+class IterationLine(NamedTuple):
     """Of an iteration."""
 
     iteration: int
@@ -53,11 +53,11 @@ _ORDERS = {
 """Sorted by, and whether the largest is first; `rejected` are those whose reason is not empty."""
 
 
-def summarise(rows: pl.DataFrame) -> Iterator[Line]:
+def summarise(rows: pl.DataFrame) -> Iterator[IterationLine]:
     """A line an iteration."""
     for part in rows.sort("iteration").partition_by("iteration", maintain_order=True):
         reasons = Counter(filter(None, part["reason"])).most_common(4)
-        yield Line(
+        yield IterationLine(
             int(part["iteration"][0]),
             len(part),
             f"{statistics.fmean(part['reward']):.3f}",

@@ -7,7 +7,7 @@ spent where most of its samples would be cut off: their answers are never seen.
 import math
 from collections.abc import Mapping, Sequence
 
-from k2core.rl.priority import Successes, Tally
+from k2core.rl.priority import RewardTally, Successes
 from schemas.chat import Problem
 from schemas.rl import RlConfig
 
@@ -85,7 +85,7 @@ def check_truncation(
     return predicted
 
 
-def _truncated(tally: Tally, budget: int | None) -> float:
+def _truncated(tally: RewardTally, budget: int | None) -> float:
     cut_off = sum(tally.truncated) / len(tally.truncated)
     if budget is None or not tally.lengths:
         return cut_off

@@ -22,6 +22,12 @@ class Clock:
         for usage in usages:
             self._usage = self._usage.then(usage)
 
+    def join(self, other: "Clock") -> None:
+        """Book what went on beside it."""
+        for part, seconds in other._seconds.items():
+            self._seconds[part] = self._seconds.get(part, 0.0) + seconds
+        self._usage = self._usage.then(other._usage)
+
     def lap(self, part: str) -> None:
         """Book the time since the last lap."""
         now = time.perf_counter()

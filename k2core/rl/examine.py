@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from k2core.rl.history import Iteration
 
 
-class Examination(Config):
+class ValidationRates(Config):
     """Pass rates on the validation problems."""
 
     rate: float
@@ -33,14 +33,14 @@ class Examination(Config):
             max(self.rate * (1 - self.rate), 0.25 / self.num_problems) / self.num_problems
         )
 
-    def is_as_good_as(self, others: "Sequence[Examination]") -> bool:
+    def is_as_good_as(self, others: "Sequence[ValidationRates]") -> bool:
         """Whether none of the others is better by more than its standard error."""
         return all(self.rate >= other.rate - other.standard_error for other in others)
 
 
 def examine(
     problems: Sequence[Problem], play: Play, judge: Judge, temperature: float, seed: int
-) -> Examination | None:
+) -> ValidationRates | None:
     """Ask every problem once; None where nothing could be judged.
 
     Args:
@@ -59,7 +59,7 @@ def examine(
     passed = [p for family in by_family.values() for p in family]
     if not passed:
         return None
-    return Examination(
+    return ValidationRates(
         rate=statistics.fmean(passed),
         families={family: statistics.fmean(found) for family, found in sorted(by_family.items())},
         num_problems=len(passed),

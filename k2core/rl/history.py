@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from k2core.rl.examine import Examination, is_alarming
+from k2core.rl.examine import ValidationRates, is_alarming
 from k2core.rl.samples import Sample
 from schemas.base import Config
 
@@ -31,13 +31,17 @@ class Iteration(Config):
     """That share as it was expected before the step."""
     stale_frac: float = 0.0
     """Share of the tokens that earlier iterations wrote, of which nothing is learned."""
+    lag_mean: float = 0.0
+    """Updates between the weights that wrote a token and those that learned from its dialogue."""
+    lag_max: int = 0
+    """The most of them."""
     unfinished: int = 0
     """Dialogues that go on in the next iteration."""
     learnable_frac: float
     """Share of problems whose samples' rewards differ: all others teach nothing."""
     temperature: float
     lr: float
-    validation: Examination | None = None
+    validation: ValidationRates | None = None
     """Before this iteration's update, where it was due."""
     dropped: dict[str, int] = Field(default_factory=dict)
     """Reason -> problems that were left out, because something other than the policy failed."""
@@ -72,7 +76,7 @@ class History(Config):
     """All iterations so far."""
 
     iterations: tuple[Iteration, ...] = ()
-    final: Examination | None = None
+    final: ValidationRates | None = None
     """Of the last weights."""
 
     def add(self, iteration: Iteration) -> "History":
@@ -80,7 +84,7 @@ class History(Config):
         return self.model_copy(update={"iterations": (*self.iterations, iteration)})
 
     @property
-    def validations(self) -> list[Examination]:
+    def validations(self) -> list[ValidationRates]:
         """All that were made before updates, in order."""
         return [i.validation for i in self.iterations if i.validation]
 

@@ -17,7 +17,7 @@ from k2core.rl.clock import Clock
 from k2core.rl.practice import Practice
 from k2core.rl.priority import Successes, choose_problems
 from k2core.rl.samples import Known, Sample, as_known, penalties_of, score
-from k2core.rl.sampling import Sampled, check_dropped
+from k2core.rl.sampling import IterationSamples, check_dropped
 
 
 def sample_part(
@@ -28,7 +28,7 @@ def sample_part(
     rng: random.Random,
     clock: Clock,
     index: int,
-) -> Sampled:
+) -> IterationSamples:
     """Go on with what was begun, begin as many dialogues as there is room for, and stop in time.
 
     Raises:
@@ -52,7 +52,7 @@ def sample_part(
     for sample, verdict in zip(done, verdicts, strict=True):
         earned[sample.problem.problem_id].append(as_known(sample, verdict, penalties))
     lost = names - {sample.problem.problem_id for sample in scored.samples}
-    return Sampled(
+    return IterationSamples(
         scored.samples, Counter(scored.dropped), predicted, buffer.after(left, earned, lost)
     )
 

@@ -22,8 +22,11 @@ class Playing:
     opening: Opening
     max_context: int
     max_repeats: int = 0
+    enforced: bool = False
     usages: "list[Usage]" = field(default_factory=list)
     """What each play took of the engines."""
+    expected: dict[str, int] = field(default_factory=dict)
+    """Family -> tokens that a dialogue may be expected to take."""
 
     def play(
         self, problems: Sequence[Problem], seeds: Sequence[int], temperature: float
@@ -36,9 +39,10 @@ class Playing:
         self, starts: Sequence[Start], temperature: float, most_tokens: int | None = None
     ) -> list[Sample | Start]:
         """`k2core.rl.samples.PlayPart`."""
-        how = How(temperature, top_p=1.0, enforced=False, max_repeats=self.max_repeats)
+        how = How(temperature, 1.0, self.enforced, self.max_repeats)
         table = Table(self.codec, self.opening.open, self.max_context, how, self.engine.weights)
+        told = [s._replace(expected=self.expected.get(s.problem.family, 0)) for s in starts]
         found = play_starts(
-            starts, self.engine, table, most_tokens=most_tokens, on_usage=self.usages.append
+            told, self.engine, table, most_tokens=most_tokens, on_usage=self.usages.append
         )
         return [Sample(f) if isinstance(f, Dialogue) else f for f in found]

@@ -1,14 +1,15 @@
 """What the iterations of reinforcement learning work with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from k2core.engines.learner import Learner, Peer
+from k2core.agents import Dialogue
+from k2core.engines.learner import Learner, Peer, Weights
 from k2core.engines.protocol import Usage
-from k2core.model.digest import NamedTensor
 from k2core.rl.critic import CriticLoop
 from k2core.rl.objectives.rule import PolicyObjective
+from k2core.rl.priority import Successes
 from k2core.rl.samples import Judge, Play, PlayPart
 from schemas.chat import Problem
 from schemas.rl import RlConfig
@@ -17,14 +18,22 @@ if TYPE_CHECKING:
     from k2core.chat import EncodedDialogue
 
 
+Masks = Callable[[Dialogue], Sequence[bytes]]
+"""As `k2core.rl.masks.TurnMasks.of`."""
+
+
 class Served(Protocol):
     """What samples: engines."""
+
+    @property
+    def weights(self) -> str:
+        """Digest of what they serve."""
 
     @property
     def peer(self) -> Peer:
         """What the trainer's other ranks do while weights are sent."""
 
-    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
+    def receive_weights(self, weights: Weights) -> str:
         """Serve these from now on; returns their digest, which all engines agree on.
 
         Raises:
@@ -60,3 +69,12 @@ class Practice:
     """What `play` took of the engines, each time since this was last emptied."""
     play_part: PlayPart | None = None
     """Where iterations are capped (`RlConfig.iteration_tokens`)."""
+    expected: dict[str, int] = field(default_factory=dict)
+    """Family -> tokens that `play` may expect a dialogue to take: long ones begin first."""
+    masks: Masks | None = None
+    """What each token of a dialogue was chosen from, where an enforcer left less than all."""
+
+    def expect(self, seen: Successes) -> None:
+        """Expect what was seen; before anything is played, so that batches follow from states."""
+        self.expected.clear()
+        self.expected.update(seen.lengths)

@@ -13,7 +13,7 @@ _PRIOR = 4.0
 _MOST_RECENT = 256
 
 
-class Seen(NamedTuple):
+class SeenProblem(NamedTuple):
     """A problem's samples."""
 
     problem: Problem
@@ -23,23 +23,28 @@ class Seen(NamedTuple):
     """Whether tokens ran out."""
     lengths: Sequence[int] = ()
     """Tokens of those that passed."""
+    tokens: int = 0
+    """Of all."""
 
 
-class Tally(Config):
+class RewardTally(Config):
     """Samples of one problem or family, and how many earned the full reward."""
 
     samples: int = 0
     successes: int = 0
+    tokens: int = 0
+    """Of all samples."""
     truncated: tuple[bool, ...] = ()
     """Whether tokens ran out in the last `_MOST_RECENT` samples of a family."""
     lengths: tuple[int, ...] = ()
     """Tokens of the last `_MOST_RECENT` samples of a family that passed."""
 
-    def add(self, new: Seen) -> "Tally":
+    def add(self, new: SeenProblem) -> "RewardTally":
         """With more samples."""
-        return Tally(
+        return RewardTally(
             samples=self.samples + len(new.rewards),
             successes=self.successes + sum(reward >= 1.0 for reward in new.rewards),
+            tokens=self.tokens + new.tokens,
             truncated=(*self.truncated, *new.truncated)[-_MOST_RECENT:],
             lengths=(*self.lengths, *new.lengths)[-_MOST_RECENT:],
         )
@@ -48,23 +53,31 @@ class Tally(Config):
 class Successes(Config):
     """All that sampling has seen so far."""
 
-    problems: dict[str, Tally] = Field(default_factory=dict)
-    families: dict[str, Tally] = Field(default_factory=dict)
+    problems: dict[str, RewardTally] = Field(default_factory=dict)
+    families: dict[str, RewardTally] = Field(default_factory=dict)
 
-    def add(self, groups: Iterable[Seen]) -> "Successes":
+    def add(self, groups: Iterable[SeenProblem]) -> "Successes":
         """With some problems' samples; one copy, however many they are."""
         problems, families = dict(self.problems), dict(self.families)
         for new in groups:
             name, family = new.problem.problem_id, new.problem.family
-            problems[name] = problems.get(name, Tally()).add(new._replace(truncated=(), lengths=()))
-            families[family] = families.get(family, Tally()).add(new)
+            problems[name] = problems.get(name, RewardTally()).add(
+                new._replace(truncated=(), lengths=())
+            )
+            families[family] = families.get(family, RewardTally()).add(new)
         return self.model_copy(update={"problems": problems, "families": families})
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Family -> mean tokens of a dialogue, rounded up."""
+        known = {name: tally for name, tally in self.families.items() if tally.samples}
+        return {name: -(-tally.tokens // tally.samples) for name, tally in known.items()}
 
     def rate(self, problem: Problem) -> float:
         """Success rate; a problem seen little leans on its family's."""
-        family = self.families.get(problem.family, Tally())
+        family = self.families.get(problem.family, RewardTally())
         expected = (family.successes + 0.5 * _PRIOR) / (family.samples + _PRIOR)
-        own = self.problems.get(problem.problem_id, Tally())
+        own = self.problems.get(problem.problem_id, RewardTally())
         return (own.successes + _PRIOR * expected) / (own.samples + _PRIOR)
 
 

@@ -9,7 +9,7 @@ from k2core.rl.buffer import Buffer
 from k2core.rl.clock import Clock
 from k2core.rl.critic import GUARDED
 from k2core.rl.practice import Practice
-from k2core.rl.priority import Seen, Successes, choose_problems
+from k2core.rl.priority import SeenProblem, Successes, choose_problems
 from k2core.rl.samples import Sample, groups_of, learnable, penalties_of, score
 from schemas.rubrics import RUBRIC
 
@@ -18,7 +18,7 @@ class FaultyError(RuntimeError):
     """Too many problems were lost to environments, judges or engines; says to which faults."""
 
 
-class Sampled(NamedTuple):
+class IterationSamples(NamedTuple):
     """What an iteration has to learn from."""
 
     samples: list[Sample]
@@ -32,14 +32,15 @@ class Sampled(NamedTuple):
     """What is unfinished."""
 
     @property
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[SeenProblem]:
         """What became of each problem; of none that only a critic judges."""
         return [
-            Seen(
+            SeenProblem(
                 group[0].problem,
                 [float(s.passed) for s in group],
                 [s.dialogue.is_truncated for s in group],
                 [s.dialogue.num_tokens for s in group if s.passed],
+                sum(s.dialogue.num_tokens for s in group),
             )
             for group in groups_of(self.samples)
             if group[0].problem.verifier != RUBRIC
@@ -53,7 +54,7 @@ def sample_groups(
     rng: random.Random,
     clock: Clock,
     index: int = 0,
-) -> Sampled:
+) -> IterationSamples:
     """K samples of each of an iteration's problems.
 
     With `refill_rounds`, problems whose samples all earned alike are followed by others until
@@ -98,7 +99,7 @@ def sample_groups(
             break
     clock.count(practice.usages)
     check_dropped(dropped, num_asked, config.max_faulty_frac)
-    return Sampled(kept, dropped, predicted)
+    return IterationSamples(kept, dropped, predicted)
 
 
 def check_dropped(dropped: Counter[str], num_asked: int, limit: float) -> None:

@@ -3,14 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from k2core.agents import Opening
 from k2core.chat import ChatCodec, read_dialogues
-from k2core.engines.learner import Learner
+from k2core.engines.learner import Learner, below
 from k2core.model.config import load_shape
 from k2core.model.hf import describe_checkpoint
 from k2core.problems import (
@@ -24,12 +23,13 @@ from k2core.rewards.telling import check_own_tests
 from k2core.rl.critic.start import check_rubrics, open_critic, verified
 from k2core.rl.history import History
 from k2core.rl.loop import run_iterations
+from k2core.rl.masks import TurnMasks
 from k2core.rl.objectives.registry import load_objective
 from k2core.rl.playing import Playing
 from k2core.rl.practice import Practice
 from k2core.rl.samples import Sample
 from k2core.rl.state import IterationStates
-from k2core.sandbox import Sandbox
+from k2core.sandbox import CodeRunner
 from k2core.store import Draft, Workspace
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.chat import Problem
@@ -59,10 +59,10 @@ def train_policy(
         SandboxUnavailableError: no isolation works here; before any iteration.
         FloatingPointError: the loss is not finite; names the iteration.
     """
-    from k2core.engines.torchrun import run_ranks
+    from k2core.engines.beside import run_beside_engines
 
     inputs = (config, problems, sft, trajectories, placement, workspace)
-    return run_ranks(train_on_ranks, *inputs, placement=placement, report=workspace.report)
+    return run_beside_engines(train_on_ranks, *inputs, placement=placement, report=workspace.report)
 
 
 def train_on_ranks(
@@ -84,12 +84,16 @@ def train_on_ranks(
         trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
     )
 
+    if trainer.ranks.local_rank == 0:  # of the stage's machine, or another one
+        shutil.rmtree(workspace.out, ignore_errors=True)
+        workspace.out.mkdir(parents=True)
+
     def work(learner: Learner) -> PolicyDrafts:
-        history = _practise(config, problems, start, trajectories, placement, workspace, learner)
+        history = _practise(config, problems, sft, trajectories, placement, workspace, learner)
         states = IterationStates(workspace.states, workspace.scratch / "best")
         last = _kept(history, config) == len(history.iterations)
         if last or not states.copy_best(workspace.out / "policy"):
-            learner.export_checkpoint(workspace.out / "policy")
+            learner.export_checkpoint(workspace.scratch / "policy", below(workspace.out / "policy"))
         training = {
             "stage": "rl",
             "config": config.model_dump(mode="json"),
@@ -102,13 +106,14 @@ def train_on_ranks(
         policy = Draft(workspace.out / "policy", _count(history, config))
         return PolicyDrafts(policy, _collect_rollouts(config, workspace))
 
-    return lead(trainer, work)
+    drafts, ranks = lead(trainer, work), trainer.ranks.patient()
+    return PolicyDrafts(*(workspace.store.send_together(draft, ranks) for draft in drafts))
 
 
 def _practise(
     config: RlConfig,
     problems: ProblemsConfig,
-    start: Path,
+    sft: Checkpoint,
     trajectories: TrajectorySet,
     placement: Placement,
     workspace: Workspace,
@@ -116,7 +121,9 @@ def _practise(
 ) -> History:
     """All iterations, with engines and a sandbox."""
     from k2core.engines.ray import serve
+    from k2core.engines.ray.sandboxes import open_runner
 
+    start = workspace.open(sft)
     codec, shape = ChatCodec(start), load_shape(start)
     context = min(shape.max_position_embeddings, config.max_tokens or 10**9)
     pool = fit_context(practice_problems(config, problems), codec, context)
@@ -131,10 +138,10 @@ def _practise(
     if config.ptx_weight:
         texts = read_dialogues(workspace.open(trajectories), codec, max_tokens=context)
     with (
-        Sandbox.start(unsafe=config.unsafe_sandbox) as sandbox,
+        open_runner(unsafe=config.unsafe_sandbox) as sandbox,
         Opening(sandbox) as opening,
         serve(
-            start,
+            partial(workspace.store.open, sft),
             placement.serving,
             max_model_len=context,
             max_num_seqs=config.max_num_seqs,
@@ -143,7 +150,7 @@ def _practise(
         check_own_tests(problems, sandbox)
         check = partial(judge, sandbox=sandbox)
         critic = open_critic(config, codec, engine, context, check, start)
-        playing = Playing(engine, codec, opening, context, config.max_repeats)
+        playing = Playing(engine, codec, opening, context, config.max_repeats, config.enforcer)
         practice = Practice(
             config,
             load_objective(config.objective),
@@ -159,6 +166,8 @@ def _practise(
             critic.loop if critic else None,
             playing.usages,
             playing.play_part,
+            playing.expected,
+            TurnMasks(start, shape.vocab_size).of if config.enforcer else None,
         )
         return run_iterations(practice, workspace)
 
@@ -182,7 +191,7 @@ def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Proble
     ]
 
 
-def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[Verdict]:
+def judge(samples: Sequence[Sample], sandbox: CodeRunner) -> list[Verdict]:
     """Verify every sample, code in the sandbox."""
     return judge_dialogues([sample.dialogue for sample in samples], sandbox)
 

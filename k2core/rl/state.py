@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from k2core.engines.learner import Learner
 from k2core.rl.buffer import Buffer
 from k2core.rl.history import History
 from k2core.rl.priority import Successes
 from k2core.rl.samples import Sample
+from k2core.rl.sampling import IterationSamples
 from k2core.store import States
 from schemas.chat import Message, RolloutRow
 
@@ -21,12 +23,20 @@ _ITERATION, _BEST, _ROLLOUTS = "iteration-", "best-", "rollouts/"
 _FINISHED = "iterations-"
 
 
-class Progress(NamedTuple):
+class LoopState(NamedTuple):
     """All that an iteration needs from those before it, besides the trainer's state."""
 
     history: History = History()
     seen: Successes = Successes()
     buffer: Buffer = Buffer()
+    ahead: IterationSamples | None = None
+    """The next iteration's, where they are drawn beside the update (`RlConfig.staleness`)."""
+    served: tuple[str, ...] = ()
+    """Digests of the weights after 0, 1, ... updates."""
+
+
+_AHEAD: TypeAdapter[IterationSamples | None] = TypeAdapter(IterationSamples | None)
+_SERVED = TypeAdapter(tuple[str, ...])
 
 
 class IterationStates:
@@ -34,7 +44,7 @@ class IterationStates:
 
     Args:
         states: of the work; every rank of the trainer writes its own part there.
-        aside: a folder of this machine that the trainer's ranks share.
+        aside: a folder of any machine, for weights on their way there.
     """
 
     def __init__(self, states: States, aside: Path) -> None:
@@ -45,7 +55,7 @@ class IterationStates:
         """Every iteration's rollouts, in order."""
         return map(self._states.fetch, self._states.names(_ROLLOUTS))
 
-    def resume(self, trainer: Learner) -> Progress:
+    def resume(self, trainer: Learner) -> LoopState:
         """Put the trainer where the last whole iteration left it; forget what came after."""
         whole = self._states.sealed(_ITERATION)
         newest = whole[-1] if whole else ""
@@ -55,15 +65,17 @@ class IterationStates:
         for name in self._states.names(_ROLLOUTS)[done:]:
             self._states.delete(name)
         if not newest:
-            return Progress()
+            return LoopState()
         trainer.load(partial(_fetch_below, self._states, f"{newest}/trainer"))
-        return Progress(
+        return LoopState(
             History.model_validate_json(self._states.read(f"{newest}/history.json")),
             Successes.model_validate_json(self._states.read(f"{newest}/seen.json")),
             Buffer.model_validate_json(self._states.read(f"{newest}/buffer.json")),
+            _AHEAD.validate_json(self._states.read(f"{newest}/ahead.json")),
+            _SERVED.validate_json(self._states.read(f"{newest}/served.json")),
         )
 
-    def save(self, trainer: Learner, progress: Progress, rollouts: pl.DataFrame) -> None:
+    def save(self, trainer: Learner, progress: LoopState, rollouts: pl.DataFrame) -> None:
         """Write an iteration; once it is sealed, the one before it goes."""
         number = len(progress.history.iterations)
         name = f"{_ITERATION}{number:05d}"
@@ -73,17 +85,15 @@ class IterationStates:
         self._states.put(f"{name}/history.json", progress.history.model_dump_json().encode())
         self._states.put(f"{name}/seen.json", progress.seen.model_dump_json().encode())
         self._states.put(f"{name}/buffer.json", progress.buffer.model_dump_json().encode())
+        self._states.put(f"{name}/ahead.json", _AHEAD.dump_json(progress.ahead))
+        self._states.put(f"{name}/served.json", _SERVED.dump_json(progress.served))
         self._states.seal(name, keep=1)
 
     def keep_best(self, trainer: Learner, num_iterations: int) -> None:
         """Keep the weights as they are now in place of the best so far."""
         name = f"{_BEST}{num_iterations:05d}"
         self._states.delete(name)
-        shutil.rmtree(self._aside, ignore_errors=True)
-        trainer.export_checkpoint(self._aside)
-        for file in sorted(self._aside.iterdir()):
-            with self._states.writing(f"{name}/{file.name}") as path:
-                shutil.move(file, path)
+        trainer.export_checkpoint(self._aside, partial(_write_below, self._states, name))
         self._states.seal(name, keep=1)
 
     def copy_best(self, folder: Path) -> bool:

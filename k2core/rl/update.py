@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from k2core.rl.batches import Row, build_batch, policy_rows, text_rows
+from k2core.rl.batches import TrainingRow, build_batch, policy_rows, text_rows
 from k2core.rl.clock import Clock
 from k2core.rl.history import Iteration, measure, with_updates
 from k2core.rl.mismatch import Mismatch, check_mismatch, measure_mismatch, weigh_samples
@@ -40,7 +40,7 @@ def update_policy(
         parts = split_updates(samples, config.updates_per_iteration)
         asked = [len(part) for part in parts]
     batches = [
-        _build(practice, policy_rows(part, count, temperature), rng)
+        _build(practice, policy_rows(part, count, temperature, practice.masks), rng)
         for part, count in zip(parts, asked, strict=False)
     ]
     found = _compare_engines(practice, batches, index)
@@ -66,12 +66,12 @@ def _compare_engines(practice: Practice, batches: "Sequence[Batch]", index: int)
         if own_is_old:
             weigh_samples(batch, own, config)
             batch.extra["old_logprobs"].copy_(own)
-        else:
+        elif not (config.staleness and index):  # else they differ by an update, too
             check_mismatch(first, batch, practice.rule, config.max_mismatch)
     return first
 
 
-def _build(practice: Practice, rows: list[Row], rng: random.Random) -> "Batch":
+def _build(practice: Practice, rows: list[TrainingRow], rng: random.Random) -> "Batch":
     config = practice.config
     if config.ptx_weight and practice.texts:
         count = min(config.ptx_dialogues, len(practice.texts))

@@ -2,12 +2,12 @@
 
 from k2core.serving.figures import Figures, summarize
 from k2core.serving.requests import ServingRequest, list_requests
-from k2core.serving.verify import Verification, verify_endpoint
+from k2core.serving.verify import EndpointVerification, verify_endpoint
 
 __all__ = [
+    "EndpointVerification",
     "Figures",
     "ServingRequest",
-    "Verification",
     "list_requests",
     "summarize",
     "verify_endpoint",

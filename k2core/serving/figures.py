@@ -67,7 +67,7 @@ class Figures(Config):
         return bool(self.asked) and all(part == whole for part, whole in kept)
 
 
-class Pair(NamedTuple):
+class WholeAndStream(NamedTuple):
     """One request's answers."""
 
     whole: Answer
@@ -79,7 +79,7 @@ _SHOWN = 5
 
 def summarize(
     requests: Iterable[ServingRequest],
-    answers: Mapping[str, Pair],
+    answers: Mapping[str, WholeAndStream],
     reference: Mapping[str, bool] | None = None,
 ) -> Figures:
     """Count.

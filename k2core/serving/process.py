@@ -8,12 +8,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 20.0
 """For requests under way, once it was told to stop."""
+_TAIL = 20
+"""Lines of a log that tell why it did not start."""
 NAME = "k2"
 """The model's name there."""
 
@@ -23,7 +25,12 @@ class ServerError(RuntimeError):
 
 
 def start_server(
-    folder: Path, host: str, port: int, max_num_seqs: int, flags: Sequence[str] = ()
+    folder: Path,
+    host: str,
+    port: int,
+    max_num_seqs: int,
+    flags: Sequence[str] = (),
+    log: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
     """A process in a session of its own, so that Ctrl-C reaches it once, and through us.
 
@@ -33,22 +40,32 @@ def start_server(
         port: port to listen on.
         max_num_seqs: requests in one batch.
         flags: of `k2core.engines.vllm.server`, as `--free`.
+        log: where all that it says goes; by default to the terminal.
     """
     asked = ["--host", host, "--port", str(port), "--max-num-seqs", str(max_num_seqs), *flags]
     asked += ["--parent", str(os.getpid())]
     command = [sys.executable, "-m", "k2core.engines.vllm.server", str(folder), *asked]
-    return subprocess.Popen(
-        [*command, "--name", NAME, folder.name],
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        start_new_session=True,
-    )
+    with ExitStack() as stack:
+        said = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            said = stack.enter_context(log.open("wb"))
+        return subprocess.Popen(
+            [*command, "--name", NAME, folder.name],
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
 
 
-def wait_until_healthy(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+def wait_until_healthy(
+    server: "subprocess.Popen[bytes]", host: str, port: int, log: Path | None = None
+) -> None:
     """Until `/health` answers.
 
     Raises:
-        ServerError: the process ended before.
+        ServerError: the process ended before; with the last lines of its log.
     """
     while server.poll() is None:
         try:
@@ -56,7 +73,11 @@ def wait_until_healthy(server: "subprocess.Popen[bytes]", host: str, port: int) 
                 return
         except OSError:  # not listening yet, or not ready
             time.sleep(0.2)
-    raise ServerError(f"vLLM did not start (code {server.returncode}): its messages are above")
+    said = "its messages are above"
+    if log is not None:
+        lines = log.read_text(errors="replace").splitlines()[-_TAIL:]
+        said = "\n".join([f"the end of {log}:", *lines])
+    raise ServerError(f"vLLM did not start (code {server.returncode}): {said}")
 
 
 def stop_server(server: "subprocess.Popen[bytes]") -> None:
@@ -76,16 +97,16 @@ def stop_server(server: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def serving(folder: Path, max_num_seqs: int = 16) -> Iterator[str]:
-    """The base address of a server on a free port of this machine.
+def serving(folder: Path, log: Path, max_num_seqs: int = 16) -> Iterator[str]:
+    """The base address of a server on a free port of this machine; what it says goes to the log.
 
     Raises:
         ServerError: it did not start.
     """
     host, port = "127.0.0.1", free_port()
-    server = start_server(folder, host, port, max_num_seqs)
+    server = start_server(folder, host, port, max_num_seqs, log=log)
     try:
-        wait_until_healthy(server, host, port)
+        wait_until_healthy(server, host, port, log)
         yield f"{address(host, port)}/v1"
     finally:
         stop_server(server)

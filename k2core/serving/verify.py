@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.serving.figures import Figures, Pair, summarize
+from k2core.serving.figures import Figures, WholeAndStream, summarize
 from k2core.serving.requests import ServingRequest
 from k2core.serving.wire import Answer, Asking, Wire, as_json
 from schemas.endpoint import Endpoint
@@ -15,7 +15,7 @@ _MOST_FAULTS = 24
 """Requests in a row without an answer, after which an endpoint is given up."""
 
 
-class Verification(NamedTuple):
+class EndpointVerification(NamedTuple):
     """What came of it."""
 
     figures: Figures
@@ -30,7 +30,7 @@ def verify_endpoint(
     how: Asking,
     reference: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Verification:
+) -> EndpointVerification:
     """Ask what is not answered yet, append it to a file, and count all of it.
 
     Args:
@@ -62,24 +62,24 @@ def verify_endpoint(
             if row == _MOST_FAULTS:
                 break
     is_given_up = done < len(requests)
-    return Verification(summarize(requests, known, calls), is_given_up)
+    return EndpointVerification(summarize(requests, known, calls), is_given_up)
 
 
-def _is_open(pair: Pair | None) -> bool:
+def _is_open(pair: WholeAndStream | None) -> bool:
     return pair is None or bool(pair.whole.fault or pair.stream.fault)
 
 
 def _ask_all(
     wire: Wire, requests: Sequence[ServingRequest], how: Asking, most: int
-) -> Iterator[tuple[ServingRequest, Pair]]:
+) -> Iterator[tuple[ServingRequest, WholeAndStream]]:
     """Each with its answers as they come; leaving early asks nothing more."""
 
-    def ask(request: ServingRequest) -> Pair:
+    def ask(request: ServingRequest) -> WholeAndStream:
         whole = wire.ask(request, how, stream=False)
-        return Pair(whole, whole if whole.fault else wire.ask(request, how, stream=True))
+        return WholeAndStream(whole, whole if whole.fault else wire.ask(request, how, stream=True))
 
     left = iter(requests)
-    under_way: dict[Future[Pair], ServingRequest] = {}
+    under_way: dict[Future[WholeAndStream], ServingRequest] = {}
     pool = ThreadPoolExecutor(most)
     try:
         while True:
@@ -95,20 +95,22 @@ def _ask_all(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _line(request: ServingRequest, pair: Pair) -> str:
+def _line(request: ServingRequest, pair: WholeAndStream) -> str:
     asked = {"request": request.digest, "name": request.name}
     row = {**asked, "whole": as_json(pair.whole), "stream": as_json(pair.stream)}
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _read_answers(path: Path) -> dict[str, Pair]:
+def _read_answers(path: Path) -> dict[str, WholeAndStream]:
     """Answers by request; a last line that a kill cut off is none."""
     found = {}
     *lines, _ = path.read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            pair = Pair(Answer.model_validate(row["whole"]), Answer.model_validate(row["stream"]))
+            pair = WholeAndStream(
+                Answer.model_validate(row["whole"]), Answer.model_validate(row["stream"])
+            )
             found[str(row["request"])] = pair
         except (ValueError, KeyError, TypeError) as error:
             said = str(error).splitlines()[0]

@@ -11,7 +11,7 @@ from k2core.parallel.rows import own_part
 from k2core.sft.dialogues import Dialogues, encode_dialogues
 from k2core.sft.packing import Epochs, PackedRow, build_batch
 from k2core.store import Draft, Workspace
-from k2core.training import Course, Document, train, write_clips
+from k2core.training import BatchDocument, Course, train, write_clips
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.placement import Placement
 from schemas.sft import SftConfig
@@ -60,9 +60,11 @@ def finetune_on_ranks(
     trainer = Trainer(trained, config.optim, seed=config.seed, checkpoint=start, placement=at)
     part = trainer.seat.data, at.dp
 
-    def list_documents(step: int) -> list[Document]:
+    def list_documents(step: int) -> list[BatchDocument]:
         rows = _rows(epochs, step, config)
-        return [Document(n, dialogues.name(i)) for n, row in enumerate(rows) for i in row.dialogues]
+        return [
+            BatchDocument(n, dialogues.name(i)) for n, row in enumerate(rows) for i in row.dialogues
+        ]
 
     course = Course(
         optim=config.optim,

@@ -42,7 +42,7 @@ class Tagged(NamedTuple):
     tag: str
 
 
-class Sent(NamedTuple):
+class SentBytes(NamedTuple):
     """What was sent of a file."""
 
     size: int
@@ -127,7 +127,7 @@ class Bucket:
 
         return _try_again(write)
 
-    def upload(self, path: Path, name: str) -> Sent:
+    def upload(self, path: Path, name: str) -> SentBytes:
         """Write a file part by part; it is read once, and hashed meanwhile."""
         sha, size, sent = hashlib.sha256(), path.stat().st_size, 0
         part = max(_UPLOAD_PART, -(-size // _MOST_PARTS))
@@ -145,7 +145,7 @@ class Bucket:
         else:
             key = self._key(name)
             obstore.put(self._store, key, pieces(), chunk_size=part, max_concurrency=_AHEAD)
-        return Sent(sent, sha.hexdigest())
+        return SentBytes(sent, sha.hexdigest())
 
     def hash(self, name: str, size: int) -> str:
         """SHA-256 of an object, of which no copy is kept."""

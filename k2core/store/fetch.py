@@ -16,26 +16,27 @@ from typing import IO, NamedTuple
 from k2core.store.bucket import Bucket
 from k2core.store.digest import ManifestEntry
 from k2core.store.errors import ArtifactCorruptError
+from schemas.errors import room_for
 
 _PIECE = 4 * 2**20
 _LEFTOVER_SECONDS = 24 * 3600
 """Until a part that nobody adds to is deleted."""
 
 
-class Place(NamedTuple):
+class DiskPlace(NamedTuple):
     """Where a file belongs on this machine, and which one was there when it was found wanting."""
 
     path: Path
     before: tuple[int, int] | None
 
     @classmethod
-    def of(cls, path: Path) -> "Place":
+    def of(cls, path: Path) -> "DiskPlace":
         """As it is now."""
         return cls(path, _identity(path))
 
 
 def fetch_file(
-    bucket: Bucket, address: str, entry: ManifestEntry, parts: Path, place: Place
+    bucket: Bucket, address: str, entry: ManifestEntry, parts: Path, place: DiskPlace
 ) -> None:
     """Put a verified file in place; if another process does so meanwhile, that is as good.
 
@@ -88,10 +89,11 @@ def _fill(bucket: Bucket, address: str, entry: ManifestEntry, stream: IO[bytes])
         sha.update(piece)
         size += len(piece)
     if size <= entry.size:
-        for piece in bucket.read_parts(address, size, entry.size):
-            stream.write(piece)
-            sha.update(piece)
-        stream.flush()
+        with room_for(stream.name, entry.size - size):
+            for piece in bucket.read_parts(address, size, entry.size):
+                stream.write(piece)
+                sha.update(piece)
+            stream.flush()
         if sha.hexdigest() == entry.sha256:
             return True
     stream.seek(0)

@@ -13,7 +13,7 @@ from k2core.store.side_by_side import do_all
 from k2core.store.store import Store
 
 
-class Held(NamedTuple):
+class HeldBytes(NamedTuple):
     """Bytes, and when they were last added to (seconds since 1970)."""
 
     size: int
@@ -30,20 +30,20 @@ class Garbage:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def objects(self) -> dict[str, Held]:
+    def objects(self) -> dict[str, HeldBytes]:
         """Objects by name (the digest's hex), those without a manifest too, by their folder's."""
         if bucket := self._store.bucket:
             named = {place: name for name, place in _places(bucket).items()}
             held = _sum_up(bucket.entries("objects"))
             found = {named.pop(place, place): each for place, each in held.items()}
-            return found | dict.fromkeys(named.values(), Held(0, 0.0))
+            return found | dict.fromkeys(named.values(), HeldBytes(0, 0.0))
         folder = self._store.disk / "objects"
         names = {path.name for path in folder.iterdir()}
         names |= {path.stem for path in (self._store.disk / "manifests").glob("*.json")}
         manifests = self._store.disk / "manifests"
         return {name: _measure(folder / name, manifests / f"{name}.json") for name in names}
 
-    def works(self) -> dict[str, Held]:
+    def works(self) -> dict[str, HeldBytes]:
         """Unfinished works by key."""
         if bucket := self._store.bucket:
             return _sum_up(bucket.entries("work"))
@@ -89,18 +89,18 @@ def _place(bucket: Bucket, name: str) -> str:
         return name
 
 
-def _measure(*paths: Path) -> Held:
+def _measure(*paths: Path) -> HeldBytes:
     files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*"))]
     stats = [file.stat() for file in files if file.exists()]
     own = [path.stat().st_mtime for path in paths if path.exists()]
     size = sum(stat.st_size for stat in stats)
-    return Held(size, max([stat.st_mtime for stat in stats] + own, default=0.0))
+    return HeldBytes(size, max([stat.st_mtime for stat in stats] + own, default=0.0))
 
 
-def _sum_up(entries: dict[str, tuple[int, float]]) -> dict[str, Held]:
-    found: dict[str, Held] = {}
+def _sum_up(entries: dict[str, tuple[int, float]]) -> dict[str, HeldBytes]:
+    found: dict[str, HeldBytes] = {}
     for path, (size, changed) in entries.items():
         name = path.partition("/")[0]
-        before = found.get(name, Held(0, 0.0))
-        found[name] = Held(before.size + size, max(before.changed, changed))
+        before = found.get(name, HeldBytes(0, 0.0))
+        found[name] = HeldBytes(before.size + size, max(before.changed, changed))
     return found

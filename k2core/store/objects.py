@@ -14,6 +14,7 @@ from pathlib import Path
 
 from k2core.store.digest import ManifestEntry, hash_file, manifest_bytes, read_manifest
 from k2core.store.side_by_side import do_all
+from schemas.errors import room_for
 
 Stamp = list[int]
 """Size, times of change of content and of inode in ns, inode."""
@@ -136,7 +137,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     aside.parent.mkdir(parents=True, exist_ok=True)
     try:
-        aside.write_bytes(content)
+        with room_for(path, len(content)):
+            aside.write_bytes(content)
         aside.rename(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
 from k2core.store.digest import ManifestEntry, file_names, manifest_bytes, read_manifest
-from k2core.store.fetch import Place, clear_leftovers, fetch_file
+from k2core.store.fetch import DiskPlace, clear_leftovers, fetch_file
 from k2core.store.objects import Objects
 from k2core.store.side_by_side import do_all
 
@@ -145,7 +145,7 @@ class Remote:
         there = self._bucket.sizes(f"objects/{located.place}")
         return all(there.get(entry.path) == entry.size for entry in located.manifest)
 
-    def fetch(self, name: str, missing: Mapping[ManifestEntry, Place]) -> None:
+    def fetch(self, name: str, missing: Mapping[ManifestEntry, DiskPlace]) -> None:
         """Bring files here, verified; the bucket's digest is looked at while they come.
 
         Raises:

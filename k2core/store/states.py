@@ -18,6 +18,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from schemas.errors import room_for
+
 _SEAL = "/sealed"
 
 
@@ -54,7 +56,7 @@ class States:
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file, over an older one."""
-        with self._files.writing(name) as path:
+        with self._files.writing(name) as path, room_for(path, len(content)):
             path.write_bytes(content)
 
     def writing(self, name: str) -> AbstractContextManager[Path]:

@@ -11,13 +11,13 @@ from k2core.reporting import Reporter, Silent
 from k2core.store.bucket import Bucket
 from k2core.store.digest import ManifestEntry, digest_of, file_names, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
-from k2core.store.fetch import Place
+from k2core.store.fetch import DiskPlace
 from k2core.store.lease import Beat, Lease
 from k2core.store.objects import Objects
 from k2core.store.remote import Remote, new_place
 from k2core.store.states import States
 from k2core.store.works import Works
-from k2core.store.workspace import Draft, StoredFile, Workspace
+from k2core.store.workspace import Draft, Processes, Sent, StoredFile, Workspace
 from schemas.base import Artifact
 
 A = TypeVar("A", bound=Artifact)
@@ -60,6 +60,10 @@ class Store:
         self._works = Works(self.disk / "work", self.root if bucket else "", beat)
         self._verified: set[tuple[str, str]] = set()
         """Objects, with a file's path or "" for all of them, that this process looked at."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """For another process, whose machine may be another one: it looks for itself."""
+        return self.__dict__ | {"_verified": set()}
 
     def has(self, artifact: Artifact) -> bool:
         """Whether the artifact is there and, as far as a cheap look tells, whole."""
@@ -181,19 +185,40 @@ class Store:
         Raises:
             ValueError: the draft is empty, or a file has a name that no bucket takes.
         """
-        place = new_place()
-        manifest = self.send(place, draft.folder)
+        place, manifest = draft.sent or self._send_anew(draft.folder)
         if not manifest:
             raise ValueError(f"{draft.folder} holds no files: a stage must write what it publishes")
         artifact = kind.model_validate({"digest": digest_of(manifest), "counts": draft.counts})
         name = _name(artifact)
         if self._remote:
             self._remote.complete(name, place, manifest)
-        self._objects.take(name, draft.folder, manifest)
+        if draft.sent:
+            here = [entry for entry in manifest if (draft.folder / entry.path).is_file()]
+            self._objects.take_part(name, draft.folder, here)
+        else:
+            self._objects.take(name, draft.folder, manifest)
+            self._verified.add((name, ""))
         shutil.rmtree(draft.folder, ignore_errors=True)
         self._objects.add_manifest(name, manifest)
-        self._verified.add((name, ""))
         return artifact
+
+    def send_together(self, draft: Draft, processes: Processes) -> Draft:
+        """A draft that processes hold on several disks: what each machine has, to the bucket.
+
+        With a folder as its root they all see one disk, and the draft is as it was.
+
+        Raises:
+            ValueError: two machines hold different files of one name.
+        """
+        if not self._remote:
+            return draft
+        place = processes.share(new_place())
+        first = processes.local_rank == 0 and draft.folder.is_dir()
+        own = self.send(place, draft.folder) if first else []
+        found = processes.share(sorted({e for part in processes.collect(own) for e in part}))
+        if len({entry.path for entry in found}) < len(found):
+            raise ValueError(f"{draft.folder}: machines hold different files of one name")
+        return draft._replace(sent=Sent(place, found))
 
     @contextmanager
     def locked(self, key: str) -> Iterator[Lease]:
@@ -236,6 +261,10 @@ class Store:
             if not name.isprintable():
                 raise ValueError(f"{name!r} in {folder}: a file's name must be printable")
         return self._remote.send(place, folder) if self._remote else manifest_of(folder)
+
+    def _send_anew(self, folder: Path) -> Sent:
+        place = new_place()
+        return Sent(place, self.send(place, folder))
 
     def take_part(self, artifact: Artifact, folder: Path, entries: Sequence[ManifestEntry]) -> None:
         """Keep some of an artifact's files, which were sent, on this machine."""
@@ -284,7 +313,7 @@ class Store:
 
     def _have(self, artifact: Artifact, entries: Sequence[ManifestEntry]) -> None:
         name = _name(artifact)
-        places = {e: Place.of(self._objects.folder(name) / e.path) for e in entries}
+        places = {e: DiskPlace.of(self._objects.folder(name) / e.path) for e in entries}
         wrong = set(self._objects.find_wrong(name, entries))
         if wrong and not self._remote:
             raise ArtifactCorruptError(self._describe(artifact, sorted(wrong)))

@@ -1,33 +1,15 @@
 """An artifact that several processes made, each some of its files, on disks of their own."""
 
 import shutil
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from k2core.store.digest import digest_of
 from k2core.store.remote import new_place
 from k2core.store.store import Store
-from k2core.store.workspace import Draft
+from k2core.store.workspace import Draft, Processes
 from schemas.base import Artifact
 
 A = TypeVar("A", bound=Artifact)
-T = TypeVar("T")
-
-
-class Processes(Protocol):
-    """Those who made it, as seen by one of them."""
-
-    @property
-    def rank(self) -> int:
-        """This one."""
-
-    def share(self, value: T) -> T:
-        """What the first has, to all."""
-
-    def collect(self, value: T) -> list[T]:
-        """What each has, to the first."""
-
-    def wait(self) -> None:
-        """Until all are here."""
 
 
 def publish_together(store: Store, kind: type[A], draft: Draft, processes: Processes) -> A:

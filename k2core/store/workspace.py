@@ -2,13 +2,44 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from k2core.store.digest import ManifestEntry
 from k2core.store.states import States
 from schemas.base import Artifact
 
 if TYPE_CHECKING:
     from k2core.reporting import Reporter
+
+T = TypeVar("T")
+
+
+class Sent(NamedTuple):
+    """Files of an artifact to be, in a bucket, where nobody sees them yet."""
+
+    place: str
+    manifest: list[ManifestEntry]
+
+
+class Processes(Protocol):
+    """Those who make an artifact together, as seen by one of them."""
+
+    @property
+    def rank(self) -> int:
+        """This one."""
+
+    @property
+    def local_rank(self) -> int:
+        """This one, among those of its machine."""
+
+    def share(self, value: T) -> T:
+        """What the first has, to all."""
+
+    def collect(self, value: T) -> list[T]:
+        """What each has, to the first."""
+
+    def wait(self) -> None:
+        """Until all are here."""
 
 
 class Draft(NamedTuple):
@@ -16,6 +47,8 @@ class Draft(NamedTuple):
 
     folder: Path
     counts: dict[str, float]
+    sent: "Sent | None" = None
+    """Where its files are already, if not all in the folder."""
 
 
 class StoredFile(NamedTuple):
@@ -46,6 +79,9 @@ class Artifacts(Protocol):
 
     def list_files(self, artifact: Artifact) -> list[StoredFile]:
         """Its files; none is fetched."""
+
+    def send_together(self, draft: Draft, processes: Processes) -> Draft:
+        """A draft that processes hold on several disks: what each machine has, to the bucket."""
 
     def bring(self, file: StoredFile) -> Path:
         """A file on this machine, verified."""

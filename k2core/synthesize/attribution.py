@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from k2core.agents import Dialogue, open_user
 from k2core.environments import ENVIRONMENTS, execute_call, open_environment, stated_error
+from k2core.problems.tools import reads_old_copy
 from k2core.sandbox import Verdict
 from schemas.chat import Message, ToolCall
 
@@ -112,7 +113,7 @@ def blame_agent(dialogue: Dialogue, verdict: Verdict) -> str:
     done = [call for (_, call, _), error in zip(calls, errors, strict=True) if error is None]
     if verdict.reason == "wrong_state" and not done:
         return "claimed what it did not do"
-    if done and done[-1].name.startswith("old_"):
+    if done and reads_old_copy(dialogue.problem, done[-1].name):
         return "trusted an old copy"
     if errors and errors[-1] is not None and errors[-1] != BUSY:
         kind = next((k for k in ("unknown tool", "argument") if k in errors[-1]), "call")

@@ -13,7 +13,7 @@ from k2core.synthesize.judge import Judge
 from k2core.synthesize.live import LiveEnvironment, LiveFamily
 from k2core.synthesize.shards import write_aside
 from k2core.synthesize.trajectories import MAX_FAULTY, Trajectory
-from k2core.tools.listed import CatalogEntry, Origin
+from k2core.tools.listed import CatalogEntry, ToolOrigin
 from k2core.tools.orders import find_orders
 from k2core.tools.servers import McpServer
 from schemas.chat import ToolSpec
@@ -72,7 +72,7 @@ def play_live(
 
 def live_entries(family: LiveFamily, scratch: Path) -> list[CatalogEntry]:
     """The server's tools for the catalogue."""
-    origin = Origin(family.source, family.license, "live")
+    origin = ToolOrigin(family.source, family.license, "live")
     tools = _TOOLS.validate_json(_tools_path(scratch, family).read_bytes())
     return [CatalogEntry(tool, origin, family.server) for tool in tools]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from k2core.reporting import Reporter, Turn
-from k2core.synthesize.statistics import Stored, Summary, spread_of
+from k2core.synthesize.statistics import Stored, TrajectorySummary, spread_of
 from k2core.tools.diversity import draw_map, drop_near, embed_tools, measure_spread
 from k2core.tools.listed import CatalogEntry
 from schemas.chat import Message
@@ -21,7 +21,7 @@ _VERDICTS = {
 }
 
 
-def report_summary(summary: Summary, report: Reporter) -> None:
+def report_summary(summary: TrajectorySummary, report: Reporter) -> None:
     """Tables, a dialogue of each verdict, and histograms."""
     families = [
         {"family": f, "accepted": summary.accepted[f], "rejected": summary.rejected[f]}
@@ -42,7 +42,7 @@ def report_summary(summary: Summary, report: Reporter) -> None:
     report.table("Accepted dialogues, one of each family", samples)
 
 
-def report_format(summary: Summary, report: Reporter) -> None:
+def report_format(summary: TrajectorySummary, report: Reporter) -> None:
     """Turns, calls, tokens and domains of what was accepted."""
     from matplotlib.figure import Figure
 

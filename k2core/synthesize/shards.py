@@ -15,16 +15,18 @@ KINDS = ("accepted", "rejects")
 _SCHEMA = {name: column.dtype.type for name, column in TrajectoryRow.to_schema().columns.items()}
 
 
-class Shard(NamedTuple):
+class TrajectoryShard(NamedTuple):
     """One shard's two tables."""
 
     accepted: Path
     rejects: Path
 
 
-def make_shard(scratch: Path, name: str, make: Callable[[], Iterable[Trajectory]]) -> Shard:
+def make_shard(
+    scratch: Path, name: str, make: Callable[[], Iterable[Trajectory]]
+) -> TrajectoryShard:
     """The shard's tables, from an earlier run if that one finished them."""
-    shard = Shard(*(scratch / f"{kind}-{name}.parquet" for kind in KINDS))
+    shard = TrajectoryShard(*(scratch / f"{kind}-{name}.parquet" for kind in KINDS))
     if shard.rejects.exists():
         return shard
     samples = list(make())

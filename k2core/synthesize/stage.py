@@ -17,11 +17,11 @@ from k2core.synthesize.live_shard import live_entries, sample_live
 from k2core.synthesize.model_judge import Calibration, ModelJudge, known_dialogues
 from k2core.synthesize.report import report_diversity, report_summary
 from k2core.synthesize.sessions import PlaySessions, Work, open_play
-from k2core.synthesize.shards import KINDS, Shard, make_shard
-from k2core.synthesize.statistics import Summary
+from k2core.synthesize.shards import KINDS, TrajectoryShard, make_shard
+from k2core.synthesize.statistics import TrajectorySummary
 from k2core.synthesize.telling import check_code
 from k2core.tools.harvest import read_repository
-from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools
+from k2core.tools.listed import CatalogEntry, ToolOrigin, read_listed_tools
 from k2core.tools.orders import find_orders
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
@@ -52,7 +52,7 @@ def synthesize_trajectories(
         with open_play(work, judge, placement.session_actors) as play:
             shards = list(make_shards(config, problems, workspace, judge, play))
     publish_shards(shards, workspace.out)
-    summary = Summary.of(shards)
+    summary = TrajectorySummary.of(shards)
     entries = [*listed, *summary.generated_tools(distractors)]
     for family in pick_live(config):
         entries += live_entries(family, workspace.scratch)
@@ -78,7 +78,7 @@ def read_real_tools(config: SynthesizeConfig, workspace: Workspace) -> list[Cata
     if config.tool_repository:
         repository = ToolRepository(digest=config.tool_repository)
         entries = [
-            CatalogEntry(tool.spec, Origin(tool.source, tool.license, "listed"), tool.server)
+            CatalogEntry(tool.spec, ToolOrigin(tool.source, tool.license, "listed"), tool.server)
             for tool in read_repository(workspace.open(repository))
         ]
     elif config.live_per_server or config.distractor_frac:
@@ -101,7 +101,7 @@ def make_shards(
     workspace: Workspace,
     judge: Judge,
     play: PlaySessions,
-) -> Iterator[Shard]:
+) -> Iterator[TrajectoryShard]:
     """Live shards first, which this process plays, then simulated ones.
 
     Without a model that acts, and without generated families, there is no expert to play problems.
@@ -133,7 +133,7 @@ def calibrate(
     return ModelJudge(config.model_judge).calibrate(known, pairs)
 
 
-def publish_shards(shards: Sequence[Shard], out: Path) -> None:
+def publish_shards(shards: Sequence[TrajectoryShard], out: Path) -> None:
     """Copy the tables into place; the scratch keeps them until the artifact is published."""
     for kind in KINDS:
         (out / kind).mkdir()

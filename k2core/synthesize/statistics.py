@@ -12,13 +12,13 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from k2core.chat import SPECIAL_TOKENS, render
-from k2core.synthesize.shards import Shard
+from k2core.synthesize.shards import TrajectoryShard
 from k2core.tools.domains import classify_tool
-from k2core.tools.listed import CatalogEntry, Origin
+from k2core.tools.listed import CatalogEntry, ToolOrigin
 from schemas.chat import Message, Problem, ToolSpec, TrajectoryRow
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
-_GENERATED = Origin("k2core.problems", "Apache-2.0", "generated")
+_GENERATED = ToolOrigin("k2core.problems", "Apache-2.0", "generated")
 _NO_TOOLS = "no tools"
 # tiktoken's cl100k_base, whose split K2's tokenizer has too, in the standard library's terms.
 _PIECES = re.compile(
@@ -51,7 +51,7 @@ class Stored(NamedTuple):
 
 
 @dataclass
-class Summary:
+class TrajectorySummary:
     """Statistics over all shards."""
 
     accepted: Counter[str] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class Summary:
     """One of each side at fault, and under the empty name an accepted one, that tell something."""
 
     @classmethod
-    def of(cls, shards: Sequence[Shard]) -> "Summary":
+    def of(cls, shards: Sequence[TrajectoryShard]) -> "TrajectorySummary":
         """Read the shards."""
         summary = cls()
         for shard in shards:

@@ -1,13 +1,15 @@
 """Tokenize: a byte-level BPE, and the mixture as Megatron IndexedDatasets."""
 
 import json
+from importlib import import_module
 
+from k2core.passes import Passes
 from k2core.pieces import gather_crew
 from k2core.store import Draft, Workspace
 from k2core.tokenize.encode import encode_shards
 from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.show import show_mixture
-from k2core.tokenize.texts import find_shards
+from k2core.tokenize.texts import TRAINING, find_shards
 from k2core.tokenize.vocabulary import copy_tokenizer, load_tokenizer, train_tokenizer
 from k2core.tokenize.write import write_domains
 from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus
@@ -15,6 +17,16 @@ from schemas.placement import Placement
 from schemas.tokenize import TokenizeConfig
 
 __all__ = ["tokenize_corpora"]
+
+_PASSES = {
+    "sizes": 0.05,
+    "sample": 0.3,
+    TRAINING: 0.4,
+    "encoded": 1.0,
+    "placed": 0.2,
+    "closing": 0.2,
+}
+"""What part of the stage's time each takes."""
 
 
 def tokenize_corpora(
@@ -40,16 +52,18 @@ def tokenize_corpora(
         InputsError: too little text for the vocabulary or for the mixture.
     """
     store, corpora = workspace.store, [corpus for corpus in (clean, rephrased) if corpus]
+    import_module("k2core.engines.megatron.indexed")  # for seconds: before any time is promised
+    passes = Passes(workspace.report, _PASSES)
     shards = find_shards(*map(store.list_files, corpora))
-    with gather_crew(workspace, placement.data_workers) as crew:
+    with gather_crew(workspace, placement.data_workers, passes) as crew:
         if tokenizer is None:
             folder = train_tokenizer(config, shards, crew, workspace)
         else:
             folder = copy_tokenizer(workspace.open(tokenizer), workspace.out)
         encoded = encode_shards(folder, shards, crew, workspace.scratch)
-    trained = load_tokenizer(folder)
-    selected = select_documents(config, encoded)
-    manifest = write_domains(config, selected, encoded, trained, workspace.out)
+        trained = load_tokenizer(folder)
+        selected = select_documents(config, encoded)
+        manifest = write_domains(config, selected, encoded, trained, crew, workspace)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:

@@ -1,14 +1,12 @@
 """Encode the corpora shard by shard."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from k2core.pieces import Crew, Piece
@@ -18,7 +16,7 @@ from k2core.tokenize.vocabulary import end_of_document, read_tokenizer
 _DOCUMENTS, _TOKENS = "documents.parquet", "tokens.parquet"
 
 
-class Encoded(NamedTuple):
+class EncodedShards(NamedTuple):
     """Encoded shards, and what is known of each document without its tokens."""
 
     paths: list[Path]
@@ -26,32 +24,10 @@ class Encoded(NamedTuple):
     """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, `shard` (its place in
     `paths`), in the order of the corpora, within a shard by a hash of the id."""
 
-    def read(self, selections: Sequence[pl.DataFrame]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Tokens of the documents of several selections; each shard is read once.
 
-        Args:
-            selections: rows of `documents`, in its order, some perhaps several times.
-
-        Yields:
-            A selection's place, and the tokens of its next document.
-        """
-        by_shard = [selection.partition_by("shard", as_dict=True) for selection in selections]
-        for number, path in enumerate(self.paths):
-            asked = [
-                (place, parts[number,])
-                for place, parts in enumerate(by_shard)
-                if (number,) in parts
-            ]
-            if not asked:
-                continue
-            frame = pl.read_parquet(path)
-            for place, part in asked:
-                rows = part.select("doc_id").join(frame, on="doc_id", maintain_order="left")
-                for tokens in rows["tokens"]:
-                    yield place, tokens.to_numpy().astype(np.int64)
-
-
-def encode_shards(tokenizer: Path, shards: Sequence[Piece], crew: Crew, scratch: Path) -> Encoded:
+def encode_shards(
+    tokenizer: Path, shards: Sequence[Piece], crew: Crew, scratch: Path
+) -> EncodedShards:
     """Encode every document, with the end token after it.
 
     Args:
@@ -66,7 +42,7 @@ def encode_shards(tokenizer: Path, shards: Sequence[Piece], crew: Crew, scratch:
         pl.read_parquet(folder / _DOCUMENTS).with_columns(shard=pl.lit(number, pl.Int64))
         for number, folder in enumerate(made)
     ]
-    return Encoded([folder / _TOKENS for folder in made], pl.concat(tables))
+    return EncodedShards([folder / _TOKENS for folder in made], pl.concat(tables))
 
 
 def _encode_shard(content: str, files: Sequence[Path], rewrites: bool, folder: Path) -> None:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from k2core.tokenize.encode import Encoded
+from k2core.tokenize.encode import EncodedShards
 from schemas.errors import InputsError
 from schemas.tokenize import TokenizeConfig
 
 
 class Selection(NamedTuple):
-    """Rows of `Encoded.documents` of one domain; one wanted more often stands repeatedly."""
+    """Rows of `EncodedShards.documents` of one domain; one wanted more often stands repeatedly."""
 
     share: float
     """Of the training tokens."""
@@ -21,7 +21,7 @@ class Selection(NamedTuple):
     held_out: pl.DataFrame
 
 
-def select_documents(config: TokenizeConfig, encoded: Encoded) -> dict[str, Selection]:
+def select_documents(config: TokenizeConfig, encoded: EncodedShards) -> dict[str, Selection]:
     """Meet each domain's share of the budget by a part of it, or by repetition.
 
     Raises:

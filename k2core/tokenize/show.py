@@ -1,11 +1,11 @@
 """The mixture for people: a table and a picture."""
 
 from k2core.reporting import Reporter
-from k2core.tokenize.encode import Encoded
+from k2core.tokenize.encode import EncodedShards
 from schemas.tokenize import TokenManifest
 
 
-def show_mixture(manifest: TokenManifest, encoded: Encoded, report: Reporter) -> None:
+def show_mixture(manifest: TokenManifest, encoded: EncodedShards, report: Reporter) -> None:
     """Report what is there, what is read and how well the vocabulary fits, by domain."""
     from matplotlib.figure import Figure
 

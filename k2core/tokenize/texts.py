@@ -21,6 +21,8 @@ _KEPT = "kept/*.parquet"
 _SIZES, _SAMPLE = "sizes.json", "sample.parquet"
 _MOST_BYTES = 2**30
 """Of a sample: training a vocabulary takes memory."""
+TRAINING = "vocabulary"
+"""The pass that learns from the sample."""
 
 
 def find_shards(clean: Sequence[StoredFile], rephrased: Sequence[StoredFile] = ()) -> list[Piece]:
@@ -97,9 +99,11 @@ def sample_texts(
         raise InputsError(
             f"there is no text for {', '.join(lacking)}: collect some, or set it to 0"
         )
+    crew.passes.weigh(TRAINING, 0.4 * num_bytes / total)
     copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}
     for made in crew.make(partial(_sample_shard, copies), shards, scratch / "sample"):
         yield pl.read_parquet(made / _SAMPLE)["text"].to_list()
+    crew.passes.tell(TRAINING, 0, 1, "training the vocabulary")
 
 
 def _measure_shard(files: Sequence[Path], rewrites: bool, folder: Path) -> None:

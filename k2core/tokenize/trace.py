@@ -30,7 +30,7 @@ class TraceError(ValueError):
     """A token corpus that is not what its config and its texts make; the message says where."""
 
 
-class Place(NamedTuple):
+class TokenPlace(NamedTuple):
     """A document in a token shard."""
 
     shard: str
@@ -62,7 +62,7 @@ class Order(NamedTuple):
         """Of the whole shard."""
         return self.starts[-1] + int(self.lengths[-1]) if len(self.lengths) else 0
 
-    def locate(self, offset: int) -> Place:
+    def locate(self, offset: int) -> TokenPlace:
         """The document that a token belongs to.
 
         Raises:
@@ -73,12 +73,14 @@ class Order(NamedTuple):
             raise TraceError(f"{self.shard} has no token {offset}: its tokens are 0 to {total - 1}")
         return self._place(bisect_right(self.starts, offset) - 1)
 
-    def places(self, doc_id: str) -> list[Place]:
+    def places(self, doc_id: str) -> list[TokenPlace]:
         """Where a document lies; empty if it does not."""
         return [self._place(row) for row in self.doc_ids.rows_of(doc_id)]
 
-    def _place(self, row: int) -> Place:
-        return Place(self.shard, row, self.doc_ids[row], self.starts[row], int(self.lengths[row]))
+    def _place(self, row: int) -> TokenPlace:
+        return TokenPlace(
+            self.shard, row, self.doc_ids[row], self.starts[row], int(self.lengths[row])
+        )
 
 
 def read_orders(folder: Path) -> dict[str, Order]:
@@ -166,7 +168,7 @@ def _first_difference(order: Order, other: Order) -> int | None:
     return None
 
 
-def verify_place(folder: Path, order: Order, place: Place, text: str) -> None:
+def verify_place(folder: Path, order: Order, place: TokenPlace, text: str) -> None:
     """Encode a document again and compare it with what lies in the shard.
 
     Args:

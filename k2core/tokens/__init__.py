@@ -4,16 +4,16 @@ from k2core.tokens.deal import Deal
 from k2core.tokens.documents import DocumentIds, scan_ids, write_ids
 from k2core.tokens.indexed import IndexedTokens, open_indexed
 from k2core.tokens.permutation import Permutation
-from k2core.tokens.stream import Reading, Share, Span, TokenStream, Window
+from k2core.tokens.stream import DocumentSpan, Share, TokenReading, TokenStream, Window
 
 __all__ = [
     "Deal",
     "DocumentIds",
+    "DocumentSpan",
     "IndexedTokens",
     "Permutation",
-    "Reading",
     "Share",
-    "Span",
+    "TokenReading",
     "TokenStream",
     "Window",
     "open_indexed",

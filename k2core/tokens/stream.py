@@ -21,7 +21,7 @@ from k2core.tokens.permutation import Permutation
 from schemas.tokenize import TokenDomain, TokenManifest
 
 
-class Span(NamedTuple):
+class DocumentSpan(NamedTuple):
     """Part of a document inside a window."""
 
     row: int
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     segment than its input is not to be learned."""
 
 
-class Reading(NamedTuple):
+class TokenReading(NamedTuple):
     """Where training reads a token as an input."""
 
     sample: int
@@ -91,7 +91,7 @@ class _Domain:
         first, shuffle = self._shuffle(self._epoch_of(window))
         return first + shuffle.place(window - first)
 
-    def spans(self, window: int) -> Iterator[Span]:
+    def spans(self, window: int) -> Iterator[DocumentSpan]:
         """The documents, or parts of them, in a window and one token more."""
         position, left = self.begin + window * self._length, self._length + 1
         row, end = -1, -1
@@ -103,7 +103,7 @@ class _Domain:
             end = start + int(self.data.lengths[row])
             # A document that an epoch begins with is whole; it ends before the epoch does.
             taken = min(left, end - turned)
-            yield Span(row, epoch, turned - start, taken)
+            yield DocumentSpan(row, epoch, turned - start, taken)
             position, left = position + taken, left - taken
 
     def find(self, row: int, token: int) -> Iterator[tuple[int, int, int]]:
@@ -175,7 +175,7 @@ class TokenStream:
         segments = np.repeat(np.arange(len(spans)), [span.length for span in spans])
         return Window(tokens, segments.astype(np.int64))
 
-    def trace(self, index: int) -> list[Span]:
+    def trace(self, index: int) -> list[DocumentSpan]:
         """The documents that a sample is made of, in order."""
         domain, window = self._find(index)
         return list(domain.spans(window))
@@ -184,7 +184,7 @@ class TokenStream:
         """The names of a domain's documents by row."""
         return scan_ids(self._folder / "train" / domain)
 
-    def readings(self, domain: str, row: int, token: int) -> list[Reading]:
+    def readings(self, domain: str, row: int, token: int) -> list[TokenReading]:
         """The samples that read a token as an input: the inverse of `trace`, from the seed alone.
 
         Args:
@@ -193,7 +193,7 @@ class TokenStream:
             token: counted from the document's first.
         """
         return [
-            Reading(self._deal.index(number, known.place(window)), column, epoch)
+            TokenReading(self._deal.index(number, known.place(window)), column, epoch)
             for number, known in enumerate(self._domains)
             if known.name == domain
             for window, column, epoch in known.find(row, token)

@@ -26,7 +26,7 @@ _BLOCK = 512
 _PIECES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
-class Spread(NamedTuple):
+class NeighbourSpread(NamedTuple):
     """Nearest neighbours within a set of tools."""
 
     num_sampled: int
@@ -53,14 +53,16 @@ def embed_tools(specs: Sequence[ToolSpec]) -> Vectors:
     return np.asarray(counts / np.maximum(norms, 1e-9), np.float32)
 
 
-def measure_spread(vectors: Vectors, sample: int = 2000, seed: int = 0) -> Spread:
+def measure_spread(vectors: Vectors, sample: int = 2000, seed: int = 0) -> NeighbourSpread:
     """Nearest neighbours among all, of a sample.
 
     Raises:
         ValueError: there are fewer than two vectors.
     """
     nearest = find_nearest(vectors, vectors, sample, seed, same=True)
-    return Spread(len(nearest), float(np.median(1 - nearest)), float(np.mean(nearest >= NEAR)))
+    return NeighbourSpread(
+        len(nearest), float(np.median(1 - nearest)), float(np.mean(nearest >= NEAR))
+    )
 
 
 def find_nearest(

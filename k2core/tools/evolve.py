@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from k2core.problems.tools import Tool
-from k2core.tools.grammar import WORDINGS, Style, describe_field, draw_style, json_type
+from k2core.tools.grammar import WORDINGS, VendorStyle, describe_field, draw_style, json_type
 from k2core.tools.ontology import Entity, read_ontology
 from schemas.chat import ToolSpec
 
@@ -116,7 +116,7 @@ def evolve_tools(
 
 
 def make_tool(
-    entity: Entity, semantics: Semantics, style: Style, rng: random.Random
+    entity: Entity, semantics: Semantics, style: VendorStyle, rng: random.Random
 ) -> SyntheticTool:
     """One interface to an operation, in a vendor's style."""
     wording = WORDINGS[semantics.operation]

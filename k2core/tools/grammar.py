@@ -138,7 +138,7 @@ WORDINGS: Mapping[str, Wording] = {
 }
 
 
-class Style(NamedTuple):
+class VendorStyle(NamedTuple):
     """A vendor's conventions."""
 
     convention: Convention
@@ -169,10 +169,10 @@ class Style(NamedTuple):
         return first + "".join(word.capitalize() for word in rest)
 
 
-def draw_style(rng: random.Random) -> Style:
+def draw_style(rng: random.Random) -> VendorStyle:
     """A vendor."""
     conventions: tuple[Convention, ...] = ("snake", "snake", "camel", "kebab", "prefixed")
-    return Style(
+    return VendorStyle(
         rng.choice(conventions),
         rng.choice(("id", "{noun}_id", "{noun}")),
         rng.random() < 0.5,

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(r"\((Optional, )?([a-z]+)[^)]*\)\s*(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 
 
-class Origin(NamedTuple):
+class ToolOrigin(NamedTuple):
     """Where a spec comes from."""
 
     source: str
@@ -32,7 +32,7 @@ class CatalogEntry(NamedTuple):
     """One tool of `tools.json`."""
 
     spec: ToolSpec
-    origin: Origin
+    origin: ToolOrigin
     server: str
 
 
@@ -46,7 +46,7 @@ def read_listed_tools() -> list[CatalogEntry]:
     path = Path(str(package.locate_file(_SPECS_FILE)))
     if not path.is_file():
         raise ServersMissingError(f"{path} is missing: reinstall {SPECS_PACKAGE} (make setup)")
-    origin = Origin(f"{SPECS_PACKAGE}=={package.version}", "Apache-2.0", "listed")
+    origin = ToolOrigin(f"{SPECS_PACKAGE}=={package.version}", "Apache-2.0", "listed")
     return [
         CatalogEntry(spec, origin, server["server_name"])
         for server in json.loads(path.read_text())

@@ -19,7 +19,7 @@ _NAMED = 8
 """Documents that an error names; the file beside the states lists all."""
 
 
-class Document(NamedTuple):
+class BatchDocument(NamedTuple):
     """A piece of text in a batch."""
 
     row: int
@@ -32,7 +32,7 @@ class Document(NamedTuple):
     """Tokens."""
 
 
-class Spread(NamedTuple):
+class LossSpread(NamedTuple):
     """Losses before a step."""
 
     mean: float
@@ -43,16 +43,16 @@ class Spread(NamedTuple):
         return (loss - self.mean) / self.deviation
 
 
-def spread_before(history: StepLog, window: int, since: int = 0) -> Spread | None:
+def spread_before(history: StepLog, window: int, since: int = 0) -> LossSpread | None:
     """Of the last `window` steps taken, none before step `since`; None while there are fewer."""
     losses = history.last_losses(window, since)
     if len(losses) < window:
         return None
     mean = statistics.fmean(losses)
-    return Spread(mean, max(statistics.stdev(losses), _LEAST_SPREAD * abs(mean)))
+    return LossSpread(mean, max(statistics.stdev(losses), _LEAST_SPREAD * abs(mean)))
 
 
-def find_max_loss(spread: Spread | None, guards: Guards) -> float:
+def find_max_loss(spread: LossSpread | None, guards: Guards) -> float:
     """The loss above which a step is refused; infinite where no loss is a spike."""
     if spread is None or guards.spike == "log":
         return math.inf
@@ -68,7 +68,7 @@ def must_stop(history: StepLog, guards: Guards) -> bool:
     return action == "stop" or len(recent) > guards.max_skipped
 
 
-def describe(stats: "StepStats", spread: Spread | None, max_loss: float) -> str:
+def describe(stats: "StepStats", spread: LossSpread | None, max_loss: float) -> str:
     """What was wrong with a refused step."""
     if spread is not None and max_loss < stats.loss < math.inf:
         return (
@@ -78,14 +78,16 @@ def describe(stats: "StepStats", spread: Spread | None, max_loss: float) -> str:
     return f"loss {stats.loss}, gradient norm {stats.grad_norm}"
 
 
-def name_documents(documents: Sequence[Document]) -> str:
+def name_documents(documents: Sequence[BatchDocument]) -> str:
     """The first few, and how many more there are."""
     names = list(dict.fromkeys(document.name for document in documents))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
-def write_refused(path: Path, entry: Mapping[str, float], documents: Sequence[Document]) -> None:
+def write_refused(
+    path: Path, entry: Mapping[str, float], documents: Sequence[BatchDocument]
+) -> None:
     """List a refused step's documents; whole or not at all."""
     listed = {**entry, "documents": [document._asdict() for document in documents]}
     aside = path.with_suffix(".aside")

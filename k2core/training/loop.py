@@ -12,8 +12,8 @@ from k2core.store import Workspace
 from k2core.training.curves import draw_clipped_shares, draw_loss, draw_max_logits
 from k2core.training.feed import Feed
 from k2core.training.guard import (
-    Document,
-    Spread,
+    BatchDocument,
+    LossSpread,
     describe,
     find_max_loss,
     must_stop,
@@ -48,7 +48,7 @@ class Course:
     guards: Guards
     batch: "Callable[[int], Batch]"
     """This rank's rows of a step's global batch, counted from 0; the same at every call."""
-    documents: Callable[[int], Sequence[Document]]
+    documents: Callable[[int], Sequence[BatchDocument]]
     """What is in the global batch of a step: named when the step is refused."""
     first: int = 0
     """The first step of this phase; losses before it are no yardstick for the guards."""
@@ -98,7 +98,7 @@ def _report(
     stats: "StepStats",
     lr: float,
     speed: float,
-    spread: Spread | None,
+    spread: LossSpread | None,
     step: int,
 ) -> None:
     total, curves = course.num_steps, _curves(stats, lr, speed, course.num_heads, spread)
@@ -111,7 +111,7 @@ def _refuse(
     course: Course,
     log: StepLog,
     why: str,
-    documents: Sequence[Document],
+    documents: Sequence[BatchDocument],
     states: TrainingStates,
     scratch: Path,
 ) -> None:
@@ -143,7 +143,7 @@ def _draw(log: StepLog, course: Course, workspace: Workspace) -> None:
 
 
 def _curves(
-    stats: "StepStats", lr: float, speed: float, num_heads: int, spread: Spread | None
+    stats: "StepStats", lr: float, speed: float, num_heads: int, spread: LossSpread | None
 ) -> dict[str, float]:
     layers = {f"max_logit/layer_{i}": logit for i, logit in enumerate(stats.max_logits)}
     return {

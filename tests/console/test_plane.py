@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from infra.lineage import find_runs
+from infra.tracking import find_runs
 from schemas.recipe import STAGES
 from tests.console.actions import ABORTED, FAILED, RECOVERED, RUNNING, SUCCEEDED, container_of
 from tests.console.conftest import PROJECT, Console
@@ -144,7 +144,8 @@ def test_a_second_pipeline_is_answered_from_the_cache(console: Console, pipeline
 
 def started(printed: str) -> str:
     """The run that `k2 rerun --remote` says it started."""
-    return printed.split()[0]
+    (line,) = [line for line in printed.splitlines() if " is started: " in line]
+    return line.split()[0]
 
 
 def test_one_stage_is_rerun_with_a_changed_parameter(console: Console, pipeline: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from infra.kept import read_kept_json
-from infra.lineage import find_runs
+from infra.tracking import find_runs
 
 TRACES = Path(__file__).parent / "traces"
 

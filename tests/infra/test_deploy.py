@@ -22,10 +22,11 @@ from workflows.k2 import k2
 from workflows.stages import Stage, task_of, version_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
-        pytest.param({}, marks=pytest.mark.slow),
+        {},
         {"K2_GPU_POOL": "H100:8", "K2_GPU_NODES": "4", "K2_REGISTRY": "registry.example"},
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run, RunInputs, RunOutputs
 
-from infra import lineage
+from infra import lineage, tracking
 from infra.kept import read_kept
 from schemas.artifacts import Checkpoint, RawCorpus
 from schemas.lineage import LineageRecord
@@ -51,7 +51,7 @@ def test_a_stage_run_carries_edges_parameters_and_curves() -> None:
         run = lineage.StageRun(_record(), "key", "flyte-1", "a1")
         run.metrics(3, {"loss": 2.5})
         run.finish({"checkpoint": BASE})
-    stored = lineage.client().get_run(run.run_id)
+    stored = tracking.client().get_run(run.run_id)
     assert stored.data.tags["mlflow.parentRunId"] == parent
     assert stored.data.params["config.optim.lr"] == "0.5"
     assert stored.data.metrics == {"loss": 2.5}
@@ -59,7 +59,7 @@ def test_a_stage_run_carries_edges_parameters_and_curves() -> None:
     dataset = inputs.dataset_inputs[0].dataset
     assert dataset.name == "raw_corpus"
     assert json.loads(dataset.source)["digest"] == RAW.digest
-    model = lineage.client().get_logged_model(outputs.model_outputs[0].model_id)
+    model = tracking.client().get_logged_model(outputs.model_outputs[0].model_id)
     assert model.tags["digest"] == BASE.digest
     kept = LineageRecord.model_validate_json(read_kept(run.run_id, "record.json"))
     assert kept.outputs["checkpoint"].digest == BASE.digest
@@ -72,8 +72,8 @@ def test_a_checkpoint_consumed_is_the_model_that_was_produced() -> None:
         LineageRecord(stage="sft", version="1", inputs={"base": BASE}), "key2", "flyte-1", "a2"
     )
     user.finish({})
-    _, made = edges_of(lineage.client().get_run(maker.run_id))
-    used, _ = edges_of(lineage.client().get_run(user.run_id))
+    _, made = edges_of(tracking.client().get_run(maker.run_id))
+    used, _ = edges_of(tracking.client().get_run(user.run_id))
     assert made.model_outputs[0].model_id == used.model_inputs[0].model_id
 
 
@@ -81,7 +81,7 @@ def test_reuse_names_the_run_that_made_it() -> None:
     maker = lineage.StageRun(_record(), "key", "flyte-1", "a1")
     maker.finish({"checkpoint": BASE})
     lineage.record_reuse(maker.record, "flyte-2")
-    reused = lineage.find_runs(kind="stage", flyte_run="flyte-2")
+    reused = tracking.find_runs(kind="stage", flyte_run="flyte-2")
     assert [r.data.tags["k2.made_by"] for r in reused] == [maker.run_id]
 
 
@@ -90,7 +90,7 @@ def test_a_failure_keeps_its_reason_and_a_stale_run_is_closed() -> None:
     failed.fail(ValueError("row 7"))
     lineage.StageRun(_record(), "stale", "flyte-1", "a1")
     lineage.close_stale("stale")
-    runs = {r.data.tags["k2.key"]: r for r in lineage.find_runs(kind="stage")}
+    runs = {r.data.tags["k2.key"]: r for r in tracking.find_runs(kind="stage")}
     assert runs["key"].info.status == "FAILED"
     assert runs["key"].data.tags["k2.error"] == "ValueError: row 7"
     assert runs["stale"].info.status == "KILLED"

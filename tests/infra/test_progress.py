@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import pty
+import termios
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,28 @@ def test_few_and_unequal_units_promise_nothing(reports: list[tuple[float, float,
     for report in reports:
         progress.add(*report)
         assert progress.left(report[0]) is None
+
+
+@pytest.mark.parametrize(("columns", "seen"), [(60, 59), (0, 79)])
+def test_on_a_terminal_a_line_is_redrawn_in_place_and_never_wrapped(
+    monkeypatch: pytest.MonkeyPatch, columns: int, seen: int
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("infra.progress.time.monotonic", lambda: now[0])
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    with os.fdopen(theirs, "w") as stream:
+        line = ProgressLine("clean", stream)
+        for number in range(1, 4):
+            now[0] = number
+            line.update(number, 3, f"{number}00 read, {number}00 extracted, " + "kept " * 20)
+        line.finish("all of it")
+        drawn = ""
+        while not drawn.endswith("\n"):
+            drawn += os.read(ours, 10_000).decode()
+    os.close(ours)
+    first, *rest = drawn.split("\r\x1b[K")
+    assert first == ""
+    assert [len(each) for each in rest[:3]] == [seen] * 3
+    assert ["300 read" in each for each in rest] == [False, False, True, False]
+    assert rest[3] == "  clean      done in 3.0s  all of it\r\n"

@@ -8,8 +8,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from infra import lineage
-from infra.runs import SeenRun, _ask_mlflow, see_runs
+from infra import lineage, tracking
+from infra.runs import SeenRun, _ask_mlflow, refuse_away, see_runs
 from schemas.artifacts import RawCorpus
 from schemas.lineage import LineageRecord
 from schemas.recipe import Recipe
@@ -30,10 +30,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
         with pytest.raises(ValueError, match="bad"), lineage.pipeline_run("two", {}):
             raise ValueError("bad")
         lineage.StageRun(LineageRecord(stage="clean", version="1"), "key", "two", "a0")
-        deleted = lineage.find_runs(kind="pipeline", flyte_run="two")[0]
+        deleted = tracking.find_runs(kind="pipeline", flyte_run="two")[0]
         lineage.StageRun(LineageRecord(stage="rl", version="1"), "gone", "two", "a0")
-        gone = lineage.find_runs(kind="stage", key="gone")[0]
-        lineage.client().delete_run(gone.info.run_id)
+        gone = tracking.find_runs(kind="stage", key="gone")[0]
+        tracking.client().delete_run(gone.info.run_id)
         assert deleted.info.status == "FAILED"
         yield folder
 
@@ -69,6 +69,7 @@ def test_a_tracking_server_says_the_same(home: Path, monkeypatch: pytest.MonkeyP
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         assert in_order(see_runs()) == in_order(known)
+        refuse_away()
         monkeypatch.setattr("infra.runs.EXPERIMENT", "another")
         assert see_runs() == []
         server.shutdown()

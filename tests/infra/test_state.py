@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from infra import lineage
+from infra import lineage, tracking
 from infra.alive import is_dead, own_process
-from infra.index import Index
+from infra.index import RunIndex
 from infra.kept import read_kept_json
 from infra.runs import see_runs
 from schemas.artifacts import RawCorpus
@@ -49,9 +49,9 @@ def test_a_home_may_be_moved_to_any_path_and_goes_on(
     after = record_one("after")
     assert not home.exists()
     assert read_kept_json(after, "recipe.json") == {"name": "after"}
-    with Index() as index:
+    with RunIndex() as index:
         assert {s.run.tags["flyte_run"] for s in index.stages()} == {"before", "after"}
-    kept = Path(lineage.client().download_artifacts(before, "recipe.json"))
+    kept = Path(tracking.client().download_artifacts(before, "recipe.json"))
     own = there / "mlflow-artifacts" / before / "artifacts" / "recipe.json"
     assert kept.read_bytes() == own.read_bytes()
 
@@ -101,7 +101,7 @@ def test_two_first_starts_at_once_both_end_right(
 
 def test_a_server_that_is_away_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    for command in ("runs", "lineage", "index"):
-        shown = CliRunner().invoke(app, [command])
+    for command in ("runs", "lineage", "index", "rerun clean", "run --recipe smoke"):
+        shown = CliRunner().invoke(app, command.split())
         assert shown.exit_code == 2, shown.exception
         assert shown.stderr.startswith("error: MLflow does not answer at http://127.0.0.1:9")

@@ -32,7 +32,7 @@ _TOKENIZE = TokenizeConfig(
     vocab_size=400, train_tokens=4_000, mixture={"web": 1.0}, heldout_frac=0.1
 )
 _QUESTIONS = [Question("trains/1", "If a train has 17 cars and loses 5 of them how many remain?")]
-_NUM_FILES = 8
+_NUM_FILES = 4
 _STAGES = ("ingest", "clean", "tokenize")
 
 

@@ -69,6 +69,7 @@ def test_a_use_describes_and_bounds_stay() -> None:
     whole = json.loads(json.dumps(Whole.model_json_schema()))
     middle = whole["properties"]["middle"]["properties"]
     assert middle["leaf"]["description"] == "Another rate."
+    assert middle["leaf"]["title"] == "Leaf"
     assert middle["leaf"]["properties"]["rate"] == {
         "default": 0.3,
         "description": "A rate.",

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -86,9 +88,7 @@ class Hosts:
     def start(self, name: str, task: str, inputs: Path, outputs: Path, attempt: int) -> Pod:
         """The pod of a host."""
         index = NAMES.index(name)
-        (self.folder / "disks" / name).mkdir(parents=True, exist_ok=True)
-        environment = os.environ | self.environment
-        environment |= {
+        environment = {
             "JOBSET_NAME": "k2",
             "POD_NAMESPACE": "ns",
             "JOB_COMPLETION_INDEX": str(index),
@@ -99,11 +99,6 @@ class Hosts:
             "RDZV_BACKEND": "static",
             "MASTER_PORT": "29531",
             "GLOO_SOCKET_IFNAME": "eth0",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-            "K2_HOME": str(self.disk / "home"),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.disk / 'mlflow.db'}",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         command = ["clustered", "--inputs", str(inputs), "--outputs-path", str(outputs)]
         command += ["--version", "v", "--run-base-dir", str(outputs / "base"), "--name", "a1"]
@@ -111,15 +106,28 @@ class Hosts:
         command += ["--project", "k2", "--domain", "development"]
         command += ["--resolver", "flyte._internal.resolvers.default.DefaultTaskResolver"]
         command += ["mod", f"tasks.{task}", "instance", task]
-        log = self.folder / f"{task}-{name}-{attempt}.log"
-        disk = self.folder / "disks" / name
+        return self.run(name, command, environment, f"{task}-{name}-{attempt}")
+
+    def run(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], title: str
+    ) -> Pod:
+        """A command on a host, with a disk of its own at `self.disk`."""
+        disk, log = self.folder / "disks" / name, self.folder / f"{title}.log"
+        disk.mkdir(parents=True, exist_ok=True)
+        everywhere = {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "K2_HOME": str(self.disk / "home"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self.disk / 'mlflow.db'}",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
         own = f'hostname host-{name}; mount --bind {disk} {self.disk}; exec "$@"'
         enter = ["ip", "netns", "exec", _space(name), "unshare", "-m", "-u", "bash", "-c", own]
         with log.open("w") as out:
             process = subprocess.Popen(
                 [*enter, "--", *command],
                 cwd=ROOT,
-                env=environment,
+                env={**os.environ, **self.environment, **everywhere, **environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -188,9 +196,37 @@ def _remove_network() -> None:
     subprocess.run(["ip", "link", "del", f"{_PREFIX}br"], check=False, capture_output=True)
 
 
+def address_of(name: str) -> str:
+    """A host's, in the network of both."""
+    return f"{_NET}.{NAMES.index(name) + 1}"
+
+
 def _space(name: str) -> str:
     return f"{_PREFIX}{name}"
 
 
 def _run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Both, and this process with their environment."""
+    with two_hosts(tmp_path_factory.mktemp("hosts")) as both, pytest.MonkeyPatch.context() as patch:
+        for name, value in both.environment.items():
+            patch.setenv(name, value)
+        yield both
+
+
+def wait_until(what: Callable[[], bool], pods: Mapping[str, Pod], seconds: float = 240) -> None:
+    """Until it is so.
+
+    Raises:
+        AssertionError: it takes too long; with what the pods said.
+    """
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            said = "\n".join(f"--- {name}\n{pod.said()[-4000:]}" for name, pod in pods.items())
+            raise AssertionError(f"nothing after {seconds} s\n{said}")
+        time.sleep(0.1)

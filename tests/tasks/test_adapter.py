@@ -1,14 +1,12 @@
 """A stage's life around its work: cache, lineage, killed runs, lost artifacts."""
 
 import json
-import os
 import random
 import re
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,47 +14,13 @@ import pytest
 
 from k2core.store import Store
 from schemas.base import Artifact
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def place(tmp_path: Path, empty_database: Path) -> Path:
-    (tmp_path / "config.yaml").write_text("local:\n  persistence: true\n")
-    shutil.copy(empty_database, tmp_path)
-    return tmp_path
-
-
-def _open(place: Path, **others: str) -> subprocess.Popen[str]:
-    """A process that waits for runs."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("K2_", "MLFLOW"))} | others
-    env |= {"K2_HOME": str(place), "PYTHONPATH": str(ROOT), "FLYTE_DISABLE_RICH_LOGGING": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "tasks" / "toy_pipeline.py")],
-        cwd=place,
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _start(
-    place: Path, name: str, length: int, pause: float = 0.0, **others: str
-) -> subprocess.Popen[str]:
-    """A process with one run."""
-    process = _open(place, **others)
-    assert process.stdin is not None
-    process.stdin.write(f"{name} {length} {pause}\n")
-    process.stdin.flush()
-    return process
+from tests.tasks.toys import open_toys, start_toy
 
 
 def _run(
     place: Path, name: str, length: int = 3, pause: float = 0.0
 ) -> tuple[dict[str, object], str]:
-    process = _start(place, name, length, pause)
+    process = start_toy(place, name, length, pause)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     result = next(line for line in out.splitlines() if line.startswith("RESULT "))
@@ -67,7 +31,7 @@ class Runs:
     """One run after another in one process: what is kept between them is on disk."""
 
     def __init__(self, place: Path) -> None:
-        self._process = _open(place)
+        self._process = open_toys(place)
         self.number = 0
 
     def next(self) -> tuple[dict[str, object], str]:
@@ -156,7 +120,7 @@ def test_a_lost_or_damaged_artifact_is_made_again_and_said(place: Path) -> None:
 
 
 def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
-    process = _start(place, "one", 6, pause=0.4)
+    process = start_toy(place, "one", 6, pause=0.4)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("step 2"):
@@ -178,7 +142,7 @@ def test_a_killed_run_resumes_and_publishes_nothing_half(place: Path) -> None:
 def test_killed_at_random_points_it_still_ends_as_if_it_never_was(place: Path) -> None:
     rng = random.Random(11)
     for attempt in range(3):
-        process = _start(place, f"attempt-{attempt}", 5, 0.1)
+        process = start_toy(place, f"attempt-{attempt}", 5, 0.1)
         try:
             process.wait(timeout=rng.uniform(2.0, 7.0))
         except subprocess.TimeoutExpired:
@@ -203,7 +167,7 @@ def _start_machine(place: Path, bucket: str, name: str) -> subprocess.Popen[str]
     home.mkdir()
     shutil.copy(place / "config.yaml", home)
     uri = f"sqlite:///{place / 'mlflow.db'}"
-    return _start(home, name, 6, 1.5, K2_STORE=bucket, MLFLOW_TRACKING_URI=uri)
+    return start_toy(home, name, 6, 1.5, K2_STORE=bucket, MLFLOW_TRACKING_URI=uri)
 
 
 def _wait_for(process: subprocess.Popen[str], line: str) -> None:

@@ -6,7 +6,7 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,9 @@ from schemas.pretrain import PretrainConfig
 from tasks.work import record_of, work_key
 from tests.k2core.pretrain.conftest import write_corpus
 from tests.k2core.sft.test_stage import finetuning, write_base, write_trajectories
-from tests.tasks.hosts import NAMES, Hosts, Pod, find_obstacle, two_hosts
+from tests.tasks.hosts import NAMES, Hosts, Pod, find_obstacle, hosts, wait_until
+
+__all__ = ["hosts"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_obstacle() != "", reason=find_obstacle())]
 TWO = Placement(num_ranks=2, micro_batch=2, timeout_s=20)
@@ -65,14 +67,6 @@ class Job(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with two_hosts(tmp_path_factory.mktemp("hosts")) as both, pytest.MonkeyPatch.context() as patch:
-        for name, value in both.environment.items():
-            patch.setenv(name, value)
-        yield both
-
-
-@pytest.fixture(scope="module")
 def store(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(hosts.store, tmp_path_factory.mktemp("cache"))
 
@@ -99,20 +93,6 @@ def start(hosts: Hosts, job: Job, attempt: int = 0) -> dict[str, Pod]:
     """Both pods of an attempt."""
     pods = (hosts.start(name, job.task, job.inputs, job.outputs, attempt) for name in NAMES)
     return dict(zip(NAMES, pods, strict=True))
-
-
-def wait_until(what: Callable[[], bool], pods: Mapping[str, Pod], seconds: float = 240) -> None:
-    """Until it is so.
-
-    Raises:
-        AssertionError: it takes too long; with what the pods said.
-    """
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            said = "\n".join(f"--- {name}\n{pod.said()[-4000:]}" for name, pod in pods.items())
-            raise AssertionError(f"nothing after {seconds} s\n{said}")
-        time.sleep(0.1)
 
 
 def wait_for_states(store: Store, job: Job, pods: Mapping[str, Pod], count: int) -> None:

@@ -3,10 +3,13 @@
 It reads runs from its standard input, a line each: `NAME LENGTH SECONDS_A_STEP`.
 """
 
+import asyncio
+import logging
 import sys
 import time
 
 import flyte
+import typer
 
 from infra.cache import at
 from infra.lineage import pipeline_run
@@ -16,6 +19,7 @@ from schemas.base import Config
 from schemas.lineage import LineageRecord
 from tasks.adapter import stage_run
 from workflows.chain import Chain, flyte_run_name
+from workflows.exits import PlainErrors
 
 ENV = flyte.TaskEnvironment("toy")
 
@@ -31,6 +35,8 @@ class ToyConfig(Config):
 
 def write_text(config: ToyConfig, workspace: Workspace) -> Draft:
     """Write a character a step, resuming from the last state."""
+    if config.length == 0:
+        raise ZeroDivisionError("no share of nothing")
     states = workspace.states
     text = states.read("text").decode() if "text" in states.names() else ""
     for step in range(len(text), config.length):
@@ -47,6 +53,7 @@ def write_text(config: ToyConfig, workspace: Workspace) -> Draft:
 
 def double_text(raw: RawCorpus, workspace: Workspace) -> Draft:
     """Write the text twice."""
+    print("double", flush=True)
     text = (workspace.open(raw) / "text").read_text() * 2
     (workspace.out / "text").write_text(text)
     return Draft(workspace.out, {"characters": len(text)})
@@ -70,15 +77,25 @@ async def clean(raw: RawCorpus) -> CleanCorpus:
 async def toy(config: ToyConfig, recorded: list[LineageRecord] | None = None) -> CleanCorpus:
     """Two stages."""
     with pipeline_run(flyte_run_name(), config.model_dump(mode="json")):
+        print("begun", flush=True)
+        await asyncio.sleep(config.seconds_a_step)
         chain = Chain(recorded or [])
         raw = await chain(ingest, config=config)
         return await chain(clean, raw=raw)
 
 
-if __name__ == "__main__":
-    flyte.init(local_persistence=True)
+def main() -> None:
+    """Run what is asked for."""
+    flyte.init(local_persistence=True, log_level=logging.CRITICAL)
     for asked in sys.stdin:
         name, length, pause = asked.split()
         config = ToyConfig(length=int(length), seconds_a_step=float(pause))
         run = flyte.with_runcontext(mode="local", name=name).run(toy, config)
         print("RESULT", run.outputs()[0].model_dump_json(), flush=True)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(cls=PlainErrors)
+    app.command()(main)
+    app.callback()(lambda: None)
+    app(["main"])

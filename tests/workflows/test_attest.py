@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import mlcroissant
 import pytest
@@ -23,7 +23,8 @@ from securesystemslib.signer import SSlibKey
 from typer.testing import CliRunner
 
 from infra.home import ROOT
-from infra.lineage import client, find_runs, pipeline_run
+from infra.lineage import pipeline_run
+from infra.tracking import client, find_runs
 from schemas.artifacts import Checkpoint, CleanCorpus, Evaluation, RawCorpus, Release
 from schemas.evaluate import Rate
 from tasks.store import open_store
@@ -31,6 +32,9 @@ from tests.workflows.small_run import NAME, WEIGHTS, finish, parquet, publish, r
 from tests.workflows.tampering import TAMPERED, forge
 from workflows.attest.keys import make_key
 from workflows.cli import app
+
+if TYPE_CHECKING:
+    from tests.s3 import S3
 
 SOURCES = {
     "encyclopedia": {"license": "CC-BY-SA-4.0", "package": "p", "version": "1", "documents": 2},
@@ -102,9 +106,8 @@ def verify(folder: Path, *arguments: str) -> Said:
     return said
 
 
-@pytest.fixture(scope="module")
-def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signed]:
-    open_store.cache_clear()
+def record_run() -> None:
+    """A run of two documents, up to its release."""
     with pipeline_run(NAME, {"name": "run"}):
         raw = publish(
             RawCorpus,
@@ -136,6 +139,12 @@ def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sig
         release = publish(Release, files)
         given = {"base": base, "policy": policy, "evaluation": evaluation}
         finish("release", given, {"release": release})
+
+
+@pytest.fixture(scope="module")
+def signed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signed]:
+    open_store.cache_clear()
+    record_run()
     out = tmp_path_factory.mktemp("out") / "k2-tiny"
     run("attest", NAME, "--out", str(out))
     yield Signed(home, out, home / "keys" / "signing.pub")
@@ -151,6 +160,24 @@ def test_what_was_attested_is_verified_with_the_folder_and_with_the_run(signed: 
         assert said.checked["signatures"] == 9
     assert "(yours)" in alone.notes[-1]
     assert "anybody's who could write this folder" in recorded.notes[-1]
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_and_on_a_server_is_attested_likewise(
+    server: str, s3: "S3", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("K2_STORE", server)
+    open_store.cache_clear()
+    record_run()
+    out = tmp_path / "k2-tiny"
+    run("attest", NAME, "--out", str(out))
+    public = tmp_path / "home" / "keys" / "signing.pub"
+    alone, recorded = verify(out, "--key", str(public)), verify(Path(NAME))
+    open_store.cache_clear()
+    for said in (alone, recorded):
+        assert said.divergences == []
+        assert said.checked["signatures"] == 9
+    assert s3.count("PUT", "attestations/") >= 9
 
 
 def test_the_release_is_the_same_and_holds_no_secret(signed: Signed) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.lineage import record_reuse
 from k2core.clean import clean_documents
 from k2core.store import Draft
@@ -55,7 +55,7 @@ def refuse(*question: str) -> str:
 def _evaluated(folder: Path, record: Record) -> None:
     """`old-1` goes on to a release; `copy-1` evaluates the same policy worse."""
     base = Checkpoint(digest="sha256:" + "b" * 64)
-    with Index() as index:
+    with RunIndex() as index:
         (clean,) = index.stages("stage = 'clean' and pipeline = 'old-1'")
     record("old-1", "ingest", {}, {"raw_corpus": clean.record.inputs["raw"]})
     made = record("old-1", "rl", {"base": base}, {"policy": POLICY}, config={"lr": 1.0})
@@ -82,7 +82,7 @@ def test_what_an_artifact_came_from_and_what_came_of_it() -> None:
 
 
 def _raw_digest() -> str:
-    with Index() as index:
+    with RunIndex() as index:
         (stage,) = index.stages("stage = 'clean' and pipeline = 'old-1'")
     return stage.record.inputs["raw"].digest
 
@@ -98,7 +98,7 @@ def test_which_checkpoints_saw_a_document_and_which_documents_a_step_read() -> N
 
 
 def test_which_runs_used_a_code_version_a_licence_a_package_and_a_corpus() -> None:
-    with Index() as index:
+    with RunIndex() as index:
         code = index.runs()[0].tags["code"]
     assert ask("used", "--code", code[:12]).column("run") == {"old-1", "new-1", "copy-1"}
     assert ask("used", "--license", "MIT").column("run") == {"old-1", "new-1", "copy-1"}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from typer.testing import CliRunner
 from workflows import launch
 from workflows.cli import app
 
-GROUP = get_command(app)
-assert isinstance(GROUP, TyperGroup)
+_MAIN = get_command(app)
+assert isinstance(_MAIN, TyperGroup)
+GROUP: TyperGroup = _MAIN
 COMMANDS = GROUP.commands
 
 
@@ -42,6 +44,39 @@ def test_help_teaches(name: str) -> None:
     assert f"Example: k2 {name}" in shown.stdout
     silent = [p.name for p in COMMANDS[name].params if not getattr(p, "help", None)]
     assert silent == []
+
+
+def leaves(group: TyperGroup, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every command with its options."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, {option for one in command.params for option in one.opts}
+
+
+def test_every_command_that_prints_figures_prints_them_as_json() -> None:
+    talk, print_a_file = {"chat", "serve", "ui"}, {"schema", "keys show"}
+    plain = {name for name, options in leaves(GROUP) if "--json" not in options}
+    assert plain == talk | print_a_file
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "key"),
+    [
+        ("runs", 0, "runs"),
+        ("index", 0, "rows"),
+        ("gc", 0, "rows"),
+        ("keys new {}/own.pem", 0, "public"),
+        ("validate {}/bad.jsonl", 1, "faults"),
+    ],
+)
+def test_json_is_alone_on_the_standard_output(
+    command: str, code: int, key: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"messages": 3}\n')
+    shown = CliRunner().invoke(app, [*command.format(tmp_path).split(), "--json"])
+    assert (shown.exit_code, key in json.loads(shown.stdout)) == (code, True), shown.exception
 
 
 @pytest.mark.parametrize(

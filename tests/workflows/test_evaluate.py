@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from k2core.tables import write_shard
 from schemas.benchmarks import Benchmarks, ItemRow
 from workflows.cli import app
+from workflows.errors import MendableError
+from workflows.evaluate import _tool_calls
 
 ITEM = {"suite": "humaneval", "category": "humaneval", "sample": 0, "faulty": False}
 ITEM |= {"prompt": "Complete <b>this</b>", "num_tokens": 3}
@@ -28,7 +30,7 @@ def answered(folder: Path, passed: dict[str, bool]) -> Path:
     ("arguments", "says"),
     [
         (["evaluate", "http://127.0.0.1:9/v1"], "--name"),
-        (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, families, scenarios"),
+        (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, bfcl_turns, families"),
         (["evaluate", "latest", "--enforcer", "maybe"], "on, off, both"),
         (["compare", "nowhere", "latest/policy"], "RUN/CHECKPOINT"),
     ],
@@ -37,6 +39,14 @@ def test_what_is_wrong_is_said(arguments: list[str], says: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert says in result.output
+
+
+def test_tools_are_declared_only_to_a_server_that_reads_calls() -> None:
+    assert _tool_calls(None, native=True) == "native"
+    assert _tool_calls(None, native=False) == "prompted"
+    assert _tool_calls("prompted", native=True) == "prompted"
+    with pytest.raises(MendableError, match=r"--tool-calls native: .*; say prompted"):
+        _tool_calls("native", native=False)
 
 
 def test_a_comparison_in_all_its_forms(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.lineage import record_reuse
 from schemas.artifacts import Checkpoint, Evaluation, Release
 from schemas.problems import ProblemsConfig
@@ -54,7 +54,7 @@ def test_without_a_release_it_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_cached_stage_is_no_maker() -> None:
-    with Index() as index:
+    with RunIndex() as index:
         made = index.maker(BASE.digest)
     assert made is not None
     assert made.run.tags["flyte_run"] == "one-1"

@@ -50,6 +50,22 @@ def test_a_function_that_fails_is_told_by_row(tmp_path: Path) -> None:
     assert change(Recipe(), [setting]).problems.sources.files[0].code is not None
 
 
+def test_the_same_is_told_to_programs(tmp_path: Path) -> None:
+    path = write(tmp_path / "sums.jsonl", 2, *["{"] * 12)
+    asked = ["problems", "check", str(path), "--verifier", "integer_answer", "--json"]
+    shown = CliRunner().invoke(app, asked)
+    found = json.loads(shown.stdout)
+    assert (shown.exit_code, found["rows"], len(found["left_out"])) == (1, 14, 12)
+    assert found["verifier"] == {
+        "problems": 2,
+        "right_passed": 2,
+        "wrong_refused": 2,
+        "doubts": [],
+    }
+    assert (len(found["shown"]), found["sound"]) == (2, False)
+    assert change(Recipe(), [found["setting"]]).problems.sources.files[0].name == "sums"
+
+
 def test_unusable_rows_are_listed(tmp_path: Path) -> None:
     path = write(tmp_path / "sums.jsonl", 2, *["{"] * 12)
     code, said = run(str(path), "--verifier", "integer_answer")

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
@@ -92,8 +94,13 @@ def test_nothing_is_sent_until_it_is_said_so(publish: Publish, tmp_path: Path) -
     assert "license: mit" in shown
     assert all(name in shown for name in SENT)
     assert not to.exists()
-    assert f"sent to {to}" in push(made.digest, "--to", str(to), "--yes")
-    assert {path.name for path in to.iterdir()} == {*SENT, "SHA256SUMS"}
+    sent = push(made.digest, "--to", str(to), "--yes")
+    assert f"sentto{to}" in "".join(sent.split())  # however a terminal breaks the line
+    assert {path.name for path in to.iterdir()} == {*SENT, "MADE.md", "SHA256SUMS"}
+    told = (to / "MADE.md").read_text()
+    assert f"recorded release `{made.digest}`" in told
+    assert re.search(r"\| release \| 1 \| .+ cores, .+ \| 20..-.+Z \| \d.*s \| `[0-9a-f]{40}", told)
+    assert f"| polars | {version('polars')} | every stage |" in told
     for line in (to / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((to / name).read_bytes()).hexdigest() == digest
@@ -247,7 +254,7 @@ def test_the_hub_gets_the_same_files(
     assert "sent to https://huggingface.co/me/mine/commit/1" in push(
         made.digest, "--to", "me/mine", "--yes"
     )
-    assert Hub.files.keys() == {*SENT, "SHA256SUMS"}
+    assert Hub.files.keys() == {*SENT, "MADE.md", "SHA256SUMS"}
     folder = open_store().open(made) / "policy"
     assert Hub.files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     (created,) = Hub.created

@@ -43,7 +43,7 @@ tokenize:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("clean:\n  langauge: de\n", "line 2: clean.langauge: .*did you mean 'language'"),
+        ("clean:\n  langauge: de\n", "line 2: clean.langauge: .*did you mean 'languages'"),
         ("claen: {}\n", "line 1: claen: .*did you mean 'clean'"),
         (
             "ingest:\n  files:\n    - license: MIT\n      foldr: x\n",

@@ -63,7 +63,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def test_a_second_run_is_answered_from_the_cache(place: Place) -> None:
-    assert place.k2("run", "--recipe", "smoke").count("cached") == len(STAGES)
+    found = json.loads(place.k2("run", "--recipe", "smoke", "--json"))
+    assert {stage["stage"]: stage["cached"] for stage in found["stages"]} == dict.fromkeys(
+        STAGES, True
+    )
+    assert found["scores"]["families"]
     assert len(re.findall(rf"{len(STAGES)}/{len(STAGES)}", place.k2("runs"))) >= 2
 
 
@@ -119,13 +123,32 @@ def test_every_rollout_names_weights_and_rewards(place: Place) -> None:
     rows = pl.read_parquet(place.artifact("rollout_log") / "rollouts" / "*.parquet")
     served = rows.group_by("iteration").agg(pl.col("weights").n_unique())
     assert served["weights"].to_list() == [1] * rows["iteration"].n_unique()
-    assert rows["weights"].n_unique() == rows["iteration"].n_unique()
+    # An iteration whose rewards are all alike teaches nothing, and leaves the weights.
+    taught = rows.group_by("iteration", "problem_id").agg(pl.col("reward").n_unique())
+    taught = taught.group_by("iteration").agg((pl.col("reward") > 1).any()).sort("iteration")
+    updates = taught["reward"].to_list()[:-1]
+    assert rows["weights"].n_unique() == 1 + sum(updates)
 
 
 def test_one_stage_is_run_again_from_its_recorded_inputs(place: Place) -> None:
     before = place.artifact("token_corpus")
-    assert "token_corpus" in place.k2("rerun", "tokenize", "--set", "tokenize.heldout_frac=0.06")
+    asked = ("rerun", "tokenize", "--set", "tokenize.heldout_frac=0.06", "--json")
+    (made,) = json.loads(place.k2(*asked))["outputs"]
+    assert made["kind"] == "token_corpus"
     assert place.artifact("token_corpus") != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("runs", "report", "lineage", "verify", "index", "ancestors", "diff latest latest", "gc"),
+        *("rollouts", "rejudge", "export {}/dialogues.jsonl", "used --license MIT", "attest"),
+        *("score lookup", "push --to {}/out", "tools show create_entities", "plan"),
+    ],
+)
+def test_for_programs_there_is_json_and_nothing_else(place: Place, command: str) -> None:
+    assert json.loads(place.k2(*command.format(place.home).split(), "--json"))
 
 
 @pytest.mark.slow

@@ -66,7 +66,12 @@ ID = {row["path"]: row["doc_id"] for row in RAW}
 
 def rewrite(parent: str, scores: dict[str, float]) -> dict[str, str]:
     row = document(f"{parent}#plain@1", f"In short: {ROWS[parent]}")
-    more = {"prompt_id": "plain@1", "prompt_digest": "", "scores": json.dumps(scores)}
+    more = {
+        "writer": "model",
+        "prompt_id": "plain@1",
+        "prompt_digest": "",
+        "scores": json.dumps(scores),
+    }
     return {**row, **more, "parent_id": ID[parent]}
 
 
@@ -143,6 +148,11 @@ def test_a_dropped_document_says_by_which_rule_and_measure() -> None:
         in shown
     )
     assert "short of test" in shown
+    told = json.loads(why(ID["short"], "--json"))
+    assert told["answer"] in shown
+    lines = [line for section in told["sections"] for line in section["lines"]]
+    assert lines
+    assert [line for line in lines if line not in shown] == []
     assert "licence MIT" in shown
     assert re.search(r"lies in rejects/00000\.parquet, row \d+, of clean_corpus \w{12}", shown)
     assert "tokenize" not in shown

@@ -142,13 +142,15 @@ def critic(
     from workflows.ablations import critic as work
     from workflows.ablations.configs import CriticAblation
     from workflows.ablations.kept import keep_result, read_result
+    from workflows.ablations.policies import find_start, name_arm
 
     config, kept = CriticAblation(seeds=seeds), home() / "ablations" / "critic"
-    start = work.find_start(run, config, kept)
-    names = [kept / f"{work.name_arm(config, start, seed)}.json" for seed in range(seeds)]
+    start = work.open_some(find_start(run), config, kept)
+    arms = [config.rl.model_copy(update={"seed": seed}) for seed in range(seeds)]
+    names = [kept / f"{name_arm(start, rl)}.json" for rl in arms]
     missing = [seed for seed, path in enumerate(names) if not path.exists()]
     for seed in missing[:runs]:
-        result = work.practise(config, start, seed)
+        result = work.judge_seed(config, start, seed)
         keep_result(names[seed], result)
         typer.echo(f"seed {seed}: {work.describe(result)}")
     if len(missing) > runs:
@@ -156,6 +158,38 @@ def critic(
     results = [read_result(path) for path in names]
     page = ROOT / "docs" / "self-critique.md"
     _publish(page, "critic", work.tabulate(results), work.draw(results), "self-critique")
+
+
+@app.command()
+def practice(
+    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    seeds: Seeds = 3,
+    runs: Runs = 99,
+) -> None:
+    """RL's objectives, budgets, partial rollouts at equal tokens (a minute an arm; resumes)."""
+    from workflows.ablations import practice as work
+    from workflows.ablations.configs import PracticeAblation
+    from workflows.ablations.kept import keep_result, read_result
+    from workflows.ablations.policies import find_start, name_arm
+
+    config, kept = PracticeAblation(seeds=seeds), home() / "ablations" / "practice"
+    start, arms = work.ask_few(find_start(run), config), work.draw_arms(config)
+    paths = {
+        name: [kept / f"{name_arm(start, rl)}.json" for rl in some] for name, some in arms.items()
+    }
+    missing = [  # seed by seed: what is cut short has whole seeds to show
+        (name, seed) for seed in range(seeds) for name in arms if not paths[name][seed].exists()
+    ]
+    for name, seed in missing[:runs]:
+        result = work.run_arm(start, arms[name][seed])
+        keep_result(paths[name][seed], result)
+        passed = " -> ".join(f"{rate:.3f}" for rate in result["validation"])
+        typer.echo(f"{name}, seed {seed}: {passed} in {sum(result['tokens']):,.0f} tokens")
+    if len(missing) > runs:
+        raise typer.Exit
+    results = {name: [read_result(path) for path in some] for name, some in paths.items()}
+    table, figure = work.tabulate(config, results), work.draw(results)
+    _publish(ROOT / "docs" / "rl.md", "practice", table, figure, "rl-practice")
 
 
 class Left:

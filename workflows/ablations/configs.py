@@ -224,3 +224,37 @@ class CriticAblation(Config):
     """So many of them."""
     seeds: int = Field(3, ge=2)
     """Orders of problems and samples; the weights at the start are the run's."""
+
+
+_PRACTICE_ARMS: dict[str, dict[str, object]] = {
+    "K2": {},
+    **{kind: {"objective": {"kind": kind}} for kind in ("GRPO", "DrGRPO", "GSPO", "CISPO")},
+    "K2, budgets": {"length_weight": 0.5, "length_after": 4, "budget_quantile": 0.9},
+    "K2, partial": {"iteration_tokens": 1500},
+}
+
+
+class PracticeAblation(Config):
+    """Objectives, budgets and partial rollouts: reward at equal tokens, from a run's weights."""
+
+    rl: RlConfig = RlConfig(
+        num_iterations=16,
+        decay_iterations=16,
+        problems_per_iteration=12,
+        updates_per_iteration=2,
+        validation_every=16,
+        validation_per_family=32,
+        keep="last",
+    )
+    """Half the tiny recipe's iterations and problems, and two updates in each, so that ratios of
+    policies are not all 1."""
+    families: tuple[str, ...] = ("compare", "no_tool", "sum_with_tool", "lookup_chain")
+    """Asked alike: where a tiny model gains by practice."""
+    arms: dict[str, dict[str, object]] = _PRACTICE_ARMS
+    """What each changes; the first is what others are held against. A budget is what nine of ten
+    passed samples needed, times the default slack; 1,500 tokens are some two thirds of what whole
+    dialogues take."""
+    late: int = Field(4, ge=1)
+    """Iterations that a reward is the mean of."""
+    seeds: int = Field(3, ge=2)
+    """Orders of problems and samples; the weights at the start are the run's."""

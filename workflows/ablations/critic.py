@@ -1,49 +1,29 @@
 """The critic in its closed loop: reinforcement learning from a run's finetuned weights, by seed."""
 
-import hashlib
 import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from schemas.artifacts import Checkpoint, TrajectorySet
-from schemas.placement import Placement, Serving
 from schemas.problems import FileSource, ProblemsConfig, Sources
 from schemas.rubrics import RUBRIC
 from workflows.ablations.configs import CriticAblation
 from workflows.ablations.kept import Result
 from workflows.ablations.paired import mean_and_spread, mean_difference
+from workflows.ablations.policies import CommonStart, practise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ONE = Placement(num_ranks=1, serving=Serving(num_engines=1))
 _LATE = 0.5
 """Share of the iterations, the last ones, that are called late."""
 
 
-class Start(NamedTuple):
-    """What all seeds begin with."""
-
-    problems: ProblemsConfig
-    sft: Checkpoint
-    trajectories: TrajectorySet
-
-
-def find_start(run: str, config: CriticAblation, folder: Path) -> Start:
-    """A run's finetuned weights and trajectories, and its problems with some that are open."""
-    from workflows.find import config_behind, find_artifact
-
-    named = {name: find_artifact(f"{run}/{name}") for name in ("sft", "synthesize")}
-    sft, trajectories = (artifact.model_dump() for artifact in named.values())
-    problems = ProblemsConfig.model_validate(config_behind(named["synthesize"], "problems"))
-    return Start(
-        _with_open(problems, config, folder),
-        Checkpoint.model_validate(sft),
-        TrajectorySet.model_validate(trajectories),
-    )
+def open_some(start: CommonStart, config: CriticAblation, folder: Path) -> CommonStart:
+    """With problems that are open, which only a critic judges."""
+    return start._replace(problems=_with_open(start.problems, config, folder))
 
 
 def _with_open(problems: ProblemsConfig, config: CriticAblation, folder: Path) -> ProblemsConfig:
@@ -68,37 +48,21 @@ def _with_open(problems: ProblemsConfig, config: CriticAblation, folder: Path) -
     return problems.model_copy(update={"sources": Sources(files=(source,))})
 
 
-def name_arm(config: CriticAblation, start: Start, seed: int) -> str:
-    """A file name that only equal arms share."""
-    source = start.problems.sources.files[0].digest
-    said = [config.model_dump_json(exclude={"seeds"}), start.sft.digest, source, str(seed)]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-
-
-def practise(config: CriticAblation, start: Start, seed: int) -> Result:
-    """One seed's reinforcement learning; a killed one goes on at its iteration.
+def judge_seed(config: CriticAblation, start: CommonStart, seed: int) -> Result:
+    """One seed's reinforcement learning.
 
     Returns:
         `critic`: each iteration's figures; `reward`; `validation` before the first update and
         after the last; `final` by family.
     """
-    from k2core.rl import train_policy
-    from tasks.store import open_store
-
-    store, key = open_store(), f"ablation-critic-{name_arm(config, start, seed)}"
-    rl = config.rl.model_copy(update={"seed": seed})
-    workspace = store.workspace(key)
-    drafts = train_policy(rl, start.problems, start.sft, start.trajectories, _ONE, workspace)
-    history = json.loads((drafts.policy.folder / "training.json").read_text())["history"]
+    history = practise(start, config.rl.model_copy(update={"seed": seed}))
     iterations = history["iterations"]
-    result: Result = {
+    return {
         "critic": [iteration["critic"] for iteration in iterations],
         "dropped": [iteration["dropped"] for iteration in iterations],
         "reward": [iteration["reward"] for iteration in iterations],
         "validation": [iterations[0]["validation"], history["final"]],
     }
-    store.clear(key)
-    return result
 
 
 def describe(result: Result) -> str:

@@ -102,7 +102,7 @@ class Text(NamedTuple):
     text: str
 
 
-class Document(NamedTuple):
+class FactDocument(NamedTuple):
     """Token ids, and where in them the facts' values are first said."""
 
     tokens: list[int]
@@ -156,7 +156,7 @@ def split_words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-class Language:
+class FactLanguage:
     """Words as tokens: one id a word of the texts of a world, the same for all its arms."""
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -167,7 +167,7 @@ class Language:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def encode(self, told: Text) -> Document:
+    def encode(self, told: Text) -> FactDocument:
         """Its words after a mark that a document begins.
 
         Raises:
@@ -177,6 +177,6 @@ class Language:
         if strange := [word for word in words if word not in self._ids]:
             raise ValueError(f"{strange[0]!r} of {told.text!r} is no word of this language")
         values = [value for value in told.person.facts.values() if value in words]
-        return Document(
+        return FactDocument(
             [self._ids[word] for word in words], sorted(words.index(value) for value in values)
         )

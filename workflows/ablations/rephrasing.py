@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from k2core.optim.schedule import learning_rate
 from workflows.ablations.configs import RephrasingAblation
-from workflows.ablations.facts import NUM_STYLES, Document, Language, Text, find_stated, tell
+from workflows.ablations.facts import (
+    NUM_STYLES,
+    FactDocument,
+    FactLanguage,
+    Text,
+    find_stated,
+    tell,
+)
 from workflows.ablations.kept import Result
 from workflows.ablations.worlds import ARMS, World, list_questions, name_result
 
@@ -40,7 +47,7 @@ def run_arm(config: RephrasingAblation, world: World, arm: str, scratch: Path) -
     import torch
 
     torch.set_num_threads(1)
-    language = Language(text.text for text in world.list_all())
+    language = FactLanguage(text.text for text in world.list_all())
     first = _encode(language, world.list_first())
     trainer = _teach(config, world, len(language), first, scratch)
     texts = ARMS[arm](world)
@@ -63,7 +70,7 @@ def run_arm(config: RephrasingAblation, world: World, arm: str, scratch: Path) -
     }
 
 
-def _encode(language: Language, texts: Sequence[Text]) -> list[Document]:
+def _encode(language: FactLanguage, texts: Sequence[Text]) -> list[FactDocument]:
     return [language.encode(text) for text in texts]
 
 
@@ -71,7 +78,7 @@ def _teach(
     config: RephrasingAblation,
     world: World,
     vocabulary: int,
-    first: Sequence[Document],
+    first: Sequence[FactDocument],
     scratch: Path,
 ) -> "Trainer":
     """The model that knows the language, trained or, where an earlier arm did it, read."""
@@ -104,14 +111,14 @@ def _weigh_stated(
     }
 
 
-def _shuffled(documents: Sequence[Document], seed: int) -> Iterator[Document]:
+def _shuffled(documents: Sequence[FactDocument], seed: int) -> Iterator[FactDocument]:
     """Endless: epoch after epoch, each in an order of its own."""
     rng = random.Random(f"order {seed}")
     while True:
         yield from rng.sample(documents, len(documents))
 
 
-def _rounds(told: Sequence[Sequence[Document]], seed: int) -> Iterator[Document]:
+def _rounds(told: Sequence[Sequence[FactDocument]], seed: int) -> Iterator[FactDocument]:
     """Endless: a round reads one document of every person, in an order of its own.
 
     Rewrites are shorter or longer than the raw document. Where the tokens are spent, nobody was
@@ -124,8 +131,8 @@ def _rounds(told: Sequence[Sequence[Document]], seed: int) -> Iterator[Document]
 
 
 def _mixed(
-    new: Iterator[Document], first: Sequence[Document], share: float, seed: int
-) -> Iterator[Document]:
+    new: Iterator[FactDocument], first: Sequence[FactDocument], share: float, seed: int
+) -> Iterator[FactDocument]:
     """`new` with as many tokens of `first` as `share` says, spread evenly."""
     old, owed = _shuffled(first, seed + 1), 0.0
     for document in new:
@@ -139,7 +146,7 @@ def _mixed(
 def _train(
     config: RephrasingAblation,
     trainer: "Trainer",
-    stream: Iterator[Document],
+    stream: Iterator[FactDocument],
     tokens: int,
     rows: int,
 ) -> None:
@@ -150,7 +157,7 @@ def _train(
         trainer.step(batch, learning_rate(step, config.optim.lr, schedule))
 
 
-def _pack(stream: Iterator[Document], rows: int, width: int) -> "Batch":
+def _pack(stream: Iterator[FactDocument], rows: int, width: int) -> "Batch":
     """Whole documents side by side, cut at the row's end; attention stays within each."""
     import torch
 
@@ -169,7 +176,7 @@ def _pack(stream: Iterator[Document], rows: int, width: int) -> "Batch":
     return Batch(tokens[:, :-1], tokens[:, 1:], within.float(), segments[:, :-1])
 
 
-def _find_right(trainer: "Trainer", documents: Sequence[Document]) -> list[list[bool]]:
+def _find_right(trainer: "Trainer", documents: Sequence[FactDocument]) -> list[list[bool]]:
     """Of each document's values, whether it is the likeliest next word where it stands."""
     import torch
 

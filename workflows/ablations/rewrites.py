@@ -12,15 +12,15 @@ from statistics import mean
 from typing import NamedTuple
 
 from k2core.rephrase.fidelity import find_fault, score_rewrite
-from k2core.rephrase.sample import Source
+from k2core.rephrase.sample import RewriteSource
 from k2core.rephrase.start import Rephraser
-from k2core.rephrase.styles import Job, assign_styles, load_styles
+from k2core.rephrase.styles import RewriteJob, assign_styles, load_styles
 from schemas.rephrase import FidelityConfig, RephraseConfig
 from workflows.ablations.facts import Person, Text, find_stated, tell
 from workflows.ablations.kept import keep_result, read_result
 
 
-class Rewrite(NamedTuple):
+class AblationRewrite(NamedTuple):
     """A rewritten document."""
 
     told: Text
@@ -32,7 +32,7 @@ class Rewrite(NamedTuple):
 
 def rewrite_people(
     config: RephraseConfig, people: Sequence[Person], kept: Path, start: Callable[[], Rephraser]
-) -> list[list[Rewrite]]:
+) -> list[list[AblationRewrite]]:
     """Each person's raw document in `config.rewrites_per_document` styles, drawn by hash.
 
     Finished groups of `config.documents_together` are kept: a killed call goes on after the last.
@@ -60,27 +60,27 @@ def rewrite_people(
     written_by = zip(jobs, rows, strict=True)
     return [
         [
-            Rewrite(Text(person, str(row["text"])), job.style.prompt_id, bool(row["cut"]))
+            AblationRewrite(Text(person, str(row["text"])), job.style.prompt_id, bool(row["cut"]))
             for _, (job, row) in zip(range(count), written_by, strict=False)
         ]
         for person in people
     ]
 
 
-def _document(person: Person) -> Source:
+def _document(person: Person) -> RewriteSource:
     text = tell(person, 0).text
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Source(name, "people", person.name, "knowledge", "Apache-2.0", text)
+    return RewriteSource(name, "people", person.name, "knowledge", "Apache-2.0", text)
 
 
-def _name(config: RephraseConfig, group: Sequence[Job]) -> str:
+def _name(config: RephraseConfig, group: Sequence[RewriteJob]) -> str:
     asked = [f"{job.document.text}\0{job.style.prompt_id}\0{job.style.digest}" for job in group]
     about = config.model_dump_json(exclude={"fidelity"})
     return hashlib.sha256("\0".join([about, *asked]).encode()).hexdigest()[:16]
 
 
 def judge_rewrites(
-    limits: FidelityConfig, rewrites: Sequence[Sequence[Rewrite]], kept: Path
+    limits: FidelityConfig, rewrites: Sequence[Sequence[AblationRewrite]], kept: Path
 ) -> list[list[str]]:
     """The first limit of the fidelity gate that each misses, empty if it passes; kept a person."""
     faults = []
@@ -94,12 +94,12 @@ def judge_rewrites(
     return faults
 
 
-def _find_fault(limits: FidelityConfig, rewrite: Rewrite) -> str:
+def _find_fault(limits: FidelityConfig, rewrite: AblationRewrite) -> str:
     person, text = rewrite.told
     return find_fault(score_rewrite(tell(person, 0).text, text, rewrite.cut), limits)
 
 
-def tabulate_rewrites(rewrites: Sequence[Rewrite], faults: Sequence[str]) -> str:
+def tabulate_rewrites(rewrites: Sequence[AblationRewrite], faults: Sequence[str]) -> str:
     """Markdown: by style, what is left of the facts and what the gate says."""
     lines = [
         "| style | rewrites | facts stated, % | all four, % | the name, % | pass the gate, % "

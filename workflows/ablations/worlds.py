@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workflows.ablations.configs import RephrasingAblation
 from workflows.ablations.facts import NUM_STYLES, QUESTIONS, Person, Text, ask, make_people, tell
-from workflows.ablations.rewrites import Rewrite, judge_rewrites, rewrite_people
+from workflows.ablations.rewrites import AblationRewrite, judge_rewrites, rewrite_people
 
 if TYPE_CHECKING:
     from k2core.rephrase.start import Rephraser
@@ -21,9 +21,9 @@ class World(NamedTuple):
     """Of the first stage."""
     asked: list[Person]
     """Of the arms."""
-    first: list[list[Rewrite]]
+    first: list[list[AblationRewrite]]
     """Of each person taught, by the model."""
-    rewrites: list[list[Rewrite]]
+    rewrites: list[list[AblationRewrite]]
     """Of each person asked about, by the model."""
     faults: list[list[str]]
     """What the fidelity gate finds wrong with these; empty if nothing."""

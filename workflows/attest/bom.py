@@ -21,8 +21,8 @@ from schemas.base import Artifact
 from schemas.evaluate import CHECKPOINTS
 from workflows.attest.facts import (
     DATA,
-    Facts,
     Measured,
+    ReleaseFacts,
     SourceAbout,
     all_sources,
     as_time,
@@ -42,7 +42,7 @@ class _Part(TypedDict, total=False):
     components: "list[_Part]"
 
 
-def write_bom(facts: Facts) -> bytes:
+def write_bom(facts: ReleaseFacts) -> bytes:
     """The bill's file; equal for equal records."""
     release = Component(
         name=facts.config.name,
@@ -75,7 +75,7 @@ def write_bom(facts: Facts) -> bytes:
     return _with_cards(facts, JsonV1Dot6(bom).output_as_string())
 
 
-def _model(facts: Facts, name: str) -> Component:
+def _model(facts: ReleaseFacts, name: str) -> Component:
     weights = facts.weights_of(name)
     files = [f for f in facts.files if f.path.startswith(f"{name}/")]
     return Component(
@@ -151,7 +151,7 @@ def _reference(artifact: Artifact) -> str:
     return f"data:{artifact.kind}:{artifact.digest[7:19]}"
 
 
-def _with_cards(facts: Facts, text: str) -> bytes:
+def _with_cards(facts: ReleaseFacts, text: str) -> bytes:
     bom = json.loads(text)
     scores = facts.scores()
     parts: dict[str, _Part] = {part["bom-ref"]: part for part in bom["components"]}
@@ -172,7 +172,7 @@ def _with_cards(facts: Facts, text: str) -> bytes:
     return json.dumps(bom, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _architecture(facts: Facts, name: str) -> str:
+def _architecture(facts: ReleaseFacts, name: str) -> str:
     config: dict[str, list[str]] = json.loads((facts.folder / name / "config.json").read_bytes())
     return ", ".join(config.get("architectures", [])) or "not stated"
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,12 +17,16 @@ from workflows.attest.envelope import (
     Resource,
     Stated,
     open_statement,
+    payload_of,
 )
 from workflows.attest.keys import PublicKey, read_public
-from workflows.attest.places import FOLDER, PUBLIC, REFERENCES, SIGNATURE
+from workflows.attest.places import FOLDER, IDENTITY, PUBLIC, REFERENCES, SIGNATURE
 from workflows.attest.provenance import describe
 from workflows.errors import MendableError
-from workflows.verified import Verification
+from workflows.verified import ChainVerification
+
+if TYPE_CHECKING:
+    from workflows.attest.identity import Signatory
 
 _LINEAGE = TypeAdapter(list[LineageRecord])
 
@@ -32,7 +36,8 @@ def check_attestations(
     manifest: Sequence[ManifestEntry],
     attestations: Path,
     key: Path | None,
-    found: Verification,
+    found: ChainVerification,
+    by: "Signatory | None" = None,
 ) -> None:
     """Verify all of them; what does not hold is added, the first first.
 
@@ -42,6 +47,7 @@ def check_attestations(
         attestations: their folder, which may be elsewhere.
         key: a public key's file; without one the enclosed key is trusted, and it is said so.
         found: what is known of the release so far.
+        by: who must have signed by Sigstore.
 
     Raises:
         MendableError: the key's file is none.
@@ -50,10 +56,12 @@ def check_attestations(
     if trusted is None:
         return
     released = [entry for entry in manifest if not entry.path.startswith(f"{FOLDER}/")]
-    _Check(folder, released, attestations, trusted, found).all()
+    check = _Check(folder, released, attestations, trusted, found)
+    check.all()
+    check.identity(by)
 
 
-def check_model(folder: Path, key: Path | None, found: Verification) -> None:
+def check_model(folder: Path, key: Path | None, found: ChainVerification) -> None:
     """Verify the signature of a model in a repository of its own; else as above."""
     from workflows.attest.models import find_model_fault
 
@@ -68,7 +76,9 @@ def check_model(folder: Path, key: Path | None, found: Verification) -> None:
             found.count("signatures")
 
 
-def _trusted(key: Path | None, enclosed: Path, where: str, found: Verification) -> PublicKey | None:
+def _trusted(
+    key: Path | None, enclosed: Path, where: str, found: ChainVerification
+) -> PublicKey | None:
     try:
         trusted = read_public(key or enclosed)
     except MendableError as error:
@@ -88,7 +98,7 @@ class _Check:
         released: list[ManifestEntry],
         place: Path,
         key: PublicKey,
-        found: Verification,
+        found: ChainVerification,
     ) -> None:
         self._folder, self._place, self._key, self._found = folder, place, key, found
         self._digest = digest_of(released)
@@ -103,6 +113,27 @@ class _Check:
         self._check_models()
         self._check_provenance()
         self._check_manifests()
+
+    def identity(self, by: "Signatory | None") -> None:
+        """The statement that names everything, by whose identity it must be signed."""
+        place = self._place / IDENTITY
+        if by is None:
+            if place.exists():
+                said = "who signed by Sigstore was not verified: --identity and --issuer name them"
+                self._found.notes.append(said)
+            return
+        from workflows.attest.identity import find_identity_fault
+
+        try:
+            payload = payload_of((self._place / REFERENCES).read_bytes())
+        except (OSError, ValueError, KeyError, TypeError):  # said already
+            payload = b""
+        if not place.is_file():
+            self._diverged("missing", IDENTITY)
+        elif fault := find_identity_fault(place.read_bytes(), payload, by):
+            self._diverged(fault, IDENTITY)
+        else:
+            self._found.count("identities")
 
     def _open(self, name: str, predicate_type: str) -> Stated | None:
         try:
@@ -129,7 +160,11 @@ class _Check:
 
     def _check_references(self, references: list[Resource]) -> None:
         stated = _digests(references)
-        there = {e.path: e.sha256 for e in manifest_of(self._place) if e.path != REFERENCES}
+        there = {
+            e.path: e.sha256
+            for e in manifest_of(self._place)
+            if e.path not in (REFERENCES, IDENTITY)
+        }
         for name in sorted(stated.keys() | there.keys()):
             self._found.count("attestations")
             if stated.get(name) != there.get(name):

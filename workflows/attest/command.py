@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workflows.exits import plain_errors
+from workflows.as_json import Json, print_json
 
 app = typer.Typer()
 keys_app = typer.Typer(
@@ -32,6 +32,21 @@ def attest(
     builder: Annotated[
         str, typer.Option(help="URI of who ran the stages, for the provenance.")
     ] = "urn:k2:builder",
+    sigstore: Annotated[
+        bool, typer.Option("--sigstore", help="Sign by your identity, too: takes a network.")
+    ] = False,
+    token: Annotated[
+        str,
+        typer.Option(
+            "--identity-token",
+            envvar="K2_IDENTITY_TOKEN",
+            help="OpenID token of who signs; default: the machine's own, as of GitHub Actions.",
+        ),
+    ] = "",
+    staging: Annotated[
+        bool, typer.Option("--staging", help="By Sigstore's instance for tests.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Sign a release: models, provenance of each stage, bill of materials, data sets, summary.
 
@@ -40,18 +55,24 @@ def attest(
 
     Example: `k2 attest tiny-1128-1400 --out ~/k2-tiny`
     """
-    with plain_errors():
-        from workflows.attest.keys import signing_key
-        from workflows.attest.write import attest as write
+    from workflows.attest.keys import signing_key
+    from workflows.attest.write import attest as write
 
-        made = write(target, signing_key(key), builder, out)
-        typer.echo(
-            f"attested {made.facts.release.digest} of {made.facts.maker.run.tags['flyte_run']}"
-        )
-        typer.echo(f"  {len(made.files)} files in attestations/ of MLflow's release run")
-        typer.echo(f"  signed by {made.key.path}, public key {made.key.name}")
-        if made.copy:
-            typer.echo(f"  the release with its attestations: {made.copy}")
+    keyless = None
+    if sigstore:
+        from workflows.attest.identity import KeylessSigner
+
+        keyless = KeylessSigner(token, staging=staging)
+    made = write(target, signing_key(key), builder, out, keyless)
+    if as_json:
+        about = {"release": made.facts.release, "run": made.facts.maker.run.tags["flyte_run"]}
+        print_json({**about, "files": made.files, "key": made.key.name, "copy": made.copy})
+        return
+    typer.echo(f"attested {made.facts.release.digest} of {made.facts.maker.run.tags['flyte_run']}")
+    typer.echo(f"  {len(made.files)} files in attestations/ of MLflow's release run")
+    typer.echo(f"  signed by {made.key.path}, public key {made.key.name}")
+    if made.copy:
+        typer.echo(f"  the release with its attestations: {made.copy}")
 
 
 @keys_app.command()
@@ -60,17 +81,20 @@ def new(
         Path | None,
         typer.Argument(help="Default: K2_SIGNING_KEY, or keys/signing.pem of the home."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a private key (NIST P-256, mode 0600) and its public half beside it.
 
     Example: `k2 keys new ~/.keys/release.pem`
     """
-    with plain_errors():
-        from workflows.attest.keys import default_key, make_key
+    from workflows.attest.keys import default_key, make_key
 
-        made = make_key(path or default_key())
-        typer.echo(f"private  {made.path}\npublic   {made.path.with_suffix('.pub')}")
-        typer.echo(f"named    {made.name}")
+    made = make_key(path or default_key())
+    public = made.path.with_suffix(".pub")
+    if as_json:
+        print_json({"private": made.path, "public": public, "name": made.name})
+    else:
+        typer.echo(f"private  {made.path}\npublic   {public}\nnamed    {made.name}")
 
 
 @keys_app.command()
@@ -83,7 +107,6 @@ def show(
 
     Example: `k2 keys show > public.pem`
     """
-    with plain_errors():
-        from workflows.attest.keys import default_key, read_key
+    from workflows.attest.keys import default_key, read_key
 
-        typer.echo(read_key(path or default_key()).public.decode(), nl=False)
+    typer.echo(read_key(path or default_key()).public.decode(), nl=False)

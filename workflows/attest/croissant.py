@@ -13,7 +13,7 @@ from polars.datatypes import DataTypeClass
 
 from schemas.base import Artifact
 from tasks.store import open_store
-from workflows.attest.facts import DATA, Facts, SourceAbout, sources_of, tables_of
+from workflows.attest.facts import DATA, ReleaseFacts, SourceAbout, sources_of, tables_of
 
 _TYPES: Sequence[tuple[DataTypeClass, str]] = (
     (pl.Boolean, mlc.DataType.BOOL),
@@ -29,13 +29,13 @@ _WHAT = {
 }
 
 
-def write_croissants(facts: Facts) -> dict[str, bytes]:
+def write_croissants(facts: ReleaseFacts) -> dict[str, bytes]:
     """Name -> file, one a data set of the chain."""
     made = [artifact for artifact in facts.artifacts.values() if artifact.kind in DATA]
     return {f"{artifact.kind}.croissant.json": _write(facts, artifact) for artifact in made}
 
 
-def _write(facts: Facts, artifact: Artifact) -> bytes:
+def _write(facts: ReleaseFacts, artifact: Artifact) -> bytes:
     digest = artifact.digest.removeprefix("sha256:")
     sources = sources_of(artifact)
     whole = mlc.FileObject(

@@ -81,6 +81,12 @@ def open_statement(content: bytes, key: PublicKey) -> Stated:
     return cast(Stated, json.loads(envelope.payload))
 
 
+def payload_of(content: bytes) -> bytes:
+    """What an envelope's file holds, whoever signed it."""
+    payload: bytes = Envelope.from_dict(json.loads(content)).payload
+    return payload
+
+
 def _check_form(payload: bytes) -> None:
     """Hold a payload to the published messages of statement and provenance."""
     try:

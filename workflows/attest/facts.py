@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from infra.runs import SeenRun
 from k2core.store import ArtifactMissingError, ManifestEntry, manifest_of
 from schemas.base import Artifact
@@ -61,7 +61,7 @@ class Measured(BaseModel):
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReleaseFacts:
     """A release and all that led to it."""
 
     release: Artifact
@@ -142,7 +142,7 @@ class Facts:
         return Measured.model_validate_json(content) if content else None
 
 
-def gather(target: str) -> Facts:
+def gather(target: str) -> ReleaseFacts:
     """What is recorded of a run's release.
 
     Raises:
@@ -156,15 +156,15 @@ def gather(target: str) -> Facts:
         raise NotRecordedError(
             f"{folder}/lineage.json is no lineage of this code: {error}"
         ) from None
-    with Index() as index:
+    with RunIndex() as index:
         maker = index.maker(release.digest)
         if maker is None:
             raise NotRecordedError(f"nobody recorded which stage made release {release.digest}")
         stages = [_find_stage(index, record, maker.run) for record in lineage]
-    return Facts(release, folder, (*stages, maker))
+    return ReleaseFacts(release, folder, (*stages, maker))
 
 
-def _find_stage(index: Index, record: LineageRecord, release: SeenRun) -> Indexed:
+def _find_stage(index: RunIndex, record: LineageRecord, release: SeenRun) -> Indexed:
     """The run behind a line of a lineage: code of another version may have made the same bytes."""
     digests = {artifact.digest for artifact in record.outputs.values()}
     made = "id in (select run from edges where digest = ? and way = 'output')"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.kept import kept_files
 from infra.runs import SeenRun, see_runs
 from schemas.base import Artifact
@@ -23,7 +23,7 @@ def find_attestations(release: Artifact) -> Path | None:
     Raises:
         FileNotFoundError: it was, and they are gone.
     """
-    with Index() as index:
+    with RunIndex() as index:
         maker = index.maker(release.digest)
     run = attested_run(maker.run) if maker else None
     return kept_files(run.run_id, FOLDER) if run else None

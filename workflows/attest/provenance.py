@@ -5,7 +5,7 @@ import json
 from infra.index import Indexed
 from schemas.base import Artifact
 from workflows.attest.envelope import SLSA, Resource, sign_statement
-from workflows.attest.facts import Facts, as_time
+from workflows.attest.facts import ReleaseFacts, as_time
 from workflows.attest.keys import SigningKey
 
 BUILD_TYPE = "urn:k2:stage:v1"
@@ -18,7 +18,7 @@ BUILDER = "urn:k2:builder"
 """Who ran it, unless it is told otherwise."""
 
 
-def sign_provenance(facts: Facts, stage: Indexed, builder: str, key: SigningKey) -> bytes:
+def sign_provenance(facts: ReleaseFacts, stage: Indexed, builder: str, key: SigningKey) -> bytes:
     """The envelope of a stage's statement; that of the release has each of its files as subject."""
     subject = [describe(name, artifact) for name, artifact in stage.record.outputs.items()]
     if stage is facts.maker:
@@ -33,7 +33,7 @@ def describe(name: str, artifact: Artifact) -> Resource:
     return {"name": name, "digest": digest, "annotations": about}
 
 
-def release_files(facts: Facts) -> list[Resource]:
+def release_files(facts: ReleaseFacts) -> list[Resource]:
     """Each file of a release by its path."""
     return [{"name": file.path, "digest": {"sha256": file.sha256}} for file in facts.files]
 

@@ -10,7 +10,14 @@ from typing import NamedTuple, cast
 
 from schemas.base import Artifact
 from schemas.release import ReleaseConfig
-from workflows.attest.facts import Facts, SourceAbout, all_sources, as_time, read_file, sources_of
+from workflows.attest.facts import (
+    ReleaseFacts,
+    SourceAbout,
+    all_sources,
+    as_time,
+    read_file,
+    sources_of,
+)
 
 UNKNOWN = "Unknown: no stage records it; the provider has to state it."
 _SIZES = ((1e9, "Less than 1 billion tokens"), (1e13, "1 billion to 10 trillion tokens"))
@@ -18,14 +25,14 @@ _OWN = "k2core."
 """Begins the package of texts that a program of the pipeline wrote."""
 
 
-class Section(NamedTuple):
+class SummarySection(NamedTuple):
     """A section of the template, with its answers."""
 
     title: str
     answers: dict[str, str]
 
 
-def write_summary(facts: Facts) -> dict[str, bytes]:
+def write_summary(facts: ReleaseFacts) -> dict[str, bytes]:
     """Name -> file: for programs and for people."""
     sections = [*_general(facts), *_sources(facts), *_processing(facts)]
     named = {section.title: section.answers for section in sections}
@@ -39,7 +46,7 @@ def write_summary(facts: Facts) -> dict[str, bytes]:
     }
 
 
-def _general(facts: Facts) -> list[Section]:
+def _general(facts: ReleaseFacts) -> list[SummarySection]:
     config = facts.config
     tokens = next((one for one in _learned_from(facts) if one.kind == "token_corpus"), None)
     placeholder = ReleaseConfig.model_fields["organization"].default
@@ -49,14 +56,14 @@ def _general(facts: Facts) -> list[Section]:
         a.counts.get("tokens", 0) for a in facts.artifacts.values() if a.kind == "checkpoint"
     )
     return [
-        Section(
+        SummarySection(
             "1.1 Provider identification",
             {
                 "Provider name and contact details": config.organization if named else UNKNOWN,
                 "Authorised representative": UNKNOWN,
             },
         ),
-        Section(
+        SummarySection(
             "1.2 Model identification",
             {
                 "Versioned model names": f"{config.name}, release {facts.release.digest}",
@@ -64,7 +71,7 @@ def _general(facts: Facts) -> list[Section]:
                 "Date of placement on the Union market": UNKNOWN,
             },
         ),
-        Section(
+        SummarySection(
             "1.3 Modalities, overall training data size and other characteristics",
             {
                 "Modalities": "Text. No image, audio or video is read by any stage.",
@@ -81,7 +88,7 @@ def _general(facts: Facts) -> list[Section]:
     ]
 
 
-def _sources(facts: Facts) -> list[Section]:
+def _sources(facts: ReleaseFacts) -> list[SummarySection]:
     trajectories = facts.of_kind("trajectory_set")
     learned = sources_of(trajectories) if trajectories else {}
     read = [one for one in _learned_from(facts) if one.kind != "trajectory_set"]
@@ -93,20 +100,20 @@ def _sources(facts: Facts) -> list[Section]:
     packages = {name: a for name, a in texts.items() if name not in apart}
     dialogues = trajectories.describe_counts() if trajectories else ""
     return [
-        Section(
+        SummarySection(
             "2.1 Publicly available datasets",
             {
                 "Datasets, of packages that anybody can install": _rows(packages),
             },
         ),
-        Section(
+        SummarySection(
             "2.2 Private datasets obtained from third parties",
             {
                 "Commercially licensed by rightsholders": UNKNOWN if files else "None recorded.",
                 "Private datasets from other third parties": UNKNOWN if files else "None recorded.",
             },
         ),
-        Section(
+        SummarySection(
             "2.3 Data crawled and scraped from online sources",
             {
                 "Crawlers": "The pipeline has none. Who crawled what came in files is unknown."
@@ -114,7 +121,7 @@ def _sources(facts: Facts) -> list[Section]:
                 else "The pipeline has none, and read no files but those of packages.",
             },
         ),
-        Section(
+        SummarySection(
             "2.4 User data",
             {
                 "Interactions with services or products": UNKNOWN
@@ -122,7 +129,7 @@ def _sources(facts: Facts) -> list[Section]:
                 else "None: no stage reads any.",
             },
         ),
-        Section(
+        SummarySection(
             "2.5 Synthetic data",
             {
                 "Texts by programs of the pipeline": _rows(own),
@@ -131,27 +138,27 @@ def _sources(facts: Facts) -> list[Section]:
                 "Tools in the dialogues": _rows(learned),
             },
         ),
-        Section("2.6 Other sources of data", {"Files that were brought": _rows(files)}),
+        SummarySection("2.6 Other sources of data", {"Files that were brought": _rows(files)}),
     ]
 
 
-def _processing(facts: Facts) -> list[Section]:
+def _processing(facts: ReleaseFacts) -> list[SummarySection]:
     clean = facts.of_kind("clean_corpus")
     content = read_file(clean, "funnel.json") if clean else None
     funnel: dict[str, object] = json.loads(content) if content else {}
     return [
-        Section(
+        SummarySection(
             "3.1 Respect of reservation of rights from the text and data mining exception",
             {"Measures": UNKNOWN, "Licences, by source": "In 2.1 to 2.6 and in LICENSES.md."},
         ),
-        Section(
+        SummarySection(
             "3.2 Removal of illegal content",
             {
                 "Measures": "No filter for illegal content is recorded.",
                 "Personal data and keys that were redacted": _counts(funnel.get("redactions")),
             },
         ),
-        Section(
+        SummarySection(
             "3.3 Other information",
             {
                 "Cleaning": _funnel(funnel),
@@ -163,13 +170,13 @@ def _processing(facts: Facts) -> list[Section]:
     ]
 
 
-def _learned_from(facts: Facts) -> list[Artifact]:
+def _learned_from(facts: ReleaseFacts) -> list[Artifact]:
     """The data sets behind any of the models."""
     found = {one.digest: one for name in facts.models for one in facts.data_of(name)}
     return list(found.values())
 
 
-def _base(facts: Facts) -> str:
+def _base(facts: ReleaseFacts) -> str:
     """What the weights started from."""
     brought = next((s.record for s in facts.stages if s.record.stage == "adopt"), None)
     if brought is None:
@@ -177,7 +184,7 @@ def _base(facts: Facts) -> str:
     return _rows(all_sources(brought.outputs.values())) + ". What it was trained on is unknown."
 
 
-def _agent(facts: Facts) -> str:
+def _agent(facts: ReleaseFacts) -> str:
     agent = facts.config_of("synthesize").get("agent")
     return f"by the model {json.dumps(agent)}" if agent else "by scripted experts, not by a model"
 
@@ -219,6 +226,6 @@ def _funnel(funnel: Mapping[str, object]) -> str:
     return "; ".join(f"{n}: {of['kept']:,} of {of['raw']:,} kept" for n, of in domains.items())
 
 
-def _excluded(facts: Facts) -> int:
+def _excluded(facts: ReleaseFacts) -> int:
     found = facts.config_of("clean").get("exclude")
     return len(found) if isinstance(found, list) else 0

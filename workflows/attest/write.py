@@ -10,28 +10,37 @@ import mimetypes
 import shutil
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from infra.home import home
-from workflows.attest.envelope import REFERENCE, Resource, sign_statement
-from workflows.attest.facts import Facts, gather, manifest_in_store
+from workflows.attest.envelope import REFERENCE, Resource, payload_of, sign_statement
+from workflows.attest.facts import ReleaseFacts, gather, manifest_in_store
 from workflows.attest.keys import SigningKey
-from workflows.attest.places import FOLDER, PUBLIC, REFERENCES, TAG
+from workflows.attest.places import FOLDER, IDENTITY, PUBLIC, REFERENCES, TAG
 from workflows.attest.provenance import release_files, sign_provenance
 from workflows.errors import MendableError
+
+if TYPE_CHECKING:
+    from workflows.attest.identity import KeylessSigner
 
 
 class Attested(NamedTuple):
     """What was written."""
 
-    facts: Facts
+    facts: ReleaseFacts
     files: list[str]
     key: SigningKey
     copy: Path | None
     """Of the release, with its attestations."""
 
 
-def attest(target: str, key: SigningKey, builder: str, out: Path | None) -> Attested:
+def attest(
+    target: str,
+    key: SigningKey,
+    builder: str,
+    out: Path | None,
+    keyless: "KeylessSigner | None" = None,
+) -> Attested:
     """Attest a run's release.
 
     Args:
@@ -39,6 +48,7 @@ def attest(target: str, key: SigningKey, builder: str, out: Path | None) -> Atte
         key: what signs.
         builder: URI of who ran the stages.
         out: a folder to be made: the release with its attestations.
+        keyless: signs models and the statement that names everything, too.
 
     Raises:
         MendableError: the folder is there and holds something; errors of `gather`.
@@ -49,14 +59,20 @@ def attest(target: str, key: SigningKey, builder: str, out: Path | None) -> Atte
     (home() / "tmp").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="attest-", dir=home() / "tmp") as place:
         made = Path(place) / FOLDER
-        _write_all(facts, key, builder, made)
+        _write_all(facts, key, builder, made, keyless)
         _keep(facts, key, made)
         files = sorted(p.relative_to(made).as_posix() for p in made.rglob("*") if p.is_file())
         copy = _copy(facts, made, out) if out else None
     return Attested(facts, files, key, copy)
 
 
-def _write_all(facts: Facts, key: SigningKey, builder: str, made: Path) -> None:
+def _write_all(
+    facts: ReleaseFacts,
+    key: SigningKey,
+    builder: str,
+    made: Path,
+    keyless: "KeylessSigner | None",
+) -> None:
     from workflows.attest.bom import write_bom
     from workflows.attest.croissant import write_croissants
     from workflows.attest.models import sign_model
@@ -78,10 +94,15 @@ def _write_all(facts: Facts, key: SigningKey, builder: str, made: Path) -> None:
     (made / "models").mkdir()
     for model in facts.models:
         sign_model(facts.folder / model, made / "models" / f"{model}.sig", key)
+        if keyless:
+            keyless.sign_model(facts.folder / model, made / "models" / f"{model}.sigstore.json")
     _sign_references(facts, key, builder, made)
+    if keyless:
+        payload = payload_of((made / REFERENCES).read_bytes())
+        (made / IDENTITY).write_bytes(keyless.sign_statement(payload))
 
 
-def _sign_references(facts: Facts, key: SigningKey, builder: str, made: Path) -> None:
+def _sign_references(facts: ReleaseFacts, key: SigningKey, builder: str, made: Path) -> None:
     references: list[Resource] = [
         {
             "name": path.relative_to(made).as_posix(),
@@ -96,16 +117,16 @@ def _sign_references(facts: Facts, key: SigningKey, builder: str, made: Path) ->
     (made / REFERENCES).write_bytes(signed)
 
 
-def _keep(facts: Facts, key: SigningKey, made: Path) -> None:
+def _keep(facts: ReleaseFacts, key: SigningKey, made: Path) -> None:
     """With the release stage's run; the tag comes last."""
-    from infra.lineage import client
+    from infra.tracking import client
 
     run_id = facts.maker.run.run_id
     client().log_artifacts(run_id, str(made), FOLDER)
     client().set_tag(run_id, f"k2.{TAG}", key.name)
 
 
-def _copy(facts: Facts, made: Path, out: Path) -> Path:
+def _copy(facts: ReleaseFacts, made: Path, out: Path) -> Path:
     """The release with its attestations, whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

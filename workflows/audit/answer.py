@@ -1,6 +1,5 @@
 """An answer: a sentence and a table, for people or as JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,8 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from workflows.as_json import print_json
 
-class Answer(NamedTuple):
+
+class AuditAnswer(NamedTuple):
     """What a question gives."""
 
     title: str
@@ -19,7 +20,7 @@ class Answer(NamedTuple):
     def show(self, as_json: bool) -> None:
         """Print it."""
         if as_json:
-            typer.echo(json.dumps({"answer": self.title, "rows": list(self.rows)}, indent=1))
+            print_json({"answer": self.title, "rows": list(self.rows)})
             return
         typer.echo(self.title)
         if self.rows:

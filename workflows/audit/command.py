@@ -1,13 +1,14 @@
 """The auditor's commands of `k2`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workflows.exits import plain_errors
+from workflows.as_json import Json
+from workflows.exits import fail
 
 app = typer.Typer()
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Target = Annotated[str, typer.Argument(help="A run's name or an artifact's digest.")]
 
 
@@ -20,14 +21,53 @@ def index(
 
     Example: `k2 index --rebuild`
     """
-    from infra.index import Index
-    from workflows.audit.answer import Answer
+    from infra.index import RunIndex
+    from workflows.audit.answer import AuditAnswer
 
-    with plain_errors(), Index(rebuild=rebuild) as found:
+    with RunIndex(rebuild=rebuild) as found:
         runs = found.rows("select count(*) as number from runs")[0]["number"]
         edges = found.rows("select count(*) as number from edges")[0]["number"]
         rows = [{"runs": runs, "edges": edges, "file": str(found.path)}]
-        Answer(f"{runs:,} runs, {edges:,} edges", rows).show(as_json)
+        AuditAnswer(f"{runs:,} runs, {edges:,} edges", rows).show(as_json)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str, typer.Argument(help="A run's name, an artifact's digest, or a folder.")
+    ] = "latest",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Public key that a release must be signed with; default: the enclosed."),
+    ] = None,
+    identity: Annotated[
+        str, typer.Option(help="Who must have signed by Sigstore: an e-mail address or a URI.")
+    ] = "",
+    issuer: Annotated[str, typer.Option(help="Who vouches for it, as https://...")] = "",
+    staging: Annotated[
+        bool, typer.Option("--staging", help="By Sigstore's instance for tests.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Recompute every digest along a chain; name the first that diverged.
+
+    A folder is verified by what is in it alone: a downloaded release, a model with its card, an
+    object of a store. Signatures and statements (`k2 attest`) are verified where there are any;
+    with --key there must be some, by that key. Ends with 0 if all is as recorded, 1 if something
+    diverged, 2 if there is no such thing.
+
+    Example: `k2 verify tiny-1128-1400` or `k2 verify ~/Downloads/k2-tiny`
+    """
+    from workflows.verify import verify as check
+
+    by = None
+    if identity or issuer:
+        from workflows.attest.identity import Signatory
+
+        if not (identity and issuer):
+            raise fail("--identity and --issuer go together: a name, and who vouches for it")
+        by = Signatory(identity, issuer, staging)
+    raise typer.Exit(0 if check(target, key, as_json, by) else 1)
 
 
 @app.command()
@@ -38,8 +78,7 @@ def ancestors(target: Target = "latest", as_json: Json = False) -> None:
     """
     from workflows.audit.relatives import relatives
 
-    with plain_errors():
-        relatives(target, forward=False).show(as_json)
+    relatives(target, forward=False).show(as_json)
 
 
 @app.command()
@@ -50,8 +89,7 @@ def descendants(target: Target, as_json: Json = False) -> None:
     """
     from workflows.audit.relatives import relatives
 
-    with plain_errors():
-        relatives(target, forward=True).show(as_json)
+    relatives(target, forward=True).show(as_json)
 
 
 @app.command()
@@ -68,8 +106,7 @@ def used(
     """
     from workflows.audit.relatives import used as find
 
-    with plain_errors():
-        find(code, license, package, corpus).show(as_json)
+    find(code, license, package, corpus).show(as_json)
 
 
 @app.command()
@@ -82,8 +119,7 @@ def saw(
     """
     from workflows.audit.documents import saw as find
 
-    with plain_errors():
-        find(document).show(as_json)
+    find(document).show(as_json)
 
 
 @app.command()
@@ -98,8 +134,7 @@ def step(
     """
     from workflows.audit.documents import step as find
 
-    with plain_errors():
-        find(number, target).show(as_json)
+    find(number, target).show(as_json)
 
 
 @app.command()
@@ -110,8 +145,7 @@ def diff(one: Target, other: Target, as_json: Json = False) -> None:
     """
     from workflows.audit.compare import diff as compare
 
-    with plain_errors():
-        compare(one, other).show(as_json)
+    compare(one, other).show(as_json)
 
 
 @app.command()
@@ -127,8 +161,7 @@ def score(
     """
     from workflows.audit.scores import score as find
 
-    with plain_errors():
-        find(target, family, checkpoint).show(as_json)
+    find(target, family, checkpoint).show(as_json)
 
 
 @app.command()
@@ -143,8 +176,7 @@ def gc(
     """
     from workflows.audit.garbage import collect
 
-    with plain_errors():
-        collect(days, delete).show(as_json)
+    collect(days, delete).show(as_json)
 
 
 @app.command()
@@ -159,5 +191,4 @@ def forget(
     """
     from workflows.audit.documents import forget as find
 
-    with plain_errors():
-        find(document, write).show(as_json)
+    find(document, write).show(as_json)

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from k2core.store import ArtifactCorruptError, ArtifactMissingError
 from schemas.base import Artifact
 from tasks.store import open_store
-from workflows.audit.answer import Answer, short
+from workflows.audit.answer import AuditAnswer, short
 from workflows.errors import NotRecordedError
 from workflows.find import LATEST, find_pipeline, locate
 
@@ -15,9 +15,9 @@ _ENVIRONMENT = ("code", "machine", "user", "lock", "python", "packages")
 """Tags of a run that say of what code, where, by whom and with what it ran."""
 
 
-def diff(one: str, other: str) -> Answer:
+def diff(one: str, other: str) -> AuditAnswer:
     """Configs, data, code, environment and scores that are not the same."""
-    with Index() as index:
+    with RunIndex() as index:
         first, second = _stages(index, one), _stages(index, other)
         rows: list[dict[str, object]] = []
         for stage in dict.fromkeys([*first, *second]):
@@ -25,10 +25,10 @@ def diff(one: str, other: str) -> Answer:
             rows += _differences(stage, one_side, other_side)
     sides = [_scores(side) for side in (first, second)]
     rows += _differences("evaluate", sides[0], sides[1])
-    return Answer(f"{len(rows)} things differ between {one} and {other}", rows)
+    return AuditAnswer(f"{len(rows)} things differ between {one} and {other}", rows)
 
 
-def _stages(index: Index, target: str) -> dict[str, Indexed]:
+def _stages(index: RunIndex, target: str) -> dict[str, Indexed]:
     """Stage -> its run: of a pipeline, or on the way to an artifact."""
     try:
         pipeline = find_pipeline(target)
@@ -43,7 +43,7 @@ def _stages(index: Index, target: str) -> dict[str, Indexed]:
     return {s.record.stage: s for s in sorted(made, key=lambda stage: stage.run.started)}
 
 
-def _facts(index: Index, stage: Indexed | None) -> dict[str, object]:
+def _facts(index: RunIndex, stage: Indexed | None) -> dict[str, object]:
     """Everything of a stage that may differ; of one answered from the cache its maker's."""
     if stage is None:
         return {}

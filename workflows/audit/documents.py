@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 from pydantic import ValidationError
 
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from schemas.base import Artifact
 from tasks.store import open_store
-from workflows.audit.answer import Answer, short
+from workflows.audit.answer import AuditAnswer, short
 from workflows.errors import NotRecordedError
 from workflows.find import locate
 from workflows.forgotten import add_forgotten
@@ -35,20 +35,20 @@ class Holding(NamedTuple):
     """A folder, or a shard of tokens."""
 
 
-def saw(doc_id: str) -> Answer:
+def saw(doc_id: str) -> AuditAnswer:
     """The checkpoints whose training read a document or a rewrite of it, and how often."""
     rows: list[dict[str, object]] = []
-    with Index() as index:
+    with RunIndex() as index:
         held = [h for h in find_holdings(index, doc_id) if h.place.startswith("train/")]
         for holding in held:
             for stage in _trained_on(index, holding.artifact):
                 times = _count_readings(stage, holding)
                 if times:
                     rows += _seers(index, stage, holding, times)
-    return Answer(f"{len(rows)} checkpoints saw {doc_id}", rows)
+    return AuditAnswer(f"{len(rows)} checkpoints saw {doc_id}", rows)
 
 
-def step(number: int, target: str) -> Answer:
+def step(number: int, target: str) -> AuditAnswer:
     """The documents of a pre-training step, in the order in which its rows read them.
 
     Raises:
@@ -56,7 +56,7 @@ def step(number: int, target: str) -> Answer:
     """
     from k2core.tokens import TokenStream
 
-    with Index() as index:
+    with RunIndex() as index:
         stage = _pretraining(index, locate(index, target, ("checkpoint", "release")))
     seed, stretches = _course(stage)
     stretch = next((s for s in stretches if s.first <= number < s.last), None)
@@ -79,12 +79,12 @@ def step(number: int, target: str) -> Answer:
             for span in stream.trace(sample)
         ]
     run = stage.run.tags["flyte_run"]
-    return Answer(f"step {number} of {run} ({stretch.name}) read {len(rows)} pieces", rows)
+    return AuditAnswer(f"step {number} of {run} ({stretch.name}) read {len(rows)} pieces", rows)
 
 
-def forget(doc_id: str, write: bool) -> Answer:
+def forget(doc_id: str, write: bool) -> AuditAnswer:
     """What descends from a document, and with `write` the exclusion that the next clean honours."""
-    with Index() as index:
+    with RunIndex() as index:
         held = list(find_holdings(index, doc_id))
         if not held:
             raise NotRecordedError(f"no corpus of this store has a document {doc_id!r}")
@@ -106,10 +106,10 @@ def forget(doc_id: str, write: bool) -> Answer:
     if write:
         add_forgotten(named)
         said = f"the next clean of this home drops {', '.join(named)} (clean.exclude)"
-    return Answer(f"{len(rows)} artifacts hold or descend from {doc_id}; {said}", rows)
+    return AuditAnswer(f"{len(rows)} artifacts hold or descend from {doc_id}; {said}", rows)
 
 
-def find_holdings(index: Index, doc_id: str) -> Iterator[Holding]:
+def find_holdings(index: RunIndex, doc_id: str) -> Iterator[Holding]:
     """Every artifact of the store with the document, then those with a rewrite of it."""
     wanted = {doc_id}
     for kind, folders in _HOLDING.items():
@@ -148,7 +148,7 @@ def _copies(holding: Holding) -> Iterator[str]:
             yield from row
 
 
-def _trained_on(index: Index, tokens: Artifact) -> list[Indexed]:
+def _trained_on(index: RunIndex, tokens: Artifact) -> list[Indexed]:
     return index.stages(
         "cached = 0 and stage = 'pretrain' and id in "
         "(select run from edges where digest = ? and way = 'input')",
@@ -194,7 +194,7 @@ def _course(stage: Indexed) -> "tuple[int, list[Stretch]]":
 
 
 def _seers(
-    index: Index, stage: Indexed, holding: Holding, times: int
+    index: RunIndex, stage: Indexed, holding: Holding, times: int
 ) -> Iterator[dict[str, object]]:
     """The checkpoint of a pre-training, and all checkpoints and releases that go on from it."""
     for base in stage.record.outputs.values():
@@ -211,7 +211,7 @@ def _seers(
                 }
 
 
-def _pretraining(index: Index, artifact: Artifact) -> Indexed:
+def _pretraining(index: RunIndex, artifact: Artifact) -> Indexed:
     for near in [artifact, *index.related(artifact.digest, forward=False)]:
         made = index.maker(near.digest)
         if made is not None and made.record.stage == "pretrain":

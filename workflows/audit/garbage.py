@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from infra.home import last_harvest
-from infra.index import Index
+from infra.index import RunIndex
 from k2core.store import Garbage
 from tasks.store import open_store
-from workflows.audit.answer import Answer
+from workflows.audit.answer import AuditAnswer
 from workflows.errors import MendableError
 
 
@@ -22,14 +22,14 @@ class Unreachable(NamedTuple):
     days: float
 
 
-def collect(days: float, delete: bool) -> Answer:
+def collect(days: float, delete: bool) -> AuditAnswer:
     """What has not been touched for so many days, and no run, lease or harvest names.
 
     Raises:
         MendableError: it is to be deleted while a stage is at work.
     """
     store = Garbage(open_store())
-    with Index() as index:
+    with RunIndex() as index:
         reached = _reached(index)
     found = [u for u in _unreachable(store, reached) if u.days >= days]
     if delete:
@@ -44,7 +44,7 @@ def collect(days: float, delete: bool) -> Answer:
     size = sum(each.size for each in found)
     done = "deleted" if delete else "would go with --delete"
     rows = [u._asdict() | {"days": round(u.days, 1)} for u in found]
-    return Answer(f"{len(found)} unreachable, {size:,} bytes, {done}", rows)
+    return AuditAnswer(f"{len(found)} unreachable, {size:,} bytes, {done}", rows)
 
 
 def _unreachable(store: Garbage, reached: set[str]) -> Iterator[Unreachable]:
@@ -57,7 +57,7 @@ def _unreachable(store: Garbage, reached: set[str]) -> Iterator[Unreachable]:
             yield Unreachable("work", key, entry.size, _age(entry.changed))
 
 
-def _reached(index: Index) -> set[str]:
+def _reached(index: RunIndex) -> set[str]:
     """Names of objects that a run, of whatever end, used or made, or that the last harvest is."""
     digests = {row["digest"] for row in index.rows("select distinct digest from edges")}
     for run in index.runs():

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from infra.index import Index
+from infra.index import RunIndex
 from infra.runs import SeenRun
 from k2core.store import ArtifactCorruptError, ArtifactMissingError
 from schemas.base import Artifact
 from tasks.store import open_store
-from workflows.audit.answer import Answer, short
+from workflows.audit.answer import AuditAnswer, short
 from workflows.errors import MendableError
 from workflows.find import locate
 
@@ -16,18 +16,18 @@ _WITH_SOURCES = ("raw_corpus", "clean_corpus", "rephrased_corpus", "token_corpus
 """Kinds of artifacts with a `sources.json`."""
 
 
-def relatives(target: str, *, forward: bool) -> Answer:
+def relatives(target: str, *, forward: bool) -> AuditAnswer:
     """All artifacts that an artifact descends from, or that descend from it; nearest first."""
-    with Index() as index:
+    with RunIndex() as index:
         artifact = locate(index, target)
         found = index.related(artifact.digest, forward=forward)
         rows = [_row(index, near) for near in found]
     what = "descend from" if forward else "led to"
     name = f"{artifact.kind} {short(artifact.digest)}"
-    return Answer(f"{len(rows)} artifacts {what} {name}", rows)
+    return AuditAnswer(f"{len(rows)} artifacts {what} {name}", rows)
 
 
-def used(code: str, license: str, package: str, corpus: str) -> Answer:
+def used(code: str, license: str, package: str, corpus: str) -> AuditAnswer:
     """The runs that used a code version, texts under a licence or of a package, or a corpus.
 
     Raises:
@@ -38,7 +38,7 @@ def used(code: str, license: str, package: str, corpus: str) -> Answer:
     if len(given) != 1:
         raise MendableError("say one of --code, --license, --package, --corpus")
     ((name, value),) = given.items()
-    with Index() as index:
+    with RunIndex() as index:
         if name == "code":
             found = {run.run_id: run for run in index.runs("code like ? || '%'", [value])}
             why = {run_id: run.tags["code"] for run_id, run in found.items()}
@@ -49,10 +49,10 @@ def used(code: str, license: str, package: str, corpus: str) -> Answer:
             why = _of_package(index, value) if name == "package" else dict[str, str]()
             why |= _users(index, _with_source(index, name, value))
         rows = list(_by_pipeline(index, why))
-    return Answer(f"{len(rows)} pipelines used {name} {value}", rows)
+    return AuditAnswer(f"{len(rows)} pipelines used {name} {value}", rows)
 
 
-def _users(index: Index, roots: Mapping[str, str]) -> dict[str, str]:
+def _users(index: RunIndex, roots: Mapping[str, str]) -> dict[str, str]:
     """Run -> why, of all runs that used these artifacts or what came of them."""
     why: dict[str, str] = {}
     for digest, reason in roots.items():
@@ -65,7 +65,7 @@ def _users(index: Index, roots: Mapping[str, str]) -> dict[str, str]:
     return why
 
 
-def _with_source(index: Index, column: str, value: str) -> dict[str, str]:
+def _with_source(index: RunIndex, column: str, value: str) -> dict[str, str]:
     """Digest -> the source, of artifacts that name a source with this licence or package."""
     read_sources(index)
     pattern = "package || ' ' || version like ? || '%'" if column == "package" else "license = ?"
@@ -73,7 +73,7 @@ def _with_source(index: Index, column: str, value: str) -> dict[str, str]:
     return {row["digest"]: f"source {row['source']}" for row in rows}
 
 
-def _of_package(index: Index, value: str) -> dict[str, str]:
+def _of_package(index: RunIndex, value: str) -> dict[str, str]:
     """Run -> the version, of runs in whose environment a package of this name was."""
     name, _, version = value.partition("==")
     found = {}
@@ -84,7 +84,7 @@ def _of_package(index: Index, value: str) -> dict[str, str]:
     return found
 
 
-def read_sources(index: Index) -> None:
+def read_sources(index: RunIndex) -> None:
     """Bring the index's table of sources up to date with the artifacts that the store holds."""
     kinds = ", ".join(f"'{kind}'" for kind in _WITH_SOURCES)
     unread = index.rows(
@@ -100,7 +100,7 @@ def read_sources(index: Index) -> None:
         index.add_sources(artifact.digest, json.loads(text))
 
 
-def _by_pipeline(index: Index, why: Mapping[str, str]) -> Iterable[dict[str, object]]:
+def _by_pipeline(index: RunIndex, why: Mapping[str, str]) -> Iterable[dict[str, object]]:
     """One row a pipeline: its stages among the runs, and one reason."""
     stages: dict[str, list[SeenRun]] = {}
     for run in index.runs():
@@ -111,7 +111,7 @@ def _by_pipeline(index: Index, why: Mapping[str, str]) -> Iterable[dict[str, obj
         yield {"run": name, "stages": ", ".join(named), "by": why[runs[0].run_id]}
 
 
-def _row(index: Index, artifact: Artifact) -> dict[str, object]:
+def _row(index: RunIndex, artifact: Artifact) -> dict[str, object]:
     made = index.maker(artifact.digest)
     return {
         "kind": artifact.kind,

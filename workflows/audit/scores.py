@@ -2,20 +2,20 @@
 
 import polars as pl
 
-from infra.index import Index
+from infra.index import RunIndex
 from tasks.store import open_store
-from workflows.audit.answer import Answer, short
+from workflows.audit.answer import AuditAnswer, short
 from workflows.errors import NotRecordedError
 from workflows.find import locate
 
 
-def score(target: str, family: str, checkpoint: str) -> Answer:
+def score(target: str, family: str, checkpoint: str) -> AuditAnswer:
     """Every answer that a family's pass rate was counted from, with weights and the maker.
 
     Raises:
         NotRecordedError: no evaluation led to the target, or it has no such family.
     """
-    with Index() as index:
+    with RunIndex() as index:
         artifact = locate(index, target)
         near = [artifact, *index.related(artifact.digest, forward=False)]
         found = [a for a in near if a.kind == "evaluation"]
@@ -48,7 +48,7 @@ def score(target: str, family: str, checkpoint: str) -> Answer:
     passed, total = int(counted["passed"].sum()), len(counted)
     by = f"evaluate of {made.run.tags['flyte_run']}"
     whose = f"{maker.record.stage} of {maker.run.tags['flyte_run']}" if maker else "nobody recorded"
-    return Answer(
+    return AuditAnswer(
         f"{family}, {checkpoint}: {passed} of {total} answers passed, graded by {by}; weights "
         f"{short(served.digest)} made by {whose}; evaluation {short(found[0].digest)}",
         rows,

@@ -7,22 +7,44 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from infra.index import Index
+from infra.index import RunIndex
 from schemas.base import Artifact
 from tasks.store import open_store
 from workflows.find import locate
 
 
-def show_lineage(target: str) -> None:
+def show_lineage(target: str, *, as_json: bool = False) -> None:
     """The tree of stages, configs and digests that made a run's release or an artifact."""
-    with Index() as index:
+    with RunIndex() as index:
         artifact = locate(index, target)
+        if as_json:
+            print(json.dumps(_makers(artifact, index), indent=1))
+            return
         tree = Tree(label(artifact))
         _grow(tree, artifact, index, set())
     Console().print(tree)
 
 
-def _grow(tree: Tree, artifact: Artifact, index: Index, seen: set[str]) -> None:
+def _makers(artifact: Artifact, index: RunIndex) -> dict[str, object]:
+    """An artifact with the record of each stage behind it, as JSON; edges are by digest."""
+    behind = [artifact, *index.related(artifact.digest, forward=False)]
+    made = {each.digest: index.maker(each.digest) for each in behind}
+    return {
+        "artifact": artifact.model_dump(mode="json"),
+        "stages": [
+            {
+                "run": run.tags["flyte_run"],
+                "mlflow": run.run_id,
+                "code": run.tags["code"],
+                **record.model_dump(mode="json"),
+            }
+            for run, record in {m.run.run_id: m for m in made.values() if m}.values()
+        ],
+        "unrecorded": [digest for digest, maker in made.items() if maker is None],
+    }
+
+
+def _grow(tree: Tree, artifact: Artifact, index: RunIndex, seen: set[str]) -> None:
     made = index.maker(artifact.digest)
     if made is None:
         tree.add("[red]maker not recorded[/red]")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from infra.curves import read_curves
 from infra.home import home, tracking_uri
-from infra.index import Index, Indexed
+from infra.index import Indexed, RunIndex
 from infra.runs import SeenRun
 from k2core.evaluate.compare import Flip, compare, read_answers
 from k2core.store import ArtifactMissingError
@@ -139,7 +139,7 @@ def _maker(done: Indexed) -> Indexed:
     made_by = done.run.tags.get("made_by")
     if made_by is None:
         return done
-    with Index() as index:
+    with RunIndex() as index:
         found = index.runs("id = ?", [made_by])
     return Indexed(found[0], done.record) if found else done
 

@@ -1,7 +1,7 @@
 """MLA's core attention over packed rows, with the largest logit of each head."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -9,7 +9,7 @@ from megatron.core.transformer.module import MegatronModule
 from torch import Tensor
 
 from k2core.engines.megatron.batch import PADDING
-from k2core.engines.megatron.context import Chunk, gather_whole, own_chunks, sum_own
+from k2core.engines.megatron.context import RankChunk, gather_whole, own_chunks, sum_own
 from k2core.engines.megatron.seams import Context
 
 if TYPE_CHECKING:
@@ -52,20 +52,61 @@ def runs_of(segments: Tensor) -> list[Run]:
     return [Run(*run) for run in found[used].tolist()]
 
 
-class Block(NamedTuple):
-    """Queries `start` to `stop` of a row; they see the keys from `first_key` to their own.
+class Span(NamedTuple):
+    """Keys from `start` to `stop`."""
 
-    `place` is where this rank holds the first: `start`, unless ranks share sequences.
+    start: int
+    stop: int
+
+
+class QueryBlock(NamedTuple):
+    """Queries of a row, which see all keys of some spans, of the last those up to their own.
+
+    The last span ends with the keys of the queries themselves. `place` is where this rank holds
+    the first query.
     """
 
     row: int
-    first_key: int
-    start: int
-    stop: int
+    spans: tuple[Span, ...]
+    size: int
     place: int
 
+    def take(self, keys: Sequence[Tensor]) -> Tensor:
+        """Those that are seen [h, k, d], of rows [h, s, d]; a view where there is one span."""
+        parts = [keys[self.row].narrow(1, s.start, s.stop - s.start) for s in self.spans]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
-def blocks_of(segments: Tensor, chunks: Sequence[Chunk]) -> list[Block]:
+    def add(self, sums: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
+        """Add a product [h, k, d], times `scale`, to those that are seen, of rows [b, h, s, d]."""
+        seen = 0
+        for start, stop in self.spans:
+            size = stop - start
+            part = left.narrow(1, seen, size)
+            sums[self.row].narrow(1, start, size).baddbmm_(part, right, alpha=scale)
+            seen += size
+
+
+def cut_queries(
+    row: int, trunk: tuple[Span, ...], first: int, end: int, chunk: RankChunk | None = None
+) -> Iterator[QueryBlock]:
+    """Blocks of the queries from `first` to `end`, which see the trunk and what is before them.
+
+    Args:
+        row: theirs.
+        trunk: spans of keys before them.
+        first: where they begin.
+        end: where they end.
+        chunk: what this rank has of the row; None: all.
+    """
+    chunk = chunk or RankChunk(0, end, 0)
+    stop = min(end, chunk.stop)
+    for start in range(max(first, chunk.start), stop, _QUERY_BLOCK):
+        last = min(start + _QUERY_BLOCK, stop)
+        spans = _joined((*trunk, Span(first, last)))
+        yield QueryBlock(row, spans, last - start, chunk.place + start - chunk.start)
+
+
+def blocks_of(segments: Tensor, chunks: Sequence[RankChunk]) -> list[QueryBlock]:
     """Each segment in blocks of queries; padding is in none.
 
     Args:
@@ -73,19 +114,27 @@ def blocks_of(segments: Tensor, chunks: Sequence[Chunk]) -> list[Block]:
             relative.
         chunks: of a row, that this rank's queries are.
     """
-    blocks = []
-    for row, first, end in runs_of(segments):
-        for chunk in chunks:
-            stop = min(end, chunk.stop)
-            blocks += [
-                Block(row, first, s, min(s + _QUERY_BLOCK, stop), chunk.place + s - chunk.start)
-                for s in range(max(first, chunk.start), stop, _QUERY_BLOCK)
-            ]
-    return blocks
+    return [
+        block
+        for row, first, end in runs_of(segments)
+        for chunk in chunks
+        for block in cut_queries(row, (), first, end, chunk)
+    ]
+
+
+def _joined(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Neighbours as one."""
+    found = [spans[0]]
+    for span in spans[1:]:
+        if span.start == found[-1].stop:
+            found[-1] = Span(found[-1].start, span.stop)
+        else:
+            found.append(span)
+    return tuple(found)
 
 
 class _Blocks(Context, Protocol):
-    blocks: Sequence[Block]
+    blocks: Sequence[QueryBlock]
     scale: float
 
 
@@ -105,7 +154,7 @@ class PackedAttention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        blocks: Sequence[Block],
+        blocks: Sequence[QueryBlock],
         scale: float,
     ) -> tuple[Tensor, Tensor]:
         """Attend queries [q, b, h, d] to keys [q, b, h, d] with values [q, b, h, dv].
@@ -118,12 +167,13 @@ class PackedAttention(torch.autograd.Function):
         queries, outs = _by_row(query), _by_row(out)
         keys, values = (_by_row(gather_whole(x, 0)) for x in (key, value))
         kept, later = [], _LaterKeys(query.device)
-        for row, first, start, stop, place in blocks:
-            size, seen = stop - start, stop - first
+        for block in blocks:
+            row, _, size, place = block
             q = queries[row].narrow(1, place, size)  # h q d
-            k, v = (x[row].narrow(1, first, seen) for x in (keys, values))
+            k, v = block.take(keys), block.take(values)
             logits = torch.bmm(q * scale, k.mT)  # h q k
-            logits.narrow(2, seen - size, size).masked_fill_(later.mask(size), -math.inf)
+            own = logits.narrow(2, k.size(1) - size, size)
+            own.masked_fill_(later.mask(size), -math.inf)
             largest = torch.maximum(largest, logits.amax((1, 2)))
             weights = torch.softmax(logits, -1)
             outs[row].narrow(1, place, size).copy_(torch.bmm(weights, v))
@@ -143,15 +193,15 @@ class PackedAttention(torch.autograd.Function):
         # b h s d, each row's products added where they belong
         dq, dk, dv = (x.new_zeros(*x.shape[1:3], len(x), x.size(3)) for x in (query, key, value))
         grads, queries, keys, values = (_by_row(x) for x in (grad, query, key, value))
-        for (row, first, start, stop, place), weights in zip(ctx.blocks, kept, strict=True):
-            size, seen = stop - start, stop - first
+        for block, weights in zip(ctx.blocks, kept, strict=True):
+            row, _, size, place = block
             g, q, own_q = (x[row].narrow(1, place, size) for x in (grads, queries, dq))  # h q d
-            k, v, own_k, own_v = (x[row].narrow(1, first, seen) for x in (keys, values, dk, dv))
+            k, v = block.take(keys), block.take(values)
             grad_weights = torch.bmm(g, v.mT)
             grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
             own_q.baddbmm_(grad_logits, k, alpha=ctx.scale)
-            own_k.baddbmm_(grad_logits.mT, q, alpha=ctx.scale)
-            own_v.baddbmm_(weights.mT, g)
+            block.add(dk, grad_logits.mT, q, ctx.scale)
+            block.add(dv, weights.mT, g, 1.0)
         dk, dv = sum_own(dk, 2), sum_own(dv, 2)
         dq, dk, dv = (x.permute(2, 0, 1, 3) for x in (dq, dk, dv))
         return dq, dk, dv, None, None
@@ -163,6 +213,9 @@ class CoreAttention(MegatronModule):
     Megatron's local DotProductAttention refuses MLA (`k_channels`), and only Transformer Engine's
     reports logits. `current_max_attn_logits` [heads] grows over micro-batches until it is taken.
     """
+
+    folds = True
+    """Whether it knows the branches of folded rows."""
 
     def __init__(
         self,
@@ -192,7 +245,8 @@ class CoreAttention(MegatronModule):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Tensor) -> Attended:
         """Attend this rank's queries [q, b, h, d] to all ranks' keys and values [q, b, h, d]."""
-        blocks = blocks_of(segments, own_chunks(segments.size(1)))
+        folding = self.config.folding
+        blocks = folding.blocks if folding else blocks_of(segments, own_chunks(segments.size(1)))
         out, largest = PackedAttention.apply(  # type: ignore[no-untyped-call]
             query, key, value, blocks, self.softmax_scale
         )

@@ -36,12 +36,15 @@ class Batch(NamedTuple):
     """What an objective needs besides, by row [B] or by token [B, S]."""
     totals: Totals = Totals()
     """Of the global batch; set when an objective sees a micro-batch."""
+    masks: Tensor | None = None
+    """[M, V/8] uint8, a bit a token, lowest first: which labels were possible. `extra["mask"]`
+    [B, S] names the row that holds for a label; log p is then of the tokens in it alone."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The same change to every tensor."""
+        """The same change to every tensor with a row a row: to all but `masks`."""
         extra = {name: change(tensor) for name, tensor in self.extra.items()}
         tokens, labels, loss_mask, segments = (change(tensor) for tensor in self[:4])
-        return Batch(tokens, labels, loss_mask, segments, extra, self.totals)
+        return Batch(tokens, labels, loss_mask, segments, extra, self.totals, self.masks)
 
     def select_rows(self, start: int, stop: int) -> "Batch":
         """Rows from start to stop (views)."""

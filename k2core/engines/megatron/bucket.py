@@ -17,7 +17,7 @@ _ELEMENT_COST = 320
 """AdamW's update of an element takes as long as about so many of Newton-Schulz' multiplications."""
 
 
-class Span(NamedTuple):
+class PartSpan(NamedTuple):
     """A parameter's elements in a rank's part: `start` to `stop` of it, at `place` in the part."""
 
     parameter: str
@@ -30,7 +30,7 @@ class Span(NamedTuple):
         return part[self.place : self.place + self.stop - self.start]
 
 
-class Bucket:
+class FlatBucket:
     """Weights and gradients as flat buffers; masters of this rank's part in fp32.
 
     The parameters become views of `weights`, their gradients of `gradient`. A rank of the group
@@ -155,12 +155,12 @@ class Bucket:
                 atoms.append(Atom(parameter.numel(), parameter.numel() * _ELEMENT_COST))
         return cut_between(atoms, self.num_ranks)
 
-    def _spans(self) -> Iterator[Span]:
+    def _spans(self) -> Iterator[PartSpan]:
         for name, parameter in self.parameters.items():
             begin = self.starts[name]
             first, last = max(begin, self.start), min(begin + parameter.numel(), self.stop)
             if first < last:
-                yield Span(name, first - begin, last - begin, first - self.start)
+                yield PartSpan(name, first - begin, last - begin, first - self.start)
 
 
 def split_buckets(

@@ -12,7 +12,7 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 
-class Chunk(NamedTuple):
+class RankChunk(NamedTuple):
     """Tokens `start` to `stop` of a row, which this rank holds from `place` on."""
 
     start: int
@@ -20,16 +20,16 @@ class Chunk(NamedTuple):
     place: int
 
 
-def own_chunks(width: int) -> list[Chunk]:
+def own_chunks(width: int) -> list[RankChunk]:
     """What this rank holds of rows of `width` tokens."""
     size, rank = _size(), parallel_state.get_context_parallel_rank()
     if size == 1:
-        return [Chunk(0, width, 0)]
+        return [RankChunk(0, width, 0)]
     length = width // (2 * size)
     last = 2 * size - 1 - rank
     return [
-        Chunk(rank * length, (rank + 1) * length, 0),
-        Chunk(last * length, (last + 1) * length, length),
+        RankChunk(rank * length, (rank + 1) * length, 0),
+        RankChunk(last * length, (last + 1) * length, length),
     ]
 
 

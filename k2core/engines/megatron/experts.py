@@ -65,6 +65,10 @@ class BalancedRouter(TopKRouter):
     """
 
     def _apply_expert_bias(self, routing_map: Tensor, padding_mask: Tensor | None = None) -> None:
+        if folding := self.config.folding:  # a token counts in each row that has it
+            if self.enable_expert_bias and torch.is_grad_enabled():
+                self.local_tokens_per_expert += folding.sum_rows(routing_map.float()).sum(0)
+            return
         column = None if padding_mask is None else padding_mask.unsqueeze(-1)
         super()._apply_expert_bias(routing_map, column)
 
@@ -80,18 +84,22 @@ class BalancedRouter(TopKRouter):
         """L = alpha * sum_i f_i P_i a sequence (arXiv:2412.19437, equations 17 to 20).
 
         This rank's share of the mean over the global batch's sequences, whose number the trainer
-        leaves in `config.num_sequences`. Under tensor parallelism a rank sees a part of each
-        sequence: f and the length are sums over ranks, P this part's.
+        leaves in `config.num_sequences`; what folded rows share counts in each of them. Under
+        tensor parallelism a rank sees a part of each sequence: f and the length are sums over
+        ranks, P this part's.
         """
-        num_experts = self.config.num_moe_experts
-        chosen = routing_map.view(seq_length, bsz, num_experts).float()  # s b e
-        scores = scores_for_aux_loss.view(seq_length, bsz, num_experts)
-        counts = chosen.sum(0)  # b e
+        num_experts, folding = self.config.num_moe_experts, self.config.folding
+        if folding:
+            counts, mass = map(folding.sum_rows, (routing_map.float(), scores_for_aux_loss))
+        else:
+            chosen = routing_map.view(seq_length, bsz, num_experts).float()  # s b e
+            counts = chosen.sum(0)  # b e
+            mass = scores_for_aux_loss.view(seq_length, bsz, num_experts).sum(0)
         if self.tp_cp_group.size() > 1:
             dist.all_reduce(counts, group=self.tp_cp_group)
         num_tokens = (counts.sum(1, keepdim=True) / self.topk).clamp_min(1)  # b 1
         f = counts * num_experts / (self.topk * num_tokens)  # b e
-        p = scores.sum(0) / num_tokens
+        p = mass / num_tokens
         coefficient = self.get_aux_loss_coeff("seq_aux_loss")
         loss = coefficient * (f * p).sum() / self.config.num_sequences
         scaled: Tensor = MoEAuxLossAutoScaler.apply(probs, loss)

@@ -18,7 +18,7 @@ _LARGEST = 448.0
 """Of E4M3."""
 
 
-class Packed(NamedTuple):
+class PackedTensor(NamedTuple):
     """A tensor [..., d] in a quarter of fp32's bytes, or half of bf16's, and 4 for each tile."""
 
     values: Tensor
@@ -29,7 +29,7 @@ class Packed(NamedTuple):
     """Of the tensor."""
 
 
-def pack(x: Tensor) -> Packed:
+def pack(x: Tensor) -> PackedTensor:
     """Round to E4M3, tile by tile: each tile's largest magnitude becomes 448.
 
     An element's relative error is at most 2^-4, down to 2^-14 of its tile's largest; what is
@@ -40,10 +40,10 @@ def pack(x: Tensor) -> Packed:
     scales = tiles.abs().amax(-1) / _LARGEST  # a tile of zeros has scale 0 and stays 0
     values = tiles / torch.where(scales > 0, scales, 1.0).unsqueeze(-1)
     flat = values.to(torch.float8_e4m3fn).flatten(-2)[..., :width].contiguous()
-    return Packed(flat, scales, x.dtype)
+    return PackedTensor(flat, scales, x.dtype)
 
 
-def unpack(packed: Packed) -> Tensor:
+def unpack(packed: PackedTensor) -> Tensor:
     """The tensor again, rounded."""
     width = packed.values.size(-1)
     tiles = F.pad(packed.values.float(), (0, -width % TILE)).unflatten(-1, (-1, TILE))
@@ -67,6 +67,6 @@ def packing(on: bool, offloader: Offloader | None = None) -> AbstractContextMana
         return put(small.values), put(small.scales), small.dtype
 
     def take_back(kept: tuple[Kept, Kept, torch.dtype]) -> Tensor:
-        return unpack(Packed(take(kept[0]), take(kept[1]), kept[2]))
+        return unpack(PackedTensor(take(kept[0]), take(kept[1]), kept[2]))
 
     return torch.autograd.graph.saved_tensors_hooks(pack_away, take_back)

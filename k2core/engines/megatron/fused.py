@@ -8,14 +8,14 @@ from torch.utils.checkpoint import checkpoint
 
 from k2core.engines.megatron.attention import Attended, CoreAttention, runs_of
 from k2core.engines.megatron.batch import PADDING
-from k2core.engines.megatron.context import Chunk, gather_rows, own_chunks
+from k2core.engines.megatron.context import RankChunk, gather_rows, own_chunks
 
 if TYPE_CHECKING:
     from megatron.core.transformer.transformer_config import TransformerConfig
     from transformer_engine.pytorch import DotProductAttention
 
 
-class Packed(NamedTuple):
+class PackedSequences(NamedTuple):
     """Where the sequences of rows laid end to end lie, as Transformer Engine wants it ("thd").
 
     Queries of a chunk [B * chunk, h, d] attend keys of whole rows [B * S, h, d]. Per sequence
@@ -31,7 +31,7 @@ class Packed(NamedTuple):
     longest_kv: int
 
 
-def pack_sequences(segments: Tensor, chunk: Chunk) -> Packed:
+def pack_sequences(segments: Tensor, chunk: RankChunk) -> PackedSequences:
     """A chunk's share of every segment; its keys go from the segment's first to its last query.
 
     Args:
@@ -50,7 +50,7 @@ def pack_sequences(segments: Tensor, chunk: Chunk) -> Packed:
         for found, size in ((queries, length), (keys, width))
     )
     longest_q, longest_kv = (max((n for _, n in x), default=0) for x in (queries, keys))
-    return Packed(lengths_q, lengths_kv, starts_q, starts_kv, longest_q, longest_kv)
+    return PackedSequences(lengths_q, lengths_kv, starts_q, starts_kv, longest_q, longest_kv)
 
 
 def _cumulate(
@@ -104,6 +104,8 @@ class FusedAttention(CoreAttention):
     bottom right; for a whole row that is the plain one.
     """
 
+    folds = False
+
     def __init__(
         self,
         config: "TransformerConfig",
@@ -138,7 +140,7 @@ class FusedAttention(CoreAttention):
         return Attended(torch.cat(outs), torch.stack(largest).amax(0))
 
     def _attend_chunk(
-        self, query: Tensor, keys: Tensor, values: Tensor, segments: Tensor, chunk: Chunk
+        self, query: Tensor, keys: Tensor, values: Tensor, segments: Tensor, chunk: RankChunk
     ) -> Attended:
         length, num_rows = chunk.stop - chunk.start, segments.size(0)
         packed = pack_sequences(segments, chunk)

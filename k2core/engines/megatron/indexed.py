@@ -1,51 +1,41 @@
-"""Write token sequences as a Megatron IndexedDataset, by Megatron's own builder."""
+"""Token sequences as Megatron IndexedDatasets: an index of lengths, and tokens one after another.
 
-from collections.abc import Iterable
+The index says where each document begins, so that its tokens may be written by anybody, in any
+order (`prefix.bin`).
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
-import torch
-from megatron.core.datasets.indexed_dataset import DType, IndexedDatasetBuilder
+from megatron.core.datasets.indexed_dataset import DType, _IndexWriter
 from numpy.typing import NDArray
 
 
-class IndexedWriter:
-    """`prefix.bin` and `prefix.idx`, one document a sequence; whole when the context is left."""
+def token_type(vocab_size: int) -> np.dtype[np.integer]:
+    """What a token is written as."""
+    dtype: np.dtype[np.integer] = np.dtype(DType.optimal_dtype(vocab_size))
+    return dtype
 
-    def __init__(self, prefix: Path, vocab_size: int) -> None:
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        self._prefix = prefix
-        dtype = DType.optimal_dtype(vocab_size)
-        self._builder = IndexedDatasetBuilder(str(prefix.with_suffix(".bin")), dtype=dtype)
 
-    def add(self, sequence: NDArray[np.integer]) -> None:
-        """Append a document."""
-        # The builder casts to its own dtype; torch has no arithmetic on uint16 to disturb.
-        self._builder.add_document(torch.from_numpy(sequence.astype(np.int64)), [len(sequence)])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Write the index, unless something failed."""
-        if kind is None:
-            self._builder.finalize(str(self._prefix.with_suffix(".idx")))
+def write_index(prefix: Path, lengths: Sequence[int] | NDArray[np.integer], vocab_size: int) -> int:
+    """Write `prefix.idx`, one document a sequence; returns the bytes of its `prefix.bin`."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    dtype = token_type(vocab_size)
+    with _IndexWriter(str(prefix.with_suffix(".idx")), dtype.type) as index:
+        index.write(lengths, None, np.arange(len(lengths) + 1))
+    return int(np.sum(lengths)) * dtype.itemsize
 
 
 def write_indexed(
     prefix: Path, sequences: Iterable[NDArray[np.integer]], vocab_size: int
 ) -> list[int]:
     """Write all sequences; returns their lengths."""
-    lengths = []
-    with IndexedWriter(prefix, vocab_size) as writer:
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    lengths, dtype = list[int](), token_type(vocab_size)
+    with prefix.with_suffix(".bin").open("wb") as tokens:
         for sequence in sequences:
-            writer.add(sequence)
+            tokens.write(sequence.astype(dtype).tobytes())
             lengths.append(len(sequence))
+    write_index(prefix, lengths, vocab_size)
     return lengths

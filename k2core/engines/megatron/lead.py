@@ -4,18 +4,18 @@ Training that reads its rows from an artifact needs no leader. Reinforcement lea
 batches come out of engines that rank 0 speaks to.
 """
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from k2core.engines.learner import Fetch, Learner, Peer, Writing
+from k2core.engines.learner import Fetch, Learner, Peer, Weights, Writing
 from k2core.engines.megatron.batch import Batch, Objective, StepStats
 from k2core.engines.megatron.trainer import Trainer
 from k2core.engines.torchrun.group import Ranks
-from k2core.model.digest import NamedTensor
 from k2core.parallel.rows import own_bounds
 
 T = TypeVar("T")
@@ -52,7 +52,6 @@ class _Part:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.ranks = trainer, trainer.ranks
         self.load, self.save = trainer.load, trainer.save
-        self.export_checkpoint = trainer.export_checkpoint
 
     def step(
         self, batch: Batch, lr: float, objective: Objective | None, max_loss: float | None
@@ -67,9 +66,20 @@ class _Part:
         parts = self.ranks.collect(found if speaks else None)
         return torch.cat([part for part in parts if part is not None]) if parts else found
 
+    def export_checkpoint(self, aside: Path, writing: Writing) -> None:
+        """This rank's files; ranks of a machine do not meet on their way."""
+        folder = aside / f"rank-{self.ranks.rank:05d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.trainer.export_checkpoint(folder)
+        for file in sorted(folder.iterdir()):
+            with writing(file.name) as path:
+                shutil.move(file, path)
+        folder.rmdir()
+        self.ranks.wait()
+
     def send_weights(self, peer: Peer) -> None:
         """On all ranks but the first."""
-        peer(self.ranks.rank, self.trainer.stream_weights())
+        peer(self.trainer.weights)
 
     def _own(self, batch: Batch) -> Batch:
         place = self.trainer.seat.data, self.trainer.placement.dp
@@ -98,15 +108,15 @@ class _Leader:
         self._order("logprobs", batch)
         return self._part.logprobs(batch)
 
-    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
+    def send_weights(self, send: Callable[[Weights], T], peer: Peer) -> T:
         """As `Learner.send_weights`."""
         self._order("send_weights", peer)
         return self._part.trainer.send_weights(send, peer)
 
-    def export_checkpoint(self, folder: Path) -> int:
-        """As `Trainer.export_checkpoint`."""
-        self._order("export_checkpoint", folder)
-        return self._part.export_checkpoint(folder)
+    def export_checkpoint(self, aside: Path, writing: Writing) -> None:
+        """As `Learner.export_checkpoint`."""
+        self._order("export_checkpoint", aside, writing)
+        self._part.export_checkpoint(aside, writing)
 
     def save(self, writing: Writing) -> None:
         """As `Trainer.save`; `writing` must be picklable."""

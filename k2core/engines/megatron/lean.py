@@ -12,7 +12,7 @@ from megatron.core.transformer.mlp import MLP
 from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
 from torch import Tensor
 
-from k2core.engines.megatron.fp8_storage import Packed, pack, packing, unpack
+from k2core.engines.megatron.fp8_storage import PackedTensor, pack, packing, unpack
 from k2core.engines.megatron.seams import Context
 from k2core.engines.megatron.swiglu import gated_swiglu, swiglu
 
@@ -59,8 +59,8 @@ class PackedSwigluExperts(torch.autograd.Function):
     def backward(ctx: _Typed, grad: Tensor) -> tuple[Tensor | None, ...]:
         """As `SwigluExperts.backward`, from rounded tokens and gate | up."""
         values, scales, wide_values, wide_scales, *rest = ctx.saved_tensors
-        hidden = unpack(Packed(values, scales, ctx.dtype))
-        both = unpack(Packed(wide_values, wide_scales, ctx.dtype))
+        hidden = unpack(PackedTensor(values, scales, ctx.dtype))
+        both = unpack(PackedTensor(wide_values, wide_scales, ctx.dtype))
         return (*_experts_backward(grad, hidden, both, *rest), None)
 
 

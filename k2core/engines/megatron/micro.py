@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from k2core.engines.megatron.batch import PADDING, Batch
+from k2core.engines.megatron.folding import GROUP, Folding, cut_groups, fold_rows
+from schemas.placement import Placement
 
 LargestOverRanks = Callable[[Sequence[int]], list[int]]
 
@@ -18,6 +20,56 @@ class MicroBatch(NamedTuple):
     """With rows and columns of padding that a layout asks for."""
     real: Batch
     """The rows as they were dealt; may be none."""
+    folding: Folding | None = None
+    """Of the real rows, where the model runs it in place of `padded`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns that the model runs."""
+        rows, width = (self.folding or self.padded).tokens.shape
+        return rows, width
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        """The same there."""
+        padded, real = (batch.map(lambda t: t.to(device)) for batch in self[:2])
+        return MicroBatch(padded, real, self.folding and self.folding.to(device))
+
+
+def cut_passes(
+    batch: Batch, placement: Placement, *, folds: bool, largest: LargestOverRanks | None
+) -> list[MicroBatch]:
+    """Cut a batch into what a layout runs in one pass, folded where it can be and rows have groups.
+
+    Args:
+        batch: this rank's rows, with any number of them.
+        placement: the layout.
+        folds: whether it lets rows be folded.
+        largest: as in `cut_micro_batches`.
+    """
+    if folds and GROUP in batch.extra:
+        return fold_micro_batches(batch, placement.micro_batch, largest=largest)
+    multiple = placement.tp * (2 * placement.cp if placement.cp > 1 else 1)
+    return cut_micro_batches(batch, placement.micro_batch, width_multiple=multiple, largest=largest)
+
+
+def fold_micro_batches(
+    batch: Batch, rows: int, *, largest: LargestOverRanks | None
+) -> list[MicroBatch]:
+    """Cut a batch whose rows have a group into forward passes of folded rows.
+
+    Args:
+        batch: as in `cut_micro_batches`.
+        rows: whose tokens a forward pass has at most, once it is folded.
+        largest: as in `cut_micro_batches`.
+    """
+    cuts = cut_groups(batch, rows)
+    parts = [batch.select_rows(cut.start, cut.stop).cut_padding() for cut in cuts]
+    width = None
+    if largest is not None:
+        longest = max((fold_rows(part).tokens.size(1) for part in parts), default=1)
+        count, width = largest([len(parts), longest])
+        parts += [batch.select_rows(0, 0).cut_padding()] * (count - len(parts))
+    return [MicroBatch(part._replace(extra={}), part, fold_rows(part, width)) for part in parts]
 
 
 def cut_micro_batches(

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from k2core.engines.megatron.bucket import Bucket, Span, is_replicated, split_buckets
+from k2core.engines.megatron.bucket import FlatBucket, PartSpan, is_replicated, split_buckets
 from k2core.engines.megatron.group_norms import GroupNorms
 from k2core.engines.megatron.matrices import Matrix, is_matrix
 from k2core.optim.qk_clip import scale_rows
@@ -15,7 +15,7 @@ from k2core.optim.rule import Directions, UpdateRule
 from schemas.model import ModelShape
 
 
-class Groups(NamedTuple):
+class OptimizerGroups(NamedTuple):
     """The process groups that an optimizer step crosses."""
 
     data: dist.ProcessGroup
@@ -46,7 +46,7 @@ class ShardedOptimizer:
         parameters: Mapping[str, torch.nn.Parameter],
         rule: UpdateRule,
         shape: ModelShape,
-        groups: Groups,
+        groups: OptimizerGroups,
         *,
         flat: bool = False,
     ) -> None:
@@ -56,7 +56,9 @@ class ShardedOptimizer:
         dense, experts = split_buckets(parameters)
         pairs = [(dense, groups.data), (experts, groups.expert_data)]
         self.buckets = [
-            Bucket(part, group, rule=rule, shape=shape, flat=flat) for part, group in pairs if part
+            FlatBucket(part, group, rule=rule, shape=shape, flat=flat)
+            for part, group in pairs
+            if part
         ]
         self._matrices = {name for name, p in parameters.items() if is_matrix(name, p)}
         copies = dist.get_world_size(groups.tensor)
@@ -67,7 +69,7 @@ class ShardedOptimizer:
             for bucket in self.buckets
         ]
 
-    def _new_states(self, span: Span, bucket: Bucket) -> dict[str, Tensor]:
+    def _new_states(self, span: PartSpan, bucket: FlatBucket) -> dict[str, Tensor]:
         names = self.rule.state_names(matrix=span.parameter in self._matrices)
         return {name: torch.zeros_like(span.of(bucket.master)) for name in names}
 
@@ -120,7 +122,7 @@ class ShardedOptimizer:
             bucket.publish()
 
     def _update(
-        self, bucket: Bucket, states: Mapping[str, Mapping[str, Tensor]], lr: float
+        self, bucket: FlatBucket, states: Mapping[str, Mapping[str, Tensor]], lr: float
     ) -> None:
         """W = W (1 - lr wd) - lr D on this rank's part."""
         names, weights, directions, fed = [], [], [], dict[str, Tensor]()
@@ -144,7 +146,7 @@ class ShardedOptimizer:
                 self._subtract(bucket, [held[place][0] for place in some.places], some, lr)
 
     def _subtract(
-        self, bucket: Bucket, matrices: Sequence[Matrix], found: Directions, lr: float
+        self, bucket: FlatBucket, matrices: Sequence[Matrix], found: Directions, lr: float
     ) -> None:
         rank, copies = dist.get_rank(self.groups.tensor), dist.get_world_size(self.groups.tensor)
         scale = found.scale

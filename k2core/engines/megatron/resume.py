@@ -34,7 +34,7 @@ _Index = dict[str, list[_Piece]]
 """By tensor."""
 
 
-class Snapshot(NamedTuple):
+class RankSnapshot(NamedTuple):
     """A rank's part of a state, copied to the host: training goes on meanwhile."""
 
     rank: int
@@ -54,7 +54,7 @@ class Snapshot(NamedTuple):
 
 def take_snapshot(
     model: Any, optimizer: ShardedOptimizer, placement: Placement, ranks: Ranks
-) -> Snapshot:
+) -> RankSnapshot:
     """Copy a rank's part; all ranks take part, for rank 0 has the index."""
     states = optimizer.named_states()
     tensors = {_stored(key, optimizer): _copy(tensor) for key, tensor in states.items()}
@@ -62,7 +62,7 @@ def take_snapshot(
     tensors |= {f"buffer/{name}/0": _copy(tensor) for name, tensor in buffers.items()}
     held = ranks.collect({key: tensor.numel() for key, tensor in tensors.items()})
     if ranks.rank:
-        return Snapshot(ranks.rank, tensors, {})
+        return RankSnapshot(ranks.rank, tensors, {})
     index: _Index = {}
     for rank, sizes in enumerate(held):
         for key, size in sizes.items():
@@ -74,7 +74,7 @@ def take_snapshot(
         "optimizer": optimizer.rule.config.kind,
     }
     texts = {"index.json": json.dumps(index), "state.json": json.dumps(state)}
-    return Snapshot(0, tensors, texts)
+    return RankSnapshot(0, tensors, texts)
 
 
 def load_rank(

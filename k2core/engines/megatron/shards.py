@@ -1,7 +1,6 @@
 """This rank's shards of whole tensors, in any layout."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -10,7 +9,6 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from k2core.engines.megatron.matrices import is_expert, tensor_split
-from k2core.model.names import NamePair, pair_names
 from schemas.model import ModelShape
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ _SCALED = ("linear_proj.weight", "linear_fc2.weight", "experts.weight2")
 """What writes into the residual stream starts smaller by sqrt(2 layers), as Megatron does it."""
 
 
-class Shard(NamedTuple):
+class TensorShard(NamedTuple):
     """A tensor of this rank and how the whole one is split."""
 
     name: str
@@ -34,7 +32,7 @@ class Shard(NamedTuple):
     """A stack of this rank's experts, out of all along the first axis."""
 
 
-def list_shards(model: "GPTModel") -> dict[str, Shard]:
+def list_shards(model: "GPTModel") -> dict[str, TensorShard]:
     """All parameters and buffers of this rank that a checkpoint holds, by global name."""
     numbers = [layer.layer_number - 1 for layer in model.decoder.layers]
     found = {}
@@ -47,7 +45,7 @@ def list_shards(model: "GPTModel") -> dict[str, Shard]:
             whole = ".".join(parts)
             split = tensor_split(tensor) if name in parameters else None
             fused = whole.endswith("linear_fc1.weight")
-            found[whole] = Shard(whole, tensor, split, fused, is_expert(whole))
+            found[whole] = TensorShard(whole, tensor, split, fused, is_expert(whole))
     return found
 
 
@@ -55,7 +53,7 @@ def _size_and_rank(group: dist.ProcessGroup) -> tuple[int, int]:
     return dist.get_world_size(group), dist.get_rank(group)
 
 
-def cut_shard(shard: Shard, whole: Tensor) -> Tensor:
+def cut_shard(shard: TensorShard, whole: Tensor) -> Tensor:
     """This rank's part of a whole tensor."""
     if shard.expert:
         size, rank = _size_and_rank(parallel_state.get_expert_model_parallel_group())
@@ -65,49 +63,6 @@ def cut_shard(shard: Shard, whole: Tensor) -> Tensor:
     size, rank = _size_and_rank(parallel_state.get_tensor_model_parallel_group())
     halves = whole.chunk(2 if shard.fused else 1)
     return torch.cat([half.chunk(size, shard.axis)[rank] for half in halves])
-
-
-def join_shards(shard: Shard) -> Tensor:
-    """The whole tensor, on every rank of its tensor- or expert-parallel group."""
-    tensor = shard.tensor.detach().contiguous()
-    if shard.expert:
-        return torch.cat(_all_gather(tensor, parallel_state.get_expert_model_parallel_group()))
-    if shard.axis is None:
-        return tensor
-    parts = _all_gather(tensor, parallel_state.get_tensor_model_parallel_group())
-    halves = zip(*(part.chunk(2 if shard.fused else 1) for part in parts), strict=True)
-    return torch.cat([torch.cat(half, shard.axis) for half in halves])
-
-
-def _all_gather(tensor: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
-    size = dist.get_world_size(group)
-    if size == 1:
-        return [tensor]
-    parts = [torch.empty_like(tensor) for _ in range(size)]
-    dist.all_gather(parts, tensor, group=group)
-    return parts
-
-
-def iterate_whole(model: "GPTModel", shape: ModelShape) -> Iterator[tuple[NamePair, Tensor]]:
-    """Every whole tensor in a checkpoint's order, one at a time; all ranks take part."""
-    held, stages = list_shards(model), parallel_state.get_pipeline_model_parallel_group()
-    size, rank = _size_and_rank(stages)
-    for pair in pair_names(shape):
-        name = pair.megatron
-        whole = join_shards(held[name]) if name in held else None
-        if size > 1:
-            where = [rank if whole is not None else -1, *(whole.shape if whole is not None else [])]
-            facts: list[list[int]] = [[] for _ in range(size)]
-            dist.all_gather_object(facts, where, group=stages)
-            owner = next(index for index, fact in enumerate(facts) if fact[0] >= 0)
-            if whole is None:
-                like = next(iter(held.values())).tensor
-                kind = torch.float32 if name.endswith("expert_bias") else like.dtype
-                whole = torch.empty(facts[owner][1:], dtype=kind, device=like.device)
-            dist.broadcast(whole, group_src=owner, group=stages)
-        if whole is None:
-            raise KeyError(f"no rank holds {name}")
-        yield pair, whole
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """The layer spec: which module plays which part. CPU and GPU differ here and nowhere else."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,6 +9,7 @@ from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_block_spec
 from megatron.core.transformer.multi_latent_attention import Linear
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_config import MLATransformerConfig
+from torch import Tensor
 
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
@@ -21,6 +23,9 @@ from schemas.placement import Placement
 
 if TYPE_CHECKING:
     from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
+
+_Scaled = tuple[Tensor, float]
+"""YaRN's angles and the scale of what they turn."""
 
 
 class RMSNorm(torch.nn.RMSNorm):
@@ -69,14 +74,25 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     *,
     fp8_storage: bool = False,
+    drawn: bool = True,
 ) -> SparseLossModel:
-    """This rank's part of a model with random weights; the seed decides them, in any layout."""
+    """This rank's part of a model with random weights; the seed decides them, in any layout.
+
+    Args:
+        shape: the model.
+        placement: the layout.
+        seed: of what is random.
+        dtype: of the parameters.
+        fp8_storage: keep what a backward pass needs in FP8.
+        drawn: False leaves Megatron's own weights, for those that will be replaced.
+    """
     tensor_parallel.model_parallel_cuda_manual_seed(seed, inference_rng_tracker=True)
     config = megatron_config(shape, placement, dtype)
     config.fp8_storage = fp8_storage
     config.lean = fp8_storage or placement.recompute == "selective"
     config.offloader = None  # the trainer's, once weights are where they stay
     config.num_sequences = 1  # the trainer sets the global batch's; see `BalancedRouter`
+    config.folding = None  # and the micro-batch's; see `folding.py`
     model = SparseLossModel(
         config=config,
         transformer_layer_spec=block_spec(config),
@@ -87,5 +103,20 @@ def build_model(
         pre_process=parallel_state.is_pipeline_first_stage(),
         post_process=parallel_state.is_pipeline_last_stage(),
     )
-    draw_weights(model, shape, seed)
+    for layer in model.decoder.layers:
+        layer.self_attention.rotary_pos_emb.register_forward_hook(partial(_at_positions, config))
+    if drawn:
+        draw_weights(model, shape, seed)
     return model
+
+
+def _at_positions(
+    config: MLATransformerConfig, _module: torch.nn.Module, _given: object, found: Tensor | _Scaled
+) -> Tensor | _Scaled:
+    """Rotary angles [T, 1, 1, d] of a folded row's tokens, which do not stand where they count."""
+    if config.folding is None:
+        return found
+    if isinstance(found, Tensor):
+        return found[config.folding.positions]
+    angles, scale = found  # YaRN's
+    return angles[config.folding.positions], scale

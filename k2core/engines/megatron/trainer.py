@@ -6,7 +6,7 @@ Every rank builds a `Trainer` and passes its own rows to `step`: a process alone
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from megatron.core.distributed.finalize_model_grads import (
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
-from k2core.engines.learner import Fetch, Peer, T, Writing
+from k2core.engines.learner import Fetch, Peer, T, Weights, Writing
 from k2core.engines.megatron import resume
 from k2core.engines.megatron.batch import (
     PADDING,
@@ -34,15 +34,16 @@ from k2core.engines.megatron.batch import (
 from k2core.engines.megatron.checkpoint import export_checkpoint, import_checkpoint
 from k2core.engines.megatron.clipping import plan_clips
 from k2core.engines.megatron.context import gather_rows, take_own
+from k2core.engines.megatron.folding import can_fold
 from k2core.engines.megatron.layout import check_layout, find_seat
-from k2core.engines.megatron.micro import MicroBatch, cut_micro_batches, row_temperatures
+from k2core.engines.megatron.masks import masks_of
+from k2core.engines.megatron.micro import MicroBatch, cut_passes, row_temperatures
 from k2core.engines.megatron.offload import offload_layers
-from k2core.engines.megatron.optimizer import Groups, ShardedOptimizer
+from k2core.engines.megatron.optimizer import OptimizerGroups, ShardedOptimizer
 from k2core.engines.megatron.process_group import join_ranks
-from k2core.engines.megatron.shards import iterate_whole, list_shards
+from k2core.engines.megatron.shards import list_shards
 from k2core.engines.megatron.spec import build_model
-from k2core.model.digest import NamedTensor
-from k2core.model.names import split_tensor
+from k2core.engines.megatron.spread import SpreadWeights
 from k2core.optim.registry import load_rule
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -95,6 +96,7 @@ class Trainer:
         if checkpoint is not None:
             self.import_checkpoint(checkpoint)
         self.optimizer = self._build_optimizer(optim)
+        self.folds = can_fold(self.placement, self.model)
 
     @property
     def num_steps(self) -> int:
@@ -159,7 +161,10 @@ class Trainer:
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:
-        """Log p of each label [B, S], on the CPU; 0 at padding, and on all but the last stage."""
+        """Log p of each label [B, S], on the CPU; 0 at padding, and on all but the last stage.
+
+        Of rows that are folded, where `loss_mask` is not 0.
+        """
         out = torch.zeros(batch.labels.shape)
         start = 0
         for found in self._run(self._cut(batch), _take_losses, train=False):
@@ -179,22 +184,18 @@ class Trainer:
         found = self._run(self._cut(batch), _take_logits, train=False, labels=False)
         return torch.cat(found).float().cpu() if found else torch.empty(0)
 
-    def stream_weights(self) -> Iterator[NamedTensor]:
-        """All weights by Hugging Face names, one after another and whole on every rank.
+    @cached_property
+    def weights(self) -> SpreadWeights:
+        """All weights, where they are; all ranks ask for them together."""
+        return SpreadWeights(self.model, self.shape, self.ranks)
 
-        Where they are, in the parameters' precision, as views that last until the next is asked
-        for. All ranks take part.
-        """
-        for pair, whole in iterate_whole(self.model, self.shape):
-            yield from split_tensor(whole.detach(), pair.hf).items()
-
-    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
-        """As `Learner.send_weights`, on the rank that sends."""
-        return send(self.stream_weights())
+    def send_weights(self, send: Callable[[Weights], T], peer: Peer) -> T:
+        """As `Learner.send_weights`, on the rank that leads."""
+        return send(self.weights)
 
     def export_weights(self) -> dict[str, Tensor]:
-        """The same on the CPU in fp32, each a copy with storage of its own; for small models."""
-        named = self.stream_weights()
+        """On the CPU in fp32, each a copy with storage of its own; for small models."""
+        named = self.weights.everywhere()
         return {name: tensor.to("cpu", torch.float32, copy=True) for name, tensor in named}
 
     def import_checkpoint(self, folder: Path) -> int:
@@ -210,13 +211,13 @@ class Trainer:
         Returns:
             The bytes that this rank wrote.
         """
-        return export_checkpoint(self.model, self.shape, folder, self.ranks)
+        return export_checkpoint(self.weights, folder)
 
     def local_weights(self) -> dict[str, Tensor]:
         """This rank's parameters by global Megatron names: copies on the CPU."""
         return {n: p.detach().cpu().clone() for n, p in self.optimizer.parameters.items()}
 
-    def snapshot(self) -> resume.Snapshot:
+    def snapshot(self) -> resume.RankSnapshot:
         """Copy this rank's part of what an exact continuation needs; all ranks take part."""
         return resume.take_snapshot(self.model, self.optimizer, self.placement, self.ranks)
 
@@ -230,7 +231,7 @@ class Trainer:
         resume.load_rank(fetch, self.model, self.optimizer, self.placement, self.ranks.rank)
 
     def _build_optimizer(self, optim: OptimConfig) -> ShardedOptimizer:
-        groups = Groups(
+        groups = OptimizerGroups(
             data=parallel_state.get_data_parallel_group(with_context_parallel=True),
             expert_data=parallel_state.get_expert_data_parallel_group(),
             tensor=parallel_state.get_tensor_model_parallel_group(),
@@ -241,14 +242,10 @@ class Trainer:
         return ShardedOptimizer(parameters, load_rule(optim), self.shape, groups, flat=flat)
 
     def _cut(self, batch: Batch) -> list[MicroBatch]:
-        cp, in_step = self.placement.cp, self.placement.pp > 1 or self.placement.ep > 1
-        parts = cut_micro_batches(
-            batch,
-            self.placement.micro_batch,
-            width_multiple=self.placement.tp * (2 * cp if cp > 1 else 1),
-            largest=self._largest_over_ranks if in_step else None,
-        )
-        return [MicroBatch(*(b.map(lambda t: t.to(self.device)) for b in part)) for part in parts]
+        in_step = self.placement.pp > 1 or self.placement.ep > 1
+        largest = self._largest_over_ranks if in_step else None
+        parts = cut_passes(batch, self.placement, folds=self.folds, largest=largest)
+        return [part.to(self.device) for part in parts]
 
     def _run(
         self,
@@ -268,12 +265,14 @@ class Trainer:
 
         def forward(iterator: Iterator[MicroBatch], model: Any) -> tuple[Tensor, Any]:
             part = next(iterator)
-            self.model.temperature = row_temperatures(part)
-            output = self._forward(part.padded, counted=train, labels=labels)
+            self.model.temperature, self.model.masks = row_temperatures(part), masks_of(part)
+            self.model.config.folding = part.folding
+            counted = train or part.folding is not None
+            output = self._forward(part.padded, counted=counted, labels=labels)
             return output, partial(use, part.real)
 
         self.model.train(train)
-        rows, width = parts[0].padded.tokens.shape
+        rows, width = parts[0].shape
         found: list[Any] = get_forward_backward_func()(
             forward_step_func=forward,
             data_iterator=iter(parts),
@@ -284,14 +283,26 @@ class Trainer:
             forward_only=not train,
             collect_non_loss_data=not train,
         )
+        self.model.config.folding = None
         self.model.train()
         return found
 
     def _forward(self, batch: Batch, *, counted: bool, labels: bool) -> Tensor:
         """Losses of the labels [B, S], or logits; on an earlier stage, what it hands on.
 
-        With `counted`, losses only where `loss_mask` is not 0; elsewhere 0.
+        With `counted`, losses only where `loss_mask` is not 0; elsewhere 0. What runs is the
+        configured folding, where there is one.
         """
+        if folding := self.model.config.folding:
+            losses: Tensor = self.model(
+                folding.tokens,
+                folding.positions[None],
+                folding.branch[None],
+                labels=batch.labels if labels else None,
+                loss_mask=batch.loss_mask if counted else None,
+                padding_mask=folding.padding if bool(folding.padding.any()) else None,
+            )
+            return losses
         own = batch.map(partial(take_own, axis=1))
         positions = torch.arange(own.tokens.size(1), device=self.device)
         padded, padding = bool((batch.segments == PADDING).any()), own.segments == PADDING

@@ -80,10 +80,16 @@ def ask_for_no_fp8(random: Module) -> None:
     random.CheckpointWithoutOutput.__init__ = start
 
 
+def know_our_block(layer: Module) -> None:
+    """Our dense block (`lean.py`) is an MLP, but any other class than that is warned of."""
+    layer.logger.addFilter(lambda record: not record.getMessage().startswith("Unknown MLP type"))
+
+
 FIXES: dict[str, Callable[[Module], None]] = {
     "megatron.core.jit": compile_nothing,
     "megatron.core.tensor_parallel.random": ask_for_no_fp8,
     "megatron.core.transformer.multi_latent_attention": judge_transformer_engine,
+    "megatron.core.transformer.transformer_layer": know_our_block,
     "megatron.core.transformer.moe.moe_utils": mend_routing,
     "megatron.core.transformer.moe.token_dispatcher": list_splits,
 }

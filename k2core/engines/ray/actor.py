@@ -1,12 +1,21 @@
 """The process of an engine, which may serve one model after another."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import ray
+
+from k2core.engines.protocol import Model
 from k2core.engines.ray.mail import TalkingActor
-from k2core.engines.vllm.arguments import Limits
+from k2core.engines.vllm.arguments import EngineLimits
 from k2core.engines.vllm.engine import VllmEngine
 from k2core.engines.vllm.stepper import VllmStepper
 from schemas.placement import Serving
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+Bucket = dict[str, object]
+"""Some of the weights (`k2core.engines.buckets`)."""
 
 
 class EngineActor(TalkingActor, VllmEngine):
@@ -19,15 +28,36 @@ class EngineActor(TalkingActor, VllmEngine):
     def __init__(self, *, one_node: bool = True) -> None:
         TalkingActor.__init__(self)
         self._one_node = one_node
+        self._buckets: list[ObjectRef[Bucket]] = []
 
     def ready(self) -> bool:
         """Whether the process is there."""
         return True
 
-    def open(self, folder: Path, serving: Serving, limits: Limits) -> str:
-        """Serve this folder from now on; returns the digest of its weights."""
-        VllmEngine.__init__(self, folder, serving, limits, one_node=self._one_node)
+    def open(self, model: Model, serving: Serving, limits: EngineLimits) -> str:
+        """Serve this from now on; returns the digest of its weights."""
+        VllmEngine.__init__(self, model, serving, limits, one_node=self._one_node)
         return self.weights
+
+    def start_weight_update(self) -> None:
+        """As vLLM's client; nothing is kept of what a round that broke off brought."""
+        self._buckets = []
+        super().start_weight_update()
+
+    def take_bucket(self, told: "list[ObjectRef[Bucket]]") -> None:
+        """Some of the weights, which stay where they are as long as this is kept.
+
+        Args:
+            told: one reference; in a list, so that Ray hands on the reference itself.
+        """
+        (bucket,) = told
+        self._buckets.append(bucket)
+        self.update_weights(ray.get(bucket))
+
+    def give_buckets(self) -> "list[ObjectRef[Bucket]]":
+        """What was taken since this was last asked."""
+        given, self._buckets = self._buckets, []
+        return given
 
     def served(self) -> str:
         """Digest of the weights."""

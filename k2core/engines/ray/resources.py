@@ -1,5 +1,7 @@
 """What Ray gives each engine: GPUs where the cluster has them, in one machine or over several."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import ray
@@ -13,11 +15,13 @@ if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
 
-class Cluster(NamedTuple):
-    """Accelerators that Ray knows of."""
+class Accelerators(NamedTuple):
+    """What Ray knows of."""
 
     gpus: float
     most_in_a_node: float
+    """GPUs."""
+    cpus: float = 0.0
 
 
 class Grant(NamedTuple):
@@ -37,13 +41,14 @@ def accelerated() -> bool:
         release_cluster()
 
 
-def see_cluster() -> Cluster:
+def see_cluster() -> Accelerators:
     """Of all nodes that are alive."""
-    found = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    return Cluster(sum(found), max(found, default=0.0))
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus, cpus = ([one.get(what, 0.0) for one in found] for what in ("GPU", "CPU"))
+    return Accelerators(sum(gpus), max(gpus, default=0.0), sum(cpus))
 
 
-def grant(serving: Serving, cluster: Cluster) -> Grant:
+def grant(serving: Serving, cluster: Accelerators) -> Grant:
     """CPU cores where there is no GPU at all.
 
     Raises:
@@ -57,27 +62,46 @@ def grant(serving: Serving, cluster: Cluster) -> Grant:
             f"{serving.num_engines} engines of {serving.devices} GPUs need {needed}, and Ray's "
             f"cluster has {cluster.gpus:.0f}: lower placement.serving.num_engines, tp or pp"
         )
-    return Grant(gpu=True, one_node=serving.devices <= cluster.most_in_a_node)
+    return Grant(gpu=True, one_node=is_one_node(serving, cluster, gpu=True))
 
 
-def actor_options(serving: Serving, granted: Grant) -> dict[str, object]:
+def is_one_node(serving: Serving, cluster: Accelerators, *, gpu: bool) -> bool:
+    """Whether all devices of an engine are in one machine."""
+    return not gpu or serving.devices <= cluster.most_in_a_node
+
+
+def actor_options(
+    serving: Serving, granted: Grant, variables: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, object]:
     """Of the process that an engine lives in.
 
     vLLM starts a process a device. Within a machine these are the actor's children, who share what
     it was granted; over several they are actors of their own, in the engine's placement group.
+
+    Args:
+        serving: of the engine.
+        granted: what it gets.
+        variables: of its environment, besides what vLLM always needs.
     """
-    variables = environment(granted.gpu) | {"PYTHONPATH": python_path()}
+    wanted = environment(granted.gpu) | {"PYTHONPATH": python_path(), **variables}
     apart = not granted.one_node
     return {
         "num_cpus": 1 if apart else serving.devices,
         "num_gpus": serving.devices if granted.gpu and not apart else 0,
-        "runtime_env": {"env_vars": variables},
+        "runtime_env": {"env_vars": wanted},
     }
 
 
+def engine_bundles(serving: Serving, *, gpu: bool, one_node: bool) -> list[dict[str, float]]:
+    """Room for an engine: over several machines its process and first device share a bundle."""
+    device = {"GPU": 1.0} if gpu else {}
+    if one_node:
+        return [{name: serving.devices * one for name, one in {"CPU": 1.0, **device}.items()}]
+    return [{"CPU": 2.0 if n == 0 else 1.0, **device} for n in range(serving.devices)]
+
+
 def group_of(serving: Serving) -> "PlacementGroup":
-    """Room for an engine over several machines: the actor and its first device share a bundle."""
+    """Room for an engine over several machines, alone."""
     from ray.util import placement_group
 
-    bundles = [{"CPU": 2.0 if rank == 0 else 1.0, "GPU": 1.0} for rank in range(serving.devices)]
-    return placement_group(bundles, strategy="PACK")
+    return placement_group(engine_bundles(serving, gpu=True, one_node=False), strategy="PACK")

@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,3 +101,22 @@ def _start_actors(num_actors: int, tiers: tuple[Tier, ...]) -> "list[ActorHandle
         max_task_retries=_RETRIES,
     )
     return [actor.remote(tiers) for _ in range(num_actors)]
+
+
+@contextmanager
+def open_runner(*, unsafe: bool) -> Iterator[CodeRunner]:
+    """Runs code that a model wrote: on the nodes that a cluster has for it, else in this machine.
+
+    Args:
+        unsafe: on this machine, without isolation where none works.
+
+    Raises:
+        SandboxUnavailableError: no isolation works, and `unsafe` does not allow to go without.
+    """
+    offered = int(ray.cluster_resources().get(RESOURCE, 0)) if ray.is_initialized() else 0
+    if offered:
+        with SandboxPool(offered) as pool:
+            yield pool.runner
+    else:
+        with Sandbox.start(unsafe=unsafe) as sandbox:
+            yield sandbox

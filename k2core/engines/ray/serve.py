@@ -2,27 +2,28 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from k2core.engines.buckets import send_buckets
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.learner import Peer, follow
-from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
-from k2core.engines.ray.actor import EngineActor
+from k2core.engines.learner import Peer, Weights, hand_over
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
+from k2core.engines.ray.actor import Bucket, EngineActor
 from k2core.engines.ray.actors import ActorGroup
 from k2core.engines.ray.mail import MAIL
 from k2core.engines.ray.resources import Grant, actor_options, grant, group_of, see_cluster
+from k2core.engines.ray.room import room_for
+from k2core.engines.ray.senders import StoreCourier
 from k2core.engines.ray.spare import leave_spare, reuse_spare
 from k2core.engines.ray.talk import ServedTalk
-from k2core.engines.vllm.arguments import Limits, arithmetic_of, transfer_of
-from k2core.model.digest import NamedTensor, Receipt, as_served
+from k2core.engines.vllm.arguments import EngineLimits, arithmetic_of, transfer_of
+from k2core.model.digest import Receipt, as_served
 from k2core.model.shards import CheckpointReader
-from k2core.model.tensors import check_stream
+from k2core.model.tensors import TensorShape, check_shapes
 from schemas.placement import Serving
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class ServedEngines(ActorGroup):
     they are one `VLLMWeightSyncClient`.
 
     Args:
-        folder: weights in the Hugging Face layout; on a cluster, on a disk that all nodes see.
+        model: weights in the Hugging Face layout.
         serving: how many engines, and how each serves them.
         limits: lengths and batch of an engine.
 
@@ -59,20 +60,20 @@ class ServedEngines(ActorGroup):
 
     kind = "engines"
 
-    def __init__(self, folder: Path, serving: Serving, limits: Limits) -> None:
-        self._folder, self._serving, self._limits = folder, serving, limits
+    def __init__(self, model: Model, serving: Serving, limits: EngineLimits) -> None:
+        self._model, self._serving, self._limits = model, serving, limits
         self._groups = list["PlacementGroup"]()
         self._lost, self._lock = 0, threading.Lock()
         self._restore: Callable[[ActorHandle], str] | None = None
-        """Gives an engine that serves the folder what the others serve; None if nothing can."""
-        self._buckets: list[ObjectRef[dict[str, object]]] = []
-        self._shapes = CheckpointReader(folder).shapes
+        """Gives an engine that serves the model what the others serve; None if nothing can."""
+        self._buckets: list[ObjectRef[Bucket]] = []
+        self._shapes = CheckpointReader(find_folder(model)).shapes
         self._asleep = False
         self._courier: NcclCourier | IpcCourier | None = None
         with reuse_spare(serving.num_engines if serving.devices == 1 else 0) as spare:
             launch = partial(self._launch, spare)
             count = serving.num_engines * serving.devices
-            super().__init__(count, launch, "open", folder, serving, limits)
+            super().__init__(count, launch, "open", model, serving, limits)
         try:
             self._weights = _agreed(self.hellos)
             self._restore = _as_opened
@@ -86,7 +87,7 @@ class ServedEngines(ActorGroup):
         return self._weights
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         """Continue each prompt; neighbours go to the same engine, where they share a prefix."""
         parts = self._deal(len(prompts))
@@ -94,7 +95,7 @@ class ServedEngines(ActorGroup):
         return [completion for part in ray.get(answers) for completion in part]
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> Iterator[Arrival]:
         """Continue all prompts, dealt out as by `generate`; yields each when it is finished."""
         firsts = {
@@ -134,7 +135,7 @@ class ServedEngines(ActorGroup):
                 raise EngineLostError(f"a new engine serves {served}, not {self._weights}")
 
     def _start_in(self, place: int, error: Exception) -> "ActorHandle":
-        """An engine that serves the folder."""
+        """An engine that serves the model as it was given."""
         self._lost += 1
         if self._lost > _MOST_LOST:
             raise EngineLostError(f"{self._lost} engines died, the last by: {error}") from error
@@ -144,9 +145,9 @@ class ServedEngines(ActorGroup):
                 "again goes on after the last whole iteration"
             ) from error
         ray.kill(self._actors[place])
-        actor = self._start_actor()
+        actor = self._start_actor(place)
         self._actors = (*self._actors[:place], actor, *self._actors[place + 1 :])
-        opened = actor.open.remote(self._folder, self._serving, self._limits)
+        opened = actor.open.remote(self._model, self._serving, self._limits)
         try:
             ray.get(opened, timeout=_START_S)
         except ray.exceptions.RayError as late:
@@ -169,24 +170,29 @@ class ServedEngines(ActorGroup):
         answers = [a.score.remote(sequences[p]) for a, p in self._deal(len(sequences))]
         return [logprobs for part in ray.get(answers) for logprobs in part]
 
-    def load(self, folder: Path) -> str:
+    def load(self, model: Model) -> str:
         """Serve a checkpoint of the same shape, which every worker reads; returns its digest."""
         self._heal()
-        self._weights = _agreed(self.ask_all("load", folder))
-        self._restore = partial(_load, folder)
+        self._weights = _agreed(self.ask_all("load", model))
+        self._restore = partial(_load, model)
         return self._weights
 
     @property
     def peer(self) -> Peer:
         """What the trainer's other ranks do while its first one sends."""
-        if transfer_of(self._serving, gpu=self._granted.gpu) == "k2_ipc":
+        if not self._granted.gpu:
+            return self._store_courier().peer
+        if transfer_of(self._serving, gpu=True) == "k2_ipc":
             from k2core.engines.vllm.couriers import lend_weights
 
-            return lend_weights
-        return follow
+            return partial(lend_weights, self._arithmetic)
+        return hand_over
 
-    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
+    def receive_weights(self, weights: Weights) -> str:
         """Serve a trainer's weights, in the engines' arithmetic.
+
+        On CPU cores buckets stay in the object store until the next weights come: for an engine
+        that takes another's place.
 
         Returns:
             The digest of what was sent.
@@ -195,15 +201,14 @@ class ServedEngines(ActorGroup):
             ValueError: a tensor lacks, is unknown or has another shape.
             RuntimeError: an engine was given something else.
         """
-        import torch
-
+        check_shapes(weights.shapes, self._shapes, "the trainer", "the served model")
         self._heal()
         self._wake("weights")
-        dtype = getattr(torch, arithmetic_of(self._serving, gpu=self._granted.gpu))
-        sent = Receipt()
-        self._send(sent.note(as_served(check_stream(named, self._shapes), dtype)))
+        sent = self._send_on_gpus(weights) if self._granted.gpu else self._send(weights)
         self._wake("kv_cache")
         self._asleep = False
+        if missing := sent.lacking(self._shapes):
+            raise ValueError(f"{len(missing)} tensors have not come, e.g. {missing[0]}")
         if self._weights != sent.digest:
             raise RuntimeError(f"the engines serve {self._weights} after {sent.digest} was sent")
         self._restore = partial(_send_again, tuple(self._buckets))
@@ -231,14 +236,8 @@ class ServedEngines(ActorGroup):
         self.ask_all("start_weight_update")
 
     def update_weights(self, update_info: dict[str, object]) -> None:
-        """As vLLM's client; what is told lies once in the object store, for all engines.
-
-        Buckets stay there until the next weights come: for an engine that takes another's place.
-        """
-        told = ray.put(update_info)
-        if not self._granted.gpu:
-            self._buckets.append(told)
-        self.ask_all("update_weights", told)
+        """As vLLM's client."""
+        self.ask_all("update_weights", update_info)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """As vLLM's client."""
@@ -248,28 +247,44 @@ class ServedEngines(ActorGroup):
         """End the engines, and give back their room."""
         if self._courier is not None:
             self._courier.close()
-        super().close()
         for group in self._groups:
             ray.util.remove_placement_group(group)
         self._groups = []
+        super().close()
 
-    def _send(self, named: Iterator[NamedTensor]) -> None:
-        if not self._granted.gpu:
-            send_buckets(self, named)
-            return
+    @property
+    def _arithmetic(self) -> str:
+        return arithmetic_of(self._serving, gpu=self._granted.gpu)
+
+    def _store_courier(self) -> StoreCourier:
+        return StoreCourier(self._arithmetic, all_send=self._room is not None)
+
+    def _send(self, weights: Weights) -> Receipt:
+        self.start_weight_update()
+        sent = self._store_courier().send(weights, list(self.actors))
+        self.finish_weight_update()
+        self._buckets, *_ = self.ask_all("give_buckets")
+        return sent
+
+    def _send_on_gpus(self, weights: Weights) -> Receipt:
+        import torch
+
         if self._courier is None:
-            self._courier = self._open_courier()
-        self._courier.send(named)
+            self._courier = self._open_courier(weights.shapes)
+        lent = transfer_of(self._serving, gpu=True) == "k2_ipc"
+        named, sent = weights.everywhere() if lent else weights.at_first(), Receipt()
+        self._courier.send(sent.note(as_served(named, getattr(torch, self._arithmetic))))
+        return sent
 
-    def _open_courier(self) -> "NcclCourier | IpcCourier":
+    def _open_courier(self, shapes: Mapping[str, TensorShape]) -> "NcclCourier | IpcCourier":
         import torch
 
         from k2core.engines.vllm.couriers import IpcCourier, NcclCourier, stream_source
 
-        dtype = getattr(torch, arithmetic_of(self._serving, gpu=True))
-        like = ((name, torch.empty(0)) for name in self._shapes)
+        dtype = getattr(torch, self._arithmetic)
+        like = ((name, torch.empty(0)) for name in shapes)
         dtypes = {name: tensor.dtype for name, tensor in as_served(like, dtype)}
-        source = stream_source(self._shapes, dtypes)
+        source = stream_source(shapes, dtypes)
         if transfer_of(self._serving, gpu=True) == "k2_ipc":
             return IpcCourier(self, source, 0)
         return NcclCourier(self, self._serving.num_engines * self._serving.devices, source)
@@ -279,20 +294,22 @@ class ServedEngines(ActorGroup):
             self.ask_all("wake_up", tag)
 
     def _launch(self, spare: "list[ActorHandle]") -> "list[ActorHandle]":
-        self._granted: Grant = grant(self._serving, see_cluster())
-        missing = self._serving.num_engines - len(spare)
-        return spare + [self._start_actor() for _ in range(missing)]
+        self._room = room_for(self._serving)
+        granted = self._room and self._room.bundles.granted
+        self._granted: Grant = granted or grant(self._serving, see_cluster())
+        missing = range(len(spare), self._serving.num_engines)
+        return spare + [self._start_actor(place) for place in missing]
 
-    def _start_actor(self) -> "ActorHandle":
-        options = actor_options(self._serving, self._granted)
-        if not self._granted.one_node:
-            from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-            group = group_of(self._serving)
-            self._groups.append(group)
-            options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
-            )
+    def _start_actor(self, place: int) -> "ActorHandle":
+        if self._room is not None:
+            options = self._room.engine_options(place)
+        else:
+            options = actor_options(self._serving, self._granted)
+            if not self._granted.one_node:
+                self._groups.append(group := group_of(self._serving))
+                options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
+                    group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+                )
         actor = ray.remote(concurrency_groups=MAIL)(EngineActor).options(**options)
         started: ActorHandle = actor.remote(one_node=self._granted.one_node)
         return started
@@ -314,14 +331,15 @@ def _as_opened(actor: "ActorHandle") -> str:
     return str(ray.get(actor.served.remote(), timeout=_START_S))
 
 
-def _load(folder: Path, actor: "ActorHandle") -> str:
-    return str(ray.get(actor.load.remote(folder), timeout=_START_S))
+def _load(model: Model, actor: "ActorHandle") -> str:
+    return str(ray.get(actor.load.remote(model), timeout=_START_S))
 
 
-def _send_again(buckets: "Sequence[ObjectRef[dict[str, object]]]", actor: "ActorHandle") -> str:
+def _send_again(buckets: "Sequence[ObjectRef[Bucket]]", actor: "ActorHandle") -> str:
     calls = [actor.start_weight_update.remote()]
-    calls += [actor.update_weights.remote(bucket) for bucket in buckets]
-    *_, served = ray.get([*calls, actor.finish_weight_update.remote()], timeout=_START_S)
+    calls += [actor.take_bucket.remote([bucket]) for bucket in buckets]
+    calls += [actor.give_buckets.remote(), actor.finish_weight_update.remote()]
+    *_, served = ray.get(calls, timeout=_START_S)
     return str(served)
 
 
@@ -332,21 +350,22 @@ def _agreed(digests: list[str]) -> str:
 
 
 def serve(
-    folder: Path,
+    model: Model,
     serving: Serving,
     *,
     max_model_len: int,
     max_num_seqs: int,
     prefix_caching: bool = True,
 ) -> ServedEngines:
-    """Serve a folder in the Hugging Face layout by vLLM engines in Ray actors.
+    """Serve a model in the Hugging Face layout by vLLM engines in Ray actors.
 
     Args:
-        folder: weights, config.json, tokenizer files.
+        model: weights, config.json, tokenizer files; where nodes have disks of their own, how each
+            gets them.
         serving: engines, and the devices and arithmetic of each.
         max_model_len: longest prompt with its continuation, in tokens.
         max_num_seqs: sequences in flight together, an engine.
         prefix_caching: compute a shared beginning once; off, a result depends on its own batch
             alone and not on what was asked before.
     """
-    return ServedEngines(folder, serving, Limits(max_model_len, max_num_seqs, prefix_caching))
+    return ServedEngines(model, serving, EngineLimits(max_model_len, max_num_seqs, prefix_caching))

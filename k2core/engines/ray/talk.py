@@ -64,6 +64,8 @@ class ServedTalk:
         self._heard = list(engines.actors)
         """Whom each listens to; one that died gets replies, too, until another has all of them."""
         self._usages: list[Usage] = []
+        self._ended = set[int]()
+        """Engines that have said all."""
 
     @property
     def usage(self) -> Usage:
@@ -116,6 +118,8 @@ class ServedTalk:
         try:
             self._hear(number)
         except (ray.exceptions.RayError, StalledError) as error:
+            if number in self._ended:  # and was closed, before its stream was
+                return True
             self._engines.replace(number, error)
             return False
         return True
@@ -131,6 +135,7 @@ class ServedTalk:
             )
         for item in _listen_to(actor, heard):
             if isinstance(item, Usage):
+                self._ended.add(number)
                 self._items.put(item)
                 continue
             with self._lock:

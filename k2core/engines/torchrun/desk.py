@@ -1,13 +1,13 @@
-"""A stage's reporter stays in the stage's process; rank 0 speaks to it over a socket."""
+"""A stage's reporter stays in the stage's process; rank 0 speaks to it from afar."""
 
 import pickle
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from k2core.reporting import Reporter, Turn
 
@@ -15,6 +15,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SOCKET = "desk"
+
+
+class Said(NamedTuple):
+    """A call of a reporter's method."""
+
+    name: str
+    arguments: tuple[object, ...]
+
+
+def pass_on(said: Said, report: Reporter) -> Exception | None:
+    """Tell the reporter; the error that the stage's loop is to end with, if there is one."""
+    try:
+        getattr(report, said.name)(*said.arguments)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # it is of a kind that cannot travel
+            return RuntimeError(f"{type(error).__name__}: {error}")
+        return error
+    return None
 
 
 class Desk:
@@ -41,28 +61,18 @@ class Desk:
     def _serve(self) -> None:
         with suppress(EOFError, OSError), self._listener.accept() as line:
             while said := line.recv():
-                name, arguments = said
-                line.send(self._answer(name, arguments))
-
-    def _answer(self, name: str, arguments: tuple[object, ...]) -> Exception | None:
-        """The error that the stage's loop is to end with, if there is one."""
-        try:
-            getattr(self._report, name)(*arguments)
-        except Exception as error:
-            try:
-                pickle.loads(pickle.dumps(error))
-            except Exception:  # it is of a kind that cannot travel
-                return RuntimeError(f"{type(error).__name__}: {error}")
-            return error
-        return None
+                line.send(pass_on(Said(*said), self._report))
 
 
-class Line:
-    """The reporter of rank 0: what it is told, the stage's process says."""
+class DeskReporter:
+    """The reporter of rank 0: what it is told, the stage's process says.
 
-    def __init__(self, folder: Path) -> None:
-        self._line = Client(str(folder / _SOCKET), "AF_UNIX")
-        self._lock = threading.Lock()
+    Args:
+        ask: brings a call there; answers with the error that it ended with.
+    """
+
+    def __init__(self, ask: Callable[[Said], Exception | None]) -> None:
+        self._ask, self._lock = ask, threading.Lock()
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """As `Reporter.progress`."""
@@ -86,7 +96,18 @@ class Line:
 
     def _tell(self, name: str, *arguments: object) -> None:
         with self._lock:
-            self._line.send((name, arguments))
-            error = self._line.recv()
+            error = self._ask(Said(name, arguments))
         if error is not None:
             raise error
+
+
+def open_line(folder: Path) -> DeskReporter:
+    """To the desk of this folder."""
+    socket = Client(str(folder / _SOCKET), "AF_UNIX")
+
+    def ask(said: Said) -> Exception | None:
+        socket.send(tuple(said))
+        error: Exception | None = socket.recv()
+        return error
+
+    return DeskReporter(ask)

@@ -81,7 +81,7 @@ def join_group(placement: Placement) -> Ranks:
     if _joined is None:
         _joined = _join(timedelta(seconds=placement.timeout_s))
     if torch.cuda.is_available():
-        torch.cuda.set_device(_joined.local_rank)  # of this thread
+        torch.cuda.set_device(_device_of(_joined.local_rank))  # of this thread
     if _joined.num_ranks != placement.num_ranks:
         raise ValueError(
             f"{_joined.num_ranks} processes joined and placement.num_ranks={placement.num_ranks}: "
@@ -129,8 +129,8 @@ def _join(timeout: timedelta) -> Ranks:
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = None
     if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank)
-        device = torch.device("cuda", local_rank)
+        device = _device_of(local_rank)
+        torch.cuda.set_device(device)
     store, rank, num_ranks = open_store(timeout)
     _peers = Peers(store, rank, num_ranks)
     dist.init_process_group(
@@ -142,7 +142,14 @@ def _join(timeout: timedelta) -> Ranks:
         device_id=device,
     )
     talk = dist.new_group(backend="gloo", timeout=timeout) if num_ranks > 1 else None
+    if talk:  # who is done at once would leave others that are still joining
+        dist.barrier(talk)
     return Ranks(rank, num_ranks, local_rank, talk)
+
+
+def _device_of(local_rank: int) -> torch.device:
+    """Of this machine's, or the one that is all that this process sees, as Ray has it."""
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
 def _backend() -> str:

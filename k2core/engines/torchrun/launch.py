@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,11 +17,12 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import TypeVar, cast
 
+from k2core.engines.torchrun.canary import Canary
 from k2core.engines.torchrun.desk import Desk
 from k2core.engines.torchrun.group import is_rank, joined_ranks
-from k2core.engines.torchrun.job import Job, read_failures, read_value, write_job
+from k2core.engines.torchrun.job import RankJob, first_cause, read_failures, read_value, write_job
 from k2core.engines.torchrun.peers import RankError
-from k2core.engines.torchrun.rank import be_rank
+from k2core.engines.torchrun.rank import SETTINGS, be_rank
 from k2core.reporting import Reporter, Silent
 from schemas.placement import Placement
 
@@ -55,7 +55,7 @@ def run_ranks(
     # Sockets' paths are limited, hence /tmp.
     with tempfile.TemporaryDirectory(prefix="k2-ranks-", dir="/tmp") as name:
         folder, report = Path(name), report or Silent()
-        write_job(folder, Job(work, inputs, placement), report)
+        write_job(folder, RankJob(work, inputs, placement), report)
         with Desk(folder, report):
             _run_agent(folder, placement.num_ranks)
         return cast("T", read_value(folder))
@@ -63,15 +63,8 @@ def run_ranks(
 
 def _settings() -> dict[str, str]:
     """A rank's environment besides torchrun's."""
-    return {
-        "GLOO_SOCKET_IFNAME": "lo",
-        "OMP_NUM_THREADS": "1",
-        # glibc would give activations back to the system and fault them in again each step
-        "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
-        "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or ".",
-        "PYTHONWARNINGS": "ignore",
-    }
+    path = os.pathsep.join(path for path in sys.path if path) or "."
+    return SETTINGS | {"GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
 
 
 def _run_agent(folder: Path, num_ranks: int) -> None:
@@ -90,20 +83,16 @@ def _run_agent(folder: Path, num_ranks: int) -> None:
             failure.append(error)  # raised in the caller's thread
         ended.set()
 
-    # Ranks have sessions of their own: a Ctrl-C of the terminal does not reach them, but this.
-    canary = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    threading.Thread(target=work, name="agent", daemon=True).start()
-    try:
-        while not ended.wait(_POLL_S):
-            if canary.poll() is not None or not threading.main_thread().is_alive():
-                raise KeyboardInterrupt  # noqa: TRY301 - the one below may come from a signal
-    except BaseException:
-        while not ended.wait(_POLL_S):
-            _kill(folder)
-        raise
-    finally:
-        canary.kill()
-        canary.communicate()
+    # Ranks have sessions of their own: a Ctrl-C of the terminal does not reach them.
+    with Canary() as canary:
+        threading.Thread(target=work, name="agent", daemon=True).start()
+        try:
+            while not ended.wait(_POLL_S):
+                canary.check()
+        except BaseException:
+            while not ended.wait(_POLL_S):
+                _kill(folder)
+            raise
     if failure:
         raise _explain(folder, failure[0])
 
@@ -166,17 +155,8 @@ def _explain(folder: Path, failure: BaseException) -> BaseException:
 
     if not isinstance(failure, ChildFailedError):
         return failure
-    found = read_failures(folder)
-    for one in found:
-        # Rank 0 is the stage, and what is not finite is so on all ranks.
-        alike = one.rank == 0 or isinstance(one.error, FloatingPointError)
-        if one.error and alike and not one.let_down:
-            one.error.add_note(f"on rank {one.rank}, {one.host}:\n{one.said}")
-            return one.error
-    if found:
-        first = found[0]
-        where = f"rank {first.rank} on {first.host} failed:\n{first.said}"
-        return RankError(str(first.error) if first.let_down else where)
+    if cause := first_cause(read_failures(folder)):
+        return cause
     for rank, process in failure.failures.items():
         how = f"rank {rank} on {socket.gethostname()} {_describe(process.exitcode)}"
         return RankError(how + _last_words(folder, rank))

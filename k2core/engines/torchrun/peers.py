@@ -6,6 +6,7 @@ laid at somebody's door: a rank that said what it died of, or one whose beat has
 
 import socket
 import threading
+import time
 import traceback
 from datetime import timedelta
 
@@ -66,8 +67,9 @@ class Peers:
         return PeerError(f"{me} waited in vain for others: {why}\n({error})")
 
     def close(self) -> None:
-        """Stop beating."""
+        """Stop beating; a beat under way is waited for, if the store takes it."""
         self._stop.set()
+        self._thread.join(_BEAT_S)
 
     def _ask(self) -> str:
         try:
@@ -75,16 +77,23 @@ class Peers:
             if told:
                 said = self._store.get(f"failed/{told[0]}").decode()
                 return f"{self._name(told[0])} failed:\n{said}"
-            before = self._read_beats()
-            self._stop.wait(_SILENT_BEATS * _BEAT_S)
-            after = self._read_beats()
-            silent = [r for r in range(self._num_ranks) if before[r] == after[r]]
+            silent = self._listen()
             if silent:
                 names = ", ".join(self._name(r) for r in silent[:8])
                 return f"no sign of life from {names}" + _more(len(silent) - 8)
         except RuntimeError as error:
             return f"nor does the store of the rendezvous answer ({error})"
         return "all of them are alive; one hangs, or a link between two of them is gone"
+
+    def _listen(self) -> list[int]:
+        """The ranks that do not beat until a rank counts as gone; none as soon as all have."""
+        before, silent = self._read_beats(), list(range(self._num_ranks))
+        until = time.monotonic() + _SILENT_BEATS * _BEAT_S
+        while silent and time.monotonic() < until:
+            self._stop.wait(_BEAT_S / 2)
+            now = self._read_beats()
+            silent = [rank for rank in silent if before[rank] == now[rank]]
+        return silent
 
     def _read_beats(self) -> list[bytes]:
         return self._beats.multi_get([str(rank) for rank in range(self._num_ranks)])

@@ -9,11 +9,20 @@ from collections.abc import Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from k2core.engines.torchrun.desk import Line
-from k2core.engines.torchrun.job import Job, read_job, write_failure, write_value
+from k2core.engines.torchrun.desk import open_line
+from k2core.engines.torchrun.job import RankJob, read_job, write_failure, write_value
 from k2core.reporting import Silent
 
 _LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "ROLE_", "MASTER_", "TORCHELASTIC_")
+
+SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    # glibc would give activations back to the system and fault them in again each step
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 1024**3),
+    "PYTHONWARNINGS": "ignore",
+}
+"""A rank's environment, whoever starts it."""
 
 
 def be_rank(folder: Path, place: Path, environ: Mapping[str, str]) -> None:
@@ -59,13 +68,14 @@ def do_job(folder: Path, rank: int) -> None:
     import torch
 
     torch.set_num_threads(1)  # two contending OpenMP threads are slower than two ranks
-    report = Line(folder) if rank == 0 else Silent()
-    value = _work(read_job(folder, report))
+    report = open_line(folder) if rank == 0 else Silent()
+    value = work_as_rank(read_job(folder, report))
     if rank == 0:
         write_value(folder, value)
 
 
-def _work(job: Job) -> object:
+def work_as_rank(job: RankJob) -> object:
+    """The work, in the group that the launcher's variables describe."""
     from k2core.engines.torchrun.group import joined_ranks
 
     with joined_ranks(job.placement):

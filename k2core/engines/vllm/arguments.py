@@ -22,9 +22,12 @@ ON_CPU: dict[str, object] = {
     # generator is rewound, which those of the CPU cannot be. So prompts are not split.
     "enable_chunked_prefill": False,
 }
+_BLOCK_ON_CPU = 32
+"""Tokens. Whole blocks alone are shared, and vLLM's default on CPU cores, 128, is more than most
+prompts of small models have; it takes multiples of 32."""
 
 
-class Limits(NamedTuple):
+class EngineLimits(NamedTuple):
     """What an engine has to hold."""
 
     max_model_len: int
@@ -56,7 +59,7 @@ def transfer_of(serving: Serving, *, gpu: bool) -> Transfer:
 
 
 def engine_arguments(
-    folder: Path, serving: Serving, limits: Limits, devices: Devices
+    folder: Path, serving: Serving, limits: EngineLimits, devices: Devices
 ) -> dict[str, object]:
     """Keyword arguments of `vllm.LLM`.
 
@@ -93,7 +96,8 @@ def engine_arguments(
     if serving.devices > 1:
         arguments["distributed_executor_backend"] = "mp" if devices.one_node else "ray"
     if not gpu:
-        return arguments | ON_CPU
+        shared = {"block_size": _BLOCK_ON_CPU} if limits.prefix_caching else {}
+        return arguments | ON_CPU | shared
     return arguments | {
         "gpu_memory_utilization": serving.memory_frac,
         "enable_sleep_mode": serving.sleep,

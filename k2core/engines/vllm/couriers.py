@@ -7,7 +7,8 @@ is what is sent, and each field that vLLM is told.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
-from k2core.model.digest import NamedTensor
+from k2core.engines.learner import Weights
+from k2core.model.digest import NamedTensor, as_served
 from k2core.model.tensors import TensorShape
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def stream_source(
     from vllm.distributed.weight_transfer import ParamMeta, WeightSource
 
     class Stream(WeightSource):
-        """Tensors in the order in which the trainer gathers them."""
+        """Tensors in the order in which the trainer gives them."""
 
         named: Iterator[NamedTensor] = iter(())
 
@@ -121,7 +122,9 @@ class IpcCourier:
         self._engine.shutdown()
 
 
-def lend_weights(rank: int, named: Iterator[NamedTensor]) -> None:
-    """What the trainer's other ranks do in a round of `IpcCourier`."""
-    courier = IpcCourier(None, stream_source({}, {}), rank)
-    courier.send(named)
+def lend_weights(dtype: str, weights: Weights) -> None:
+    """What the trainer's other ranks do in a round of `IpcCourier`, in the engines' arithmetic."""
+    import torch
+
+    courier = IpcCourier(None, stream_source({}, {}), weights.ranks.rank)
+    courier.send(as_served(weights.everywhere(), getattr(torch, dtype)))

@@ -2,12 +2,11 @@
 
 import gc
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from k2core.engines.conversation import Conversation
-from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
-from k2core.engines.vllm.arguments import Devices, Limits, engine_arguments
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
+from k2core.engines.vllm.arguments import Devices, EngineLimits, engine_arguments
 from k2core.engines.vllm.environment import prepare_environment
 from k2core.engines.vllm.stepper import VllmStepper, sampling_params
 from schemas.placement import Serving
@@ -19,20 +18,20 @@ class VllmEngine:
     Its weights are updated through the four calls of vLLM's `VLLMWeightSyncClient`.
 
     Args:
-        folder: weights, config.json and tokenizer files.
+        model: weights, config.json and tokenizer files.
         serving: how the model lies over devices, and its arithmetic.
         limits: lengths and batch.
         one_node: its devices are in one machine.
     """
 
     def __init__(
-        self, folder: Path, serving: Serving, limits: Limits, *, one_node: bool = True
+        self, model: Model, serving: Serving, limits: EngineLimits, *, one_node: bool = True
     ) -> None:
         prepare_environment()
         import torch
         from vllm import LLM
 
-        devices = Devices(torch.cuda.is_available(), one_node)
+        devices, folder = Devices(torch.cuda.is_available(), one_node), find_folder(model)
         self._llm: Any = LLM(**engine_arguments(folder, serving, limits, devices))
         self._weights, self._slots = "", limits.max_num_seqs
         self.load(folder)
@@ -43,14 +42,14 @@ class VllmEngine:
         return self._weights
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         """Continue each prompt; log p is of the distribution that was sampled from."""
         arrivals = sorted(self.stream(prompts, sampling))
         return [arrival.completion for arrival in arrivals]
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> Iterator[Arrival]:
         """Continue all prompts in one batch; yields each when it is finished."""
         wanted = [sampling_params(how) for how in sampling]
@@ -87,8 +86,9 @@ class VllmEngine:
             scores.append([found[token].logprob for found, token in rest])
         return scores
 
-    def load(self, folder: Path) -> str:
+    def load(self, model: Model) -> str:
         """Serve a checkpoint of this shape: each worker reads it; returns the receipt."""
+        folder = find_folder(model)
         return self._serve_anew(self._llm.collective_rpc("load_folder", args=(str(folder),)))
 
     def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:

@@ -31,7 +31,7 @@ from schemas.chat import ToolCall
 ENFORCED, FREE = "k2", "k2_free"
 
 
-class Request(Protocol):
+class VllmRequest(Protocol):
     """What is read and changed of vLLM's requests, for chats and for responses."""
 
     tools: Sequence[object] | None
@@ -83,7 +83,7 @@ class K2Parser(Parser):
         self._codec = _codec(str(getattr(tokenizer, "name_or_path", "")))
         self._turn = _Turn(self._codec)
 
-    def adjust_request(self, request: Request) -> Request:
+    def adjust_request(self, request: VllmRequest) -> VllmRequest:
         """Hold the turn to the declared tools, the tool choice and the wanted form of output."""
         wanted = request.extract_structured_outputs()
         output = _as_rule(wanted) if wanted else ""
@@ -113,7 +113,7 @@ class K2Parser(Parser):
     def parse(
         self,
         model_output: str,
-        request: Request,
+        request: VllmRequest,
         enable_auto_tools: bool = False,
         model_output_token_ids: Sequence[int] = (),
     ) -> tuple[str | None, str | None, list[FunctionCall] | None]:
@@ -127,7 +127,7 @@ class K2Parser(Parser):
         self,
         delta_text: str,
         delta_token_ids: list[int],
-        request: Request,
+        request: VllmRequest,
         prompt_token_ids: list[int] | None = None,
         *,
         finished: bool,
@@ -145,7 +145,7 @@ class K2Parser(Parser):
         ]
         return DeltaMessage(content=text or None, tool_calls=calls) if text or calls else None
 
-    def _calls(self, request: Request) -> tuple[ToolCall, ...]:
+    def _calls(self, request: VllmRequest) -> tuple[ToolCall, ...]:
         if not request.tools or request.tool_choice == "none":
             return ()
         return self._turn.calls(count_history_tool_calls(request))
@@ -169,7 +169,7 @@ class _Turn:
         self._undecoded: list[int] = []
         self._text, self._num_shown, self._is_text = "", 0, True
 
-    def read(self, ids: Sequence[int], request: Request, *, finished: bool) -> str:
+    def read(self, ids: Sequence[int], request: VllmRequest, *, finished: bool) -> str:
         """Take more tokens; returns what can be shown now: no half character or stop string."""
         for number in ids:
             self._ids.append(number)
@@ -199,7 +199,7 @@ class _Turn:
             return ()
 
 
-def _tools(request: Request) -> dict[str, JsonValue]:
+def _tools(request: VllmRequest) -> dict[str, JsonValue]:
     declared = [cast("_Declared", getattr(tool, "function", tool)) for tool in request.tools or ()]
     return {tool.name: tool.parameters or {} for tool in declared if hasattr(tool, "parameters")}
 

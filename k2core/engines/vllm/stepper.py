@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from k2core.engines.protocol import Arrival, Ask, Completion, Sampling
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding
 
 if TYPE_CHECKING:
     from vllm import LLM, SamplingParams
@@ -94,7 +94,7 @@ class _Written:
         return Arrival(self.place, Completion(self._ids, self._logprobs, reason))
 
 
-def sampling_params(sampling: Sampling, *, whole: bool = True) -> "SamplingParams":
+def sampling_params(sampling: Decoding, *, whole: bool = True) -> "SamplingParams":
     """In vLLM's words; with a grammar log p is of what the grammar left.
 
     Args:

@@ -21,7 +21,7 @@ from vllm.model_executor.model_loader.reload import (
 )
 
 from k2core.engines.buckets import unpack
-from k2core.engines.vllm.worker import forget_packed_experts
+from k2core.engines.vllm.worker import forget_packed_experts, repack_tied_weights
 from k2core.model.digest import NamedTensor, Receipt
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Nothing(WeightTransferInitInfo):
 
 
 @dataclass
-class Bucket(WeightTransferUpdateInfo):
+class WeightBucket(WeightTransferUpdateInfo):
     """Some of the weights (`k2core.engines.buckets`)."""
 
     names: list[str]
@@ -73,8 +73,8 @@ class Bucket(WeightTransferUpdateInfo):
     data: "np.ndarray"
 
 
-class _BucketEngine(WeightTransferEngine[Nothing, Bucket]):
-    init_info_cls, update_info_cls = Nothing, Bucket
+class _BucketEngine(WeightTransferEngine[Nothing, WeightBucket]):
+    init_info_cls, update_info_cls = Nothing, WeightBucket
 
     def init_transfer_engine(self, init_info: Nothing) -> None:
         """Nothing to do."""
@@ -84,13 +84,14 @@ class _BucketEngine(WeightTransferEngine[Nothing, Bucket]):
         forget_packed_experts(self.model)
         initialize_layerwise_reload(self.model)
 
-    def receive_weights(self, update_info: Bucket) -> None:
+    def receive_weights(self, update_info: WeightBucket) -> None:
         """Take up a bucket."""
         self.model.load_weights(unpack(**vars(update_info)))
 
     def finish_weight_update(self) -> None:
         """Make the kernels' layout of them."""
         finalize_layerwise_reload(self.model, self.model_config)
+        repack_tied_weights(self.model)
 
     def update_weights(self, update_info: dict[str, object]) -> None:
         """Without an accelerator to wait for."""
@@ -101,4 +102,4 @@ class _BucketEngine(WeightTransferEngine[Nothing, Bucket]):
 
 
 class BucketTransfer(_Noted, _BucketEngine):
-    """From the trainer's first rank through Ray's object store."""
+    """From the trainer's ranks through Ray's object store."""

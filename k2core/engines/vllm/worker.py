@@ -1,5 +1,6 @@
 """What runs inside vLLM's workers: weights that really take effect, with a receipt for them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,24 @@ def forget_packed_experts(model: "torch.nn.Module") -> int:
     return len(experts)
 
 
+def repack_tied_weights(model: "torch.nn.Module") -> int:
+    """W7: have layers that share their weight pack it as it is now, to be called after a loading.
+
+    On the CPU a layer computes with a packed copy. Where input and output embedding are one, the
+    checkpoint has the weight once, under the input's name, and only that layer is packed anew: the
+    output would go on with what the engine was started with (meaningless text, no error).
+
+    Returns:
+        How many layers were packed.
+    """
+    layers: list[Any] = [module for module in model.modules() if hasattr(module, "cpu_linear")]
+    sharing = Counter(id(layer.weight) for layer in layers)
+    tied = [layer for layer in layers if sharing[id(layer.weight)] > 1]
+    for layer in tied:
+        layer.quant_method.process_weights_after_loading(layer)
+    return len(tied)
+
+
 class WeightUpdates:
     """Worker extension: its methods are called by `LLM.collective_rpc`."""
 
@@ -48,6 +67,7 @@ class WeightUpdates:
         named = ((name, reader.read(name)) for name in reader.shapes)
         served = receipt.note(as_served(named, self.model_config.dtype))
         self.model_runner.reload_weights(weights_iterator=served)
+        repack_tied_weights(self.model_runner.get_model())
         return receipt.digest
 
     def weights_receipt(self) -> str:

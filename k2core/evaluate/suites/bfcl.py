@@ -7,14 +7,13 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, get_model
-from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolCall, ToolInfo
 
 from k2core.evaluate.suites.bfcl_package import Calls, NoCallsError, Row, load_package, read_rows
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite, take
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite, take
 from k2core.sandbox import Verdict
 from schemas.benchmarks import BenchmarkConfig
 
@@ -26,13 +25,13 @@ def build(config: BenchmarkConfig, bench: Bench, categories: Sequence[str] = CAT
     """Every item of the categories, or the first of each."""
     prompted = config.tool_calls == "prompted"
     samples = [_sample(row, name, prompted) for name in categories for row in read_rows(name)]
-    task = Task(
-        name="bfcl",
-        dataset=MemoryDataset(take(samples, config.limit), name="bfcl"),
-        solver=generate() if prompted else declare_tools(),
-        scorer=judged(lambda state: judge(state, prompted)),
+    return make_suite(
+        "bfcl",
+        take(samples, config.limit),
+        f"bfcl-eval {version('bfcl-eval')}",
+        lambda state: judge(state, prompted),
+        None if prompted else declare_tools(),
     )
-    return make_suite(task, f"bfcl-eval {version('bfcl-eval')}")
 
 
 @solver

@@ -6,12 +6,12 @@ Java and JavaScript; neither has a part in judging Python's calls, so both stand
 
 import ast
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
+
+from k2core.evaluate.suites.absent import stand_in
 
 Row = dict[str, Any]
 Calls = list[dict[str, dict[str, object]]]
@@ -21,6 +21,13 @@ _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 class NoCallsError(ValueError):
     """An answer that is no list of calls."""
+
+
+class ModelCall(NamedTuple):
+    """A call as a model made it."""
+
+    name: str
+    arguments: Mapping[str, object]
 
 
 class Package(NamedTuple):
@@ -39,10 +46,10 @@ class Package(NamedTuple):
 @cache
 def load_package() -> Package:
     """Import it, with empty modules for what is not used."""
-    _stand_in("bfcl_eval.constants.model_config", MODEL_CONFIG_MAPPING=_AnyModel())
+    stand_in("bfcl_eval.constants.model_config", MODEL_CONFIG_MAPPING=_AnyModel())
     parsers = "bfcl_eval.model_handler.parser"
-    _stand_in(f"{parsers}.java_parser", parse_java_function_call=_unused)
-    _stand_in(f"{parsers}.js_parser", parse_javascript_function_call=_unused)
+    stand_in(f"{parsers}.java_parser", parse_java_function_call=_unused)
+    stand_in(f"{parsers}.js_parser", parse_javascript_function_call=_unused)
     from bfcl_eval.constants.enums import Language, ModelStyle
     from bfcl_eval.constants.type_mappings import GORILLA_TO_OPENAPI
     from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
@@ -112,12 +119,6 @@ class _AnyModel(dict[str, object]):
 
     def __missing__(self, key: str) -> object:
         return self._Config
-
-
-def _stand_in(name: str, **contents: object) -> None:
-    module = ModuleType(name)
-    vars(module).update(contents)
-    sys.modules.setdefault(name, module)
 
 
 def _unused(text: str) -> Calls:

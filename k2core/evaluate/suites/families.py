@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 
 import anyio.to_thread
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from k2core.agents import Dialogue
 from k2core.agents.endpoint import play_model
 from k2core.evaluate.answers import count_calls
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite, take
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite, take
 from k2core.problems import held_out_problems
 from k2core.problems.unseen import with_unseen_tools
 from k2core.rewards import judge_dialogues
@@ -65,7 +64,12 @@ def play_problems(
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             problem = problems[str(state.sample_id)]
             dialogue = await anyio.to_thread.run_sync(
-                play_model, problem, bench.model, config.seed + 1000 * state.epoch
+                lambda: play_model(
+                    problem,
+                    bench.model,
+                    config.seed + 1000 * state.epoch,
+                    max_answer=config.max_tokens,
+                )
             )
             played[str(state.sample_id), state.epoch] = dialogue
             state.messages = [_shown(m.role, m.content, m.tool_calls) for m in dialogue.messages]
@@ -90,13 +94,8 @@ def play_problems(
         )
         for number, problem in problems.items()
     ]
-    task = Task(
-        name=name,
-        dataset=MemoryDataset(take(samples, config.limit), name=name),
-        solver=play(),
-        scorer=judged(judge),
-    )
-    return make_suite(task, "this pipeline's held-out problems")
+    source = "this pipeline's held-out problems"
+    return make_suite(name, take(samples, config.limit), source, judge, play())
 
 
 def _shown(role: str, content: str, calls: object) -> ChatMessageUser | ChatMessageAssistant:

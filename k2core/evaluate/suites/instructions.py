@@ -7,12 +7,11 @@ as the training problems' (`k2core.rewards.instructions`).
 import random
 from collections.abc import Mapping
 
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.solver import TaskState, generate
+from inspect_ai.dataset import Sample
+from inspect_ai.solver import TaskState
 from pydantic import JsonValue
 
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite
 from k2core.problems.words import NUMBER_WORDS, WORDS
 from k2core.rewards.instructions import follows
 from k2core.sandbox import Verdict
@@ -33,13 +32,7 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
     """Eight of each kind, or `limit`; one instruction each, and as many pairs."""
     count = config.limit or PER_KIND
     samples = [pose(kind, n, config.seed) for kind in (*FORMS, _PAIR) for n in range(count)]
-    task = Task(
-        name="instructions",
-        dataset=MemoryDataset(samples, name="instructions"),
-        solver=generate(),
-        scorer=judged(judge),
-    )
-    return make_suite(task, "this pipeline's instructions")
+    return make_suite("instructions", samples, "this pipeline's instructions", judge)
 
 
 def pose(kind: str, index: int, seed: int) -> Sample:

@@ -3,12 +3,11 @@
 from importlib.metadata import version
 
 import reasoning_gym
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 from inspect_ai.solver import TaskState, generate, system_message
 from reasoning_gym.utils import SYSTEM_PROMPTS, extract_answer
 
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite
 from k2core.sandbox import Verdict
 from schemas.benchmarks import BenchmarkConfig
 
@@ -46,13 +45,13 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
             samples.append(
                 Sample(id=f"{name}/{index}", input=entry["question"], target=target, metadata=facts)
             )
-    task = Task(
-        name="reasoning",
-        dataset=MemoryDataset(samples, name="reasoning"),
-        solver=[system_message(SYSTEM_PROMPTS["default"]), generate()],
-        scorer=judged(judge),
+    return make_suite(
+        "reasoning",
+        samples,
+        f"reasoning-gym {version('reasoning-gym')}",
+        judge,
+        [system_message(SYSTEM_PROMPTS["default"]), generate()],
     )
-    return make_suite(task, f"reasoning-gym {version('reasoning-gym')}")
 
 
 def judge(state: TaskState) -> Verdict:

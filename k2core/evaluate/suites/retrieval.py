@@ -2,11 +2,10 @@
 
 import random
 
-from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.solver import TaskState, generate
+from inspect_ai.dataset import Sample
+from inspect_ai.solver import TaskState
 
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, judged, make_suite
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite
 from k2core.problems.words import PEOPLE, WORDS
 from k2core.rewards.numbers import final_number
 from k2core.sandbox import Verdict
@@ -23,13 +22,7 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
     """Ten of each length, or `limit`; a prompt that the model cannot hold fails for its context."""
     count = config.limit or PER_LENGTH
     samples = [pose(length, n, config.seed) for length in LENGTHS for n in range(count)]
-    task = Task(
-        name="retrieval",
-        dataset=MemoryDataset(samples, name="retrieval"),
-        solver=generate(),
-        scorer=judged(judge),
-    )
-    return make_suite(task, "this pipeline's facts")
+    return make_suite("retrieval", samples, "this pipeline's facts", judge)
 
 
 def pose(length: int, index: int, seed: int) -> Sample:

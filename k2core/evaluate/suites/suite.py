@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import anyio.to_thread
 from inspect_ai import Task
-from inspect_ai.dataset import Sample
+from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
-from inspect_ai.solver import TaskState
+from inspect_ai.solver import Solver, TaskState, generate
 
 from k2core.agents.endpoint import ChatModel
 from k2core.sandbox import CodeRunner, Verdict
@@ -41,9 +41,17 @@ Judge = Callable[[TaskState], Verdict]
 """Judges one answer; may take its time, and may raise."""
 
 
-def make_suite(task: Task, source: str) -> Suite:
-    """The suite of a task, bound to the digest of its items."""
-    return Suite(task, source, digest_items(task.dataset))
+def make_suite(
+    name: str,
+    samples: Iterable[Sample],
+    source: str,
+    judge: Judge,
+    solver: Solver | list[Solver] | None = None,
+) -> Suite:
+    """A suite, bound to the digest of its items; by default each is one question, one answer."""
+    dataset = MemoryDataset(list(samples), name=name)
+    task = Task(name=name, dataset=dataset, solver=solver or generate(), scorer=judged(judge))
+    return Suite(task, source, digest_items(dataset))
 
 
 def digest_items(samples: Iterable[Sample]) -> str:

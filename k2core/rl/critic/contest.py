@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from k2core.critic import Comparison, Rubric, answer_of, find_breach, told
+from k2core.critic import OrderedPair, Rubric, answer_of, find_breach, told
 from k2core.rewards import Verdict
 from k2core.rl.critic.decoys import Decoy, plant
-from k2core.rl.critic.ranking import Bout, Decision, Kind, decide, draw_bouts, win_rates
+from k2core.rl.critic.ranking import Bout, ComparisonEnding, Earning, decide, draw_bouts, win_rates
 from k2core.rl.samples import Sample
 from schemas.rubrics import CriticConfig
 
@@ -28,13 +28,13 @@ class Contest(NamedTuple):
     """Of all its samples, as far as rules decide."""
     sound: list[int]
     """Places of those that break no rule, and are ranked."""
-    comparisons: list[Comparison]
+    comparisons: list[OrderedPair]
     """Of `bouts`, then of each decoy with each sound answer."""
     bouts: list[Bout]
     decoys: list[Decoy]
 
     @property
-    def asked(self) -> list[Comparison]:
+    def asked(self) -> list[OrderedPair]:
         """Both orders of each comparison whose answers differ."""
         unequal = [c for c in self.comparisons if c.first != c.second]
         return [shown for c in unequal for shown in (c, c.swapped)]
@@ -49,10 +49,10 @@ class Contest(NamedTuple):
             margin: least distance from one half.
             counts: of what happened, added to.
         """
-        decisions, left = list[Decision](), iter(said)
+        decisions, left = list[Earning](), iter(said)
         for comparison in self.comparisons:
             if comparison.first == comparison.second:
-                decisions.append(Decision(0.5, Kind.TIE))
+                decisions.append(Earning(0.5, ComparisonEnding.TIE))
                 continue
             first, swapped = next(left), next(left)
             against = None if swapped is None else 1.0 - swapped
@@ -65,7 +65,7 @@ class Contest(NamedTuple):
         rates = win_rates(len(self.sound), self.bouts, ranked)
         return self._with_rates(rates)
 
-    def _find_winner(self, guards: Sequence[Decision]) -> str:
+    def _find_winner(self, guards: Sequence[Earning]) -> str:
         """The kind of a decoy that wins more than half of its comparisons; empty for none."""
         width = len(self.sound)
         for number, decoy in enumerate(self.decoys):
@@ -115,8 +115,8 @@ def open_contest(
     bouts = draw_bouts(len(sound), config.max_comparisons, rng)
     kept = [answers[place] for place in sound]
     decoys = plant(config.decoys, kept, rng)
-    comparisons = [Comparison(problem, kept[bout.one], kept[bout.other]) for bout in bouts]
-    comparisons += [Comparison(problem, decoy.text, answer) for decoy in decoys for answer in kept]
+    comparisons = [OrderedPair(problem, kept[bout.one], kept[bout.other]) for bout in bouts]
+    comparisons += [OrderedPair(problem, decoy.text, answer) for decoy in decoys for answer in kept]
     return Contest(found, sound, comparisons, bouts, decoys)
 
 

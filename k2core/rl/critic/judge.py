@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 
-from k2core.critic import GRAMMAR, LETTERS, Comparison, Template
-from k2core.engines.protocol import Completion, Engine, Sampling
+from k2core.critic import GRAMMAR, LETTERS, OrderedPair, Template
+from k2core.engines.protocol import Completion, Decoding, Engine
 
-Prefer = Callable[[Sequence[Comparison]], list[float | None]]
+Prefer = Callable[[Sequence[OrderedPair]], list[float | None]]
 """For each comparison P(the first is better); None where the critic says neither."""
 
 
@@ -24,13 +24,13 @@ class EngineCritic:
     def __init__(self, engine: Engine, template: Template, max_context: int) -> None:
         self._engine, self._template, self._max_context = engine, template, max_context
 
-    def __call__(self, comparisons: Sequence[Comparison]) -> list[float | None]:
+    def __call__(self, comparisons: Sequence[OrderedPair]) -> list[float | None]:
         """Ask about all of them in one batch."""
         prompts = [self._template.encode_prompt(comparison) for comparison in comparisons]
         fitting = [n for n, prompt in enumerate(prompts) if len(prompt) < self._max_context]
         if not fitting:
             return [None] * len(comparisons)
-        how = Sampling(max_tokens=1, temperature=0.0, grammar=GRAMMAR)
+        how = Decoding(max_tokens=1, temperature=0.0, grammar=GRAMMAR)
         said = self._engine.generate([prompts[n] for n in fitting], [how] * len(fitting))
         found: list[float | None] = [None] * len(comparisons)
         for place, completion in zip(fitting, said, strict=True):

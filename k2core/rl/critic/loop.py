@@ -9,11 +9,11 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from k2core.chat import EncodedDialogue
-from k2core.critic import LETTERS, Pair, Template, answer_of, pair_up
+from k2core.critic import LETTERS, PreferencePair, Template, answer_of, pair_up
 from k2core.rewards import MALFORMED, OVER_BUDGET
-from k2core.rl.batches import Row, text_rows
+from k2core.rl.batches import TrainingRow, text_rows
 from k2core.rl.critic.judge import Prefer
-from k2core.rl.critic.ranking import Kind, decide
+from k2core.rl.critic.ranking import ComparisonEnding, decide
 from k2core.rl.critic.rewards import CriticJudge
 from k2core.rl.samples import Sample, groups_of
 from schemas.rubrics import RUBRIC, CriticConfig
@@ -72,14 +72,16 @@ class CriticLoop:
             figures |= {f"frozen_{name}": value for name, value in frozen.items()}
         return figures
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TrainingRow]:
         """The iteration's judgements, both orders of each pair."""
         if not (self._examples and self._config.refresh_weight):
             return []
         return text_rows(self._examples, self._config.refresh_weight)
 
 
-def measure_agreement(prefer: Prefer, pairs: Sequence[Pair], margin: float) -> dict[str, float]:
+def measure_agreement(
+    prefer: Prefer, pairs: Sequence[PreferencePair], margin: float
+) -> dict[str, float]:
     """How often the critic prefers what the verifier does, 1/2 where it cannot decide."""
     shown = [pair.shown(right_first=first) for pair in pairs for first in _ORDERS]
     said = prefer(shown)
@@ -87,18 +89,20 @@ def measure_agreement(prefer: Prefer, pairs: Sequence[Pair], margin: float) -> d
         decide(first, None if second is None else 1.0 - second, margin)
         for first, second in zip(said[::2], said[1::2], strict=True)
     ]
-    disagreeing = sum(decision.kind is Kind.DISAGREEMENT for decision in decisions)
+    disagreeing = sum(decision.kind is ComparisonEnding.DISAGREEMENT for decision in decisions)
     return {
         "agreement": statistics.fmean(decision.credit for decision in decisions),
         "order_bias": disagreeing / len(decisions),
     }
 
 
-def pairs_of_samples(samples: Sequence[Sample], most: int, rng: random.Random) -> list[Pair]:
+def pairs_of_samples(
+    samples: Sequence[Sample], most: int, rng: random.Random
+) -> list[PreferencePair]:
     """Finished answers of the same problem, one of them verified and one refused."""
     groups = [group for group in groups_of(samples) if group[0].problem.verifier != RUBRIC]
     each = max(1, -(-2 * most // max(1, len(groups))))
-    pairs = list[Pair]()
+    pairs = list[PreferencePair]()
     for group in groups:
         answers: dict[bool, list[str]] = {True: [], False: []}
         for sample in group:

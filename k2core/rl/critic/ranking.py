@@ -18,7 +18,7 @@ class Bout(NamedTuple):
     other: int
 
 
-class Kind(Enum):
+class ComparisonEnding(Enum):
     """How a comparison ended."""
 
     DECIDED = "decided"
@@ -30,11 +30,11 @@ class Kind(Enum):
     """In some order the critic said nothing that could be read."""
 
 
-class Decision(NamedTuple):
+class Earning(NamedTuple):
     """What a comparison earns the one; the other earns the rest of 1."""
 
     credit: float
-    kind: Kind
+    kind: ComparisonEnding
 
 
 def draw_bouts(num_answers: int, most: int, rng: random.Random) -> list[Bout]:
@@ -62,7 +62,7 @@ def draw_bouts(num_answers: int, most: int, rng: random.Random) -> list[Bout]:
     return bouts
 
 
-def decide(shown_first: float | None, shown_second: float | None, margin: float) -> Decision:
+def decide(shown_first: float | None, shown_second: float | None, margin: float) -> Earning:
     """One comparison of both orders.
 
     Args:
@@ -71,20 +71,18 @@ def decide(shown_first: float | None, shown_second: float | None, margin: float)
         margin: least distance from one half.
     """
     if shown_first is None or shown_second is None:
-        return Decision(0.5, Kind.SILENT)
+        return Earning(0.5, ComparisonEnding.SILENT)
     leanings = shown_first - 0.5, shown_second - 0.5
     if not all(map(math.isfinite, leanings)):
-        return Decision(0.5, Kind.SILENT)
+        return Earning(0.5, ComparisonEnding.SILENT)
     if any(abs(leaning) <= margin for leaning in leanings):
-        return Decision(0.5, Kind.TIE)
+        return Earning(0.5, ComparisonEnding.TIE)
     if leanings[0] * leanings[1] < 0:
-        return Decision(0.5, Kind.DISAGREEMENT)
-    return Decision(float(leanings[0] > 0), Kind.DECIDED)
+        return Earning(0.5, ComparisonEnding.DISAGREEMENT)
+    return Earning(float(leanings[0] > 0), ComparisonEnding.DECIDED)
 
 
-def win_rates(
-    num_answers: int, bouts: Sequence[Bout], decisions: Sequence[Decision]
-) -> list[float]:
+def win_rates(num_answers: int, bouts: Sequence[Bout], decisions: Sequence[Earning]) -> list[float]:
     """Mean credit of each answer over its comparisons; one half of none."""
     credits_: list[list[float]] = [[] for _ in range(num_answers)]
     for bout, decision in zip(bouts, decisions, strict=True):

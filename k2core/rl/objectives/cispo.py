@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from k2core.rl.objectives.clipped import Clip, ClippedObjective, standardise
-from k2core.rl.objectives.rule import Losses, PolicyRows
+from k2core.rl.objectives.rule import ObjectiveLosses, PolicyRows
 
 
 class Cispo(ClippedObjective):
@@ -18,11 +18,11 @@ class Cispo(ClippedObjective):
         """Standardised within the problem."""
         return standardise(rewards)
 
-    def losses(self, rows: PolicyRows) -> Losses:
+    def losses(self, rows: PolicyRows) -> ObjectiveLosses:
         """- 1/mean|o| sum_t sg( clip(r_t) ) A log pi_t; the mean over samples makes 1/sum|o|."""
         ratio_BS = rows.log_ratio.detach().exp()
         weight_BS = ratio_BS.clamp(1 - self.bounds.low, 1 + self.bounds.high)
         terms_BS = weight_BS * rows.advantage[:, None] * rows.logprobs * rows.mask
         clipped_BS = (weight_BS != ratio_BS) * rows.mask
         loss_B = -terms_BS.sum(dim=1) / rows.mean_tokens.clamp(min=1.0)
-        return Losses(loss_B, clipped_BS.sum(dim=1) / rows.tokens)
+        return ObjectiveLosses(loss_B, clipped_BS.sum(dim=1) / rows.tokens)

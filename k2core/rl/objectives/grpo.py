@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from k2core.rl.objectives.clipped import ClippedObjective, standardise, surrogate
-from k2core.rl.objectives.rule import Losses, PolicyRows
+from k2core.rl.objectives.rule import ObjectiveLosses, PolicyRows
 
 
 class Grpo(ClippedObjective):
@@ -16,8 +16,8 @@ class Grpo(ClippedObjective):
         """Standardised within the problem."""
         return standardise(rewards)
 
-    def losses(self, rows: PolicyRows) -> Losses:
+    def losses(self, rows: PolicyRows) -> ObjectiveLosses:
         """- 1/|o| sum_t min( r_t A, clip(r_t) A )."""
         found = surrogate(rows.log_ratio, rows.advantage[:, None], self.bounds)
         value_B = (found.value * rows.mask).sum(dim=1) / rows.tokens
-        return Losses(-value_B, (found.clipped * rows.mask).sum(dim=1) / rows.tokens)
+        return ObjectiveLosses(-value_B, (found.clipped * rows.mask).sum(dim=1) / rows.tokens)

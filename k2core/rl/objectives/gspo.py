@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from k2core.rl.objectives.clipped import Clip, ClippedObjective, standardise, surrogate
-from k2core.rl.objectives.rule import Losses, PolicyRows
+from k2core.rl.objectives.rule import ObjectiveLosses, PolicyRows
 
 
 class Gspo(ClippedObjective):
@@ -15,8 +15,8 @@ class Gspo(ClippedObjective):
         """Standardised within the problem (equation 6)."""
         return standardise(rewards)
 
-    def losses(self, rows: PolicyRows) -> Losses:
+    def losses(self, rows: PolicyRows) -> ObjectiveLosses:
         """- min( s A, clip(s) A ), s = exp( 1/|y| sum_t log ratio_t ) (equation 7)."""
         log_ratio_B = rows.log_ratio.sum(dim=1) / rows.tokens
         found = surrogate(log_ratio_B, rows.advantage, self.bounds)
-        return Losses(-found.value, found.clipped)
+        return ObjectiveLosses(-found.value, found.clipped)

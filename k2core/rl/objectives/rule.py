@@ -36,7 +36,7 @@ class PolicyRows(NamedTuple):
         return self.mask.sum(dim=1).clamp(min=1.0)
 
 
-class Losses(NamedTuple):
+class ObjectiveLosses(NamedTuple):
     """What an objective makes of rows."""
 
     losses: "Tensor"
@@ -71,7 +71,7 @@ class PolicyObjective(ABC):
         return [reward - mean for reward in rewards]
 
     @abstractmethod
-    def losses(self, rows: PolicyRows) -> Losses:
+    def losses(self, rows: PolicyRows) -> ObjectiveLosses:
         """The loss of each row."""
 
     def noise(self, token_gap: float, sequence_gap: float, size: float) -> float:

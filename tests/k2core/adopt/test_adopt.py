@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from k2core.adopt import AdoptError, Source, adopt_checkpoint, look, look_at_config
+from k2core.adopt import AdoptError, CheckpointSource, adopt_checkpoint, look, look_at_config
 from k2core.model.config import load_shape, shape_of
 from k2core.model.hf import load_weights
 from k2core.model.shards import INDEX
@@ -26,7 +26,7 @@ ONE = "model.safetensors"
 def bring(folder: Path, store: Path, **stated: object) -> Draft:
     config = AdoptConfig.model_validate({"source": str(folder), **stated})
     workspace = Store(store).workspace("adopt")
-    shape = look_at_config(Source(config.source, store / "far"))[1]
+    shape = look_at_config(CheckpointSource(config.source, store / "far"))[1]
     return adopt_checkpoint(config, shape, workspace)
 
 
@@ -51,7 +51,7 @@ def test_shards_of_any_type_come_as_they_are(save: Save, tmp_path: Path) -> None
     folder = save(parts)
     draft = bring(folder, tmp_path / "store")
     assert_equal(load_weights(draft.folder), {n: t.float() for n, t in weights.items()})
-    assert load_shape(draft.folder) == look_at_config(Source(str(folder), tmp_path))[1]
+    assert load_shape(draft.folder) == look_at_config(CheckpointSource(str(folder), tmp_path))[1]
     told = json.loads((draft.folder / "training.json").read_text())
     assert told["stored_as"].keys() == {"BF16", "F16", "F32"}
     assert told["files"].keys() == {*parts, INDEX, "config.json", "tokenizer.json"}
@@ -252,13 +252,13 @@ def test_other_quantisations_are_refused(
 ) -> None:
     folder = save({ONE: {}}, {**CONFIG, "quantization_config": about})
     with pytest.raises(AdoptError, match=said):
-        look(Source(str(folder), tmp_path))
+        look(CheckpointSource(str(folder), tmp_path))
 
 
 def test_scales_of_other_blocks_are_refused(save: Save, tmp_path: Path) -> None:
     scale = {Q: FP8, f"{Q}_scale_inv": torch.ones(2, 1)}
     with pytest.raises(AdoptError, match=r"scale_inv is \[2, 1\] for \[48, 24\].* not \[1, 1\]"):
-        look(Source(str(save({ONE: draw() | scale})), tmp_path))
+        look(CheckpointSource(str(save({ONE: draw() | scale})), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -272,14 +272,14 @@ def test_scales_of_other_blocks_are_refused(save: Save, tmp_path: Path) -> None:
 )
 def test_an_address_that_is_none_is_named(tmp_path: Path, address: str, said: str) -> None:
     with pytest.raises(AdoptError, match=said):
-        Source(address, tmp_path)
+        CheckpointSource(address, tmp_path)
 
 
 def test_files_that_changed_and_shapes_that_differ_are_refused(save: Save, tmp_path: Path) -> None:
     folder = save({ONE: draw()})
     with pytest.raises(AdoptError, match=r"now is sha256:\w+, and adopt\.digest asks for sha256:0"):
         bring(folder, tmp_path / "store", digest=f"sha256:{'0' * 64}")
-    shape = look_at_config(Source(str(folder), tmp_path))[1]
+    shape = look_at_config(CheckpointSource(str(folder), tmp_path))[1]
     wanted = shape.model_copy(update={"num_heads": 4})
     with pytest.raises(AdoptError, match="not of the recipe's model: num_heads 2, not 4; `k2 run"):
         adopt_checkpoint(
@@ -298,7 +298,7 @@ def test_a_bucket_is_read_like_a_folder(save: Save, tmp_path: Path) -> None:
         bucket.upload(path, path.name)
     workspace = Store(tmp_path / "store").workspace("adopt")
     address = "memory://brought/models/mine"
-    shape = look_at_config(Source(address, tmp_path / "far"))[1]
+    shape = look_at_config(CheckpointSource(address, tmp_path / "far"))[1]
     draft = adopt_checkpoint(AdoptConfig(source=address), shape, workspace)
     assert_equal(load_weights(draft.folder), weights)
     assert not (workspace.scratch / "fetched" / "evil.py").exists()
@@ -308,13 +308,13 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 import torch
-from k2core.adopt import Source, adopt_checkpoint, look_at_config
+from k2core.adopt import CheckpointSource, adopt_checkpoint, look_at_config
 from k2core.store import Store
 from schemas.adopt import AdoptConfig
 
 torch.set_num_threads(1)
 folder, store = sys.argv[1:]
-shape = look_at_config(Source(folder, Path(store)))[1]
+shape = look_at_config(CheckpointSource(folder, Path(store)))[1]
 status = Path("/proc/self/status").read_text()
 used = int(status.split("VmData:")[1].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + 16 * 2**20,) * 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from k2core.adopt import AdoptError, Source
+from k2core.adopt import AdoptError, CheckpointSource
 from k2core.adopt.tokenizer import PATTERN, write_tokenizer
 from k2core.chat import CHAT_TEMPLATE, SPECIAL_TOKENS, ChatCodec
 from schemas.chat import Message
@@ -38,13 +38,13 @@ def train(special: tuple[str, ...] = SPECIAL_TOKENS) -> Tokenizer:
     return tokenizer
 
 
-def write(folder: Path, tokenizer: Tokenizer | None, **config: object) -> Source:
+def write(folder: Path, tokenizer: Tokenizer | None, **config: object) -> CheckpointSource:
     folder.mkdir()
     if tokenizer:
         tokenizer.save(str(folder / "tokenizer.json"))
     if config:
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return Source(str(folder), folder)
+    return CheckpointSource(str(folder), folder)
 
 
 def ranks() -> dict[bytes, int]:
@@ -57,12 +57,12 @@ def ranks() -> dict[bytes, int]:
     return found
 
 
-def write_ranks(folder: Path, named: dict[int, str]) -> Source:
+def write_ranks(folder: Path, named: dict[int, str]) -> CheckpointSource:
     decoder = {str(number): {"content": token} for number, token in named.items()}
     source = write(folder, None, added_tokens_decoder=decoder, auto_map={"AutoTokenizer": "x.Y"})
     lines = [f"{base64.b64encode(t).decode()} {rank}" for t, rank in ranks().items()]
     (folder / "tiktoken.model").write_text("\n".join(lines) + "\n")
-    return Source(source.address, folder)
+    return CheckpointSource(source.address, folder)
 
 
 def test_ranks_give_what_tiktoken_gives(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_template_of_its_own_stays(
     source = write(tmp_path / "source", train(), **config)
     if file:
         (tmp_path / "source" / "chat_template.jinja").write_text(file)
-    source = Source(source.address, tmp_path)
+    source = CheckpointSource(source.address, tmp_path)
     told = write_tokenizer(source, tmp_path / "out", 400, add_chat_tokens=False)
     assert told.template == ("its own" if expected == OWN else "K2's")
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == expected
@@ -173,5 +173,8 @@ def test_broken_files_are_named(tmp_path: Path, file: str, text: str, said: str)
     (tmp_path / "source" / file).write_text(text)
     with pytest.raises(AdoptError, match=said):
         write_tokenizer(
-            Source(str(tmp_path / "source"), tmp_path), tmp_path / "o", 400, add_chat_tokens=True
+            CheckpointSource(str(tmp_path / "source"), tmp_path),
+            tmp_path / "o",
+            400,
+            add_chat_tokens=True,
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from k2core.adopt import Source, adopt_checkpoint, look_at_config
+from k2core.adopt import CheckpointSource, adopt_checkpoint, look_at_config
 from k2core.engines.megatron.trainer import Trainer
 from k2core.release.readers import READERS
 from k2core.store import Store
@@ -26,7 +26,7 @@ DRAWN = ("k2", "deepseek")
 
 def assert_equal_in_megatron(folder: Path, tokenizer: Path, store: Path) -> None:
     shutil.copy(tokenizer / "tokenizer.json", folder)
-    shape = look_at_config(Source(str(folder), store))[1]
+    shape = look_at_config(CheckpointSource(str(folder), store))[1]
     workspace = Store(store).workspace(folder.name)
     draft = adopt_checkpoint(AdoptConfig(source=str(folder)), shape, workspace)
     trainer = Trainer(shape, OptimConfig(), seed=0, checkpoint=draft.folder)

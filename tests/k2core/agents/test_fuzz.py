@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from k2core.agents import Dialogue, rollout
 from k2core.agents.endpoint import ChatModel, play_model
 from k2core.chat import SPECIAL_TOKENS, ChatCodec
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.engines.scripted import ScriptedEngine
 from k2core.environments import ENVIRONMENTS
 from k2core.evaluate.answers import count_calls
@@ -62,7 +62,7 @@ def say_in_turn(codec: ChatCodec, said: list[str]) -> ScriptedEngine:
     """Says these one after the other, each ended as it should be."""
     left = iter(said)
 
-    def reply(_: list[int], how: Sampling) -> list[int]:
+    def reply(_: list[int], how: Decoding) -> list[int]:
         return [*encode(codec, next(left, "done"))[: how.max_tokens - 1], how.stop_token_ids[0]]
 
     return ScriptedEngine(reply)

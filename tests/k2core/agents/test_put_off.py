@@ -6,7 +6,7 @@ import pytest
 
 from k2core.agents import Dialogue, How, Session, Start, Table, play_starts
 from k2core.chat import ChatCodec
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.engines.scripted import ScriptedEngine
 from k2core.environments import ENVIRONMENTS, Environment
 from k2core.problems import Posed
@@ -27,9 +27,9 @@ class Speaker:
         arguments = f'{{"{first}": {content["a"]}, "{second}": {content["b"]}}}'
         turns = [call(problem.tools[0].name, arguments, 0), say(str(content["a"] + content["b"]))]
         self.turns = [turn_ids(codec, turn) for turn in turns]
-        self.asked: list[Sampling] = []
+        self.asked: list[Decoding] = []
 
-    def __call__(self, prompt: list[int], how: Sampling) -> list[int]:
+    def __call__(self, prompt: list[int], how: Decoding) -> list[int]:
         self.asked.append(how)
         for turn in reversed(self.turns):
             for said in range(len(turn) - 1, 0, -1):

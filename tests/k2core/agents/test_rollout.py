@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from k2core.agents import Dialogue, rollout
 from k2core.chat import ChatCodec, validate_dialogue
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.engines.scripted import ScriptedEngine
 from k2core.environments import ENVIRONMENTS, Environment
 from k2core.problems import FAMILIES, Call, Posed, pose_training
@@ -45,7 +45,7 @@ def engine_of(codec: ChatCodec, turns: Callable[[int, int], Message | str]) -> S
     """Says `turns(dialogue, turn)`; dialogues are told apart by their order in each round."""
     prompts: list[list[int]] = []
 
-    def reply(prompt: list[int], _: Sampling) -> list[int]:
+    def reply(prompt: list[int], _: Decoding) -> list[int]:
         turn = sum(prompt[: len(p)] == p for p in prompts)
         prompts.append(list(prompt))
         message = turns(0, turn)
@@ -186,9 +186,9 @@ def special_ids(codec: ChatCodec, text: str) -> list[int]:
 
 def test_order_seeds_and_weights_are_kept(codec: ChatCodec) -> None:
     problems = [pose("sum_mental", i).problem for i in range(3)]
-    asked: list[Sampling] = []
+    asked: list[Decoding] = []
 
-    def reply(_: list[int], how: Sampling) -> list[int]:
+    def reply(_: list[int], how: Decoding) -> list[int]:
         asked.append(how)
         return [*codec.encode("1"), codec.stop_token_ids[0]]
 
@@ -214,7 +214,7 @@ def test_finished_dialogues_do_not_hold_up_others(codec: ChatCodec) -> None:
     first = call("nothing", "{}", 0)
     ids = [i for i, m in zip(*codec.encode_dialogue([first]), strict=True) if m]
 
-    def reply(prompt: list[int], _: Sampling) -> list[int]:
+    def reply(prompt: list[int], _: Decoding) -> list[int]:
         text = codec.decode(prompt)
         calls = "tool_declare" in text and "Return of" not in text
         return ids if calls else [*codec.encode("7"), codec.stop_token_ids[0]]

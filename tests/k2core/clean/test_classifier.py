@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from k2core.clean import clean_documents
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.classifier import Scorer, hash_word, list_features
 from k2core.store import Draft, Store, digest_of, manifest_of
 from schemas.clean import CleanConfig, DomainRules
@@ -44,7 +44,7 @@ def clean(folder: Path, size: int = 1000, **changed: object) -> Draft:
 
 
 def test_features_are_words_and_neighbours_within_a_document() -> None:
-    batch = Batch(pl.Series(["The cat, the CAT.", "", "cat the"]))
+    batch = TextBatch(pl.Series(["The cat, the CAT.", "", "cat the"]))
     found = list_features(batch, 1 << 40)
     words, pairs = found.bucket_X[:6].tolist(), found.bucket_X[6:].tolist()
     the, cat = hash_word("the"), hash_word("cat")
@@ -57,21 +57,21 @@ def test_a_score_is_the_logistic_of_the_mean_weight() -> None:
     weights = np.zeros(1000, np.float32)
     weights[hash_word("good") % 1000] = 6.0
     scorer = Scorer(weights, -1.0, 0.5, frozenset({"web"}))
-    pair = list_features(Batch(pl.Series(["good word"])), 1000).bucket_X[2]
+    pair = list_features(TextBatch(pl.Series(["good word"])), 1000).bucket_X[2]
     weights[pair] = 3.0
-    scores = scorer.score(Batch(pl.Series(["good word", "", "x"])))
+    scores = scorer.score(TextBatch(pl.Series(["good word", "", "x"])))
     # Three features, weights 6, 0 and 3: mean 3, and the bias.
     by_hand = [1 / (1 + np.exp(-2)), 1 / (1 + np.e), 1 / (1 + np.e)]
     assert scores.tolist() == pytest.approx(by_hand, abs=1e-6)
-    assert scorer.check(Batch(pl.Series(["good word", "x"]))).fails_N.tolist() == [False, True]
+    assert scorer.check(TextBatch(pl.Series(["good word", "x"]))).fails_N.tolist() == [False, True]
 
 
 def test_a_document_is_scored_alike_in_any_company() -> None:
     rng = np.random.default_rng(0)
     scorer = Scorer(rng.normal(size=999).astype(np.float32), 0.1, 0.5, frozenset())
     texts = ["", " \n ", prose(1), spam(1), "é… ü x", prose(2)]
-    together = scorer.score(Batch(pl.Series(texts))).tolist()
-    assert together == [float(scorer.score(Batch(pl.Series([text])))[0]) for text in texts]
+    together = scorer.score(TextBatch(pl.Series(texts))).tolist()
+    assert together == [float(scorer.score(TextBatch(pl.Series([text])))[0]) for text in texts]
 
 
 def test_it_learns_to_tell_the_reference_from_raw_text(tmp_path: Path) -> None:

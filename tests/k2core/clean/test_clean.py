@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from k2core.clean import Question, clean_corpus, clean_documents
-from k2core.clean.verdict import VERSIONS, Verdict
+from k2core.clean.verdict import VERSIONS, RuleVerdict
+from k2core.reporting import Silent
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
@@ -15,6 +16,7 @@ from schemas.corpus import Document, Duplicate, Overlap, Reject
 from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
+from tests.k2core.clean.test_languages import HALF
 
 HELD_OUT = [
     Question("trains/1", "If a train has 17 cars and loses 5 of them how many remain?"),
@@ -24,6 +26,7 @@ CONFIG = CleanConfig(decontamination=Decontamination(ngram=10))
 PLANTED = {
     "short": "extraction/no_text",
     "german": "language/not_en",
+    "half": "paragraphs/foreign_paragraphs",
     "few": "gopher_quality/too_few_words",
     "again": "gopher_repetition/top_2_gram",
     "leak": "decontamination/held_out_problem",
@@ -38,6 +41,7 @@ def rows() -> list[dict[str, str]]:
     texts["long"] = prose(40)
     texts["short"] = "tiny"
     texts["german"] = "Dies ist ein längerer deutscher Satz über die Musik der Berge. " * 3
+    texts["half"] = "\n\n".join(HALF)
     texts["few"] = "The cat and the dog have been to the park of the town."
     texts["again"] = "the end and " * 30
     texts["leak"] = prose(50) + " If a train has 17 cars and loses 5 of them, how many remain?"
@@ -69,13 +73,13 @@ def test_each_planted_fault_is_caught_by_its_rule(tmp_path: Path) -> None:
     funnel = json.loads((draft.folder / "funnel.json").read_text())
     assert funnel["redactions"]["email"] == 1
     assert funnel["redactions"]["iban"] == 0, "what was looked for is named"
-    assert funnel["domains"]["knowledge"]["raw"] == 39
+    assert funnel["domains"]["knowledge"]["raw"] == 40
     assert funnel["domains"]["knowledge"]["kept"] == 32
     assert funnel["domains"]["knowledge"]["rejects"] == {
         rule: 1 for rule in sorted(filter(None, PLANTED.values()))
     }
     assert draft.counts["documents"] == len(kept)
-    assert draft.counts["rejects"] == len(rejects) == 7
+    assert draft.counts["rejects"] == len(rejects) == 8
     assert set(rejects[0]) == set(Reject.to_schema().columns)
     assert (draft.folder / "sources.json").is_file()
 
@@ -109,7 +113,7 @@ def test_every_document_has_a_decision_that_says_where_it_went(tmp_path: Path) -
         )
         assert there["doc_id"] == row["doc_id"]
         if row["decision"] == "dropped":
-            assert [row[k] for k in Verdict._fields] == [there[k] for k in Verdict._fields]
+            assert [row[k] for k in RuleVerdict._fields] == [there[k] for k in RuleVerdict._fields]
             assert row["rule_version"] == VERSIONS[str(row["rule"])]
 
 
@@ -154,6 +158,30 @@ def test_cleaning_the_clean_changes_nothing(tmp_path: Path) -> None:
     second = clean(store, again, "second")
     assert read_folder(second.folder / "kept") == once
     assert read_folder(second.folder / "rejects") == []
+
+
+class Told(Silent):
+    """What was said beside the progress."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        self.notes.append(note)
+
+
+def test_while_it_runs_it_says_what_is_left(tmp_path: Path) -> None:
+    told, store = Told(), Store(tmp_path)
+    raw = publish_raw(store, rows(), 25)
+    clean_documents(CONFIG, HELD_OUT, raw, store.workspace("clean", told))
+    first, second, written = told.notes[:3]
+    assert first == "25 read, 25 extracted, 25 kept"
+    assert second == (
+        "50 read, 49 extracted, 44 kept"
+        "  extraction -1  language -1  paragraphs -1  gopher_quality -1  gopher_repetition -1"
+        "  decontamination -1"
+    )
+    assert written.startswith("50 read, 49 extracted, 42 kept  deduplication -2  extraction -1")
 
 
 def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path) -> None:

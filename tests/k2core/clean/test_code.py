@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import first_failures, write_measures
-from k2core.clean.code import Origin, check_code, count_characters, ending_of
+from k2core.clean.code import CodeOrigin, check_code, count_characters, ending_of
 from k2core.clean.judge import check_texts
 from schemas.clean import CleanConfig, DomainRules
 from schemas.selection import CodeRules
@@ -19,7 +19,7 @@ HTML = "<html><head><script>{0}</script></head><body><p>{1}</p></body></html>"
 
 def reason(text: str, path: str = "a.py", **rules: object) -> str | None:
     config = CodeRules.model_validate(rules)
-    checks = check_code(Batch(pl.Series([text])), [Origin("test", path)], config)
+    checks = check_code(TextBatch(pl.Series([text])), [CodeOrigin("test", path)], config)
     number = int(first_failures(checks, 1)[0])
     return checks[number].reason if number >= 0 else None
 
@@ -95,8 +95,8 @@ def test_hexadecimal_and_unicode_are_encoded_too() -> None:
 
 
 def test_other_measures_are_null_and_other_sources_free() -> None:
-    rows = [Origin("test", "a.py"), Origin("python-stdlib-tools", "a.py")]
-    checks = check_code(Batch(pl.Series([LINE, "x" * 2000])), rows, CodeRules())
+    rows = [CodeOrigin("test", "a.py"), CodeOrigin("python-stdlib-tools", "a.py")]
+    checks = check_code(TextBatch(pl.Series([LINE, "x" * 2000])), rows, CodeRules())
     assert first_failures(checks, 2).tolist() == [-1, -1]
     measures = [json.loads(text) for text in write_measures(checks, 2)]
     assert measures[0]["long_line"] == len(LINE) - 1
@@ -118,7 +118,7 @@ def test_characters_are_pythons_and_texts_stay(texts: list[str]) -> None:
     plain = [text.replace("\0", "") for text in texts]
     # Characters that one of the two Unicode versions does not know yet count for neither.
     series = pl.Series([text.encode("cp1253", "ignore").decode("cp1253") for text in plain])
-    letters, digits = count_characters(Batch(series))
+    letters, digits = count_characters(TextBatch(series))
     assert letters.tolist() == [sum(c.isalpha() for c in text) for text in series]
     assert (letters + digits).tolist() == [sum(c.isalnum() for c in text) for text in series]
 
@@ -129,7 +129,7 @@ def test_a_file_is_judged_alike_in_any_company_and_stays_as_it_is() -> None:
     series = pl.Series(texts)
 
     def measure(numbers: list[int]) -> list[list[float]]:
-        origins = [Origin("test", paths[number]) for number in numbers]
+        origins = [CodeOrigin("test", paths[number]) for number in numbers]
         rules = DomainRules(language=False, quality=None, repetition=None, code=CodeRules())
         checked = check_texts(series.gather(numbers), rules, CleanConfig(), origins)
         assert checked.texts.to_list() == [texts[number] for number in numbers]

@@ -3,7 +3,7 @@ import random
 import polars as pl
 import pytest
 
-from k2core.clean.contamination import HeldOut, Overlap, Question
+from k2core.clean.contamination import FoundOverlap, HeldOutRuns, Question
 from k2core.clean.phrases import PhraseFilter
 from schemas.clean import Decontamination
 
@@ -25,7 +25,7 @@ def test_whatever_holds_a_run_is_suspected() -> None:
     texts = [" ".join(rng.choices(signs, k=rng.randrange(30))) for _ in range(400)]
     asked = [" ".join(rng.choices(signs, k=rng.randrange(3, 9))) for _ in range(12)]
     config = Decontamination(ngram=6, min_tokens=4, max_problems=2)
-    held_out = HeldOut([Question(f"{n}", text) for n, text in enumerate(asked)], config)
+    held_out = HeldOutRuns([Question(f"{n}", text) for n, text in enumerate(asked)], config)
     suspected = held_out.suspect(pl.Series(texts)).tolist()
     guilty = [held_out.check(text) is not None for text in texts]
     assert 0 < sum(guilty) <= sum(suspected) < len(texts)
@@ -49,18 +49,18 @@ def questions(*texts: str) -> list[Question]:
 def test_contamination_by_runs_and_by_whole_short_problems(text: str, num: int) -> None:
     config = Decontamination(ngram=6, min_tokens=4, max_problems=2)
     asked = questions("What is 12 + 7?", "one two three four five six seven", "too short")
-    verdict = HeldOut(asked, config).check(text)
+    verdict = HeldOutRuns(asked, config).check(text)
     assert verdict == (("decontamination", "held_out_problem", num, 0) if num else None)
 
 
 def test_overlaps_name_the_problems_and_what_is_held_of_them() -> None:
     config = Decontamination(ngram=4, min_tokens=3, max_problems=2)
     same = [Question("b", "a b c d e f"), Question("a", "a b c d e f"), Question("c", "x y z")]
-    held_out = HeldOut([*same, Question("d", "p q r s t")], config)
+    held_out = HeldOutRuns([*same, Question("d", "p q r s t")], config)
     assert held_out.find_overlaps("so: X, y z? x y z! B c D e; a b c d e") == [
-        Overlap("c", "x y z", 1, 1.0),
-        Overlap("a", "b c d e", 2, 2 / 3),
-        Overlap("b", "b c d e", 2, 2 / 3),
+        FoundOverlap("c", "x y z", 1, 1.0),
+        FoundOverlap("a", "b c d e", 2, 2 / 3),
+        FoundOverlap("b", "b c d e", 2, 2 / 3),
     ]
     assert held_out.find_overlaps("nothing of it") == []
 
@@ -68,6 +68,6 @@ def test_overlaps_name_the_problems_and_what_is_held_of_them() -> None:
 def test_runs_of_a_template_are_no_evidence() -> None:
     config = Decontamination(ngram=6, max_problems=2)
     template = "please add up all of these numbers now {0}{0} {1}{1}"
-    held_out = HeldOut(questions(*(template.format(n, n + 7) for n in range(9))), config)
+    held_out = HeldOutRuns(questions(*(template.format(n, n + 7) for n in range(9))), config)
     assert held_out.check("please add up all of these numbers now 999 998") is None
     assert held_out.check("so: please add up all of these numbers now 33 1010") is not None

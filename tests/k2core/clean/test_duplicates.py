@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rensa import RMinHash
 
 from k2core.clean.duplicates import Deduplicator
-from k2core.clean.groups import GROUP, ITEM, LAST, Groups
+from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
 from k2core.clean.shingles import hash_shingles
 from k2core.clean.signatures import make_bands, open_signed, sign_shard, sign_texts
 from k2core.clean.verdict import Twin
@@ -58,13 +58,13 @@ def find(
     for start in range(0, len(rows), shard_documents):
         path = folder / f"{start:05d}.parquet"
         part = pl.DataFrame(rows[start : start + shard_documents])
-        part.with_columns(dropped=pl.col("domain") == "knowledge").write_parquet(path)
+        part = part.with_columns(dropped=pl.col("domain") == "knowledge", measures=pl.lit("{}"))
+        part.write_parquet(path)
         sign_shard(path, folder / "signed", clean)
         shards.append(open_signed(folder / "signed", path.stem))
     deduplicator = Deduplicator(config, shards, folder / "groups")
     found: list[Twin | None] = []
-    for number, start in enumerate(range(0, len(rows), shard_documents)):
-        twins = deduplicator.find(number)
+    for start, twins in zip(range(0, len(rows), shard_documents), deduplicator.find(), strict=True):
         found += [twins.get(n) for n in range(len(rows[start : start + shard_documents]))]
     return found
 
@@ -72,16 +72,16 @@ def find(
 def find_one_by_one(
     texts: Sequence[str], domains: Sequence[str], config: Deduplication
 ) -> list[tuple[str, float] | None]:
-    """The rule as it is told: each text against all that were kept before it."""
-    found: list[tuple[str, float] | None] = []
+    """The rule as it is told: each text, the longest first, against all that were kept before."""
+    found: list[tuple[str, float] | None] = [None] * len(texts)
     digests: set[str] = set()
     kept: list[np.ndarray] = []
-    for text, domain in zip(texts, domains, strict=True):
-        found.append(None)
+    for place in sorted(range(len(texts)), key=lambda n: (-len(texts[n].encode()), n)):
+        text, domain = texts[place], domains[place]
         if domain == "knowledge":  # dropped by an earlier rule
             continue
         if text in digests:
-            found[-1] = ("exact_duplicate", 1.0)
+            found[place] = ("exact_duplicate", 1.0)
             continue
         if domain == "web":
             own = sign(text, config)
@@ -89,7 +89,7 @@ def find_one_by_one(
             shape = (config.num_bands, config.num_rows)
             alike = [e.mean() for e in equal if e.reshape(shape).all(1).any()]
             if alike and max(alike) >= config.min_similarity:
-                found[-1] = ("near_duplicate", float(max(alike)))
+                found[place] = ("near_duplicate", float(max(alike)))
                 continue
             kept.append(own)
         digests.add(text)
@@ -149,10 +149,11 @@ def test_groups_are_those_that_share_a_key(tmp_path: Path, at_once: int) -> None
     rng = np.random.default_rng(0)
     keys = [rng.integers(0, 60, size).astype(np.uint64) << np.uint64(32) for size in (40, 0, 25)]
     starts = (0, 40, 40)
-    groups = Groups(tmp_path, at_once)
-    groups.add(lambda n: (np.arange(len(keys[n])) + starts[n], keys[n]), 3, 65)
+    groups = SharedKeys(tmp_path, at_once)
+    order = rng.permutation(65)  # items are numbered in any order
+    groups.add(lambda n: (order[starts[n] : starts[n] + len(keys[n])], keys[n]), 3, 65)
     (lines,) = groups.between(0, 65)
-    every = np.concatenate(keys)
+    every = np.concatenate(keys)[np.argsort(order)]
     shared = [n for n in range(65) if (every == every[n]).sum() > 1]
     assert lines[ITEM].tolist() == shared
     for item, group, last in lines.T.tolist():
@@ -185,6 +186,51 @@ def test_a_duplicate_names_the_kept_document(tmp_path: Path) -> None:
         None, None, ("near_duplicate", kept_id), ("exact_duplicate", kept_id),
         ("near_duplicate", kept_id), None,
     ]  # fmt: skip
+
+
+EARLY, LATE = prose(1), prose(1).replace("bronze", "copper and tin")
+
+
+@pytest.mark.parametrize(
+    ("changes", "copies", "kept"),
+    [
+        ({}, [("a", EARLY, 0.9), ("b", LATE, 0.9)], 1),  # the longer
+        ({}, [("a", LATE, 0.5), ("b", EARLY, 0.9)], 1),  # the one that is surely English
+        ({}, [("a", EARLY, 0.91), ("b", LATE, 0.94)], 1),  # alike in tenths
+        ({}, [("a", EARLY, None), ("b", EARLY, None)], 0),  # the first
+        ({"sources": ("b",)}, [("a", LATE, 0.9), ("b", EARLY, 0.5)], 1),  # the source named
+        ({"sources": ("c", "b", "a")}, [("a", LATE, 1), ("b", LATE, 1), ("c", EARLY, 0)], 2),
+        ({"prefer": ("length",)}, [("a", EARLY, 0.9), ("b", LATE, 0.1)], 1),
+        ({"prefer": ()}, [("a", EARLY, 0.1), ("b", LATE, 0.9)], 0),  # the corpus' order
+        ({"prefer": ("language", "source"), "sources": ("a",)},
+         [("a", LATE, 0.5), ("b", EARLY, 0.9)], 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_better_copy_stays(
+    changes: dict[str, tuple[str, ...]],
+    copies: list[tuple[str, str, float | None]],
+    kept: int,
+    size: int,
+    tmp_path: Path,
+) -> None:
+    clean = CleanConfig(deduplication=Deduplication.model_validate(changes))
+    rows = [
+        document(f"{n}", text, "web")
+        | {"source": source, "measures": "{}" if score is None else f'{{"not_en": {score}}}'}
+        for n, (source, text, score) in enumerate(copies)
+    ]
+    shards = []
+    for start in range(0, len(rows), size):
+        path = tmp_path / f"{start}.parquet"
+        frame = pl.DataFrame(rows[start : start + size])
+        frame.with_columns(dropped=pl.lit(value=False)).write_parquet(path)
+        sign_shard(path, tmp_path / "signed", clean)
+        shards.append(open_signed(tmp_path / "signed", path.stem))
+    twins = Deduplicator(clean.deduplication, shards, tmp_path / "groups").find()
+    found = [twin for shard in twins for twin in shard.values()]
+    assert {twin.kept_id for twin in found} == {rows[kept]["doc_id"]}
+    assert len(found) == len(copies) - 1
 
 
 def test_similarity_estimates_jaccard(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from k2core.clean.contamination import HeldOut
+from k2core.clean.contamination import HeldOutRuns
 from k2core.clean.form import normalise
 from k2core.clean.judge import judge
 from k2core.clean.nesting import flatten
@@ -26,7 +26,7 @@ def test_a_text_of_one_thing_is_judged(unit: str) -> None:
         DocumentRow(**about, format=form, digest="", text=text)  # type: ignore[typeddict-item]
         for form in ("text", "html")
     ]
-    assert len(list(judge(rows, CONFIG, HeldOut([], CONFIG.decontamination)))) == 2
+    assert len(list(judge(rows, CONFIG, HeldOutRuns([], CONFIG.decontamination)))) == 2
 
 
 def test_signs_at_the_ends_are_given_up_to_a_bound() -> None:

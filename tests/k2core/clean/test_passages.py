@@ -11,9 +11,8 @@ SAME = "COPYRIGHT 2024 the makers of harps; would you like, to hear móre? Write
 
 
 def config(passages: RepeatedPassages) -> CleanConfig:
-    return CleanConfig(
-        knowledge=FREE, web=FREE, deduplication=Deduplication(passages=passages), code=FREE
-    )
+    rules = Deduplication(passages=passages, prefer=())
+    return CleanConfig(knowledge=FREE, web=FREE, deduplication=rules, code=FREE)
 
 
 def texts() -> dict[str, str]:

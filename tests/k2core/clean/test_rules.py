@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.clean.batch import Batch
+from k2core.clean.batch import TextBatch
 from k2core.clean.checks import Check, first_failures, nearest
 from k2core.clean.extract import extract_text
 from k2core.clean.form import normalise
@@ -39,8 +39,8 @@ def first(checks: list[Check]) -> str | None:
     return checks[number].reason if number >= 0 else None
 
 
-def one(text: str) -> Batch:
-    return Batch(pl.Series([text]))
+def one(text: str) -> TextBatch:
+    return TextBatch(pl.Series([text]))
 
 
 def reason(text: str, **rules: float) -> str | None:
@@ -104,7 +104,7 @@ def test_ngrams_of_many_documents_are_those_of_each() -> None:
         " ".join(rng.choices(["a", "bb", "ccc", "dddd", "e"], k=rng.randrange(40)))
         for _ in range(60)
     ]
-    batch = Batch(pl.Series(texts))
+    batch = TextBatch(pl.Series(texts))
     lengths = batch.words.words.length_V[batch.words.ids_T]
     before = np.concatenate([[0], np.cumsum(lengths)])
     pieces = [word for text in texts for word in text.split()]
@@ -212,7 +212,7 @@ def test_a_document_is_judged_alike_in_any_company() -> None:
     ]
 
     def measure(texts: list[str]) -> list[list[float]]:
-        batch = Batch(pl.Series(texts, dtype=pl.String))
+        batch = TextBatch(pl.Series(texts, dtype=pl.String))
         checks = check_quality(batch, Quality()) + check_repetition(batch, Repetition())
         checks += check_prose(batch, C4(), FineWeb()).checks
         rows = zip(*(check.measured_N for check in checks), strict=True)
@@ -236,10 +236,10 @@ def test_the_first_failure_decides_and_the_nearest_is_told() -> None:
 
 def test_language() -> None:
     texts = ["This is a text about the history of music.", "Dies ist ein Text\nüber die Musik.", ""]
-    english = check_language(pl.Series(texts), "en", 0.3)
+    english = check_language(pl.Series(texts), ["en"], 0.3)
     assert english.reason == "not_en"
     assert english.fails_N.tolist() == [False, True, True]
-    assert check_language(pl.Series(texts), "de", 0.5).fails_N.tolist() == [True, False, True]
+    assert check_language(pl.Series(texts), ["de"], 0.5).fails_N.tolist() == [True, False, True]
 
 
 PERSONAL = {
@@ -252,9 +252,10 @@ PERSONAL = {
     "ssn": "SSN 536-22-1234 of hers",
 }
 FORMS = {
-    "ip": ("2606:4700:4700::1111", "2a00:1450:4001::", "8.8.4.4"),
+    "ip": ("2606:4700:4700::1111", "2a00:1450:4001::", "8.8.4.4", "(8.8.4.4)", "addr=8.8.4.4"),
     "phone": (
         "tel. 030 1234567", "Phone: 020 7946 0958", "+1 212 555 0199", "Tél : 01 42 23 45 67",
+        "+33 1 42 23 45 67", "+81-3-3345-1384", "1-415-866-6237", "my number is 030 1234567",
     ),
     "card": ("card 4111111111111111", "3782 822463 10005", "5555-5555-5555-4444"),
     "iban": ("GB82WEST12345698765432", "FR14 2004 1010 0505 0001 3M02 606"),
@@ -262,6 +263,8 @@ FORMS = {
     "key": (
         f"eyJ{'a1' * 10}.eyJ{'b2' * 10}.{'c3' * 10}", f"glpat-{'x1' * 10}", f"npm_{'a1' * 18}",
         f"sk_live_{'a1' * 12}", f"SG.{'a1' * 11}.{'b2' * 20}", "postgres://me:secret@db.org/x",
+        f"GOCSPX-{'a1' * 14}", f"aws_secret_access_key = {'a+/B' * 10}",
+        f"https://hooks.slack.com/services/T0AB12CD/B0AB12CD/{'a1' * 12}",
     ),
 }  # fmt: skip
 
@@ -288,7 +291,9 @@ def test_planted_personal_data_is_replaced(kind: str) -> None:
      "from 1914-18 to 2001-09-11", "a[1:2] @ b.T", "12:30:45:10", "See Section 4.3.2.1, and",
      "4.3.2.1 Guided partitioning", "version 8.6.2.10", "git@github.com", "logo@2x.png",
      "+12 345 678", "std::vector a::b", "DE89 3704 0044 0532 0130 01", "4111 1111 1111 1112",
-     "x = 4111111111111111", "call 12 times", "dead::beef"],
+     "x = 4111111111111111", "call 12 times", "dead::beef", "libfoo (= 5.19.17.16)",
+     "bar >= 8.8.4.4", "Agent/9.8.7.6",
+     "the number is 12345678"],
 )  # fmt: skip
 def test_what_is_nobodys_stays(text: str) -> None:
     assert redact(text).text == text

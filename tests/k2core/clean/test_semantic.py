@@ -53,8 +53,9 @@ def test_clusters_and_shards_part_no_near_copies() -> None:
     centres = fit_centres(vectors, len(vectors), config)
     assert centres.shape == (8, DIMENSIONS)
     assert np.allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
-    whole = find_alike([vectors], config)
-    parts = find_alike([vectors[:7], vectors[7:7], vectors[7:350], vectors[350:]], config)
+    ranks = np.zeros(len(vectors), np.uint64)
+    whole = find_alike([vectors], ranks, config)
+    parts = find_alike([vectors[:7], vectors[7:7], vectors[7:350], vectors[350:]], ranks, config)
     assert whole == parts
     found = {(a.place, a.kept) for a in whole}
     wanted = set(zip(range(300, 400), of, strict=True))
@@ -62,8 +63,24 @@ def test_clusters_and_shards_part_no_near_copies() -> None:
     assert len(found) > 90  # a copy may fall into the next cluster
 
 
+def test_of_the_alike_the_preferred_stays_wherever_it_stands() -> None:
+    vectors, of = make_vectors(20, 10)
+    config = SemanticDuplicates(min_cosine=LIMIT)
+    ranks = np.arange(len(vectors), dtype=np.uint64)[::-1].copy()
+    found = find_alike([vectors[:9], vectors[9:]], ranks, config)
+    dropped = {alike.place for alike in found}
+    assert {alike.kept for alike in found if alike.kept >= 20}
+    assert {place for place in range(20, 30) if place not in dropped} >= {29}
+    assert {of[n] for n in range(10)} <= dropped  # a copy that is preferred stays for them
+
+
 def test_nothing_to_compare_is_no_error() -> None:
-    assert find_alike([np.empty((0, DIMENSIONS), np.float32)], SemanticDuplicates()) == []
+    assert (
+        find_alike(
+            [np.empty((0, DIMENSIONS), np.float32)], np.zeros(0, np.uint64), SemanticDuplicates()
+        )
+        == []
+    )
 
 
 def test_embeddings_are_unit_vectors_of_their_own_text() -> None:
@@ -75,7 +92,7 @@ def test_embeddings_are_unit_vectors_of_their_own_text() -> None:
     assert embed_all([]).shape == (0, DIMENSIONS)
 
 
-def test_the_stage_drops_what_says_the_same_in_other_words(tmp_path: Path) -> None:
+def test_the_stage_keeps_the_longer_of_what_says_the_same_in_other_words(tmp_path: Path) -> None:
     first = (
         "The harp is a musical instrument with strings that run at an angle to its soundboard. "
         "It was already played in Egypt about five thousand years ago."
@@ -94,8 +111,11 @@ def test_the_stage_drops_what_says_the_same_in_other_words(tmp_path: Path) -> No
     draft = clean_documents(config, [], raw, store.workspace("clean"))
     found = {row["doc_id"]: row for row in read_folder(draft.folder / "duplicates")}
     ids = {row["path"]: row["doc_id"] for row in rows}
-    reasons = {found[ids[path]]["reason"] for path in "c"}
-    assert set(found) == {ids["c"], ids["d"]}
-    assert reasons == {"semantic_duplicate"}
-    assert found[ids["c"]]["kept_id"] == found[ids["d"]]["kept_id"] == ids["a"]
-    assert float(str(found[ids["c"]]["measured"])) >= 0.93
+    assert len(same) > len(first)
+    assert {path: found[ids[path]]["reason"] for path in "ad"} == {
+        "a": "semantic_duplicate",
+        "d": "exact_duplicate",
+    }
+    assert set(found) == {ids["a"], ids["d"]}
+    assert (found[ids["a"]]["kept_id"], found[ids["d"]]["kept_id"]) == (ids["c"], ids["a"])
+    assert float(str(found[ids["a"]]["measured"])) >= 0.93

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from k2core.engines.buckets import send_buckets, unpack
+from k2core.engines.buckets import pack, unpack
 from k2core.model.digest import (
     NamedTensor,
     Receipt,
@@ -16,7 +16,7 @@ from k2core.model.digest import (
     fingerprint,
     tensors_digest,
 )
-from k2core.model.tensors import check_stream
+from k2core.model.tensors import check_shapes
 
 
 def experts(count: int = 8) -> Iterator[NamedTensor]:
@@ -27,38 +27,31 @@ def experts(count: int = 8) -> Iterator[NamedTensor]:
     yield "gate.e_score_correction_bias", torch.linspace(0, 1, 7)
 
 
-class Engines:
-    """Takes buckets as a worker does."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.sizes: list[int] = []
-        self.receipt = Receipt()
-
-    def start_weight_update(self) -> None:
-        self.calls.append("start")
-
-    def update_weights(self, update_info: dict[str, object]) -> None:
-        self.calls.append("update")
-        self.sizes.append(len(update_info["data"]))  # type: ignore[arg-type]
-        for _ in self.receipt.note(unpack(**update_info)):  # type: ignore[arg-type]
-            pass
-
-    def finish_weight_update(self) -> None:
-        self.calls.append("finish")
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("max_bytes", [1, 300, 10**6])
 def test_a_byte_goes_once_in_buckets_of_a_size(dtype: torch.dtype, max_bytes: int) -> None:
-    weights, engines, sent = list(as_served(experts(), dtype)), Engines(), Receipt()
-    send_buckets(engines, sent.note(weights), max_bytes)
-    assert engines.receipt.digest == sent.digest == tensors_digest(dict(weights))
-    assert engines.calls == ["start", *["update"] * len(engines.sizes), "finish"]
+    weights, taken, sent = list(as_served(experts(), dtype)), Receipt(), Receipt()
+    sizes = list[int]()
+    for bucket in pack(sent.note(weights), max_bytes):
+        sizes.append(len(bucket["data"]))  # type: ignore[arg-type]
+        for _ in taken.note(unpack(**bucket)):  # type: ignore[arg-type]
+            pass
+    assert taken.digest == sent.digest == tensors_digest(dict(weights))
     size = sum(tensor.nbytes for _, tensor in weights)
-    assert size <= sum(engines.sizes) < size + 8 * len(weights)
+    assert size <= sum(sizes) < size + 8 * len(weights)
     largest = max(tensor.nbytes for _, tensor in weights)
-    assert max(engines.sizes) < max(max_bytes, largest) + 8 * len(weights)
+    assert max(sizes) < max(max_bytes, largest) + 8 * len(weights)
+
+
+def test_a_receipt_of_shares_is_the_whole_ones() -> None:
+    weights = dict(experts())
+    shares = [Receipt(), Receipt(), Receipt()]
+    for place, pair in enumerate(weights.items()):
+        list(shares[place % 2].note([pair]))
+    assert Receipt.join(shares).digest == tensors_digest(weights)
+    assert shares[0].lacking(weights) == list(weights)[1::2]
+    with pytest.raises(ValueError, match="was given twice"):
+        Receipt.join([*shares, shares[1]])
 
 
 def test_the_balancing_bias_keeps_its_precision() -> None:
@@ -102,17 +95,17 @@ def test_a_fingerprint_is_its_definition(monkeypatch: pytest.MonkeyPatch) -> Non
     assert fingerprint(tensor) == total
 
 
-def test_a_stream_must_be_the_model() -> None:
-    weights = dict(experts(2))
-    wanted = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    assert dict(check_stream(weights.items(), wanted)).keys() == wanted.keys()
-    *most, last = weights.items()
-    with pytest.raises(ValueError, match="1 tensors have not come"):
-        list(check_stream(most, wanted))
-    with pytest.raises(ValueError, match="no such tensor, or it has come already"):
-        list(check_stream([last, last], wanted))
-    with pytest.raises(ValueError, match=r"is \[3\]; wanted: \[7\]"):
-        list(check_stream([(last[0], torch.zeros(3))], wanted))
+def test_what_is_announced_must_be_the_model() -> None:
+    wanted: dict[str, tuple[int, ...]] = {"a": (3, 2), "b": (7,)}
+    check_shapes(wanted, wanted, "the trainer", "the served model")
+    cases: dict[str, dict[str, tuple[int, ...]]] = {
+        r"the trainer lacks tensor b \(1 names": {"a": (3, 2)},
+        "the trainer has the unknown tensor c": wanted | {"c": (1,)},
+        r"b is \[3\] in the trainer, and \[7\] in the served model": wanted | {"b": (3,)},
+    }
+    for said, found in cases.items():
+        with pytest.raises(ValueError, match=said):
+            check_shapes(found, wanted, "the trainer", "the served model")
 
 
 def test_a_folder_has_the_receipt_of_its_tensors(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from k2core.engines.conversation import Conversation, Reply
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.protocol import Arrival, Ask, Completion, Sampling, StalledError, Usage
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, StalledError, Usage
 
 
 class Lengths:
@@ -47,7 +47,7 @@ class Lengths:
 
 
 def ask(place: int, length: int, turn: int = 0, budget: int = 9) -> Ask:
-    return Ask(place, [length], Sampling(max_tokens=budget), turn)
+    return Ask(place, [length], Decoding(max_tokens=budget), turn)
 
 
 def talk_through(talk: Conversation, turns: dict[int, list[int]], tool: Callable[[], None]) -> int:
@@ -108,14 +108,30 @@ def test_begun_dialogues_go_first_then_those_that_may_be_long() -> None:
     assert [batch[0] for batch in stepper.batches] == [2] + [1] * 6 + [0]
 
 
+def test_what_is_expected_counts_more_than_what_may_be() -> None:
+    """Dialogue 0 may write more; 1 will. So it goes first, and an engine has it alone."""
+    asks = [ask(0, 2, budget=60)._replace(expected=2), ask(1, 6, budget=20)._replace(expected=6)]
+    stepper = Lengths()
+    talk = Conversation(stepper, asks, slots=1)
+    for arrival in talk:
+        talk.reply(arrival.place, None)
+    assert [batch[0] for batch in stepper.batches] == [1] * 6 + [0] * 2
+    dealt = deal_dialogues([*asks, ask(2, 3, budget=60)._replace(expected=3)], 2)
+    assert [[a.place for a in part] for part in dealt] == [[1], [0, 2]]
+
+
 def test_calls_run_side_by_side() -> None:
-    """96 dialogues with a call of 50 ms each: hardly more than one of them takes."""
+    """96 dialogues with a call each that returns when all the others have begun."""
     stepper = Lengths()
     talk = Conversation(stepper, [ask(place, 1) for place in range(96)], slots=96)
-    started = time.perf_counter()
-    turns = {place: [1] for place in range(96)}
-    talk_through(talk, turns, lambda: time.sleep(0.05))
-    assert time.perf_counter() - started < 96 * 0.05 / 3
+    everyone = threading.Barrier(96, timeout=60)
+
+    def call() -> None:
+        if not everyone.broken and len(stepper.batches) == 1:
+            everyone.wait()
+
+    talk_through(talk, {place: [1] for place in range(96)}, call)
+    assert not everyone.broken
     assert len(stepper.batches) == 2
 
 
@@ -199,7 +215,7 @@ def test_slots_of_an_engine_that_ended_first_stay_empty() -> None:
 
 def test_dialogues_are_dealt_by_what_they_may_write_and_begin_alike_together() -> None:
     asks = [
-        Ask(place, [place // 2], Sampling(max_tokens=budget))
+        Ask(place, [place // 2], Decoding(max_tokens=budget))
         for place, budget in enumerate([5, 5, 50, 50, 20, 20, 20, 20])
     ]
     places = [[a.place for a in part] for part in deal_dialogues(asks, 2)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from k2core.agents import Opening, Session, close_session
-from k2core.problems import SourceError, own_families, training_problem
-from k2core.problems.bank import Fault, look_through
+from k2core.problems import ProblemSourceError, own_families, training_problem
+from k2core.problems.bank import RowFault, look_through
 from k2core.rewards import judge_dialogue
 from k2core.sandbox import OwnCodeError, Sandbox
 from schemas.chat import Message, Problem, ToolCall
@@ -134,10 +134,10 @@ def test_a_world_that_does_not_begin_is_no_problem(
 ) -> None:
     config = asking(GUESS.replace(old, new), tmp_path, size=1)
     (fault,) = look_through(config, config.sources.environments[0])
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RowFault)
     assert words in fault.reason
     if words != "takes more than":
-        with pytest.raises(SourceError, match="world: no row of 1 makes a problem: row 1: "):
+        with pytest.raises(ProblemSourceError, match="world: no row of 1 makes a problem: row 1: "):
             own_families(config)
 
 

@@ -15,7 +15,7 @@ from pydantic import JsonValue, ValidationError
 from k2core.agents import Opening, Session, close_session
 from k2core.environments import servers
 from k2core.environments.servers import list_tools
-from k2core.problems import SourceError, own_families, training_problem
+from k2core.problems import ProblemSourceError, own_families, training_problem
 from k2core.rewards import judge_dialogue
 from k2core.sandbox import Sandbox
 from k2core.tools.servers import CallResult, McpServer
@@ -100,7 +100,7 @@ def test_another_program_or_folder_is_another_config(tmp_path: Path) -> None:
 def test_a_server_that_is_not_there_is_named(
     tmp_path: Path, server: dict[str, object], words: str
 ) -> None:
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises(ProblemSourceError, match=words):
         own_families(asking(tmp_path, **server))
 
 

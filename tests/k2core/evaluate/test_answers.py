@@ -156,7 +156,13 @@ def test_conditions_apply_to_the_problems_that_they_fit() -> None:
     by = {v: {p.family for p in varied if variant_of(p.problem_id) == v} for v in get_args(Variant)}
     plain = {p.problem_id: p for p in held}
     with_tools = {p.family for p in held if p.tools}
-    assert by["unseen_tools"] == by["enforced"] == by["failing_tools"] == with_tools
+    assert (
+        by["unseen_tools"]
+        == by["unseen_enforced"]
+        == by["enforced"]
+        == by["failing_tools"]
+        == with_tools
+    )
     assert by["unfit_tools"] == {p.family for p in held} - with_tools
     assert by["one_shot"] == {"sum_with_tool", "product_with_tool", "compare"}
     for problem in varied:

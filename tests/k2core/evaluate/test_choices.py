@@ -8,7 +8,7 @@ import pytest
 
 from k2core.engines.scripted import ScriptedEngine
 from k2core.evaluate.choices import SUMS, Choice, draw_choices, measure_choices
-from k2core.evaluate.perplexity import HeldOut
+from k2core.evaluate.perplexity import HeldOutText
 from k2core.problems import FAMILIES, split_of
 from schemas.problems import ProblemsConfig
 
@@ -36,7 +36,7 @@ class Guessing(ScriptedEngine):
 @pytest.fixture(scope="module")
 def choices() -> list[Choice]:
     windows = [list(range(1000 * n, 1000 * n + 240)) for n in range(100)]
-    return draw_choices({"web": HeldOut(windows, 1)}, Letters(), CONFIG, 200)
+    return draw_choices({"web": HeldOutText(windows, 1)}, Letters(), CONFIG, 200)
 
 
 def test_the_true_continuation_is_found_by_who_knows_it(choices: list[Choice]) -> None:
@@ -65,4 +65,4 @@ def test_sums_are_held_out_and_their_shots_are_not(choices: list[Choice]) -> Non
 
 
 def test_too_little_text_gives_no_task() -> None:
-    assert draw_choices({"web": HeldOut([list(range(70))], 1)}, Letters(), CONFIG, 0) == []
+    assert draw_choices({"web": HeldOutText([list(range(70))], 1)}, Letters(), CONFIG, 0) == []

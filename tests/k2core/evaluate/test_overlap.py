@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from k2core.agents import Habits, play_expert
 from k2core.chat import ChatCodec
 from k2core.engines.megatron.indexed import write_indexed
-from k2core.evaluate.overlap import OWN, Index, Item, list_runs, measure_overlap, split
+from k2core.evaluate.overlap import OWN, AskedItem, WordIndex, list_runs, measure_overlap, split
 from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.synthesize.judge import Judgement
 from k2core.synthesize.trajectories import Trajectory, to_row
 from k2core.tables import write_shard
 from schemas.chat import Problem, TrajectoryRow
-from schemas.evaluate import EvaluateConfig, Overlap
+from schemas.evaluate import EvaluateConfig, SuiteOverlap
 from schemas.problems import ProblemsConfig
 from schemas.tokenize import TokenDomain, TokenManifest
 
@@ -28,7 +28,7 @@ WORDS = st.lists(st.sampled_from(("alpha", "beta", "gamma", "delta")), min_size=
 
 @given(st.lists(WORDS, min_size=1, max_size=4), WORDS)
 def test_an_item_is_met_where_a_run_of_it_stands(items: list[list[str]], text: list[str]) -> None:
-    index = Index([Item(str(n), " ".join(words)) for n, words in enumerate(items)], 7)
+    index = WordIndex([AskedItem(str(n), " ".join(words)) for n, words in enumerate(items)], 7)
     stands = {run for n in (5, 6, 7) for run in list_runs(text, n)}
     due = {
         number
@@ -40,8 +40,8 @@ def test_an_item_is_met_where_a_run_of_it_stands(items: list[list[str]], text: l
 
 def test_wording_that_many_items_share_gives_none_away() -> None:
     wording = "what is the answer to the following question please"
-    items = [Item("s", f"{wording} {n}{n} plus {n}{n} is what number now") for n in range(20)]
-    index = Index(items, 6)
+    items = [AskedItem("s", f"{wording} {n}{n} plus {n}{n} is what number now") for n in range(20)]
+    index = WordIndex(items, 6)
     assert index.meet(f"so {wording} yes") == set()
     assert index.meet("say 33 plus 33 is what number now") == {3}
     assert split("12 + 7") == ["12", "+", "7"]
@@ -93,8 +93,8 @@ def test_what_was_trained_on_is_counted_by_suite(
     asked = [held(same), held(other, expected={"answer": "no"}), held(new)]
     config = EvaluateConfig(overlap_suites=("humaneval",))
     found = measure_overlap(config, asked, tmp_path, tmp_path, codec)
-    assert found.suites["humaneval"] == Overlap(items=164, text=1, dialogues=0, answered=0)
-    assert found.suites[f"{OWN}: lookup"] == Overlap(items=3, text=0, dialogues=2, answered=1)
+    assert found.suites["humaneval"] == SuiteOverlap(items=164, text=1, dialogues=0, answered=0)
+    assert found.suites[f"{OWN}: lookup"] == SuiteOverlap(items=3, text=0, dialogues=2, answered=1)
     assert found.tokens_read > 100
     few = config.model_copy(update={"overlap_tokens": 5})
     assert measure_overlap(few, asked, tmp_path, tmp_path, codec).suites["humaneval"].text == 0

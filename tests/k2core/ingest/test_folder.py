@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from k2core.ingest import SourceError, batches, ingest_sources
-from k2core.ingest.folder import Found
+from k2core.ingest.folder import FoundRecord
 from k2core.ingest.losses import Losses
 from k2core.ingest.shards import Collected, cut_shards
 from k2core.store import Draft, Store, digest_of, manifest_of
@@ -55,7 +55,7 @@ def only(config: FilesConfig, **more: object) -> IngestConfig:
     return IngestConfig.model_validate({**nums, "files": config, **more})
 
 
-def read(config: FilesConfig) -> list[Found]:
+def read(config: FilesConfig) -> list[FoundRecord]:
     return list(read_folder(config, Losses()))
 
 

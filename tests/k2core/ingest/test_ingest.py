@@ -95,7 +95,7 @@ def test_a_larger_sample_holds_the_smaller_one() -> None:
     items = [Item(f"p{number}", str) for number in range(100)]
 
     def sample(seed: int, num: int) -> set[str]:
-        source = Source("s", "code", "text", "MIT", "p", "1", num, lambda _: items)
+        source = Source("s", "code", "text", "MIT", "p", "1", "us", num, lambda _: items)
         return {item.path for item in choose_items(IngestConfig(seed=seed), source)}
 
     assert len(sample(0, 10)) == 10
@@ -151,8 +151,8 @@ def test_an_empty_source_fails_before_any_is_read(tmp_path: Path) -> None:
     def fail() -> str:
         raise AssertionError("read before all sources were listed")
 
-    full = Source("full", "code", "text", "MIT", "p", "1", 5, lambda _: [Item("a", fail)])
-    empty = Source("empty", "code", "text", "MIT", "the-package", "1", 5, lambda _: [])
+    full = Source("full", "code", "text", "MIT", "p", "1", "us", 5, lambda _: [Item("a", fail)])
+    empty = Source("empty", "code", "text", "MIT", "the-package", "1", "us", 5, lambda _: [])
     workspace = Store(tmp_path).workspace("ingest")
     with pytest.raises(SourceError, match="empty has no documents: reinstall the-package"):
         collect_documents(SMALL, [full, empty], workspace)

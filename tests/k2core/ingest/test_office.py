@@ -9,7 +9,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from k2core.ingest.folder import read_file
 from k2core.ingest.places import File
-from k2core.ingest.records import Fault, Record
+from k2core.ingest.records import Record, RecordFault
 from schemas.ingest import FilesConfig
 
 
@@ -43,7 +43,7 @@ def word() -> bytes:
     return out.getvalue()
 
 
-def read(data: bytes, name: str = "a.bin") -> list[Record | Fault]:
+def read(data: bytes, name: str = "a.bin") -> list[Record | RecordFault]:
     config = FilesConfig(folder="f", license="MIT")
     return list(read_file(File(name, len(data), lambda: io.BytesIO(data)), config))
 
@@ -71,12 +71,12 @@ def test_documents_are_told_by_content_and_read(data: bytes, text: str) -> None:
 )
 def test_what_cannot_be_read_is_a_fault(data: bytes, detail: str) -> None:
     (found,) = read(data, "a.docx")
-    assert isinstance(found, Fault)
+    assert isinstance(found, RecordFault)
     assert not found.by_rule
     assert detail in found.detail
 
 
 def test_a_scan_is_left_out_by_rule() -> None:
     (found,) = read(pdf(""))
-    assert isinstance(found, Fault)
+    assert isinstance(found, RecordFault)
     assert found.by_rule

@@ -7,7 +7,7 @@ import pytest
 
 from k2core.ingest.folder import read_file
 from k2core.ingest.places import File
-from k2core.ingest.records import Fault, Record
+from k2core.ingest.records import Record, RecordFault
 from schemas.ingest import FilesConfig
 from tests.k2core.ingest.hostile import WEB, Case
 from tests.k2core.ingest.hostile_files import FILES
@@ -15,7 +15,7 @@ from tests.k2core.ingest.hostile_files import FILES
 CASES = {**WEB, **FILES}
 
 
-def read(case: Case) -> list[Record | Fault]:
+def read(case: Case) -> list[Record | RecordFault]:
     config = FilesConfig(
         folder="f", license="MIT", text_field=case.field, max_document_bytes=50_000
     )
@@ -27,7 +27,7 @@ def test_what_can_be_read_is_read_and_the_rest_is_counted(name: str) -> None:
     case = CASES[name]
     found = read(case)
     records = [each for each in found if isinstance(each, Record)]
-    faults = [each for each in found if isinstance(each, Fault)]
+    faults = [each for each in found if isinstance(each, RecordFault)]
     lost: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     for fault in faults:

@@ -9,8 +9,8 @@ from k2core.parallel.layout import Layout, layers_of_stages, misfits
 from k2core.parallel.memory import held_by_stages, layers_in_flight
 from k2core.parallel.plan import (
     Assumptions,
-    Job,
     LayoutError,
+    TrainingJob,
     check_placement,
     make_plan,
     memory_in,
@@ -21,7 +21,7 @@ from schemas.model import ModelShape
 from schemas.placement import Placement
 from workflows.large_recipes import K2_SHAPE, MOONLIGHT_SHAPE
 
-K2 = Job(K2_SHAPE, 16_384, 4096, 230_967, "bf16")
+K2 = TrainingJob(K2_SHAPE, 16_384, 4096, 230_967, "bf16")
 K2_LAYOUT = Layout(512, pp=16, ep=16, gpu="h800")
 DEEPSEEK_V3 = K2_SHAPE.model_copy(
     update={"vocab_size": 129_280, "num_dense_layers": 3, "num_heads": 128, "num_experts": 256}
@@ -51,7 +51,7 @@ def test_k2_fits_h800_only_with_what_the_report_saves() -> None:
 
 def test_deepseek_v3_takes_about_its_published_gpu_hours() -> None:
     # 15,360 sequences there; DualPipe, which hides the traffic, stands here as interleaved 1F1B
-    job = Job(DEEPSEEK_V3, 16_384, 4096, 14_800 * 10**9 // (16_384 * 4096), "bf16")
+    job = TrainingJob(DEEPSEEK_V3, 16_384, 4096, 14_800 * 10**9 // (16_384 * 4096), "bf16")
     found = fit_layout(job, Layout(2048, pp=16, ep=64, gpu="h800"), Assumptions())
     assert found.device_hours == pytest.approx(2.664e6, rel=0.2)  # arXiv:2412.19437, table 1
 
@@ -152,7 +152,7 @@ def test_an_all_to_all_within_a_node_leaves_it_not() -> None:
 
 
 def test_the_search_ranks_what_can_run() -> None:
-    moonlight = Job(MOONLIGHT_SHAPE, 2048, 8192, 1000, "bf16")
+    moonlight = TrainingJob(MOONLIGHT_SHAPE, 2048, 8192, 1000, "bf16")
     found = search_layouts(moonlight, Layout(32, gpu="h800"), Assumptions())
     assert len(found) > 3
     seconds = [plan.step.seconds for plan in found]
@@ -161,7 +161,7 @@ def test_the_search_ranks_what_can_run() -> None:
 
 
 def test_tiny_runs_on_a_laptop_and_k2_does_not() -> None:
-    check_placement(Job(ModelShape(), 32, 256, 90, "fp32"), Placement())
+    check_placement(TrainingJob(ModelShape(), 32, 256, 90, "fp32"), Placement())
     with pytest.raises(LayoutError, match=r"placement TP1 PP1 EP1 DP2.*on each cpu"):
         check_placement(K2._replace(precision="fp32"), Placement())
 
@@ -172,7 +172,7 @@ def test_states_of_the_tiny_model_are_what_the_engine_holds() -> None:
 
     shape = ModelShape()
     trainer = Trainer(shape, OptimConfig(), seed=0)
-    (memory,) = memory_in(Job(shape, 8, 64, 1, "fp32"), Layout(1))
+    (memory,) = memory_in(TrainingJob(shape, 8, 64, 1, "fp32"), Layout(1))
     held = sum(p.numel() * 4 for p in trainer.model.parameters())
     assert memory.parameters == memory.gradients == held
     states = trainer.optimizer.named_states().items()  # in fp32 the masters are the weights

@@ -8,7 +8,7 @@ from k2core.model.counts import sum_parameters
 from k2core.parallel.hardware import DEVICES
 from k2core.parallel.layout import Layout
 from k2core.parallel.overheads import plan_overheads
-from k2core.parallel.plan import Assumptions, Job, LayoutError, make_plan
+from k2core.parallel.plan import Assumptions, LayoutError, TrainingJob, make_plan
 from k2core.parallel.practice import plan_practice
 from k2core.parallel.serving import Demand, key_bytes, plan_serving, weight_bytes
 from schemas.model import ModelShape
@@ -64,7 +64,7 @@ def test_decoding_alone_reads_the_active_weights_and_the_keys() -> None:
     assert two.seconds == pytest.approx(many.seconds, rel=0.05)
 
 
-JOB = Job(
+JOB = TrainingJob(
     ONE_GPU_SHAPE, 192, 2048, 100, "bf16", OptimConfig(precision="bf16", lr=1e-6, weight_decay=0)
 )
 SHARED = Placement(
@@ -116,7 +116,7 @@ def test_feed_and_states_of_a_rank_do_not_grow_with_their_number() -> None:
     found = {}
     for ranks in (512, 4096):
         rows = 16_384 * ranks // 512  # as many a replica
-        job = Job(K2_SHAPE, rows, 4096, 10, "bf16")
+        job = TrainingJob(K2_SHAPE, rows, 4096, 10, "bf16")
         layout = Layout(
             ranks, pp=16, ep=16, gpu="h800", recompute="selective", offload=True, fp8_storage=True
         )
@@ -130,7 +130,7 @@ def test_feed_and_states_of_a_rank_do_not_grow_with_their_number() -> None:
 
 def test_fp32_states_hold_the_weights_too() -> None:
     shape = ModelShape()
-    job = Job(shape, 32, 256, 10, "fp32")
+    job = TrainingJob(shape, 32, 256, 10, "fp32")
     layout = Layout(2, micro_batch=8, ranks_per_node=2)
     found = plan_overheads(make_plan(job, layout, NOTHING), job)
     half = plan_overheads(make_plan(job, replace(layout, num_ranks=1), NOTHING), job)

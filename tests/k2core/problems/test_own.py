@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue, ValidationError
 
 from k2core.problems import (
-    SourceError,
+    ProblemSourceError,
     TooFewContentsError,
     describe_families,
     fit_context,
@@ -18,7 +18,7 @@ from k2core.problems import (
     training_problem,
     validation_problems,
 )
-from k2core.problems.bank import Fault, look_through
+from k2core.problems.bank import RowFault, look_through
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import FileSource, ProblemsConfig, PuzzleSource, Sources
 
@@ -95,8 +95,8 @@ def test_a_bad_row_is_left_out_and_says_why(
 ) -> None:
     source = written(tmp_path, [json.dumps({**GOOD, "id": "first"}), "", line])
     good, bad = look_through(asking(source), source)
-    assert isinstance(bad, Fault)
-    assert not isinstance(good, Fault)
+    assert isinstance(bad, RowFault)
+    assert not isinstance(good, RowFault)
     assert (bad.row, bad.field) == (3, field)
     assert words in bad.reason
 
@@ -108,7 +108,7 @@ def test_what_is_odd_and_usable_is_used(tmp_path: Path) -> None:
         '{"prompt": [{"role": "user", "content": "b"}], "expected": {"answer": 5}, "level": "x"}',
     ]
     source = written(tmp_path, lines)
-    found = [own for own in look_through(asking(source), source) if not isinstance(own, Fault)]
+    found = [own for own in look_through(asking(source), source) if not isinstance(own, RowFault)]
     assert [own.problem.messages[0].content for own in found] == ["half a face \ufffd", "a", "b"]
     assert [own.problem.expected["answer"] for own in found] == [3, 4, 5]
     assert found[2].problem.expected["level"] == "x"
@@ -117,10 +117,12 @@ def test_what_is_odd_and_usable_is_used(tmp_path: Path) -> None:
 def test_too_many_bad_rows_stop_before_anything_is_trained(tmp_path: Path) -> None:
     source = written(tmp_path, [json.dumps(GOOD), '{"prompt": "b"}', "{"])
     strict = source.model_copy(update={"max_faulty_frac": 0.1})
-    with pytest.raises(SourceError, match=r"own: 2 of 3 rows of .* max_faulty_frac=0.1 .*row 2: "):
+    with pytest.raises(
+        ProblemSourceError, match=r"own: 2 of 3 rows of .* max_faulty_frac=0.1 .*row 2: "
+    ):
         own_families(asking(strict))
     nothing = written(tmp_path, ["", " "])
-    with pytest.raises(SourceError, match="own: no row of 0 makes a problem"):
+    with pytest.raises(ProblemSourceError, match="own: no row of 0 makes a problem"):
         own_families(asking(nothing))
 
 
@@ -183,7 +185,7 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path) -> None:
     assert own_families(asking(source))["own"].num_problems == 3
     path.write_bytes(path.read_bytes()[:40])
     broken = FileSource(name="own", path=str(path), verifier="integer_answer")
-    with pytest.raises(SourceError, match="is no whole parquet"):
+    with pytest.raises(ProblemSourceError, match="is no whole parquet"):
         own_families(asking(broken))
 
 
@@ -198,7 +200,7 @@ def test_other_bytes_and_other_code_are_another_config(tmp_path: Path) -> None:
     assert asking(written(tmp_path, [json.dumps(GOOD)], f"{rewards}:score")) != asking(first)
     assert FileSource.model_validate(first.model_dump()) == first  # what was stated stays so
     Path(first.path).write_text('{"prompt": "other", "answer": 1}')
-    with pytest.raises(SourceError, match="state it again"):
+    with pytest.raises(ProblemSourceError, match="state it again"):
         own_families(asking(first, held_out_frac=0.3))
 
 
@@ -235,7 +237,7 @@ def test_puzzles_are_drawn_and_split() -> None:
         ({"options": {"min_value": 9, "max_value": 1}}, "gcd refuses"),
         ({"options": {"no_such": 9}}, "gcd refuses"),
     ):
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(ProblemSourceError, match=words):
             own_families(asking(source.model_copy(update=wrong)))
 
 

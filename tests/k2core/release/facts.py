@@ -3,18 +3,26 @@
 from schemas.evaluate import (
     CHECKPOINTS,
     Change,
-    Overlap,
     Overlaps,
     Perplexity,
     Rate,
     Scores,
+    SuiteOverlap,
     VariantScore,
 )
 
+_WIKI: dict[str, str | int] = {
+    "license": "CC-BY-SA-4.0",
+    "package": "wiki-offline",
+    "version": "1.2",
+    "domain": "knowledge",
+    "documents": 7,
+    "credit": "its authors",
+}
 SOURCES: dict[str, dict[str, dict[str, str | int]]] = {
-    "raw": {"wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"}},
+    "raw": {"wiki": _WIKI},
     "tokens": {
-        "wiki": {"license": "CC-BY-SA-4.0", "package": "wiki-offline", "version": "1.2"},
+        "wiki": _WIKI,
         "package:writer": {"license": "Apache-2.0", "package": "writer", "version": "sha256:ab"},
     },
     "trajectories": {"k2core.problems": {"license": "MIT", "role": "generated", "tools": 3}},
@@ -64,7 +72,7 @@ def scores(lookup: tuple[int, int, float] = (9, 0, 0.004)) -> Scores:
         overlaps=Overlaps(
             ngram=13,
             tokens_read=900,
-            suites={"bfcl": Overlap(items=1240, text=3, dialogues=0, answered=0)},
+            suites={"bfcl": SuiteOverlap(items=1240, text=3, dialogues=0, answered=0)},
         ),
         cut_off=rates(some, none, none),
         failures={"policy": {"wrong_answer": 7}},

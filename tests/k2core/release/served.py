@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from k2core.engines.protocol import Completion, Sampling
+from k2core.engines.protocol import Completion, Decoding, Model, find_folder
 
 
 class Served:
@@ -16,7 +16,7 @@ class Served:
         self._model: Any = DeepseekV3ForCausalLM.from_pretrained(folder).eval()
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         import torch
 
@@ -29,7 +29,8 @@ class Served:
             completions.append(Completion(new, [0.0] * len(new), "length"))
         return completions
 
-    def load(self, folder: Path) -> str:
+    def load(self, model: Model) -> str:
+        folder = find_folder(model)
         self._model = type(self._model).from_pretrained(folder).eval()
         return str(folder)
 

@@ -7,10 +7,10 @@ from huggingface_hub import ModelCard
 
 from k2core.model.counts import sum_parameters
 from k2core.model.hf import describe_shape, write_json
-from k2core.release.card import Facts, model_card
+from k2core.release.card import CardFacts, model_card
 from k2core.release.dialogues import ADD
-from k2core.release.example import Example
-from k2core.release.licenses import Source
+from k2core.release.example import CardExample
+from k2core.release.licenses import LicensedSource
 from k2core.release.metadata import Which
 from k2core.release.parity import Parity
 from k2core.release.precision import Rounding
@@ -47,7 +47,7 @@ READINGS = [
     Reading(reader="transformers 5", checked=True, max_logit_difference=2e-6, dialogues_equal=36),
     Reading(reader="transformers 4", checked=False),
 ]
-EXAMPLE = Example(
+EXAMPLE = CardExample(
     [{"role": "user", "content": "What is 12 + 47?"}], [ADD.declaration()], "<|tool_calls|>..."
 )
 
@@ -60,11 +60,16 @@ def write_card(
     **changes: object,
 ) -> str:
     write_json(folder / "config.json", describe_shape(SHAPE))
-    facts = Facts(
+    facts = CardFacts(
         which=which,
         folder=folder,
         scores=scores(),
-        sources=[Source("wiki", "CC-BY-SA-4.0", "", ""), Source("sums", "MIT", "", "")],
+        sources=[
+            LicensedSource(
+                "wiki", "CC-BY-SA-4.0", "pkg", "2", "knowledge, 9 documents", "its authors"
+            ),
+            LicensedSource("sums", "MIT"),
+        ],
         lineage=LINEAGE,
         digest=DIGESTS["d"],
         rounding=rounding,
@@ -134,7 +139,9 @@ def test_the_card_says_what_was_counted(tmp_path: Path) -> None:
         "| pre-training with MuonClip | 90 optimizer steps, 737,280 tokens read |",
         "8,100 dialogues, 116 dialogues left out as too long |",
         f"`{DIGESTS['d']}`",
-        "wiki, sums",
+        "| wiki | knowledge, 9 documents | CC-BY-SA-4.0 | its authors | pkg 2 |",
+        "| sums |",
+        "`MADE.md`",
         "| transformers 5 | 2e-06 | 36 dialogues as trained |",
         "| transformers 4 | not checked",
         "| a GPU, SGLang, TGI | not checked |",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from k2core.release.licenses import Source, licenses_page, read_sources
+from k2core.release.licenses import LicensedSource, licenses_page, read_sources
 
 
 def folder(path: Path, sources: Mapping[str, Mapping[str, object]]) -> Path:
@@ -14,13 +14,16 @@ def folder(path: Path, sources: Mapping[str, Mapping[str, object]]) -> Path:
 
 
 def test_sources_come_once_and_by_name(tmp_path: Path) -> None:
-    wiki = {"license": "CC-BY-SA-4.0", "package": "wiki", "version": 3, "documents": 9}
+    wiki: dict[str, object] = {"license": "CC-BY-SA-4.0", "package": "wiki", "version": 3}
+    wiki |= {"documents": 9000, "domain": "knowledge", "credit": "its authors"}
     one = folder(tmp_path / "one", {"wiki": wiki, "code": {"license": "MIT"}})
-    two = folder(tmp_path / "two", {"wiki": wiki, "apes": {"license": "CC0-1.0"}})
+    two = folder(tmp_path / "two", {"wiki": wiki, "apes": {"license": "CC0-1.0", "role": "tool"}})
     assert read_sources([one, two]) == [
-        Source("apes", "CC0-1.0", "", ""),
-        Source("code", "MIT", "", ""),
-        Source("wiki", "CC-BY-SA-4.0", "wiki", "3"),
+        LicensedSource("apes", "CC0-1.0", gives="tool"),
+        LicensedSource("code", "MIT", gives="weights"),
+        LicensedSource(
+            "wiki", "CC-BY-SA-4.0", "wiki", "3", "knowledge, 9,000 documents", "its authors"
+        ),
     ]
 
 
@@ -42,6 +45,10 @@ def test_one_source_under_two_licences_stops_it_too(tmp_path: Path) -> None:
 
 
 def test_the_page_has_a_row_a_source() -> None:
-    page = licenses_page([Source("code", "MIT", "pkg", "1.0"), Source("wiki", "CC0-1.0", "", "")])
+    wiki = LicensedSource("wiki", "CC-BY-4.0", gives="web, 3 documents", credit="A. Writer")
+    page = licenses_page([LicensedSource("code", "MIT", "pkg", "1.0", "code, 9 documents"), wiki])
     assert page.startswith("# Licences of the data\n")
-    assert page.endswith("| code | MIT | pkg | 1.0 |\n| wiki | CC0-1.0 |  |  |\n")
+    assert page.endswith(
+        "| code | code, 9 documents | MIT |  | pkg 1.0 |\n"
+        "| wiki | web, 3 documents | CC-BY-4.0 | A. Writer |   |\n"
+    )

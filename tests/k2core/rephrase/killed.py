@@ -14,7 +14,7 @@ from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.rewrite import EngineWriter, Prompter
 from k2core.rephrase.sample import sample_documents
 from k2core.rephrase.start import GroupRephraser
-from k2core.rephrase.styles import Job, assign_styles, load_styles
+from k2core.rephrase.styles import RewriteJob, assign_styles, load_styles
 from k2core.store import Store
 from schemas.rephrase import RephraseConfig
 from tests.k2core.rephrase.lighthouses import Writer, config_for, publish_clean
@@ -27,9 +27,9 @@ class Dying(Writer):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def draw_jobs(config: RephraseConfig, store: Store) -> list[Job]:
+def draw_jobs(config: RephraseConfig, store: Store) -> list[RewriteJob]:
     documents = sample_documents(config, store.open(publish_clean(store)) / "kept")
-    return assign_styles(documents, load_styles(), 1, config.seed)
+    return assign_styles(documents, load_styles(config.styles), 1, config.seed)
 
 
 def count_kept(journal: Path) -> int:
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     for answers in map(int, sys.argv[3:]):
         if not (process := os.fork()):
             writer = EngineWriter(Dying(rephraser, max_answers=answers), prompter)
-            start = partial(GroupRephraser, writer, config.chunk_tokens)
+            start = partial(GroupRephraser, writer, config)
             rewrite_all(config, jobs, workspace, start)
             os._exit(0)
         status = os.waitpid(process, 0)[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.engines.scripted import ScriptedEngine
 from k2core.store import Draft, Store
 from k2core.tables import write_shard
@@ -67,13 +67,15 @@ def _document(number: int) -> dict[str, str]:
 
 
 def config_for(rephraser: Path, **changes: Any) -> RephraseConfig:
-    """Six documents in groups of two, a chunk each; tokens are bytes."""
+    """Six documents in groups of two, a chunk each, as it is written; tokens are bytes."""
     values = {
         "model": str(rephraser),
         "documents": {"knowledge": 6},
         "chunk_tokens": 400,
         "max_model_len": 1500,
         "documents_together": 2,
+        "drafts": 1,
+        "repair": False,
         "max_tokens_spent": 100_000,
     }
     return RephraseConfig.model_validate(values | changes)
@@ -94,7 +96,7 @@ class Writer(ScriptedEngine):
         from transformers import AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.sampling: list[Sampling] = []
+        self.sampling: list[Decoding] = []
         self._answers = answers or {original(n): faithful(n) for n in range(len(PLACES))}
         self._answers_left = max_answers
         super().__init__(self._write)
@@ -108,7 +110,7 @@ class Writer(ScriptedEngine):
         """What happens at the end of the answers."""
         raise ConnectionError("the engine is gone")
 
-    def _write(self, prompt: list[int], how: Sampling) -> list[int]:
+    def _write(self, prompt: list[int], how: Decoding) -> list[int]:
         if not self._answers_left:
             self.go_down()
         self._answers_left -= 1

@@ -20,7 +20,7 @@ from k2core.rephrase.calibration import (
     trace_roc,
     trace_rocs,
 )
-from k2core.rephrase.outcome import Judged
+from k2core.rephrase.outcome import JudgedRewrite
 from k2core.rephrase.show import show_alignment
 from k2core.reporting import Silent
 from schemas.corpus import RewriteRow
@@ -88,7 +88,9 @@ class Shown(Silent):
 
 def test_the_report_has_the_curves_their_areas_and_this_runs_own_mistakes() -> None:
     shown = Shown()
-    judged = [Judged(cast(RewriteRow, {"text": faithful(n)}), original(n), "") for n in range(3)]
+    judged = [
+        JudgedRewrite(cast(RewriteRow, {"text": faithful(n)}), original(n), "") for n in range(3)
+    ]
     limits = FidelityConfig(min_grounded=-1)
     show_alignment(limits, judged, shown)
     (axes,) = shown.plots["ROC of the alignment"].axes

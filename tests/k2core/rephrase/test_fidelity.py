@@ -1,8 +1,12 @@
+import random
+
 import numpy as np
 import pytest
 
+from bench.paraphrases import make_pairs
 from k2core.rephrase.alignment import count_misplaced
 from k2core.rephrase.fidelity import find_fault, score_rewrite
+from k2core.rephrase.strength import count_overstated, count_turned
 from k2core.rephrase.surface import list_names, list_quantities
 from schemas.rephrase import FidelityConfig
 from tests.k2core.rephrase.lighthouses import PLACES, faithful, original
@@ -182,3 +186,35 @@ def test_quantities_are_numbers_with_units_and_days_with_months() -> None:
         ("65", "m"), ("1200", "kg"), ("5", "%"), ("14", "march")
     }  # fmt: skip
     assert list_quantities("On March 14, 1879 it was 65 m high") == {("14", "march"), ("65", "m")}
+
+
+@pytest.mark.parametrize(
+    ("source", "rewrite", "turned", "overstated"),
+    [
+        ("The tower is the largest in the north.", "It is the smallest tower up north.", 1, 0),
+        ("The tower is the largest in the north.", "It is the biggest tower up north.", 0, 0),
+        ("Sales rose before the war.", "Sales fell before the war.", 1, 0),
+        ("Sales rose before the war.", "Prior to the war sales grew.", 0, 0),
+        ("Many ships may call here.", "All ships call here.", 0, 1),
+        ("Many ships may call here.", "Numerous ships can call here.", 0, 0),
+        ("The first and the last ship left.", "The last ship left, as did the first.", 0, 0),
+        ("Every ship often calls here.", "Every ship frequently calls here.", 0, 0),
+    ],
+)
+def test_opposites_and_certainties_are_seen(
+    source: str, rewrite: str, turned: int, overstated: int
+) -> None:
+    assert count_turned(source, rewrite) == turned
+    assert count_overstated(source, rewrite) == overstated
+
+
+def test_planted_opposites_and_hedges_are_found_and_faithful_pairs_are_not() -> None:
+    """Of each kind at least so much, and of faithful paraphrases none."""
+    found: dict[str, list[bool]] = {}
+    for pair in make_pairs(120, random.Random(3)):
+        texts = pair.source, pair.rewrite
+        seen = count_turned(*texts) + count_overstated(*texts) > 0
+        found.setdefault(pair.kind, []).append(seen)
+    assert not any(found["faithful"])
+    assert np.mean(found["opposite"]) > 0.85
+    assert np.mean(found["hedge dropped"]) > 0.5

@@ -15,7 +15,7 @@ from k2core.rephrase.journal import Journal
 from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Watch, unwatched
 from k2core.rephrase.start import GroupRephraser
-from k2core.rephrase.styles import Job
+from k2core.rephrase.styles import RewriteJob
 from k2core.reporting import Silent
 from k2core.store import Store, digest_of, manifest_of
 from schemas.placement import Placement
@@ -56,6 +56,7 @@ def run_stage(
     return digest_of(manifest_of(draft.folder)), listener
 
 
+@pytest.mark.slow
 def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     tmp_path: Path, rephraser: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,9 +89,7 @@ def test_another_machine_goes_on_with_what_was_shared(
     jobs = draw_jobs(config, Store(tmp_path / "corpus"))
 
     def work_on(disk: str, writer: Writer) -> None:
-        start = partial(
-            GroupRephraser, EngineWriter(writer, Prompter(rephraser, config)), config.chunk_tokens
-        )
+        start = partial(GroupRephraser, EngineWriter(writer, Prompter(rephraser, config)), config)
         rewrite_all(config, jobs, Store(bucket, tmp_path / disk).workspace("work"), start)
 
     with pytest.raises(ConnectionError):
@@ -143,7 +142,9 @@ def test_a_dataset_goes_on_in_waves_for_as_long_as_documents_fit(
     found, waves = {}, []
 
     class Noting(GroupRephraser):
-        def rewrite(self, jobs: Sequence[Job], watch: Watch = unwatched) -> Iterator[Finished]:
+        def rewrite(
+            self, jobs: Sequence[RewriteJob], watch: Watch = unwatched
+        ) -> Iterator[Finished]:
             waves.append(len(jobs))
             return super().rewrite(jobs, watch)
 
@@ -151,7 +152,7 @@ def test_a_dataset_goes_on_in_waves_for_as_long_as_documents_fit(
         config = config_for(rephraser, spread=spread, documents_together=1, max_tokens_spent=1000)
         jobs = draw_jobs(config, store)
         writer = EngineWriter(Writer(rephraser), Prompter(rephraser, config))
-        start = partial(Noting, writer, config.chunk_tokens)
+        start = partial(Noting, writer, config)
         found[spread] = rewrite_all(config, jobs, store.workspace(spread), start)
     assert waves == [1, 1, 1, 2, 1]
     assert found["group"] == found["dataset"]

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from k2core.rephrase.rewrite import (
-    Answer,
-    Batch,
     EngineWriter,
     Prompter,
     Rewriting,
+    WritingBatch,
+    WrittenChunk,
     rewrite_together,
 )
-from k2core.rephrase.sample import Source
-from k2core.rephrase.styles import Job, load_styles
+from k2core.rephrase.sample import RewriteSource
+from k2core.rephrase.styles import RewriteJob, load_styles
 from tests.k2core.rephrase.lighthouses import Writer, config_for
 
 ANSWERS = {"One one. ": "First.", "Two two. ": "Second.", "Three. ": "Third.", "Solo. ": "Alone."}
@@ -22,12 +22,12 @@ LONG, SHORT = "One one. Two two. Three.", "Solo."
 REPLIES = {text.strip(): said for text, said in ANSWERS.items()}
 
 
-def job(name: str, text: str) -> Job:
+def job(name: str, text: str) -> RewriteJob:
     (style,) = load_styles(["plain"])
-    return Job(Source(name, "s", name, "knowledge", "MIT", text), style)
+    return RewriteJob(RewriteSource(name, "s", name, "knowledge", "MIT", text), style)
 
 
-def write(jobs: list[Job], writer: EngineWriter, chunk_tokens: int) -> list[Rewriting]:
+def write(jobs: list[RewriteJob], writer: EngineWriter, chunk_tokens: int) -> list[Rewriting]:
     finished = sorted(rewrite_together(jobs, writer, chunk_tokens))
     assert [index for index, _ in finished] == list(range(len(jobs)))
     return [rewriting for _, rewriting in finished]
@@ -38,7 +38,7 @@ def test_chunks_go_in_order_and_see_what_was_written(rephraser: Path) -> None:
     config = config_for(rephraser, chunk_tokens=8)
     jobs = [job("a", LONG), job("b", SHORT)]
     finished = rewrite_together(jobs, EngineWriter(engine, Prompter(rephraser, config)), 8)
-    assert next(finished) == (1, ("Alone.", 1, 7, False))
+    assert next(finished) == (1, Rewriting("Alone.", 1, 7, cut=False, by_model=1))
     assert len(engine.prompts) == 2  # the short one is there before the long one goes on
     ((index, long),) = finished
     assert index == 0
@@ -110,14 +110,17 @@ def test_a_document_of_any_length_is_rewritten_whole_and_keeps_its_sections(
     (found,) = write([job("long", text)], writer, 40)
     assert found.num_chunks == 300
     assert [int(n) for n in re.findall(r"Lamp (\d+) shines", found.text)] == list(range(300))
-    assert [len(part.split("\n")) for part in found.text.split("\n\n")] == [200, 100]
+    assert [len(part.split("\n")) for part in found.text.split("\n\n")] == [1, 200, 1, 100]
+    assert not any("Lamps" in prompt or "More" in prompt for prompt in engine.asked[:1])
     assert max(map(len, engine.prompts)) < config.max_model_len
 
 
 def test_what_others_of_a_batch_have_written_counts() -> None:
     """Four chunks of 100 tokens, each half a document, in step: they end at 60, 80, 100 and 150."""
-    batch = Batch([0.5] * 4, [100] * 4)
-    ends = [Answer(place, "", tokens, cut=False) for place, tokens in ((2, 60), (0, 80), (3, 100))]
+    batch = WritingBatch([0.5] * 4, [100] * 4)
+    ends = [
+        WrittenChunk(place, "", tokens, cut=False) for place, tokens in ((2, 60), (0, 80), (3, 100))
+    ]
     written = [batch.finish(end) for end in ends]
     assert written == pytest.approx([0.5 * (1 + 3 * 0.6), 0.5 * (2 + 2 * 0.8), 0.5 * 4])
-    assert batch.finish(Answer(1, "", 150, cut=True)) == 2.0
+    assert batch.finish(WrittenChunk(1, "", 150, cut=True)) == 2.0

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from k2core.rephrase.journal import Kept
+from k2core.rephrase.journal import RewriteJournal
 from k2core.rephrase.progress import rewrite_all
 from k2core.rephrase.rephraser import find_rephraser
-from k2core.rephrase.sample import Source
+from k2core.rephrase.sample import RewriteSource
 from k2core.rephrase.start import start_rephraser
-from k2core.rephrase.styles import Job, load_styles
+from k2core.rephrase.styles import RewriteJob, load_styles
+from k2core.rephrase.surface import list_stems, list_words
 from k2core.store import Store, Workspace
 from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
@@ -22,7 +23,7 @@ ONE = Serving(num_engines=1)
 STYLES = load_styles(["formal", "plain", "teacher"])
 TEXTS = [f"{original(0)} {original(3)}", original(1), original(2)]
 JOBS = [
-    Job(Source(f"d{n}", "sea", f"d{n}", "knowledge", "MIT", text), STYLES[n])
+    RewriteJob(RewriteSource(f"d{n}", "sea", f"d{n}", "knowledge", "MIT", text), STYLES[n])
     for n, text in enumerate(TEXTS)
 ]
 """One of more than one chunk, which is finished last, and two shorter ones."""
@@ -49,6 +50,9 @@ def test_a_dataset_gives_the_text_of_groups_and_both_go_on_after_a_kill(
     groups = store.workspace("groups")
     texts = rewrite(model, groups, 3)
     assert all(len(text.split()) > 10 for text in texts)
+    for text, job in zip(texts, JOBS, strict=True):  # they are about their sources
+        stems = list_stems(list_words(job.document.text))
+        assert len(stems & list_stems(list_words(text))) > 0.3 * len(stems)
     lines = (groups.scratch / "rewritings.jsonl").read_text().splitlines()
     finished = [json.loads(line)["doc_id"] for line in lines if "doc_id" in line]
     assert finished[-1] == "d0"
@@ -61,4 +65,4 @@ def test_a_dataset_gives_the_text_of_groups_and_both_go_on_after_a_kill(
         rest = rewrite(model, workspace, 3, spread=spread)
         assert rest[1:] == texts[1:]
         assert rest[0]
-        assert len(Kept(journal, workspace.states)) == 3
+        assert len(RewriteJournal(journal, workspace.states)) == 3

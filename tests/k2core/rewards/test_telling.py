@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k2core.problems import SourceError
+from k2core.problems import ProblemSourceError
 from k2core.rewards.telling import check_own_tests
 from k2core.sandbox import Sandbox
 from schemas.problems import FileSource, ProblemsConfig, Sources
@@ -69,6 +69,6 @@ def test_tests_that_do_not_are_named(
     tmp_path: Path, sandbox: Sandbox, row: dict[str, object], said: str
 ) -> None:
     sound = function(SQUARE, "assert f(2) == 4", "assert f(3) == 9")
-    with pytest.raises(SourceError, match=rf"code.jsonl.*code/\w+/row 1: tests: .*{said}"):
+    with pytest.raises(ProblemSourceError, match=rf"code.jsonl.*code/\w+/row 1: tests: .*{said}"):
         judge(tmp_path, sandbox, [sound, row])
     assert judge(tmp_path, sandbox, [sound, row], faulty=0.5) == 2

@@ -15,7 +15,7 @@ from k2core.rl.budget import (
 )
 from k2core.rl.lengths import length_rewards
 from k2core.rl.loop import run_iterations
-from k2core.rl.priority import Seen, Successes
+from k2core.rl.priority import SeenProblem, Successes
 from k2core.rl.samples import Sample
 from schemas.chat import Problem
 from schemas.rl import RlConfig
@@ -40,7 +40,7 @@ def test_length_is_free_in_the_first_phase() -> None:
 def test_a_budget_is_what_passed_samples_needed() -> None:
     """Of 40 lengths the 90 % quantile is the 36th: 36 tokens, times 1.25."""
     seen = Successes().add(
-        [Seen(EVEN, [1.0] * 40, (), range(1, 41)), Seen(ODD, [1.0] * 8, (), [3] * 8)]
+        [SeenProblem(EVEN, [1.0] * 40, (), range(1, 41)), SeenProblem(ODD, [1.0] * 8, (), [3] * 8)]
     )
     config = RlConfig(budget_quantile=0.9, length_after=2)
     assert learned_budgets(seen, config, 1) == {}
@@ -58,20 +58,22 @@ def test_a_budget_is_what_passed_samples_needed() -> None:
 def test_what_would_be_cut_off_is_known_before() -> None:
     """Of 40 samples of a family 30 were cut off, of the other's none: half of each, 37.5 %."""
     cut = [True] * 30 + [False] * 10
-    seen = Successes().add([Seen(EVEN, [0.0] * 40, cut), Seen(ODD, [0.0] * 40, [False] * 40)])
+    seen = Successes().add(
+        [SeenProblem(EVEN, [0.0] * 40, cut), SeenProblem(ODD, [0.0] * 40, [False] * 40)]
+    )
     assert check_truncation([EVEN, ODD], seen, {}, 1.0) == pytest.approx(0.375)
     assert check_truncation([ODD], seen, {}, 0.1) == 0.0
     assert check_truncation([EVEN], Successes(), {}, 0.1) == 0.0
     with pytest.raises(TruncationError, match=r"38% of the next step.*even 75%.*rl\.token_budgets"):
         check_truncation([EVEN, ODD], seen, {}, 0.3)
     # The last 256 samples count: what was mended long ago is forgotten.
-    mended = seen.add([Seen(EVEN, [0.0] * 256, [False] * 256)])
+    mended = seen.add([SeenProblem(EVEN, [0.0] * 256, [False] * 256)])
     assert check_truncation([EVEN], mended, {}, 0.1) == 0.0
 
 
 def test_a_tighter_budget_is_foreseen() -> None:
     """Nothing was cut off so far; a quarter of what passed took more than the new budget."""
-    seen = Successes().add([Seen(EVEN, [1.0] * 40, [False] * 40, [5] * 30 + [50] * 10)])
+    seen = Successes().add([SeenProblem(EVEN, [1.0] * 40, [False] * 40, [5] * 30 + [50] * 10)])
     assert check_truncation([EVEN], seen, {"even": 20}, 1.0) == pytest.approx(0.25)
 
 

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
-from k2core.engines.learner import Fetch, Peer, Writing, follow
+from k2core.engines.learner import Fetch, Peer, Weights, Writing, hand_over
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
 from k2core.engines.protocol import Usage
-from k2core.model.digest import NamedTensor, tensors_digest
+from k2core.model.digest import tensors_digest
 from k2core.reporting import Silent
 from k2core.rewards import Outcome, Verdict, verify
 from k2core.rl.history import History
@@ -31,6 +31,7 @@ from k2core.store import Store, Workspace
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
+from tests.k2core.held import HeldWeights
 
 T = TypeVar("T")
 
@@ -86,14 +87,13 @@ class ToyLearner:
     def logprobs(self, batch: Batch) -> Tensor:
         return self._logprobs(batch).detach()
 
-    def export_checkpoint(self, folder: Path) -> int:
-        folder.mkdir(parents=True)
-        torch.save(self.table.detach(), folder / "table.pt")
-        return 1
+    def export_checkpoint(self, aside: Path, writing: Writing) -> None:
+        with writing("table.pt") as path:
+            torch.save(self.table.detach(), path)
 
-    def send_weights(self, send: Callable[[Iterator[NamedTensor]], T], peer: Peer) -> T:
-        assert peer is follow
-        return send(iter([("table", self.table.detach())]))
+    def send_weights(self, send: Callable[[Weights], T], peer: Peer) -> T:
+        assert peer is hand_over
+        return send(HeldWeights({"table": self.table.detach()}))
 
     def save(self, writing: Writing) -> None:
         with writing("table.pt") as path:
@@ -123,13 +123,13 @@ class ToyEngine:
 
     @property
     def peer(self) -> Peer:
-        return follow
+        return hand_over
 
     def sleep(self) -> None:
         self.awake = False
 
-    def receive_weights(self, named: Iterator[NamedTensor]) -> str:
-        self.tensors = {name: tensor.clone() for name, tensor in named}
+    def receive_weights(self, weights: Weights) -> str:
+        self.tensors = {name: tensor.clone() for name, tensor in weights.at_first()}
         self.awake = True
         return self.weights
 
@@ -181,6 +181,7 @@ def test_reward_rises_and_gap_to_the_engine_is_nothing(tmp_path: Path) -> None:
     assert last.temperature == CONFIG.final_temperature
     assert last.lr == pytest.approx(CONFIG.optim.lr * CONFIG.final_lr_frac)
     assert all(i.parity < 1e-6 for i in history.iterations)
+    assert {(i.lag_mean, i.lag_max) for i in history.iterations} == {(0.0, 0)}
     assert set(first.rewards) == {"even", "odd"}
     assert first.length == 1.0
 
@@ -284,19 +285,24 @@ def test_ptx_dialogues_join_every_update(tmp_path: Path) -> None:
     assert seen == [2]
 
 
-def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
-    class Broken(ToyLearner):
-        def step(
-            self,
-            batch: Batch,
-            lr: float,
-            objective: Objective | None = None,
-            max_loss: float | None = None,
-        ) -> StepStats:
-            raise NonFiniteError("loss nan, gradient norm nan")
+class DivergingLearner(ToyLearner):
+    """Whose first update is not finite."""
 
+    def step(
+        self,
+        batch: Batch,
+        lr: float,
+        objective: Objective | None = None,
+        max_loss: float | None = None,
+    ) -> StepStats:
+        raise NonFiniteError("loss nan, gradient norm nan")
+
+
+def test_non_finite_loss_names_the_iteration(tmp_path: Path) -> None:
     engine = ToyEngine()
-    broken = Practice(CONFIG, K2, POOL, POOL, [], Broken(), engine, engine.play, judge, 0, 1)
+    broken = Practice(
+        CONFIG, K2, POOL, POOL, [], DivergingLearner(), engine, engine.play, judge, 0, 1
+    )
     with pytest.raises(
         FloatingPointError, match=r"iteration 1 of 9: loss nan.*lower rl\.optim\.lr"
     ):
@@ -350,7 +356,6 @@ def test_a_run_says_live_where_its_time_went_and_shows_rollouts_side_by_side(
 ) -> None:
     report = Recording()
     at = Store(tmp_path).workspace("key", report, family="family")
-    ready = practice(ToyEngine())
     used = Usage(busy_s=3.0, slot_s=4.0, seconds=2.0, waited_s=0.5, tools_s=0.25, tokens=10)
 
     class Used(ToyEngine):
@@ -360,9 +365,10 @@ def test_a_run_says_live_where_its_time_went_and_shows_rollouts_side_by_side(
             ready.usages.append(used)
             return super().play(problems, seeds, temperature)
 
-    run_iterations(replace(ready, play=Used().play), at)
+    ready = practice(Used())
+    run_iterations(ready, at)
     curves = report.curves[0]
-    parts = ("rollout", "tools", "reward", "log-probabilities", "update", "sync", "wait")
+    parts = ("rollout", "tools", "reward", "log-probabilities", "update", "sync", "save", "wait")
     assert {f"seconds/{part}" for part in parts} <= curves.keys()
     assert curves["engine/slot_use"] == 0.75
     assert curves["engine/tokens_per_s"] == 5.0

@@ -66,11 +66,11 @@ def test_long_samples_overflow_no_figure() -> None:
 
 @pytest.mark.parametrize(
     ("how", "weights"),
-    [("none", [1.0, 1.0, 1.0]), ("truncate", [0.8, 1.0, 1.1]), ("mask", [0.0, 1.0, 0.0])],
+    [("none", [1.0, 1.0, 1.0]), ("truncate", [1.0, 0.8, 1.1]), ("mask", [1.0, 0.0, 0.0])],
 )
 def test_weights_are_of_the_mean_ratio_a_token(how: str, weights: list[float]) -> None:
-    batch = batch_of([-1.0], [-1.0, -1.0])  # rows by length: one token, PTX, two
-    own = torch.tensor([[-1.0 + math.log(0.8), 0.0], [-5.0, 0.0], [-0.5, -0.7]])  # e^0.4 at last
+    batch = batch_of([-1.0], [-1.0, -1.0])  # PTX, then the problem's: one token, two
+    own = torch.tensor([[-5.0, 0.0], [-1.0 + math.log(0.8), 0.0], [-0.5, -0.7]])  # e^0.4 at last
     config = RlConfig.model_validate({"mismatch": how, "mismatch_limit": 1.1})
     weigh_samples(batch, own, config)
     assert batch.extra["weight"].tolist() == pytest.approx(weights, abs=1e-6)

@@ -152,12 +152,20 @@ SECOND = torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.0, 2.0]], dtype=torch.float64)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0.8, 1.0, 1.5])
+@pytest.mark.parametrize("held", [False, True])
 def test_a_token_that_decides_nothing_has_no_gradient_at_any_temperature(
-    temperature: float,
+    temperature: float, held: bool
 ) -> None:
-    """Exact expectation over all sequences, each sampled with its probability at a temperature."""
+    """Exact expectation over all sequences, each sampled with its probability at a temperature.
+
+    Held, a grammar leaves two of the second token's three, after either first.
+    """
     first, second = FIRST.clone().requires_grad_(), SECOND.clone().requires_grad_()
-    drawn = [(FIRST / temperature).softmax(-1), (SECOND / temperature).softmax(-1)]
+    left = torch.tensor([[1, 1, not held], [not held, 1, 1]]) > 0
+    drawn = [
+        (FIRST / temperature).softmax(-1),
+        (SECOND.masked_fill(~left, -torch.inf) / temperature).softmax(-1),
+    ]
     samples = [
         sample(
             [9, a, b],
@@ -167,17 +175,30 @@ def test_a_token_that_decides_nothing_has_no_gradient_at_any_temperature(
         )
         for a in range(2)
         for b in range(3)
+        if left[a, b]
     ]
-    batch = build_batch(policy_rows(samples, len(samples), temperature), pad_id=0, num_ranks=1)
+
+    def masks(dialogue: Dialogue) -> list[bytes]:
+        bits = sum(int(may) << token for token, may in enumerate(left[dialogue.token_ids[1]]))
+        return [b"", b"", bytes([bits]) if held else b""]
+
+    rows = policy_rows(samples, len(samples), temperature, masks)
+    batch = build_batch(rows, pad_id=0, num_ranks=1)
+    assert (batch.masks is not None) == held
     batch = batch.map(lambda t: t.double() if t.is_floating_point() else t)
     labels = batch.labels
     probability = drawn[0][labels[:, 0]] * drawn[1][labels[:, 0], labels[:, 1]]
     batch.extra["policy_share"].copy_(probability)
     heat = batch.extra["temperature"][:, None]
+    after = second[labels[:, 0]]
+    if batch.masks is not None:
+        octets = batch.masks[batch.extra["mask"][:, 1], 0]
+        bits = torch.stack([octets >> token & 1 for token in range(3)], 1)
+        after = after.masked_fill(bits == 0, -torch.inf)
     logprobs = torch.stack(
         [
             (first / heat).log_softmax(-1).gather(1, labels[:, :1])[:, 0],
-            (second[labels[:, 0]] / heat).log_softmax(-1).gather(1, labels[:, 1:])[:, 0],
+            (after / heat).log_softmax(-1).gather(1, labels[:, 1:])[:, 0],
         ],
         dim=1,
     )

@@ -11,7 +11,7 @@ from k2core.chat import EncodedDialogue
 from k2core.rl.batches import build_batch, policy_rows, text_rows
 from k2core.rl.objective import policy_loss
 from k2core.rl.objectives.registry import OBJECTIVES, load_objective
-from k2core.rl.objectives.rule import Losses, PolicyObjective, PolicyRows
+from k2core.rl.objectives.rule import ObjectiveLosses, PolicyObjective, PolicyRows
 from k2core.rl.samples import Sample
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
@@ -124,9 +124,9 @@ def test_advantages_by_hand(kind: str, advantages: list[float]) -> None:
 class Reinforce(PolicyObjective):
     """One's own: with a figure of its own in the options."""
 
-    def losses(self, rows: PolicyRows) -> Losses:
+    def losses(self, rows: PolicyRows) -> ObjectiveLosses:
         weight = rows.advantage * self.config.options["weight"]
-        return Losses(-weight * (rows.logprobs * rows.mask).sum(dim=1))
+        return ObjectiveLosses(-weight * (rows.logprobs * rows.mask).sum(dim=1))
 
 
 MINE = f"{__name__}:Reinforce"

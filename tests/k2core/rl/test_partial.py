@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bench.partial import practise
+from bench.partial import practise, scripted
 from k2core.agents import Segment, Start
 from k2core.rewards import Verdict
 from k2core.rl.buffer import Buffer
@@ -64,7 +64,7 @@ def partly(engine: PartEngine, config: RlConfig = PARTIAL) -> Practice:
 
 def test_a_heavy_tail_takes_far_fewer_steps_in_parts() -> None:
     """A count, the same everywhere: steps for a sample, and for a token that is learned from."""
-    whole, part = practise(None, 6), practise(16_000, 6)
+    whole, part = practise(scripted(None), 6), practise(scripted(16_000), 6)
     assert whole.stale_frac == 0.0
     assert (whole.steps / whole.samples) / (part.steps / part.samples) > 1.5
     fresh = part.tokens * (1 - part.stale_frac)
@@ -171,9 +171,10 @@ def test_a_faulty_sample_takes_its_unfinished_neighbours_with_it() -> None:
     ("wrong", "said"),
     [
         ({"iteration_tokens": 100, "refill_rounds": 1}, "set one of them"),
+        ({"iteration_tokens": 100, "enforcer": True}, "a grammar holds whole ones"),
         ({"max_repeats": 1}, "2 or more"),
     ],
 )
-def test_settings_that_contradict_are_refused(wrong: dict[str, int], said: str) -> None:
+def test_settings_that_contradict_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         RlConfig.model_validate(wrong)

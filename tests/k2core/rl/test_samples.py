@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from k2core.agents import Dialogue, Segment
+from k2core.chat import EncodedDialogue
 from k2core.rewards import MALFORMED, OVER_BUDGET, Verdict
-from k2core.rl.batches import build_batch, policy_rows
+from k2core.rl.batches import build_batch, policy_rows, text_rows
 from k2core.rl.objectives.registry import load_objective
-from k2core.rl.priority import Seen, Successes, choose_problems
+from k2core.rl.priority import SeenProblem, Successes, choose_problems
 from k2core.rl.samples import Sample, learnable, penalties_of, score, split_updates
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
@@ -117,10 +118,25 @@ def test_batch_keeps_rows_and_shifts_labels(num_ranks: int) -> None:
     assert torch.equal(batch.segments == -1, batch.loss_mask == 0)
 
 
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_a_problems_samples_stand_together_and_texts_alone(num_ranks: int) -> None:
+    asked = [sample(n, length=5 - n + k) for n in range(4) for k in (2, 1)]
+    texts = text_rows([EncodedDialogue([1, 2], [0, 1]), EncodedDialogue([1, 2], [0, 1])], 0.1)
+    batch = build_batch(policy_rows(asked, 8, 1.0) + texts, pad_id=0, num_ranks=num_ranks)
+    groups = batch.extra["group"].tolist()
+    widths = (batch.segments == 0).sum(1).tolist()
+    found = list(zip(groups, widths, strict=True))
+    one, two = [(0, 1), (1, 1)], [(n, w) for n in range(2, 6) for w in (n, n + 1)]
+    if num_ranks == 1:
+        assert found == one + two
+    else:  # each rank its half, problems of every length in both
+        assert found == [one[0], *two[:2], *two[4:6], one[1], *two[2:4], *two[6:]]
+
+
 def test_unsolved_problems_are_chosen_more_often() -> None:
     pool = [problem(n, "easy") for n in range(20)] + [problem(n, "hard") for n in range(20)]
     seen = Successes()
-    seen = seen.add(Seen(p, [1.0] * 8 if p.family == "easy" else [0.0] * 8) for p in pool)
+    seen = seen.add(SeenProblem(p, [1.0] * 8 if p.family == "easy" else [0.0] * 8) for p in pool)
     rng = random.Random(0)
     chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.0, rng)]
     hard = sum(p.family == "hard" for p in chosen) / len(chosen)
@@ -132,7 +148,7 @@ def test_problems_that_are_too_hard_get_the_floor() -> None:
     pool = [problem(n, "hopeless") for n in range(20)] + [problem(n, "fair") for n in range(20)]
     seen = Successes()
     fair, hopeless = [1.0] * 4 + [0.0] * 4, [0.0] * 8
-    seen = seen.add(Seen(p, fair if p.family == "fair" else hopeless) for p in pool)
+    seen = seen.add(SeenProblem(p, fair if p.family == "fair" else hopeless) for p in pool)
     rng = random.Random(0)
     chosen = [p for _ in range(200) for p in choose_problems(pool, seen, 8, 0.05, 0.05, rng)]
     assert sum(p.family == "fair" for p in chosen) / len(chosen) > 0.8
@@ -148,7 +164,7 @@ def test_choice_is_without_replacement_and_repeatable() -> None:
 
 
 def test_successes_survive_json() -> None:
-    seen = Successes().add([Seen(problem(1), [1.0, 0.0])])
+    seen = Successes().add([SeenProblem(problem(1), [1.0, 0.0])])
     again = Successes.model_validate_json(seen.model_dump_json())
     assert again == seen
     assert again.rate(problem(1)) == pytest.approx((1 + 4 * 0.5) / (2 + 4))

@@ -9,10 +9,10 @@ from k2core.synthesize.catalog import (
     pick_distractors,
     write_catalog,
 )
-from k2core.tools.listed import CatalogEntry, Origin, read_listed_tools, read_spec
+from k2core.tools.listed import CatalogEntry, ToolOrigin, read_listed_tools, read_spec
 from schemas.chat import ToolSpec
 
-ORIGIN = Origin("some==1", "MIT", "listed")
+ORIGIN = ToolOrigin("some==1", "MIT", "listed")
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,11 @@ from k2core.pieces import Crew
 from k2core.store import Draft, Store, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokenize.encode import Encoded
+from k2core.tokenize.encode import EncodedShards
 from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
+from k2core.tokenize.write import _write_shard
 from k2core.tokens import TokenStream, open_indexed, scan_ids
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.corpus import Decision, Document, Rewrite
@@ -49,7 +50,7 @@ def clean_rows() -> list[dict[str, str]]:
 
 
 def rewrite_rows() -> list[dict[str, str]]:
-    more = {"prompt_id": "plain@1", "prompt_digest": "", "scores": "{}"}
+    more = {"writer": "model", "prompt_id": "plain@1", "prompt_digest": "", "scores": "{}"}
     return [
         {**document(f"k{n}#plain", f"In short: {prose(n)}"), **more, "parent_id": parent["doc_id"]}
         for n, parent in enumerate(clean_rows()[:NUM_REWRITES])
@@ -239,16 +240,30 @@ def test_rewrites_are_drawn_before_originals() -> None:
         }
     )
     config = CONFIG.model_copy(update={"mixture": {"knowledge": 1.0}, "train_tokens": 1_000})
-    found = select_documents(config, Encoded([], documents))["knowledge"]
+    found = select_documents(config, EncodedShards([], documents))["knowledge"]
     held_out = found.held_out["doc_id"]
     wanted = {f"k{n}#plain" for n in range(6)} - {f"{name}#plain" for name in held_out}
     assert len(found.train) == 10
     assert {name for name in found.train["doc_id"] if "#" in name} == wanted
 
 
-def test_equal_inputs_give_equal_bytes_and_resume_does_too(tmp_path: Path, corpus: Path) -> None:
-    store = Store(tmp_path)
+def test_equal_inputs_give_equal_bytes_and_resume_does_too(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, placed = Store(tmp_path), 0
+
+    def die_at_the_second(*shard: object) -> None:
+        nonlocal placed
+        placed += 1
+        if placed == 2:
+            raise KeyboardInterrupt
+        _write_shard(*shard)  # type: ignore[arg-type]
+
     wanted = digest_of(manifest_of(corpus))
+    with monkeypatch.context() as patch:
+        patch.setattr("k2core.tokenize.write._write_shard", die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run(store)
     assert digest_of(manifest_of(run(store).folder)) == wanted
     encoded = store.disk / "work" / "tokenize" / "scratch" / "encoded"
     kept = encoded / "000000" / "tokens.parquet"
@@ -267,7 +282,7 @@ def test_sources_of_both_corpora_are_kept(corpus: Path) -> None:
     ("change", "message"),
     [
         ({"vocab_size": 5000}, r"the corpus gives \d+ tokens, not vocab_size=5000"),
-        ({"train_tokens": 10**7}, r"mixture\.code=0\.1 wants 1000000 tokens and \d+ are there"),
+        ({"train_tokens": 10**6}, r"mixture\.code=0\.1 wants 100000 tokens and \d+ are there"),
         ({"mixture": {"web": 1.0}}, r"no text for mixture\.web=1\.0"),
     ],
 )

@@ -12,7 +12,7 @@ from k2core.engines.learner import Writing
 from k2core.engines.megatron.batch import StepStats
 from k2core.engines.torchrun import Ranks
 from k2core.store import Store
-from k2core.training import Course, Document, StepLog, train
+from k2core.training import BatchDocument, Course, StepLog, train
 from k2core.training.guard import find_max_loss, must_stop, spread_before
 from schemas.optim import Guards, OptimConfig
 
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Run:
             states_kept=2,
             guards=guards,
             batch=lambda step: step,  # type: ignore[arg-type, return-value]
-            documents=lambda step: [Document(0, f"web/doc{step}-{i}", 3, 5) for i in range(9)],
+            documents=lambda step: [BatchDocument(0, f"web/doc{step}-{i}", 3, 5) for i in range(9)],
         )
         workspace = Store(tmp_path).workspace("run")
         return train(Losses(losses), course, workspace, Ranks(0, 1, 0, None))

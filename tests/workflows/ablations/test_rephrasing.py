@@ -6,8 +6,8 @@ from workflows.ablations.facts import (
     QUESTIONS,
     VALUES,
     WORDINGS,
-    Document,
-    Language,
+    FactDocument,
+    FactLanguage,
     Text,
     ask,
     find_stated,
@@ -19,7 +19,7 @@ from workflows.ablations.rephrasing import _mixed, _pack, _rounds, draw_arms, ta
 from workflows.ablations.worlds import ARMS, list_questions, list_told
 
 PEOPLE = make_people(30, seed=0)
-LANGUAGE = Language(text.text for text in list_told(PEOPLE) + list_questions(PEOPLE))
+LANGUAGE = FactLanguage(text.text for text in list_told(PEOPLE) + list_questions(PEOPLE))
 
 
 @pytest.mark.parametrize("style", range(NUM_STYLES + 1))
@@ -75,7 +75,7 @@ def test_free_text_is_cut_into_words_and_its_facts_are_found_where_first_said() 
     said = f"**{person.name}**'s trade:\n{trade}! A {trade} of {town.upper()}, not {town}ville."
     assert split_words(said)[:7] == ["*", "*", person.name.lower(), "*", "*", "'", "s"]
     assert find_stated(person, said) == {"town", "trade"}
-    language = Language([said])
+    language = FactLanguage([said])
     told = language.encode(Text(person, said))
     assert told.answers == [10, 15]
     with pytest.raises(ValueError, match="'unheard' of 'Unheard' is no word"):
@@ -83,7 +83,7 @@ def test_free_text_is_cut_into_words_and_its_facts_are_found_where_first_said() 
 
 
 def test_a_round_reads_one_text_of_everybody() -> None:
-    told = [[Document([person, text], []) for text in range(4)] for person in range(5)]
+    told = [[FactDocument([person, text], []) for text in range(4)] for person in range(5)]
     stream = _rounds(told, seed=1)
     drawn = [[next(stream).tokens for _ in range(5)] for _ in range(8)]
     assert all(sorted(person for person, _ in some) == list(range(5)) for some in drawn)

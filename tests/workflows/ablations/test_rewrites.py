@@ -40,7 +40,7 @@ def script(folder: Path, config: RephrasingAblation, max_answers: int = 99) -> G
     """Rewrites everybody perfectly, but forgets the first person's animal."""
     said = {tell(p, 0).text: rewrite(p, FORGETFUL if p == PEOPLE[2] else PERFECT) for p in PEOPLE}
     writer = EngineWriter(Writer(folder, said, max_answers), Prompter(folder, config.rewriter))
-    return GroupRephraser(writer, config.rewriter.chunk_tokens)
+    return GroupRephraser(writer, config.rewriter)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from k2core.engines.learner import Learner, below, follow
+from k2core.engines.learner import Learner, Weights, below, hand_over
 from k2core.engines.megatron.batch import PADDING, Batch, ObjectiveValue, StepStats
 from k2core.engines.megatron.lead import lead
 from k2core.engines.megatron.trainer import Trainer
@@ -23,6 +23,8 @@ from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
 
+Trains = Learner | Trainer
+"""Many ranks', or one."""
 SHAPE = ModelShape(
     vocab_size=300,
     num_layers=3,
@@ -61,6 +63,17 @@ def make_batch(seed: int, rows: int = 5, width: int = 24) -> Batch:
     return Batch(tokens[:, :-1], tokens[:, 1:], mask, segments)
 
 
+def hold(batch: Batch) -> Batch:
+    """The same under grammars: each label is one of a half of the vocabulary, or of all of it."""
+    generator = torch.Generator().manual_seed(int(batch.labels.sum()))
+    table = torch.randint(0, 256, (4, 38), generator=generator, dtype=torch.uint8)
+    table[0] = 255
+    place = torch.randint(0, 4, batch.labels.shape, generator=generator)
+    for row, label in zip(place.flatten().tolist(), batch.labels.flatten().tolist(), strict=True):
+        table[row, label // 8] |= 1 << label % 8
+    return batch._replace(extra={**batch.extra, "mask": place}, masks=table)
+
+
 def weigh(logprobs: Tensor, batch: Batch) -> ObjectiveValue:
     """Needs whole rows: each row's sum is squared."""
     sums = (logprobs * batch.loss_mask).sum(-1) / 200
@@ -80,12 +93,16 @@ class Course(NamedTuple):
     logprobs: Tensor | None = None
 
 
-def own_weights(learner: Learner) -> dict[str, Tensor]:
-    """All weights as copies, sent over all ranks."""
-    return learner.send_weights(lambda named: {n: t.clone() for n, t in named}, follow)
+def own_weights(learner: Trains) -> dict[str, Tensor]:
+    """All weights as copies, handed over to rank 0."""
+
+    def copy(weights: Weights) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in weights.at_first()}
+
+    return learner.send_weights(copy, hand_over)
 
 
-def spread_rows(learner: Learner, folder: Path) -> dict[str, object]:
+def spread_rows(learner: Trains, folder: Path) -> dict[str, object]:
     """Uneven rows, padding and forced clips; a state; then one row for two ranks, twice."""
     steps = [learner.step(make_batch(seed, rows=5), 2e-3) for seed in range(4)]
     course = Course(steps, own_weights(learner), learner.logprobs(make_batch(9)))
@@ -98,17 +115,23 @@ def spread_rows(learner: Learner, folder: Path) -> dict[str, object]:
     return {"course": course, "last": last, "resumed": same}
 
 
-def share_rows(learner: Learner, folder: Path) -> dict[str, object]:
-    """An odd width, padding, YaRN and an objective of whole rows; clips forced."""
+def share_rows(learner: Trains, folder: Path) -> dict[str, object]:
+    """An odd width, padding, YaRN, grammars and an objective of whole rows; clips forced."""
     steps = []
     for seed in range(3):
         batch = make_batch(seed, width=23)._replace(extra={"weight": 1 + torch.arange(5.0)})
-        steps.append(learner.step(batch, 1e-3, weigh))
-    probe = learner.logprobs(make_batch(9, width=23))
+        steps.append(learner.step(hold(batch), 1e-3, weigh))
+    probe = learner.logprobs(hold(make_batch(9, width=23)))
     return {"course": Course(steps, own_weights(learner), probe)}
 
 
-def refuse(learner: Learner, folder: Path) -> dict[str, object]:
+def share_words(learner: Trains, folder: Path) -> dict[str, object]:
+    """Grammars over a vocabulary that is cut within a byte of their masks; clips forced."""
+    steps = [learner.step(hold(make_batch(seed)), 1e-3) for seed in range(3)]
+    return {"course": Course(steps, own_weights(learner), learner.logprobs(hold(make_batch(9))))}
+
+
+def refuse(learner: Trains, folder: Path) -> dict[str, object]:
     """A step after refused ones, and after none."""
     found: dict[str, object] = {}
     for name, bad in (("calm", ()), ("refused", (None, poison))):
@@ -135,13 +158,13 @@ def document_rows(step: int) -> Batch:
     return Batch(tokens[:, :-1], tokens[:, 1:], mask, segments)
 
 
-def take(learner: Learner, first: int, last: int) -> Course:
+def take(learner: Trains, first: int, last: int) -> Course:
     """Steps from `first` to before `last`."""
     steps = [learner.step(document_rows(step), 1e-3) for step in range(first, last)]
     return Course(steps, own_weights(learner))
 
 
-def reshard(learner: Learner, folder: Path) -> dict[str, object]:
+def reshard(learner: Trains, folder: Path) -> dict[str, object]:
     """A state of its own, then one process's taken up."""
     take(learner, 0, 5)
     learner.save(below(folder / "two"))
@@ -152,7 +175,7 @@ def reshard(learner: Learner, folder: Path) -> dict[str, object]:
 class Work(Protocol):
     """A check's function."""
 
-    def __call__(self, learner: Learner, folder: Path) -> dict[str, object]: ...
+    def __call__(self, learner: Trains, folder: Path) -> dict[str, object]: ...
 
 
 class Check(NamedTuple):
@@ -171,6 +194,7 @@ def _zero(kind: Literal["matrix", "flat"]) -> Check:
 CHECKS = {
     "spread": Check(spread_rows, TWO),
     "shared": Check(share_rows, SHARED, YARN),
+    "words": Check(share_words, Placement(num_ranks=2, tp=2, micro_batch=2)),
     "refuse": Check(refuse, TWO),
     "matrix": _zero("matrix"),
     "flat": _zero("flat"),

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +9,10 @@ import pytest
 import torch
 
 from k2core.engines.megatron.checkpoint import export_checkpoint
+from k2core.engines.megatron.spread import SpreadWeights
 from k2core.engines.megatron.trainer import Trainer
 from k2core.engines.torchrun import run_ranks
+from k2core.model.digest import Receipt, checkpoint_digest, tensors_digest
 from k2core.model.hf import load_weights
 from k2core.model.shards import CheckpointWriter
 from k2core.model.tensors import tensor_shapes
@@ -73,6 +74,10 @@ class Seen(NamedTuple):
     held: list[int]
     logits: torch.Tensor
     written: list[int]
+    given: list[int]
+    """Bytes of weights that each rank gives to whoever takes them."""
+    receipts: list[str]
+    """Of what all ranks give together; of all tensors on rank 0, and on every rank."""
 
 
 def name(sizes: dict[str, int]) -> str:
@@ -89,11 +94,22 @@ def visit_layouts(start: Path, folder: Path) -> dict[str, Seen]:
         held = collect(sum(weight.nbytes for weight in trainer.local_weights().values()))
         logits = collect(trainer.logits(TOKENS))
         disk = folder / name(sizes) / str(trainer.ranks.rank)  # of its own
-        export = partial(export_checkpoint, trainer.model, SHAPE, disk, trainer.ranks)
-        written = collect(export(max_bytes=FILE_BYTES))
+        written = collect(export_checkpoint(trainer.weights, disk, FILE_BYTES))
+        given, receipts = give(trainer.weights)
         if trainer.ranks.rank == 0:
-            found[name(sizes)] = Seen(read, held, logits[-1], written)
+            found[name(sizes)] = Seen(read, held, logits[-1], written, given, receipts)
     return found
+
+
+def give(weights: SpreadWeights) -> tuple[list[int], list[str]]:
+    """The three ways; on rank 0."""
+    own, given = Receipt(), 0
+    for _, tensor in own.note(weights.own()):
+        given += tensor.nbytes
+    found = [Receipt.join(weights.ranks.collect(own)).digest]
+    found.append(tensors_digest(dict(weights.at_first())))
+    found += weights.ranks.collect(tensors_digest(dict(weights.everywhere())))
+    return weights.ranks.collect(given), found
 
 
 def _placement(sizes: dict[str, int]) -> Placement:
@@ -142,14 +158,20 @@ def test_each_rank_reads_its_slices_and_all_write_one_checkpoint(
         assert path.read_bytes() == (start / file).read_bytes()
     assert max(found.written) < 0.4 * sum(found.written)  # the work is dealt
 
+    assert len(found.receipts) == 6
+    assert set(found.receipts) == {checkpoint_digest(start)}
+    assert sum(found.given) == sum(found.written)  # no byte of a weight passes twice
+    assert max(found.given) < 0.4 * sum(found.given)
+
 
 @pytest.mark.slow
 def test_an_export_holds_a_tensor_at_a_time(tmp_path: Path) -> None:
     """The peak of resident memory, in a process of its own; weights are cast from bf16."""
     code = f"""
-from functools import partial
 from pathlib import Path
+from k2core.engines.buckets import pack
 from k2core.engines.megatron.checkpoint import export_checkpoint
+from k2core.engines.megatron.spread import SpreadWeights
 from k2core.engines.megatron.trainer import Trainer
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
@@ -168,15 +190,18 @@ def growth(work):
     return value, resident("VmHWM") - before
 
 wrote, grown = growth(lambda: export_checkpoint(
-    trainer.model, shape, Path({str(tmp_path)!r}), trainer.ranks, max_bytes=20_000_000
+    trainer.weights, Path({str(tmp_path)!r}), max_bytes=20_000_000
 ))
+BUCKET = 20_000_000
+_, sent = growth(lambda: sum(len(b["data"]) for b in pack(trainer.weights.own(), BUCKET)))
 _, whole = growth(trainer.export_weights)
-print(wrote, grown, whole)
+print(wrote, grown, sent, whole)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    wrote, grown, whole = map(int, done.stdout.split())
+    wrote, grown, sent, whole = map(int, done.stdout.split())
     assert wrote > 100_000_000
     assert whole > 0.7 * wrote  # where one process holds a whole model, the measure says so
     assert grown < 0.1 * wrote
+    assert sent < 3 * 20_000_000  # weights are bf16: 60 MB, of which a bucket is held
     assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 5
     assert sum(tensor.nbytes for tensor in load_weights(tmp_path).values()) == wrote

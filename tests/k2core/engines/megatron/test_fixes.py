@@ -171,3 +171,18 @@ def test_fixes_leave_what_is_right() -> None:
     upstream.list_splits(dispatcher)
     dispatcher.maybe_move_tensor_to_cpu(None, as_numpy=True)
     assert calls == [(None, True, False)]
+
+
+def test_without_it_our_dense_block_is_warned_of(
+    shape: ModelShape,
+    make_batch: BatchMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import megatron.core.transformer.transformer_layer as layer
+
+    train(shape, make_batch(0))
+    assert "Unknown MLP type" not in caplog.text
+    monkeypatch.setattr(layer.logger, "filters", [])
+    train(shape, make_batch(0))
+    assert "Unknown MLP type" in caplog.text

@@ -10,7 +10,7 @@ from torch import Tensor
 from k2core.engines.megatron import attention, fused, spec
 from k2core.engines.megatron.architecture import megatron_config
 from k2core.engines.megatron.attention import CoreAttention
-from k2core.engines.megatron.context import Chunk
+from k2core.engines.megatron.context import RankChunk
 from k2core.engines.megatron.fused import FusedAttention, pack_sequences
 from k2core.engines.megatron.process_group import join_ranks
 from schemas.model import ModelShape
@@ -19,8 +19,8 @@ from schemas.placement import Placement
 HEADS, KEY, VALUE, WIDTH = 3, 6, 4, 16
 SEGMENTS = torch.tensor([[0] * 5 + [1] * 11, [0] * 9 + [2] * 4 + [-1] * 3, [-1] * 16])
 ALONE = Placement(num_ranks=1)
-WHOLE = [Chunk(0, 16, 0)]
-SHARED = [Chunk(4, 8, 0), Chunk(8, 12, 4)]
+WHOLE = [RankChunk(0, 16, 0)]
+SHARED = [RankChunk(4, 8, 0), RankChunk(8, 12, 4)]
 
 
 class DocumentedKernel:
@@ -54,9 +54,9 @@ class DocumentedKernel:
 
 
 @pytest.fixture(params=[WHOLE, SHARED], ids=["whole rows", "two chunks of shared rows"])
-def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Chunk]:
+def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[RankChunk]:
     """A rank's chunks; other ranks' keys and values are what `others` draws."""
-    found: list[Chunk] = request.param
+    found: list[RankChunk] = request.param
     places = torch.cat([torch.arange(chunk.start, chunk.stop) for chunk in found])
 
     def gather(part: Tensor, axis: int, **_summed: bool) -> Tensor:
@@ -75,8 +75,9 @@ def others(rows: int, width: int) -> Tensor:
     return torch.randn(WIDTH, rows, HEADS, width, generator=torch.Generator().manual_seed(1))
 
 
-def test_equals_our_own_in_values_logits_and_gradients(chunks: list[Chunk]) -> None:
+def test_equals_our_own_in_values_logits_and_gradients(chunks: list[RankChunk]) -> None:
     config = TransformerConfig(num_layers=1, hidden_size=12, num_attention_heads=HEADS)
+    config.folding = None
     ours = CoreAttention(config, 1, softmax_scale=0.3)
     theirs = FusedAttention(config, 1, softmax_scale=0.3, k_channels=KEY, v_channels=VALUE)
     generator = torch.Generator().manual_seed(0)
@@ -96,13 +97,13 @@ def test_equals_our_own_in_values_logits_and_gradients(chunks: list[Chunk]) -> N
 
 
 def test_sequences_lie_where_rows_end_to_end_have_them() -> None:
-    packed = pack_sequences(SEGMENTS, Chunk(8, 12, 4))
+    packed = pack_sequences(SEGMENTS, RankChunk(8, 12, 4))
     assert packed.cu_seqlens_q.tolist() == [0, 4, 5, 8]
     assert packed.starts_q.tolist() == [0, 4, 5, 12]
     assert packed.cu_seqlens_kv.tolist() == [0, 7, 16, 19]
     assert packed.starts_kv.tolist() == [5, 16, 25, 48]
     assert (packed.longest_q, packed.longest_kv) == (4, 9)
-    nothing = pack_sequences(SEGMENTS[2:], Chunk(0, 16, 0))
+    nothing = pack_sequences(SEGMENTS[2:], RankChunk(0, 16, 0))
     assert (nothing.starts_q.tolist(), nothing.longest_q) == ([16], 0)
 
 
@@ -128,7 +129,7 @@ def test_the_spec_takes_it_where_it_can_run(
     assert taken == {wanted}
 
 
-def test_padding_alone_is_not_given_to_the_kernel(chunks: list[Chunk]) -> None:
+def test_padding_alone_is_not_given_to_the_kernel(chunks: list[RankChunk]) -> None:
     config = TransformerConfig(num_layers=1, hidden_size=12, num_attention_heads=HEADS)
     core = FusedAttention(config, 1, softmax_scale=0.3, k_channels=KEY, v_channels=VALUE)
     size = sum(chunk.stop - chunk.start for chunk in chunks)

@@ -11,7 +11,7 @@ from k2core.engines.megatron.batch import Batch
 from k2core.engines.megatron.trainer import Trainer
 from k2core.optim.registry import load_rule
 from k2core.parallel.layout import Layout
-from k2core.parallel.plan import Job, memory_in
+from k2core.parallel.plan import TrainingJob, memory_in
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
@@ -53,7 +53,7 @@ def test_a_kind_learns_is_counted_and_goes_on_from_its_state(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_plan_counts_the_bytes_that_a_kind_keeps(kind: str, shape: ModelShape) -> None:
     states = Trainer(shape, KINDS[kind], seed=0).optimizer.named_states().items()
-    (memory,) = memory_in(Job(shape, 8, 64, 1, "fp32", KINDS[kind]), Layout(1))
+    (memory,) = memory_in(TrainingJob(shape, 8, 64, 1, "fp32", KINDS[kind]), Layout(1))
     # in fp32 the masters are the weights
     kept = sum(t.numel() * 4 for key, t in states if not key.startswith("weight/"))
     assert memory.optimizer == kept

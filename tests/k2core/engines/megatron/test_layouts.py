@@ -20,12 +20,10 @@ def assert_equal_to_reference(cases: list[Case], num_steps: int) -> None:
 
 
 DEFAULT = (
-    "dp4 flat",
+    "dp4 matrix alike",
     "tp2 pp2 flat",
-    "dp2 pp2 ep2 matrix",
+    "dp2 pp2 ep2 matrix recompute-selective alike",
     "dp2 tp2 ep2 flat",
-    "dp2 cp2 flat",
-    "cp2 pp2 matrix",
     "cp2 pp2 matrix recompute-selective offload",
     "dp4 flat AdamW",
     "dp2 cp2 ep2 flat AdamW",

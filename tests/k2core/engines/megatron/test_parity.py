@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from k2core.engines.megatron.batch import Batch
+from k2core.engines.megatron.streamed import stream_logits
 from k2core.engines.megatron.trainer import Trainer
 from k2core.model.config import load_shape
 from k2core.model.counts import sum_parameters
@@ -60,6 +61,9 @@ def test_logits_equal_transformers(
         found = trainer.logits(tokens)
     assert expected.abs().max() > 1  # the comparison is about something
     assert (found - expected).abs().max() < 1e-4
+    in_layers = stream_logits(folder, [tokens[0], tokens[1, :63]])
+    assert torch.equal(in_layers[0], trainer.logits(tokens[:1])[0])
+    assert torch.equal(in_layers[1], trainer.logits(tokens[1:, :63])[0])
 
     batch = Batch(tokens, tokens.roll(-1, 1), torch.ones(2, 200), torch.zeros_like(tokens))
     logprobs = expected.log_softmax(-1).gather(-1, batch.labels[..., None])[..., 0]

@@ -141,7 +141,7 @@ def _head_logits(trainer: Trainer, batch: Batch) -> torch.Tensor:
 
 def test_recorded_logits_equal_a_plain_product() -> None:
     from k2core.engines.megatron.attention import PackedAttention, blocks_of
-    from k2core.engines.megatron.context import Chunk
+    from k2core.engines.megatron.context import RankChunk
 
     generator = torch.Generator().manual_seed(0)
     width = 300  # longer than a block of queries
@@ -154,7 +154,7 @@ def test_recorded_logits_equal_a_plain_product() -> None:
     padding = (segments == PADDING).T[:, :, None, None]
     expected = torch.einsum("bhqk,kbhd->qbhd", logits.softmax(-1), v).masked_fill(padding, 0.0)
     attend: Callable[..., tuple[torch.Tensor, torch.Tensor]] = PackedAttention.apply
-    out, largest = attend(q, k, v, blocks_of(segments, [Chunk(0, width, 0)]), 0.5)
+    out, largest = attend(q, k, v, blocks_of(segments, [RankChunk(0, width, 0)]), 0.5)
     torch.testing.assert_close(out, expected)
     seen = logits.detach().masked_fill((segments == PADDING)[:, None, :, None], -torch.inf)
     torch.testing.assert_close(largest, seen.amax((0, 2, 3)))

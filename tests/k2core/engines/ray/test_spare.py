@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from k2core.engines.protocol import Sampling
+from k2core.engines.protocol import Decoding
 from k2core.engines.ray import ServedEngines, keep_engines, serve
 from schemas.placement import Serving
 from tests.k2core.release.conftest import SaveModel, save_model
@@ -14,7 +14,7 @@ __all__ = ["save_model"]
 
 pytestmark = pytest.mark.slow
 
-HOW = Sampling(max_tokens=6, temperature=1.0, seed=1)
+HOW = Decoding(max_tokens=6, temperature=1.0, seed=1)
 
 
 def start(folder: Path, num_engines: int) -> ServedEngines:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import ray
 
-from k2core.engines.protocol import Arrival, Ask, Sampling
+from k2core.engines.protocol import Arrival, Ask, Decoding
 from k2core.engines.ray.actors import ActorGroup, python_path
 from k2core.engines.ray.mail import MAIL, TalkingActor
 from k2core.engines.ray.talk import ServedTalk
@@ -68,7 +68,7 @@ def group() -> Iterator[Group]:
 
 
 def first(place: int) -> Ask:
-    return Ask(place, [3 + place % 5], Sampling(max_tokens=99))
+    return Ask(place, [3 + place % 5], Decoding(max_tokens=99))
 
 
 def play(talk: ServedTalk, harm: Callable[[int], None]) -> list[tuple[int, int]]:

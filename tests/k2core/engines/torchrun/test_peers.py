@@ -15,6 +15,7 @@ CLOSED = RuntimeError("[gloo/transport/tcp/pair.cc:537] Connection closed by pee
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> tuple[Peers, Peers]:
     monkeypatch.setattr(peers, "_BEAT_S", 0.05)
+    monkeypatch.setattr(peers, "_SILENT_BEATS", 40)
     store = HashStore()
     return Peers(store, 0, 2), Peers(store, 1, 2)
 

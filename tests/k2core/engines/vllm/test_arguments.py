@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from k2core.engines.ray.resources import Cluster, Grant, actor_options, grant
-from k2core.engines.vllm.arguments import Devices, Limits, engine_arguments
+from k2core.engines.ray.resources import Accelerators, Grant, actor_options, grant
+from k2core.engines.vllm.arguments import Devices, EngineLimits, engine_arguments
 from schemas.placement import Serving
 
 ALWAYS: dict[str, object] = {
@@ -25,6 +25,7 @@ ON_CPU = {
     "enforce_eager": True,
     "compilation_config": {"custom_ops": ["-rotary_embedding"]},
     "enable_chunked_prefill": False,
+    "block_size": 32,
     "weight_transfer_config": {"backend": "k2_buckets"},
 }
 
@@ -87,23 +88,29 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_an_engine_is_told_all_of_its_placement(case: Case) -> None:
-    found = engine_arguments(Path("/m"), case.serving, Limits(512, 8), case.devices)
+    found = engine_arguments(Path("/m"), case.serving, EngineLimits(512, 8), case.devices)
     assert found == ALWAYS | case.said
+
+
+def test_blocks_are_small_where_they_are_shared() -> None:
+    alone = EngineLimits(512, 8, prefix_caching=False)
+    found = engine_arguments(Path("/m"), Serving(), alone, Devices(gpu=False))
+    assert "block_size" not in found
 
 
 def test_experts_are_not_shared_on_cores() -> None:
     shared = Serving(tp=2, expert_parallel=True)
     with pytest.raises(ValueError, match="expert_parallel needs GPUs"):
-        engine_arguments(Path("/m"), shared, Limits(512, 8), Devices(gpu=False))
+        engine_arguments(Path("/m"), shared, EngineLimits(512, 8), Devices(gpu=False))
 
 
 def test_engines_get_gpus_in_one_machine_or_over_several() -> None:
     wide = Serving(num_engines=2, tp=8, pp=2)
-    assert grant(wide, Cluster(0, 0)) == Grant(gpu=False, one_node=True)
-    assert grant(wide, Cluster(32, 8)) == Grant(gpu=True, one_node=False)
-    assert grant(Serving(tp=8), Cluster(32, 8)) == Grant(gpu=True, one_node=True)
+    assert grant(wide, Accelerators(0, 0)) == Grant(gpu=False, one_node=True)
+    assert grant(wide, Accelerators(32, 8)) == Grant(gpu=True, one_node=False)
+    assert grant(Serving(tp=8), Accelerators(32, 8)) == Grant(gpu=True, one_node=True)
     with pytest.raises(RuntimeError, match="2 engines of 16 GPUs need 32"):
-        grant(wide, Cluster(16, 8))
+        grant(wide, Accelerators(16, 8))
 
 
 def test_an_actor_holds_what_its_engine_uses_unless_the_workers_hold_it() -> None:

@@ -1,15 +1,15 @@
 """Engines serve what they say they serve: log p against transformers', before and after updates."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from k2core.engines.ray import serve
-from k2core.model.digest import NamedTensor, checkpoint_digest
+from k2core.model.digest import checkpoint_digest
 from k2core.model.hf import load_weights
 from schemas.placement import Serving
+from tests.k2core.held import HeldWeights
 from tests.k2core.release.conftest import SaveModel, save_model
 
 __all__ = ["save_model"]
@@ -31,8 +31,31 @@ def logprobs(folder: Path) -> list[list[float]]:
     return found
 
 
-def stream(folder: Path) -> Iterator[NamedTensor]:
-    yield from load_weights(folder).items()
+def test_an_embedding_that_is_input_and_output_is_served_as_loaded(tmp_path: Path) -> None:
+    """A layer whose weight is another's is packed anew, too: by folders and by a trainer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=256, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True,
+    )  # fmt: skip
+    wanted = []
+    for name in ("one", "two"):
+        model = LlamaForCausalLM(config).eval()
+        model.save_pretrained(tmp_path / name)
+        with torch.no_grad():
+            said = model(torch.tensor([PROMPTS[0]])).logits[0].log_softmax(-1)
+        wanted.append([float(said[i, token]) for i, token in enumerate(PROMPTS[0][1:])])
+    one = Serving(num_engines=1)
+    with serve(tmp_path / "one", one, max_model_len=64, max_num_seqs=4) as served:
+        assert served.score(PROMPTS[:1])[0] == pytest.approx(wanted[0], abs=1e-4)
+        served.receive_weights(held(tmp_path / "two"))
+        assert served.score(PROMPTS[:1])[0] == pytest.approx(wanted[1], abs=1e-4)
+
+
+def held(folder: Path) -> HeldWeights:
+    return HeldWeights(load_weights(folder))
 
 
 LAYOUTS = {
@@ -57,11 +80,13 @@ def test_weights_from_folders_and_a_trainer_are_served(
         check(one)
         assert engines.load(two) == checkpoint_digest(two)
         check(two)
-        engines.receive_weights(stream(one))
+        engines.receive_weights(held(one))
         check(one)
-        engines.receive_weights(stream(two))
+        engines.receive_weights(held(two))
         check(two)
-        lacking = dict(load_weights(one))
-        lacking.popitem()
-        with pytest.raises(ValueError, match="1 tensors have not come"):
-            engines.receive_weights(iter(lacking.items()))
+        whole = dict(load_weights(one))
+        with pytest.raises(ValueError, match=r"1 tensors have not come, e\.g\. lm_head\.weight"):
+            engines.receive_weights(HeldWeights(whole, lost="lm_head.weight"))
+        whole.pop("lm_head.weight")
+        with pytest.raises(ValueError, match=r"the trainer lacks tensor lm_head\.weight"):
+            engines.receive_weights(HeldWeights(whole))

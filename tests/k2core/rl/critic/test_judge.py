@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from k2core.chat import ChatCodec
-from k2core.critic import GRAMMAR, Comparison, Template
-from k2core.engines.protocol import Completion, Sampling
+from k2core.critic import GRAMMAR, OrderedPair, Template
+from k2core.engines.protocol import Completion, Decoding
 from k2core.engines.scripted import ScriptedEngine
 from k2core.rl.critic import EngineCritic
 from schemas.chat import Message, Problem
@@ -20,7 +20,7 @@ PROBLEM = Problem(
     messages=(Message(role="user", content="2 + 2?"),),
     verifier="text_answer",
 )
-PAIR = Comparison(PROBLEM, "4", "5")
+PAIR = OrderedPair(PROBLEM, "4", "5")
 
 
 class Saying(ScriptedEngine):
@@ -29,10 +29,10 @@ class Saying(ScriptedEngine):
     def __init__(self, codec: ChatCodec, text: str, logprob: float) -> None:
         super().__init__(lambda *_: codec.encode(text))
         self._logprob = logprob
-        self.how: list[Sampling] = []
+        self.how: list[Decoding] = []
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Sampling]
+        self, prompts: Sequence[Sequence[int]], sampling: Sequence[Decoding]
     ) -> list[Completion]:
         self.how += sampling
         found = super().generate(prompts, sampling)
@@ -60,7 +60,7 @@ def test_a_letters_probability(
     critic = EngineCritic(engine, Template(CriticTemplate(show="none"), codec), 1000)
     (found,) = critic([PAIR])
     assert found == (None if expected is None else pytest.approx(expected))
-    assert engine.how == [Sampling(max_tokens=1, temperature=0.0, grammar=GRAMMAR)]
+    assert engine.how == [Decoding(max_tokens=1, temperature=0.0, grammar=GRAMMAR)]
 
 
 def test_what_does_not_fit_is_not_asked(codec: ChatCodec) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from k2core.chat import EncodedDialogue
-from k2core.critic import Comparison, Pair, Template, load_rubric
+from k2core.critic import OrderedPair, PreferencePair, Template, load_rubric
 from k2core.critic.template import Letter
 from k2core.rewards import MALFORMED, OVER_BUDGET
 from k2core.rl.critic import CriticJudge, CriticLoop
@@ -45,7 +45,7 @@ class ToyTemplate(Template):
     def __init__(self) -> None:
         self.rubric = load_rubric()
 
-    def encode_example(self, comparison: Comparison, better: Letter) -> EncodedDialogue:
+    def encode_example(self, comparison: OrderedPair, better: Letter) -> EncodedDialogue:
         question = int(comparison.problem.messages[0].content) % 4
         answer = int(comparison.first if better == "A" else comparison.second)
         return EncodedDialogue([question, answer], [0, 1])
@@ -55,7 +55,7 @@ def toy_critic(engine: ToyEngine, config: CriticConfig = CRITIC) -> Practice:
     """The toy policy as its own critic: it prefers what it would rather say."""
     start = {name: tensor.clone() for name, tensor in engine.tensors.items()}
 
-    def prefer(comparisons: Sequence[Comparison]) -> list[float | None]:
+    def prefer(comparisons: Sequence[OrderedPair]) -> list[float | None]:
         assert engine.awake
         found = list[float | None]()
         for comparison in comparisons:
@@ -121,14 +121,16 @@ def test_pairs_are_of_finished_answers_one_verified_and_one_refused() -> None:
     group += [said("6", easy)._replace(reason=reason) for reason in (OVER_BUDGET, MALFORMED)]
     ranked = [said("p", talk)._replace(passed=True)] * 4 + [said("pp", talk)]
     pairs = pairs_of_samples(group + ranked, 9, random.Random(0))
-    assert pairs == [Pair(easy, "4", "4 or 5"), Pair(easy, "4", "5")]
+    assert pairs == [PreferencePair(easy, "4", "4 or 5"), PreferencePair(easy, "4", "5")]
     assert len(pairs_of_samples(group, 1, random.Random(0))) == 1
 
 
 def test_agreement_by_hand() -> None:
-    pairs = [Pair(posed("text_answer"), right, "x") for right in ("yes", "no", "place", "mute")]
+    pairs = [
+        PreferencePair(posed("text_answer"), right, "x") for right in ("yes", "no", "place", "mute")
+    ]
 
-    def prefer(comparisons: Sequence[Comparison]) -> list[float | None]:
+    def prefer(comparisons: Sequence[OrderedPair]) -> list[float | None]:
         answers: dict[str, tuple[float | None, float | None]] = {
             "yes": (0.9, 0.2), "no": (0.1, 0.7), "place": (0.8, 0.8), "mute": (0.9, None),
         }  # fmt: skip

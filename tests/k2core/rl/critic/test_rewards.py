@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2core.agents import Dialogue
-from k2core.critic import Comparison, load_rubric
+from k2core.critic import OrderedPair, load_rubric
 from k2core.rewards import OVER_BUDGET, Verdict, judge_dialogues
 from k2core.rl.critic import GUARDED, CriticJudge, Prefer
 from k2core.rl.critic.decoys import DECOYS
@@ -36,16 +36,16 @@ def verify(samples: Sequence[Sample]) -> list[Verdict]:
     return judge_dialogues([sample.dialogue for sample in samples])
 
 
-def by_length(comparisons: Sequence[Comparison]) -> list[float | None]:
+def by_length(comparisons: Sequence[OrderedPair]) -> list[float | None]:
     """Prefers the shorter answer, surely."""
     return [0.9 if len(c.first) < len(c.second) else 0.1 for c in comparisons]
 
 
-def first_always(comparisons: Sequence[Comparison]) -> list[float | None]:
+def first_always(comparisons: Sequence[OrderedPair]) -> list[float | None]:
     return [0.9] * len(comparisons)
 
 
-def silent(comparisons: Sequence[Comparison]) -> list[float | None]:
+def silent(comparisons: Sequence[OrderedPair]) -> list[float | None]:
     return [None] * len(comparisons)
 
 
@@ -82,9 +82,9 @@ def test_a_critic_of_places_ranks_nothing() -> None:
 
 
 def test_equal_answers_tie_without_being_asked() -> None:
-    asked: list[Comparison] = []
+    asked: list[OrderedPair] = []
 
-    def watching(comparisons: Sequence[Comparison]) -> list[float | None]:
+    def watching(comparisons: Sequence[OrderedPair]) -> list[float | None]:
         asked.extend(comparisons)
         return by_length(comparisons)
 
@@ -109,7 +109,7 @@ def test_equal_answers_tie_without_being_asked() -> None:
     ],
 )
 def test_no_exploit_wins_whatever_the_critic_prefers(exploit: str) -> None:
-    def taken_in(comparisons: Sequence[Comparison]) -> list[float | None]:
+    def taken_in(comparisons: Sequence[OrderedPair]) -> list[float | None]:
         return [1.0 if c.first == exploit else 0.0 for c in comparisons]
 
     verdicts, judge = judged([exploit, "It is warm.", "Drops fall.", "Air cools."], taken_in)
@@ -134,7 +134,7 @@ def is_decoy(kind: str, text: str) -> bool:
 
 @pytest.mark.parametrize("kind", DECOYS)
 def test_a_group_whose_critic_prefers_a_decoy_is_dropped(kind: str) -> None:
-    def fond(comparisons: Sequence[Comparison]) -> list[float | None]:
+    def fond(comparisons: Sequence[OrderedPair]) -> list[float | None]:
         return [0.5 + 0.4 * (is_decoy(kind, c.first) - is_decoy(kind, c.second))
                 for c in comparisons]  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from k2core.chat import ChatCodec
-from k2core.critic import LETTERS, Comparison, Template
+from k2core.critic import LETTERS, OrderedPair, Template
 from k2core.engines.ray import serve
 from k2core.rl.critic import EngineCritic
 from schemas.placement import Serving
@@ -24,7 +24,7 @@ def test_a_letters_odds_are_the_policys(
 ) -> None:
     folder = save_model(tmp_path / "model", 1)
     template = Template(CriticTemplate(show="none"), codec)
-    pairs = [Comparison(PROBLEM, str(n), "5") for n in range(4)]
+    pairs = [OrderedPair(PROBLEM, str(n), "5") for n in range(4)]
     letters = [codec.encode(letter)[0] for letter in LETTERS]
     with serve(folder, Serving(num_engines=1), max_model_len=200, max_num_seqs=4) as engine:
         found = EngineCritic(engine, template, 200)(pairs)
