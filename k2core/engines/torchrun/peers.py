@@ -19,6 +19,8 @@ _SILENT_BEATS = 4
 """A rank that misses so many is gone, or its machine is, or the way to it."""
 _ANSWER_S = 15.0
 """After that the store itself is out of reach."""
+_CLOSE_S = 5.0
+"""So long a beat under way may take at the end; one that comes later would feign life."""
 
 
 class RankError(RuntimeError):
@@ -69,7 +71,7 @@ class Peers:
     def close(self) -> None:
         """Stop beating; a beat under way is waited for, if the store takes it."""
         self._stop.set()
-        self._thread.join(_BEAT_S)
+        self._thread.join(_CLOSE_S)
 
     def _ask(self) -> str:
         try:
