@@ -212,7 +212,8 @@ class Finished(NamedTuple):
 
 
 Watch = Callable[[float], None]
-"""Told how many of the documents that are rewritten side by side are written, parts of them too."""
+"""Told how many of the documents that are rewritten side by side are written, by the time it takes:
+the last chunks of the longest take as long as the first ones of all."""
 
 
 def unwatched(written: float) -> None:
@@ -243,19 +244,17 @@ def rewrite_together(
     editor = editor or FirstDraft()
     chunks = [cut_text(job.document.text, chunk_tokens, writer.count) for job in jobs]
     written = [Rewriting("", len(parts), 0, cut=False) for parts in chunks]
-    before = float(sum(not parts for parts in chunks))
-    for number in range(max(map(len, chunks), default=0)):
+    lengths = [[writer.count(chunk.text) for chunk in parts] for parts in chunks]
+    before = 0.0
+    for number, documents in enumerate(weigh_rounds(lengths)):
         turn = [index for index, parts in enumerate(chunks) if number < len(parts)]
         requests = [
             ChunkRequest(jobs[i], number, written[i].text, chunks[i][number].text, draft)
             for i in turn
             for draft in range(num_drafts)
         ]
-        shares = [
-            len(chunks[i][number].text) / sum(len(part.text) for part in chunks[i]) for i in turn
-        ]
-        each = [share / num_drafts for share in shares for _ in range(num_drafts)]
-        batch = WritingBatch(each, [writer.count(request.chunk) for request in requests])
+        tokens = [lengths[i][number] for i in turn for _ in range(num_drafts)]
+        batch = WritingBatch(documents, tokens)
         drafts: dict[int, dict[int, WrittenChunk]] = {index: {} for index in turn}
         for answer in writer.write(requests):
             watch(before + batch.finish(answer))
@@ -267,7 +266,7 @@ def rewrite_together(
             written[index] = _append(written[index], chunks[index][number], answers, editor)
             if number + 1 == len(chunks[index]):
                 yield Finished(index, written[index])
-        before += sum(shares)
+        before += documents
 
 
 def rewrite_with(
@@ -278,6 +277,22 @@ def rewrite_with(
     return rewrite_together(jobs, writer, config.chunk_tokens, watch, editor, config.drafts)
 
 
+def weigh_rounds(lengths: Sequence[Sequence[int]]) -> list[float]:
+    """Round by round (first chunks, second ones, ...) what part of the time it takes.
+
+    Chunks of a round are written in step, so that it takes as long as its longest one.
+
+    Args:
+        lengths: tokens of each document's chunks.
+
+    Returns:
+        In documents, all of them in sum; nothing where there is no chunk.
+    """
+    rounds = range(max(map(len, lengths), default=0))
+    longest = [max(parts[n] for parts in lengths if n < len(parts)) for n in rounds]
+    return [len(lengths) * each / max(1, sum(longest)) for each in longest]
+
+
 class WritingBatch:
     """How much of chunks that are written in step is there, judged by those that are finished.
 
@@ -285,23 +300,22 @@ class WritingBatch:
     a rewrite is about as long as its source.
 
     Args:
-        shares: a chunk's, of its document.
+        documents: what all of it counts for.
         num_tokens: a chunk's.
     """
 
-    def __init__(self, shares: Sequence[float], num_tokens: Sequence[int]) -> None:
-        self._shares, self._num_tokens = shares, num_tokens
-        self._open = set(range(len(shares)))
+    def __init__(self, documents: float, num_tokens: Sequence[int]) -> None:
+        self._documents, self._num_tokens = documents, num_tokens
+        self._open = set(range(len(num_tokens)))
 
     def finish(self, answer: WrittenChunk) -> float:
         """Documents written in this batch when a chunk has just been finished."""
         self._open.discard(answer.place)
-        return sum(
-            share * (min(1.0, answer.num_tokens / max(1, tokens)) if place in self._open else 1.0)
-            for place, (share, tokens) in enumerate(
-                zip(self._shares, self._num_tokens, strict=True)
-            )
+        done = sum(
+            min(1.0, answer.num_tokens / max(1, tokens)) if place in self._open else 1.0
+            for place, tokens in enumerate(self._num_tokens)
         )
+        return self._documents * done / len(self._num_tokens)
 
 
 def _append(

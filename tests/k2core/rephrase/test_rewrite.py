@@ -12,6 +12,7 @@ from k2core.rephrase.rewrite import (
     WritingBatch,
     WrittenChunk,
     rewrite_together,
+    weigh_rounds,
 )
 from k2core.rephrase.sample import RewriteSource
 from k2core.rephrase.styles import RewriteJob, load_styles
@@ -117,10 +118,17 @@ def test_a_document_of_any_length_is_rewritten_whole_and_keeps_its_sections(
 
 def test_what_others_of_a_batch_have_written_counts() -> None:
     """Four chunks of 100 tokens, each half a document, in step: they end at 60, 80, 100 and 150."""
-    batch = WritingBatch([0.5] * 4, [100] * 4)
+    batch = WritingBatch(2.0, [100] * 4)
     ends = [
         WrittenChunk(place, "", tokens, cut=False) for place, tokens in ((2, 60), (0, 80), (3, 100))
     ]
     written = [batch.finish(end) for end in ends]
     assert written == pytest.approx([0.5 * (1 + 3 * 0.6), 0.5 * (2 + 2 * 0.8), 0.5 * 4])
     assert batch.finish(WrittenChunk(1, "", 150, cut=True)) == 2.0
+
+
+def test_the_last_chunks_of_the_longest_take_as_long_as_the_first_ones_of_all() -> None:
+    """Of fourteen documents one has three chunks: it alone is two thirds of the time."""
+    assert weigh_rounds([[100]] * 13 + [[80, 100, 100]]) == pytest.approx([14 / 3] * 3)
+    assert weigh_rounds([[100, 50], []]) == pytest.approx([4 / 3, 2 / 3])
+    assert weigh_rounds([[], []]) == []
