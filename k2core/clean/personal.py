@@ -14,6 +14,11 @@ class PersonalKind(NamedTuple):
     name: str
     pattern: re.Pattern[str]
     is_personal: Callable[[Match], bool]
+    hint: str
+    """What every match holds, for Rust's `regex`, which looks for it a hundred times as quickly.
+
+    No word boundaries, which make it slow beyond ASCII; `[^\\s]` for `\\w`, another class there.
+    """
 
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
@@ -48,17 +53,6 @@ _KEY = re.compile(
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)")
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
-MAYBE = (
-    r"@|\d\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|[0-9A-Fa-f]::|\+\d|\(\d{3}\)"
-    r"|\d{3}-\d{2,3}-\d{4}|PRIVATE KEY|AKIA|ASIA|gh[pousr]_|github_pat_|sk-|hf_|xox|AIza"
-    r"|eyJ|glpat-|npm_|k_live_|k_test_|SG\.|GOCSPX-|hooks\.slack|(?i:aws_?secret)"
-    r"|pypi-|dckr_pat_|dop_v1_|ya29\.|[A-Z]{2}\d{2} ?[A-Z0-9]"
-    r"|\d(?:[ -]?\d){12}"
-    r"|(?i:tel|phone|fon|mobile?|fax|call|cell|rufnummer|whatsapp|tél|téléphone|number is)"
-    r"\b[^\d\n]{0,17}\d"
-)
-"""What every kind needs; most texts hold none of it, and are passed over at once."""
-
 _RESERVED = ("example.com", "example.org", "example.net", "example", "invalid", "test", "localhost")
 _NO_MAILBOX = ("git", "hg", "svn", "anonymous", "noreply", "no-reply")
 _FILES = frozenset(
@@ -144,13 +138,27 @@ def _always(_: Match) -> bool:
     return True
 
 
+_KEY_HINT = (
+    r"(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_|sk-[A-Za-z0-9_-]{20}"
+    r"|hf_[A-Za-z0-9]{30}|xox[abprs]-|AIza|eyJ[^\s.]{10,}\.eyJ|glpat-|npm_[A-Za-z0-9]{36}"
+    r"|k_(?:live|test)_|GOCSPX-|hooks\.slack|(?i:aws_?secret)|SG\.[^\s.]{16}|pypi-[^\s]{50}"
+    r"|dckr_pat_|dop_v1_|ya29\.|://[^\s/:@<>]{1,64}:[^\s/:@<>]+@"
+)
+_IP_HINT = (
+    r"\d\.\d{1,3}\.\d{1,3}\.\d|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]"
+    r"|[23][0-9A-Fa-f]{3}[0-9A-Fa-f:]*::"
+)
+_PHONE_HINT = (
+    r"\+\d|\(\d{3}\)|\d{3}-\d{3}-\d{4}"
+    r"|(?i:tel|tél|phone|fon|mobil|fax|call|cell|rufnummer|whatsapp|number is)[^\d\n]{0,17}\d"
+)
 KINDS = (
-    PersonalKind("key", _KEY, _always),
-    PersonalKind("email", _EMAIL, _is_mailbox),
-    PersonalKind("ip", _IP, _is_public),
-    PersonalKind("iban", _IBAN, _is_iban),
-    PersonalKind("card", _CARD, _is_card),
-    PersonalKind("ssn", _SSN, _always),
-    PersonalKind("phone", _PHONE, _is_phone),
+    PersonalKind("key", _KEY, _always, _KEY_HINT),
+    PersonalKind("email", _EMAIL, _is_mailbox, r"@[A-Za-z0-9.-]+\.[A-Za-z]{2}"),
+    PersonalKind("ip", _IP, _is_public, _IP_HINT),
+    PersonalKind("iban", _IBAN, _is_iban, r"[A-Z]{2}\d{2} ?[A-Z0-9]{4}"),
+    PersonalKind("card", _CARD, _is_card, r"\d(?:[ -]?\d){12}"),
+    PersonalKind("ssn", _SSN, _always, r"\d{3}-\d{2}-\d{4}"),
+    PersonalKind("phone", _PHONE, _is_phone, _PHONE_HINT),
 )
 """In the order in which they are looked for."""

@@ -1,13 +1,15 @@
 """Personal data and secrets, replaced by placeholders."""
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 import polars as pl
 
-from k2core.clean.personal import KINDS, MAYBE, PersonalKind
+from k2core.clean.personal import KINDS, PersonalKind
 
 _PEM = re.compile(r"-----(BEGIN|END) (?:[A-Z]{1,20} ){0,3}PRIVATE KEY-----")
+_PEM_HINT = "PRIVATE KEY"
 
 
 class Redacted(NamedTuple):
@@ -20,11 +22,14 @@ class Redacted(NamedTuple):
 
 def redact_all(texts: pl.Series) -> tuple[pl.Series, list[dict[str, int]]]:
     """`redact` on many texts: what it leaves of them, and each one's replacements by kind."""
-    nothing = dict.fromkeys((kind.name for kind in KINDS), 0)
-    found = texts.str.contains(MAYBE).to_numpy()
-    places = [int(place) for place in found.nonzero()[0]]
-    redacted = [redact(text) for text in texts.gather(places).to_list()]
-    counts = [nothing] * len(texts)
+    hinted: dict[int, set[str]] = {}
+    for name, hint in (("", _PEM_HINT), *((kind.name, kind.hint) for kind in KINDS)):
+        for place in texts.str.contains(hint).arg_true().to_list():
+            hinted.setdefault(place, set()).add(name)
+    places = sorted(hinted)
+    rows = zip(places, texts.gather(places).to_list(), strict=True)
+    redacted = [_redact(text, hinted[place]) for place, text in rows]
+    counts = [dict.fromkeys((kind.name for kind in KINDS), 0)] * len(texts)
     for place, each in zip(places, redacted, strict=True):
         counts[place] = each.counts
     changed = pl.Series([each.text for each in redacted], dtype=pl.String)
@@ -33,10 +38,22 @@ def redact_all(texts: pl.Series) -> tuple[pl.Series, list[dict[str, int]]]:
 
 def redact(text: str) -> Redacted:
     """Replace addresses, numbers of persons and keys; placeholders stay as they are."""
+    return _redact(text, {kind.name for kind in KINDS})
+
+
+def _redact(text: str, hinted: Collection[str]) -> Redacted:
+    """Look for the kinds that are hinted at.
+
+    Once anything is replaced for all that are left, too: a placeholder may bring together what
+    stood apart.
+    """
     text, num_blocks = _replace_blocks(text)
     counts = {}
+    changed = num_blocks > 0
     for kind in KINDS:
-        text, counts[kind.name] = _replace(text, kind)
+        looked = changed or kind.name in hinted
+        text, counts[kind.name] = _replace(text, kind) if looked else (text, 0)
+        changed = changed or counts[kind.name] > 0
     counts["key"] += num_blocks
     return Redacted(text, counts)
 

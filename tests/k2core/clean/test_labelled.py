@@ -1,10 +1,12 @@
 """What `bench.pii`'s labelled lines show of privacy."""
 
+import polars as pl
 import pytest
 
 from bench.pii import find_ours, tally
 from bench.pii_lines import make_lines
 from k2core.clean.personal import KINDS
+from k2core.clean.privacy import redact, redact_all
 
 LINES = make_lines()
 FOUND = [find_ours(line.text) for line in LINES]
@@ -23,3 +25,18 @@ def test_the_set_is_the_same_each_time() -> None:
     assert make_lines() == LINES
     assert len(LINES) == 2000
     assert sum(not line.spans for line in LINES) == 1000
+
+
+def test_hints_pass_over_nothing() -> None:
+    texts = [line.text for line in LINES]
+    redacted, counts = redact_all(pl.Series(texts))
+    assert redacted.to_list() == [redact(text).text for text in texts]
+    assert counts == [redact(text).counts for text in texts]
+
+
+def test_what_a_placeholder_brings_together_is_seen() -> None:
+    """The number is called one only where the address between is gone."""
+    text = "tel: somebody.with.a.long.name@firm.org 030 1234567"
+    redacted, counts = redact_all(pl.Series([text]))
+    assert redacted[0] == "tel: <EMAIL> <PHONE>"
+    assert counts[0]["phone"] == 1
