@@ -49,6 +49,8 @@ class Dialogue(NamedTuple):
     """Digest of the weights that served it, or `expert`."""
     fault: str = ""
     """Of a faulty dialogue: what broke, in the environment or the endpoint."""
+    num_counted: int = 0
+    """Tokens that an endpoint says it wrote, where nobody saw them."""
 
     @property
     def token_ids(self) -> list[int]:
@@ -77,7 +79,8 @@ class Dialogue(NamedTuple):
     @property
     def num_tokens(self) -> int:
         """Tokens that the policy wrote."""
-        return sum(len(s.token_ids) for s in self.segments if s.logprobs is not None)
+        seen = sum(len(s.token_ids) for s in self.segments if s.logprobs is not None)
+        return self.num_counted + seen
 
     @property
     def num_stale(self) -> int:

@@ -154,14 +154,15 @@ def _play(session: Session, model: ChatModel, seed: int, max_answer: int | None)
                 raise
             session.stop_reason = "context"
             break
+        left -= turn.num_tokens
         if turn.malformed:
             session.cut_off(turn.message, "malformed")
             break
-        left -= turn.num_tokens
         if not turn.finished:
             session.cut_off(turn.message, "token_budget")
             break
         session.reply(turn.message)
         if session.stop_reason is None and left <= 0:
             session.stop_reason = "token_budget"
-    return close_session(session, model.name)
+    written = problem.max_tokens - left
+    return close_session(session, model.name)._replace(num_counted=written)

@@ -18,6 +18,7 @@ class Said(NamedTuple):
     """Names and arguments."""
     status: int = 200
     stop: str = "stop"
+    num_tokens: int = 2
 
 
 @contextmanager
@@ -67,5 +68,9 @@ def _body(said: Said) -> Body:
         "created": 0,
         "model": "m",
         "choices": [{"index": 0, "message": message, "finish_reason": said.stop}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        "usage": {
+            "prompt_tokens": 1,
+            "completion_tokens": said.num_tokens,
+            "total_tokens": 1 + said.num_tokens,
+        },
     }

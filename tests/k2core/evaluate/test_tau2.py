@@ -1,5 +1,6 @@
 """tau2-bench with scripted users: our loop against the package's own, task by task."""
 
+import gc
 import json
 import pickle
 import zlib
@@ -171,7 +172,11 @@ def ask_theirs(domain: str, task: Any, way: Way) -> bool:
 
 @pytest.fixture
 def quick_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package reads 7 MB of JSON for each of an evaluation's environments; once is enough."""
+    """The package reads 7 MB of JSON for each of an evaluation's environments; once is enough.
+
+    The collector goes through all that is read so far again and again: without it a copy takes a
+    quarter of the time.
+    """
     load_package()
     from tau2.environment.db import DB
 
@@ -180,7 +185,11 @@ def quick_records(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(cls: object, path: str) -> object:
         if (cls, str(path)) not in kept:
             kept[cls, str(path)] = pickle.dumps(read(cls, path))
-        return pickle.loads(kept[cls, str(path)])
+        gc.disable()
+        try:
+            return pickle.loads(kept[cls, str(path)])
+        finally:
+            gc.enable()
 
     monkeypatch.setattr(DB, "load", classmethod(load))
 
