@@ -98,7 +98,8 @@ class RlConfig(Config):
     """Whose log pi_old: the engine's, as sampled, or a forward pass of the trainer's."""
     mismatch: Literal["none", "truncate", "mask"] = "none"
     """What becomes of samples that the trainer finds more or less likely than the engine did, by
-    their mean ratio a token: weighted by it up to a limit, or left out beyond it."""
+    their mean ratio a token: weighted by it up to a limit, or left out beyond it. It takes the
+    trainer's log pi_old to see it; the engine's as pi_old have the mismatch within the ratio."""
     mismatch_limit: float = Field(1.1, gt=1)
     """That limit, and its inverse."""
     mismatch_every: int = Field(8, ge=1)
@@ -160,6 +161,12 @@ class RlConfig(Config):
             raise ValueError(
                 "iteration_tokens goes on with half a turn, and a grammar holds whole ones: set it "
                 "or enforcer, not both"
+            )
+        if self.mismatch != "none" and self.old_logprobs == "engine":
+            raise ValueError(
+                f'mismatch="{self.mismatch}" weighs samples by the trainer\'s log p, which '
+                'old_logprobs="engine" does not ask for: set old_logprobs="trainer", or '
+                'mismatch="none"'
             )
         if self.max_repeats == 1:
             raise ValueError("max_repeats=1 would stop at once: 2 or more, or 0 for any number")

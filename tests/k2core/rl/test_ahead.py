@@ -173,9 +173,9 @@ def test_log_p_are_of_who_wrote_it_or_its_importance_weight_is(tmp_path: Path, o
             seen.append((float(gap), float((batch.extra["weight"] - 1).abs().max())))
             return super().step(batch, lr, objective)
 
+    weighed = {"mismatch": "truncate"} if old == "trainer" else {}
     config = RlConfig.model_validate(
-        OFF.model_dump()
-        | {"old_logprobs": old, "mismatch": "truncate", "mismatch_every": 1, "num_iterations": 4}
+        OFF.model_dump() | {"old_logprobs": old, "mismatch_every": 1, "num_iterations": 4} | weighed
     )
     run_iterations(replace(practice(engine, config), learner=Watching()), workspace(tmp_path))
     fresh, *stale = seen

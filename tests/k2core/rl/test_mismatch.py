@@ -71,9 +71,17 @@ def test_long_samples_overflow_no_figure() -> None:
 def test_weights_are_of_the_mean_ratio_a_token(how: str, weights: list[float]) -> None:
     batch = batch_of([-1.0], [-1.0, -1.0])  # PTX, then the problem's: one token, two
     own = torch.tensor([[-5.0, 0.0], [-1.0 + math.log(0.8), 0.0], [-0.5, -0.7]])  # e^0.4 at last
-    config = RlConfig.model_validate({"mismatch": how, "mismatch_limit": 1.1})
+    config = RlConfig.model_validate(
+        {"old_logprobs": "trainer", "mismatch": how, "mismatch_limit": 1.1}
+    )
     weigh_samples(batch, own, config)
     assert batch.extra["weight"].tolist() == pytest.approx(weights, abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["truncate", "mask"])
+def test_a_correction_that_would_see_no_mismatch_is_refused(how: str) -> None:
+    with pytest.raises(ValueError, match=f'mismatch="{how}" weighs .* set old_logprobs="trainer"'):
+        RlConfig.model_validate({"mismatch": how})
 
 
 def test_a_bf16_mismatch_over_a_long_sample_is_refused() -> None:
