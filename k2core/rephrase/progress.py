@@ -86,7 +86,7 @@ def rewrite_all(
 class _Pace:
     """How far the stage is, in documents: to be written is most of one, to be judged the rest."""
 
-    _WRITING = 0.6
+    _WRITING = 0.85
 
     def __init__(self, report: Reporter, num_jobs: int, num_written: int) -> None:
         self.report, self._num_jobs = report, num_jobs
