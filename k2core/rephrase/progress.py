@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -59,14 +60,14 @@ def rewrite_all(
     with ExitStack() as stack:
         journal = workspace.scratch / "rewritings.jsonl"
         kept = stack.enter_context(closing(RewriteJournal(journal, workspace.states)))
-        pace = _Pace(workspace.report, len(jobs), len(kept))
+        pace = Pace(workspace.report, jobs, len(kept))
 
         @cache
         def started() -> Rephraser:
             pace.say(f"starting {config.rewriter}")
             rephraser = stack.enter_context(closing(start()))
             kept.sign(rephraser.name)
-            pace.say("writing")
+            pace.start()
             return rephraser
 
         while first < len(jobs):
@@ -83,29 +84,66 @@ def rewrite_all(
         return Rewritten(judged, first, num_tokens, kept.writer)
 
 
-class _Pace:
-    """How far the stage is, in documents: to be written is most of one, to be judged the rest."""
+@dataclass
+class _Part:
+    """A part of the work, the seconds that it took, and what was done before they were counted."""
 
-    _WRITING = 0.85
+    total: float
+    done: float = 0.0
+    before: float = 0.0
+    seconds: float = 0.0
 
-    def __init__(self, report: Reporter, num_jobs: int, num_written: int) -> None:
-        self.report, self._num_jobs = report, num_jobs
-        self._written, self._judged, self._note = float(num_written), 0, "judging"
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest takes at the pace so far; None while that is unknown."""
+        if self.done >= self.total:
+            return 0.0
+        done = self.done - self.before
+        return self.seconds * (self.total - self.done) / done if done else None
+
+
+class Pace:
+    """How far the stage is, in seconds: what was spent, and what is left at the pace so far.
+
+    Writing and judging have a pace each, which hangs on models, gate and machine, and a document
+    is judged when it is written: at one pace for both the first of a group would promise too much.
+    """
+
+    def __init__(self, report: Reporter, jobs: Sequence[RewriteJob], num_written: int) -> None:
+        self.report = report
+        self._writing = _Part(len(jobs), num_written, num_written)
+        self._judging = _Part(sum(len(job.document.text) for job in jobs))
+        self._since, self._note = time.monotonic(), "judging"
 
     def say(self, note: str) -> None:
         """Tell where the stage is."""
         self._note = note
-        done = self._WRITING * self._written + (1 - self._WRITING) * self._judged
-        self.report.progress(done, self._num_jobs, note)
+        parts = (self._writing, self._judging)
+        left = [part.left for part in parts if part.left is not None]
+        if len(left) < len(parts):
+            self.report.progress(0, 1, note)
+            return
+        spent = sum(part.seconds for part in parts)
+        self.report.progress(spent, spent + sum(left), note)
+
+    def start(self) -> None:
+        """From now on it is written."""
+        self._since = time.monotonic()
+        self.say("writing")
 
     def write(self, num_written: float) -> None:
         """So many documents are written."""
-        self._written = num_written
-        self.say(self._note)
+        self._spend(self._writing, num_written - self._writing.done)
 
-    def judge(self) -> None:
+    def judge(self, job: RewriteJob) -> None:
         """One more is judged."""
-        self._judged += 1
+        self._spend(self._judging, len(job.document.text))
+
+    def _spend(self, part: _Part, done: float) -> None:
+        now = time.monotonic()
+        part.seconds += now - self._since
+        part.done += done
+        self._since = now
         self.say(self._note)
 
 
@@ -114,14 +152,14 @@ def _judge_group(
     jobs: Sequence[RewriteJob],
     started: Callable[[], Rephraser],
     kept: RewriteJournal,
-    pace: _Pace,
+    pace: Pace,
 ) -> list[JudgedRewrite]:
     """Rewrite what is not kept yet, and judge each document when it is there."""
     judged: dict[int, list[JudgedRewrite]] = {}
 
     def judge(place: int) -> None:
         judged[place] = judge_writers(config, jobs[place], kept[jobs[place]])
-        pace.judge()
+        pace.judge(jobs[place])
 
     missing = [place for place, job in enumerate(jobs) if job not in kept]
     for place in sorted({*range(len(jobs))} - {*missing}):
@@ -137,7 +175,7 @@ def _rewrite(
     jobs: Sequence[RewriteJob],
     rephraser: Rephraser,
     kept: RewriteJournal,
-    pace: _Pace,
+    pace: Pace,
 ) -> Iterator[int]:
     """Rewrite and keep documents; tells the rate at the end of each group.
 

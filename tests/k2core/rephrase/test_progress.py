@@ -12,7 +12,7 @@ import pytest
 
 from k2core.rephrase import rephrase_corpus
 from k2core.rephrase.journal import Journal
-from k2core.rephrase.progress import rewrite_all
+from k2core.rephrase.progress import Pace, rewrite_all
 from k2core.rephrase.rewrite import EngineWriter, Finished, Prompter, Watch, unwatched
 from k2core.rephrase.start import GroupRephraser
 from k2core.rephrase.styles import RewriteJob
@@ -30,13 +30,13 @@ class Listener(Silent):
 
     def __init__(self) -> None:
         self.done: list[float] = []
+        self.left: list[float] = []
         self.steps: list[int] = []
 
     def progress(self, done: float, total: float, note: str = "") -> None:
-        assert total == 6
         assert note.startswith("starting") or note in NOTES or note.endswith(" tokens/s")
-        if not note.startswith("starting"):
-            self.done.append(round(done, 6))
+        self.done.append(done)
+        self.left.append(total - done)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         if "tokens_per_second" in values:
@@ -65,7 +65,7 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     wanted, said = run_stage(store, rephraser, whole, "whole", monkeypatch)
     assert said.steps == [0, 1]
     assert said.done == sorted(said.done)
-    assert (said.done[0], said.done[-1]) == (0, 6)
+    assert (said.done[0], said.left[-1]) == (0, 0)
     # Killed in the first group, at its end and in the second group.
     module = [sys.executable, "-m", "tests.k2core.rephrase.killed"]
     command = [*module, str(tmp_path), str(rephraser), "1", "3", "1"]
@@ -77,8 +77,31 @@ def test_a_document_finished_before_a_kill_is_never_asked_for_again(
     assert found == wanted
     assert said.steps == [1]
     assert said.done == sorted(said.done)
-    assert said.done[0] > 3  # five were written, and are judged anew
-    assert said.done[-1] == 6
+    assert said.left[-1] == 0
+
+
+def test_what_is_left_is_known_where_judging_takes_longer_than_writing(
+    monkeypatch: pytest.MonkeyPatch, rephraser: Path, tmp_path: Path
+) -> None:
+    """Five of six are written in 10 s, then each is judged in 10; the last is written alone."""
+    now, listener = 0.0, Listener()
+    jobs = draw_jobs(config_for(rephraser), Store(tmp_path))
+    size = sum(len(job.document.text) for job in jobs) / len(jobs)
+    monkeypatch.setattr("k2core.rephrase.progress.time.monotonic", lambda: now)
+    pace = Pace(listener, jobs, 0)
+    now = 43.0
+    pace.start()
+    now += 10.0
+    pace.write(5)
+    assert listener.left == [1, 1]  # of none, until one was judged
+    for number, job in enumerate(jobs, 1):
+        if number == len(jobs):
+            now += 2.0
+            pace.write(6)
+        now += 10 * len(job.document.text) / size
+        pace.judge(job)
+        to_judge = sum(len(other.document.text) for other in jobs[number:]) / size
+        assert listener.left[-1] == pytest.approx(10 * to_judge + 2 * (number < 6))
 
 
 def test_another_machine_goes_on_with_what_was_shared(
