@@ -2,6 +2,7 @@
 
 import ast
 import random
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -54,3 +55,48 @@ def read_docstrings(module: str) -> str:
     kinds = ast.Module | ast.FunctionDef | ast.ClassDef
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     return "\n\n".join(text for node in nodes if (text := ast.get_docstring(node)))
+
+
+SCRIPTS = {"zh": (0x4E00, 3000, "。"), "th": (0x0E01, 46, " ")}
+"""Languages without spaces between words: first sign, number of signs, end of a sentence."""
+
+
+def make_unspaced(count: int, language: str, pages: Path | None = None) -> list[str]:
+    """Texts of some 1,000 to 6,000 signs, whose sentences are dealt anew for each.
+
+    Args:
+        count: how many.
+        language: of `SCRIPTS`.
+        pages: a folder of HTML pages whose sentences are taken; else words and sentences are drawn,
+            common ones oftener (1 / rank), which mean nothing.
+    """
+    rng = random.Random(0)
+    sentences = _read_sentences(pages) if pages else _draw_sentences(rng, language)
+    texts = []
+    for _ in range(count):
+        parts = rng.sample(sentences, rng.randint(30, 180))
+        lines = (parts[at : at + 6] for at in range(0, len(parts), 6))
+        texts.append("\n".join("".join(line) for line in lines))
+    return texts
+
+
+def _draw_sentences(rng: random.Random, language: str) -> list[str]:
+    first, num_signs, end = SCRIPTS[language]
+    signs = [chr(first + n) for n in range(num_signs)]
+    common = [1 / (n + 8) for n in range(num_signs)]
+    words = ["".join(rng.choices(signs, common, k=rng.choice((1, 2, 2, 3)))) for _ in range(5000)]
+    often = [1 / (n + 8) for n in range(len(words))]
+    return ["".join(rng.choices(words, often, k=rng.randint(8, 26))) + end for _ in range(20_000)]
+
+
+def _read_sentences(pages: Path) -> list[str]:
+    """Sentences of 15 signs and more that hold no Latin letter, each once."""
+    from k2core.clean.extract import extract_text
+
+    found = {
+        f"{each}。"
+        for path in sorted(pages.rglob("*.html"))
+        for each in re.split(r"[。\n]", extract_text(path.read_text("utf-8", "replace")))
+        if len(each) >= 15 and not re.search("[A-Za-z]", each)
+    }
+    return sorted(found)

@@ -4,13 +4,16 @@ Shards as the stage's first pass leaves them go in, kept rows come out; real tex
 with edited copies planted. Seconds are of processor time, since wall time on a shared machine
 measures the others; both are printed.
 
-    python -m bench.dedup [NUM_DOCUMENTS [ROUNDS]]
+    python -m bench.dedup [NUM_DOCUMENTS [ROUNDS]] [--language zh [--html FOLDER] | --language th]
 
+Where no space is between words, a shingle is five signs, for rensa too, which has no words of its
+own; datatrove counts words (jieba, PyThaiNLP), of which an edit of one sign changes five, too.
 Recall is over planted pairs whose exact Jaccard similarity of word 5-grams reaches the threshold:
 how many are parted. Precision is over dropped documents: how many are that similar to another.
 The last lines are `dedup/PEER ratio=R`: the peer's seconds over ours.
 """
 
+import argparse
 import hashlib
 import json
 import random
@@ -25,9 +28,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import regex
 
 from bench.contest import Result, run_ours, run_peer
-from bench.corpus import make_documents
+from bench.corpus import SCRIPTS, make_documents, make_unspaced
 from bench.table import Row, print_table
 from schemas.clean import CleanConfig
 
@@ -36,6 +40,9 @@ _SHARD = 1000
 _EDITED = (0.0, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1)
 """Shares of a copy's words that are edited: 3 % leaves a Jaccard similarity of about 0.75."""
 _WORD = re.compile(r"\w+")
+_SIGN = regex.compile(r"[\p{Han}\p{Thai}]\p{M}*")
+_PEERS_LANGUAGE = {"en": "eng", "zh": "cmn", "th": "tha"}
+_LANGUAGE_FILE = "language"
 
 
 class Planted(NamedTuple):
@@ -53,9 +60,10 @@ class Outcome(NamedTuple):
     kept: frozenset[int] | None
 
 
-def plant_copies(texts: Sequence[str], rng: random.Random) -> Planted:
+def plant_copies(texts: Sequence[str], rng: random.Random, language: str = "en") -> Planted:
     """Add an edited copy of every third text."""
-    copies = [(n, _edit(text, rng)) for n, text in enumerate(texts) if n % 3 == 0]
+    edit = _edit_signs if language in SCRIPTS else _edit
+    copies = [(n, edit(text, rng)) for n, text in enumerate(texts) if n % 3 == 0]
     order = list(range(len(texts) + len(copies)))
     rng.shuffle(order)
     where = {old: new for new, old in enumerate(order)}
@@ -73,17 +81,28 @@ def _edit(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def list_shingles(text: str) -> list[str]:
-    """Word 5-grams, in Python."""
-    words, n = _WORD.findall(text.lower()), _RULES.ngram
+def _edit_signs(text: str, rng: random.Random) -> str:
+    """Signs replaced, left out or put in."""
+    signs = list(text)
+    for _ in range(round(len(signs) * rng.choice(_EDITED))):
+        at = rng.randrange(len(signs))
+        signs[at : at + rng.choice((0, 1, 1))] = rng.choice(([], [rng.choice(text)]))
+    return "".join(signs)
+
+
+def list_shingles(text: str, language: str = "en") -> list[str]:
+    """5-grams of words, or of signs in a language without spaces, in Python."""
+    text = text.lower()
+    spaced = _SIGN.sub(r" \g<0> ", text) if language in SCRIPTS else text
+    words, n = _WORD.findall(spaced), _RULES.ngram
     return [" ".join(words[at : at + n]) for at in range(max(1, len(words) - n + 1))]
 
 
 class Truth:
     """Exact Jaccard similarities of the texts' sets of shingles."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._sets = [frozenset(list_shingles(text)) for text in texts]
+    def __init__(self, texts: Sequence[str], language: str = "en") -> None:
+        self._sets = [frozenset(list_shingles(text, language)) for text in texts]
         self._holders: dict[str, list[int]] = defaultdict(list)
         for number, shingles in enumerate(self._sets):
             for shingle in shingles:
@@ -144,10 +163,12 @@ def dedup_rensa(folder: Path) -> Iterator[int]:
 
     num = _RULES.num_bands * _RULES.num_rows
     deduplicator = RMinHashDeduplicator(_RULES.min_similarity, num, True, _RULES.num_bands, 1)
+    language = _read_language(folder)
     (folder / "rensa").mkdir()
     for path in _list_shards(folder):
         frame = pl.read_parquet(path)
-        rows = zip(frame["doc_id"], map(list_shingles, frame["text"]), strict=True)
+        sets = (list_shingles(text, language) for text in frame["text"])
+        rows = zip(frame["doc_id"], sets, strict=True)
         left = frame.filter(pl.Series(deduplicator.add_pairs(rows)))
         left.write_parquet(folder / "rensa" / path.name)
         yield from (int(name, 16) for name in left["doc_id"])
@@ -159,8 +180,9 @@ def flag_rensa(folder: Path) -> Iterator[int]:
 
     num = _RULES.num_bands * _RULES.num_rows
     index = RMinHashLSH(_RULES.min_similarity, num, _RULES.num_bands)
+    language = _read_language(folder)
     for path in _list_shards(folder):
-        sets = list(map(list_shingles, pl.read_parquet(path)["text"]))
+        sets = [list_shingles(text, language) for text in pl.read_parquet(path)["text"]]
         matrix = RMinHash.digest_matrix_from_token_sets(sets, num, 1)
         index.insert_matrix_and_query_duplicate_flags(matrix)
     yield from ()
@@ -173,33 +195,47 @@ OURS: dict[str, Callable[[Path], Iterator[int]]] = {
 }
 
 
-def measure(count: int = 3000, rounds: int = 3) -> list[Row]:
+def measure(
+    count: int = 3000, rounds: int = 3, language: str = "en", pages: Path | None = None
+) -> list[Row]:
     """Medians of all contestants, each in a fresh process, in turn."""
-    planted = plant_copies(make_documents(count), random.Random(0))
+    unspaced = language in SCRIPTS
+    texts = make_unspaced(count, language, pages) if unspaced else make_documents(count)
+    planted = plant_copies(texts, random.Random(0), language)
     megabytes = sum(len(text.encode()) for text in planted.texts) / 1e6
     results: dict[str, list[Result]] = defaultdict(list)
     for _ in range(rounds):
         for name in (*OURS, "datatrove"):
             with tempfile.TemporaryDirectory() as folder:
-                results[name].append(_run(name, planted.texts, Path(folder)))
-    truth = Truth(planted.texts)
+                results[name].append(_run(name, planted.texts, Path(folder), language))
+    truth = Truth(planted.texts, language)
     return [
         _row(name, [_read(found) for found in several], planted, truth, megabytes)
         for name, several in results.items()
     ]
 
 
-def _run(name: str, texts: Sequence[str], folder: Path) -> Result:
+def _run(name: str, texts: Sequence[str], folder: Path, language: str) -> Result:
+    write_shards(texts, folder, language)
+    result = folder / "result.json"
+    if name in OURS:
+        return run_ours("bench.dedup", f"--{name}", folder, result)
+    settings = (_RULES.ngram, _RULES.num_bands, _RULES.num_rows, _PEERS_LANGUAGE[language])
+    return run_peer(f"{name}_minhash.py", folder, result, *map(str, settings), result=result)
+
+
+def write_shards(texts: Sequence[str], folder: Path, language: str = "en") -> None:
+    """What contestants are given: `documents/*.parquet`, and which language it is."""
     (folder / "documents").mkdir()
+    (folder / _LANGUAGE_FILE).write_text(language)
     for start in range(0, len(texts), _SHARD):
         part = texts[start : start + _SHARD]
         names = [f"{start + n:016x}" for n in range(len(part))]
         _write(folder / "documents" / f"{start // _SHARD:05d}.parquet", names, part)
-    result = folder / "result.json"
-    if name in OURS:
-        return run_ours("bench.dedup", f"--{name}", folder, result)
-    sizes = (_RULES.ngram, _RULES.num_bands, _RULES.num_rows)
-    return run_peer(f"{name}_minhash.py", folder, result, *map(str, sizes), result=result)
+
+
+def _read_language(folder: Path) -> str:
+    return (folder / _LANGUAGE_FILE).read_text()
 
 
 def _write(path: Path, names: Sequence[str], texts: Sequence[str]) -> None:
@@ -235,9 +271,8 @@ def _list_shards(folder: Path) -> list[Path]:
 
 def _time(work: Callable[[Path], Iterator[int]], folder: Path, result: Path) -> None:
     with tempfile.TemporaryDirectory() as other:
-        (Path(other) / "documents").mkdir()
-        path = Path(other) / "documents" / "00000.parquet"
-        _write(path, ["0", "1"], ["The first text loads what is needed."] * 2)
+        warm = ["The first text loads what is needed."] * 2
+        write_shards(warm, Path(other), _read_language(folder))
         list(work(Path(other)))
     started, busy = time.perf_counter(), time.process_time()
     kept = [f"{number:x}" for number in work(folder)]
@@ -247,11 +282,17 @@ def _time(work: Callable[[Path], Iterator[int]], folder: Path, result: Path) -> 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Measure, print, and end with the ratios of speeds."""
-    if arguments and arguments[0].startswith("--"):
-        _time(OURS[arguments[0].removeprefix("--")], Path(arguments[1]), Path(arguments[2]))
+    if arguments and (name := arguments[0].removeprefix("--")) in OURS:
+        _time(OURS[name], Path(arguments[1]), Path(arguments[2]))
         return
-    rows = measure(*map(int, arguments))
-    print_table("Near-duplicates, one core", rows)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("count", type=int, nargs="?", default=3000)
+    parser.add_argument("rounds", type=int, nargs="?", default=3)
+    parser.add_argument("--language", choices=("en", *SCRIPTS), default="en")
+    parser.add_argument("--html", type=Path)
+    asked = parser.parse_args(arguments)
+    rows = measure(asked.count, asked.rounds, asked.language, asked.html)
+    print_table(f"Near-duplicates ({asked.language}), one core", rows)
     for row in rows:
         sys.stdout.write(f"{row.name}: {row.remark}\n")
     ratio = {row.name: row.seconds / rows[0].seconds for row in rows[1:]}

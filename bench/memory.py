@@ -1,11 +1,11 @@
-"""Memory and time of the cleaning over inputs of 0.1, 0.4 and 1.6 GB: bounded, and linear.
+"""Memory and time of ingest and clean over inputs of 0.1, 0.4 and 1.6 GB: bounded, and linear.
 
-Each size is cleaned by a process of its own, with the rules for knowledge, near-duplicates among
-them; texts are sentences of Wikipedia extracts dealt anew, one in twenty nearly a repetition.
-Peak RSS counts pages of mapped files, too, which the kernel takes back; so the memory that is the
-process' own is shown beside it.
+Each size is read from JSON lines and cleaned by a process of its own, with the rules for knowledge,
+near-duplicates among them; texts are sentences of Wikipedia extracts dealt anew, one in twenty
+nearly a repetition. `long` is 300 texts of 2 MB. Peak RSS counts pages of mapped files, too, which
+the kernel takes back; so the memory that is the process' own is shown beside it.
 
-    python -m bench.memory [GIGABYTES ...]
+    python -m bench.memory [GIGABYTES | long ...]
 """
 
 import json
@@ -25,18 +25,24 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
-_SIZES = (0.1, 0.4, 1.6)
-_SHARD_BYTES = 16_000_000
+_SIZES = ("0.1", "0.4", "1.6")
+_LONG = "long"
+_LONG_TEXTS, _LONG_BYTES = 300, 2_000_000
+_FILE_BYTES = 16_000_000
 _REPEATED = 0.05
 
 
 class Peak(NamedTuple):
-    """What cleaning one input took."""
+    """What reading and cleaning one input took."""
 
+    name: str
     gigabytes: float
     documents: int
     kept: int
+    ingest: float
+    """Seconds of the first stage."""
     seconds: float
+    """Of both."""
     start_mb: float
     """Resident when the imports were done."""
     peak_mb: float
@@ -45,42 +51,50 @@ class Peak(NamedTuple):
     """Most resident that no file backs."""
 
 
-def measure(sizes: tuple[float, ...] = _SIZES) -> list[Peak]:
-    """Clean an input of each size, one after another."""
+def measure(names: tuple[str, ...] = _SIZES) -> list[Peak]:
+    """Read and clean an input of each size, one after another."""
     found = []
-    for size in sizes:
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="k2-memory-") as folder:
-            documents = make_corpus(Path(folder), size)
-            command = (sys.executable, "-m", "bench.memory", "--clean", folder)
-            done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-            peak = Peak(size, documents, **json.loads(done.stdout.splitlines()[-1]))
-            sys.stderr.write(f"{size:g} GB: {peak.seconds:.0f} s, peak {peak.peak_mb:.0f} MB\n")
+            size = write_files(Path(folder) / "texts", name)
+            command = (sys.executable, "-m", "bench.memory", "--here", folder)
+            done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            peak = Peak(name, size / 1e9, **json.loads(done.stdout.splitlines()[-1]))
+            sys.stderr.write(f"{name}: {peak.seconds:.0f} s, own peak {peak.own_mb:.0f} MB\n")
             found.append(peak)
     return found
 
 
-def make_corpus(folder: Path, gigabytes: float) -> int:
-    """Publish a raw corpus into a store at `folder`; returns its documents."""
-    from k2core.store import Draft, Store
-    from k2core.tables import write_shard
-    from schemas.artifacts import RawCorpus
-    from schemas.corpus import Document
+def write_files(folder: Path, name: str) -> int:
+    """JSON lines of an input, e.g. `0.4` (GB) or `long`; returns the bytes of its texts."""
+    folder.mkdir()
+    texts = make_texts()
+    if name == _LONG:
+        texts = (_join(texts, _LONG_BYTES) for _ in range(_LONG_TEXTS))
+    total, size, most = 0, 0, math.inf if name == _LONG else float(name) * 1e9
+    stream = None
+    for text in texts:
+        if stream is None or size >= _FILE_BYTES:
+            if stream is not None:
+                stream.close()
+            stream, size = (folder / f"{total:012d}.jsonl").open("w"), 0
+        stream.write(json.dumps({"text": text}) + "\n")
+        size += len(text.encode())
+        total += len(text.encode())
+        if total >= most:
+            break
+    if stream is not None:
+        stream.close()
+    return total
 
-    workspace = Store(folder).workspace("raw")
-    texts, number, documents = make_texts(), 0, 0
-    num_shards = math.ceil(gigabytes * 1e9 / _SHARD_BYTES)
-    for shard in range(num_shards):
-        rows, size = [], 0
-        while size < gigabytes * 1e9 / num_shards:
-            text = next(texts)
-            rows.append(_row(number, text))
-            size, number = size + len(text.encode()), number + 1
-        write_shard(workspace.out / "documents" / f"{shard:05d}.parquet", Document, rows)
-        documents += len(rows)
-    (workspace.out / "sources.json").write_text("{}")
-    raw = Store(folder).publish(RawCorpus, Draft(workspace.out, {}))
-    (folder / "raw.json").write_text(raw.model_dump_json())
-    return documents
+
+def _join(texts: Iterator[str], num_bytes: int) -> str:
+    """One text of several."""
+    parts, size = [], 0
+    while size < num_bytes:
+        parts.append(next(texts))
+        size += len(parts[-1].encode())
+    return "\n".join(parts)
 
 
 def make_texts() -> Iterator[str]:
@@ -102,30 +116,24 @@ def make_texts() -> Iterator[str]:
         yield ".\n".join(parts) + "."
 
 
-def _row(number: int, text: str) -> dict[str, str]:
-    import hashlib
-
-    return {
-        "doc_id": hashlib.sha256(str(number).encode()).hexdigest()[:16],
-        "source": "bench",
-        "path": str(number),
-        "domain": "knowledge",
-        "format": "text",
-        "license": "CC-BY-SA-4.0",
-        "digest": hashlib.sha256(text.encode()).hexdigest(),
-        "text": text,
-    }
-
-
-def clean_here(folder: Path) -> dict[str, float]:
-    """Clean the corpus of a store in this process, and watch it."""
+def work_here(folder: Path) -> dict[str, float]:
+    """Read and clean the texts of a folder in this process, and watch it."""
     from k2core.clean import clean_documents
+    from k2core.ingest import ingest_sources
     from k2core.store import Store
     from schemas.artifacts import RawCorpus
-    from schemas.clean import CleanConfig
+    from schemas.clean import CleanConfig, DomainRules, Quality
+    from schemas.ingest import FilesConfig, IngestConfig
+    from schemas.placement import Placement
 
-    store = Store(folder)
-    raw = RawCorpus.model_validate_json((folder / "raw.json").read_bytes())
+    nothing = dict.fromkeys(
+        (name for name in IngestConfig.model_fields if name.startswith("num_")), 0
+    )
+    files = FilesConfig(folder=str(folder / "texts"), domain="knowledge", license="CC-BY-SA-4.0")
+    config = IngestConfig(**nothing, files=(files,))
+    any_length = Quality(min_words=20, max_words=10**9, min_alphabetic_words_frac=0.65)
+    clean = CleanConfig(knowledge=DomainRules(quality=any_length))
+    store = Store(folder / "store")
     start_mb, own, stop = _resident("VmRSS"), [0.0], threading.Event()
 
     def watch() -> None:
@@ -135,14 +143,17 @@ def clean_here(folder: Path) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     started = time.perf_counter()
-    draft = clean_documents(CleanConfig(), [], raw, store.workspace("clean"))
+    draft = ingest_sources(config, store.workspace("ingest"), Placement())
+    raw = store.publish(RawCorpus, draft)
+    ingest = time.perf_counter() - started
+    done = clean_documents(clean, [], raw, store.workspace("clean"))
     seconds = time.perf_counter() - started
     stop.set()
     watcher.join()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    kept = int(draft.counts["documents"])
     return {
-        **{"kept": kept, "seconds": seconds},
+        **{"documents": int(raw.counts["documents"]), "kept": int(done.counts["documents"])},
+        **{"ingest": ingest, "seconds": seconds},
         **{"start_mb": start_mb, "peak_mb": peak_mb, "own_mb": own[0]},
     }
 
@@ -154,29 +165,32 @@ def _resident(field: str) -> float:
 
 
 def _print(peaks: list[Peak]) -> None:
-    names = ("input", "documents", "kept", "seconds", "MB/s", "start", "peak RSS", "its own")
-    table = Table(*names, title="Cleaning in one process, by size of the input")
+    names = ("input", "documents", "kept", "ingest", "both", "MB/s", "start", "peak RSS", "its own")
+    table = Table(*names, title="Ingest and clean in one process, by size of the input")
     for peak in peaks:
         speed = f"{1000 * peak.gigabytes / peak.seconds:.2f}"
         resident = (f"{mb:.0f} MB" for mb in (peak.start_mb, peak.peak_mb, peak.own_mb))
-        counts = (f"{peak.documents:,}", f"{peak.kept:,}", f"{peak.seconds:.0f}", speed)
-        table.add_row(f"{peak.gigabytes:g} GB", *counts, *resident)
-    Console(width=110).print(table)
-    first, last = peaks[0], peaks[-1]
-    if last.gigabytes > first.gigabytes:
-        growth = math.log(last.seconds / first.seconds) / math.log(last.gigabytes / first.gigabytes)
-        sys.stdout.write(f"time grows with the power {growth:.2f} of the input (1 is linear)\n")
+        counts = (f"{peak.documents:,}", f"{peak.kept:,}")
+        times = (f"{peak.ingest:.0f} s", f"{peak.seconds:.0f} s")
+        table.add_row(f"{peak.name}: {peak.gigabytes:.2f} GB", *counts, *times, speed, *resident)
+    Console(width=120).print(table)
+    sized = [peak for peak in peaks if peak.name != _LONG]
+    if len(sized) < 2:
+        return
+    first, last = sized[0], sized[-1]
     more = last.gigabytes / first.gigabytes
+    growth = math.log(last.seconds / first.seconds) / math.log(more)
+    sys.stdout.write(f"time grows with the power {growth:.2f} of the input (1 is linear)\n")
     ratio = last.own_mb / first.own_mb
-    sys.stdout.write(f"memory ratio={ratio:.2f} (own memory, for {more:g} times the input)\n")
+    sys.stdout.write(f"memory ratio={ratio:.2f} (own memory, for {more:.3g} times the input)\n")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
-    if arguments and arguments[0] == "--clean":
-        sys.stdout.write(json.dumps(clean_here(Path(arguments[1]))) + "\n")
+    if arguments and arguments[0] == "--here":
+        sys.stdout.write(json.dumps(work_here(Path(arguments[1]))) + "\n")
         return
-    _print(measure(tuple(map(float, arguments or ())) or _SIZES))
+    _print(measure(tuple(arguments or _SIZES)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """datatrove's side of `bench.dedup`: its four MinHash stages, from parquet to parquet, on one core.
 
-    python datatrove_minhash.py FOLDER RESULT.json NGRAM BANDS ROWS
+    python datatrove_minhash.py FOLDER RESULT.json NGRAM BANDS ROWS LANGUAGE
 
 FOLDER holds `documents/*.parquet` (`doc_id`, `text`); RESULT says the seconds and what was kept.
 """
@@ -24,7 +24,7 @@ from datatrove.pipeline.readers import ParquetReader
 from datatrove.pipeline.writers import ParquetWriter
 
 
-def main(folder: Path, result: Path, config: MinhashConfig) -> None:
+def main(folder: Path, result: Path, config: MinhashConfig, language: str) -> None:
     """Run the stages one after another, as datatrove's example does."""
     work = folder / "datatrove"
     signatures, buckets, clusters = (str(work / name) for name in ("signed", "buckets", "clusters"))
@@ -32,7 +32,7 @@ def main(folder: Path, result: Path, config: MinhashConfig) -> None:
     read = ParquetReader(
         str(folder / "documents"), batch_size=1000, id_key="doc_id", read_metadata=False
     )
-    sign = MinhashDedupSignature(output_folder=signatures, config=config)
+    sign = MinhashDedupSignature(output_folder=signatures, config=config, language=language)
     sign.get_signature(sign.get_shingles("The first text loads what the splitter of words needs."))
     stages = (
         (num_shards, [read, sign]),
@@ -51,6 +51,6 @@ def main(folder: Path, result: Path, config: MinhashConfig) -> None:
 
 
 if __name__ == "__main__":
-    ngram, bands, rows = map(int, sys.argv[3:])
+    ngram, bands, rows = map(int, sys.argv[3:6])
     settings = MinhashConfig(n_grams=ngram, num_buckets=bands, hashes_per_bucket=rows)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), settings)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), settings, sys.argv[6])
