@@ -5,6 +5,7 @@ import random
 import re
 import sys
 import sysconfig
+from itertools import accumulate
 from pathlib import Path
 
 
@@ -83,10 +84,13 @@ def make_unspaced(count: int, language: str, pages: Path | None = None) -> list[
 def _draw_sentences(rng: random.Random, language: str) -> list[str]:
     first, num_signs, end = SCRIPTS[language]
     signs = [chr(first + n) for n in range(num_signs)]
-    common = [1 / (n + 8) for n in range(num_signs)]
-    words = ["".join(rng.choices(signs, common, k=rng.choice((1, 2, 2, 3)))) for _ in range(5000)]
-    often = [1 / (n + 8) for n in range(len(words))]
-    return ["".join(rng.choices(words, often, k=rng.randint(8, 26))) + end for _ in range(20_000)]
+
+    def draw(of: list[str], often: list[float], fewest: int, most: int) -> str:
+        return "".join(rng.choices(of, cum_weights=often, k=rng.randint(fewest, most)))
+
+    often = list(accumulate(1 / (n + 8) for n in range(5000)))
+    words = [draw(signs, often[:num_signs], 1, 3) for _ in range(5000)]
+    return [draw(words, often, 8, 26) + end for _ in range(20_000)]
 
 
 def _read_sentences(pages: Path) -> list[str]:

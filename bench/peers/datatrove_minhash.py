@@ -33,7 +33,12 @@ def main(folder: Path, result: Path, config: MinhashConfig, language: str) -> No
         str(folder / "documents"), batch_size=1000, id_key="doc_id", read_metadata=False
     )
     sign = MinhashDedupSignature(output_folder=signatures, config=config, language=language)
-    sign.get_signature(sign.get_shingles("The first text loads what the splitter of words needs."))
+    if language == "cmn":  # a splitter with modules in it cannot be copied, as the executor does
+        import jieba
+
+        jieba.initialize()
+    else:
+        sign.get_signature(sign.get_shingles("The first text loads what the splitter needs."))
     stages = (
         (num_shards, [read, sign]),
         (config.num_buckets, [MinhashDedupBuckets(signatures, buckets, config=config)]),

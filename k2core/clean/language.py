@@ -20,6 +20,8 @@ _PARAGRAPH = 60
 _SURELY, _HARDLY = 0.65, 0.15
 """Probability of another language, and of those to keep, at which a paragraph is foreign: code,
 lists of names and mixtures are neither."""
+_IGNORED = 0.1
+"""Probabilities below it decide nothing of a paragraph."""
 
 FOREIGN = "paragraphs"
 """The rule that looks at the language of each."""
@@ -88,7 +90,7 @@ def cut_foreign(texts: pl.Series, languages: Sequence[str], max_frac: float) -> 
 def _is_foreign(line: str, languages: Sequence[str]) -> bool:
     if len(line) < _PARAGRAPH:
         return False
-    scores = _detect(line[:_MAX_CHARACTERS])
+    scores = _detect(line[:_MAX_CHARACTERS], _IGNORED)
     ours = max(scores.get(name, 0.0) for name in languages)
     return max(scores.values(), default=0.0) >= _SURELY and ours <= _HARDLY
 
@@ -99,10 +101,11 @@ def _starts(texts: pl.Series) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _detect(text: str) -> Mapping[str, float]:
-    """Probabilities of the likeliest languages."""
+def _detect(text: str, least: float = 0.0) -> Mapping[str, float]:
+    """Probabilities of the likeliest languages, from `least` on: the fewer, the sooner."""
     line = " ".join(text.split())
-    found = _detector().detect(line.lower() if _is_shouted(line) else line, k=5) if line else []
+    line = line.lower() if _is_shouted(line) else line
+    found = _detector().detect(line, k=5, threshold=least) if line else []
     return {str(each["lang"]): float(each["score"]) for each in found}
 
 

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rensa import RMinHash
 
+from bench.corpus import make_unspaced
+from bench.dedup import Truth, dedup_ours, plant_copies, write_shards
 from k2core.clean.duplicates import Deduplicator
 from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
 from k2core.clean.shingles import hash_shingles
@@ -256,3 +258,17 @@ def test_near_copies_without_spaces_are_near(first: int) -> None:
     near, far = (len(sets[0] & each) / len(sets[0] | each) for each in sets[1:])
     assert near > 0.75
     assert far < 0.1
+
+
+@pytest.mark.parametrize("language", ["zh", "th"])
+def test_planted_copies_without_spaces_are_parted(language: str, tmp_path: Path) -> None:
+    texts = make_unspaced(24, language)
+    planted = plant_copies(texts, random.Random(2), language)
+    write_shards(planted.texts, tmp_path, language)
+    kept = set(dedup_ours(tmp_path))
+    truth = Truth(planted.texts, language)
+    near = [pair for pair in planted.pairs if truth.similarity(*pair) > 0.85]
+    assert len(near) == 4
+    assert not [pair for pair in near if set(pair) <= kept]
+    dropped = set(range(len(planted.texts))) - kept
+    assert all(truth.nearest(number) > 0.6 for number in dropped)
