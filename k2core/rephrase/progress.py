@@ -95,11 +95,11 @@ class _Part:
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest takes at the pace so far; None while that is unknown."""
-        if self.done >= self.total:
+        """Seconds that the rest takes at the pace so far; None before an eighth is done."""
+        left, done = self.total - self.done, self.done - self.before
+        if left <= 0:
             return 0.0
-        done = self.done - self.before
-        return self.seconds * (self.total - self.done) / done if done else None
+        return self.seconds * left / done if done >= (left + done) / 8 else None
 
 
 class Pace:
