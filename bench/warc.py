@@ -164,28 +164,42 @@ def describe(ours: Outcome, addresses: set[str]) -> list[str]:
 
 
 def explain(name: str, pages: Mapping[str, str], ours: Outcome, peer: Outcome) -> list[str]:
-    """How decisions differ, and how they do when datatrove is given our text of the pages."""
-    from k2core.clean.extract import extract_text
+    """How decisions differ, and how they do when datatrove is given our text of the pages.
 
+    That is as our rules see it: without paragraphs in other languages. Copies, which only ours
+    drops, are not compared.
+    """
     drops = {address: peer.reasons.get(address, _LOST) for address in pages}
-    differ = [each for each in pages if bool(ours.reasons[each]) != bool(drops[each])]
+    compared = [each for each in pages if not ours.reasons[each].startswith("deduplication")]
+    differ = [each for each in compared if bool(ours.reasons[each]) != bool(drops[each])]
     kept = sum(not reason for reason in drops.values())
     lost = sum(reason == _LOST for reason in drops.values())
     with tempfile.TemporaryDirectory() as folder:
-        texts = {address: extract_text(pages[address]) for address in differ}
         path = Path(folder) / "texts.json"
-        path.write_text(json.dumps(texts))
+        path.write_text(json.dumps({address: _read_text(pages[address]) for address in differ}))
         given = _run(name, pages, Path(folder), path)["reasons"]
     rules = [each for each in differ if bool(ours.reasons[each]) != bool(given.get(each, _LOST))]
     lines = [
         f"datatrove, {name}: {kept} kept, {lost} of which nothing is written; "
-        f"{len(pages) - len(differ)} of {len(pages)} decisions equal ours, "
+        f"{len(compared) - len(differ)} of {len(compared)} decisions equal ours, "
         f"{len(differ) - len(rules)} differ by the text alone, {len(rules)} by the rules"
     ]
     for each in rules:
         reason = given.get(each, _LOST) or "kept"
         lines.append(f"  {each}: ours {ours.reasons[each] or 'kept'}, datatrove {reason}")
     return lines
+
+
+def _read_text(page: str) -> str:
+    import polars as pl
+
+    from k2core.clean.extract import extract_text
+    from k2core.clean.language import cut_foreign
+    from schemas.clean import CleanConfig
+
+    config = CleanConfig()
+    texts = pl.Series([extract_text(page)])
+    return str(cut_foreign(texts, config.languages, config.max_foreign_frac).texts[0])
 
 
 def _run(name: str, pages: Mapping[str, str], folder: Path, *texts: Path) -> Result:

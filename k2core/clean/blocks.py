@@ -82,13 +82,8 @@ class _Open:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.parts: list[str] = []
-        self._links = 0
+        self.links = 0
         self._around = _Around()
-
-    def add(self, text: str, link: bool) -> None:
-        self.parts.append(text)
-        if link:
-            self._links += len(text.strip())
 
     def begin(self, around: _Around) -> None:
         """End the block, and begin the next."""
@@ -101,10 +96,10 @@ class _Open:
             if text.strip():
                 text = f"- {text}" if a.tag == "li" else text
                 self.blocks.append(
-                    Block(text, a.tag, self._links, a.furniture, a.prose, a.main, a.depth, a.parent)
+                    Block(text, a.tag, self.links, a.furniture, a.prose, a.main, a.depth, a.parent)
                 )
         self.parts.clear()
-        self._links, self._around = 0, around
+        self.links, self._around = 0, around
 
 
 def read_blocks(root: LexborNode) -> list[Block]:
@@ -119,7 +114,10 @@ def read_blocks(root: LexborNode) -> list[Block]:
         elif isinstance(node, str):
             found.parts.append(node)
         elif node.is_text_node:
-            found.add(node.text_content or "", around.link)
+            text = node.text_content or ""
+            found.parts.append(text)
+            if around.link:
+                found.links += len(text.strip())
         elif node.is_element_node:
             number += 1
             inner = _enter(node, around, number, found)
@@ -133,7 +131,10 @@ def read_blocks(root: LexborNode) -> list[Block]:
                 found.parts.append(_BREAK)
             elif tag in _CELLS:
                 stack.append((" ", around))
-            stack += [(child, inner) for child in reversed(list(node.iter(include_text=True)))]
+            child = node.last_child  # four times as quick as `iter`
+            while child is not None:
+                stack.append((child, inner))
+                child = child.prev
     found.begin(_Around())
     return found.blocks
 
@@ -146,12 +147,12 @@ def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Aro
         if tag == "script" and "math/tex" in (attributes.get("type") or ""):
             found.parts.append(f"${(node.text() or '').strip()}$")
         return None
-    name = ""
+    look = _PLAIN
     if attributes:
         if _is_hidden(attributes):
             return None
-        name = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
-        if any(sign in name for sign in _SIGNS):
+        look = _look_at(attributes.get("class") or "", attributes.get("id") or "")
+        if look.gone:
             return None
     if tag in ("math", "sup", "sub") and (formula := _read_formula(node, tag)):
         found.parts.append(formula)
@@ -160,8 +161,7 @@ def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Aro
         return around if around.link else around._replace(link=True)
     if tag not in _BLOCKS:
         return around
-    odd, prose = _look_at(name) if name else (False, False)
-    furniture = around.furniture + odd + (tag == "aside")
+    furniture = around.furniture + look.furniture + (tag == "aside")
     role = attributes.get("role") if attributes else None
     if role in _ROLES or furniture > _MOST_FURNITURE:
         return None
@@ -170,18 +170,29 @@ def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Aro
         around.pre or tag == "pre",
         around.link,
         furniture,
-        around.prose + prose,
+        around.prose + look.prose,
         around.main or tag in ("article", "main") or role == "main",
         around.depth + 1,
         around.parent if tag in _TEXTS else number,
     )
 
 
+class _Look(NamedTuple):
+    """What an element's class and id say of it."""
+
+    gone: bool = False
+    furniture: bool = False
+    prose: bool = False
+
+
+_PLAIN = _Look()
+
+
 @functools.lru_cache(maxsize=1 << 14)
-def _look_at(name: str) -> tuple[bool, bool]:
-    """Whether a class or id speaks of furniture, and whether of prose."""
-    name = name.lower()
-    return bool(_FURNITURE.search(name)), bool(_PROSE.search(name))
+def _look_at(of_class: str, of_id: str) -> _Look:
+    name = f"{of_class} {of_id}"
+    gone = any(sign in name for sign in _SIGNS)
+    return _Look(gone, bool(_FURNITURE.search(name.lower())), bool(_PROSE.search(name.lower())))
 
 
 def _is_hidden(attributes: Mapping[str, str | None]) -> bool:
