@@ -12,9 +12,9 @@ def main(names: list[str]) -> None:
     """Run the named measurements, by default all."""
     found = [m.name for m in pkgutil.iter_modules(bench.__path__)]
     apart = {
-        "__main__", "contest", "corpus", "extract", "gpu_checks", "memory", "paraphrases",
-        "partial_vllm", "plain", "reference", "rl", "rl_ours", "rl_spec", "scale_text", "slots",
-        "soak", "table", "warc",
+        "__main__", "contest", "copying", "corpus", "extract", "gpu_checks", "memory",
+        "paraphrases", "partial_vllm", "plain", "reference", "rl", "rl_ours", "rl_spec",
+        "scale_text", "slots", "soak", "table", "warc",
     }  # fmt: skip
     known = [name for name in found if name not in apart]
     if unknown := sorted(set(names) - set(known)):

@@ -2,7 +2,9 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from k2core.agents.session import Session
 from k2core.chat import SPECIAL_TOKENS, ChatCodec, turn_grammar
 from k2core.chat.hub import write_chat_files
 from k2core.evaluate.answers import is_valid_call
+from k2core.model.config import load_shape
 from k2core.problems import training_problem
 from k2core.rl.batches import build_batch, policy_rows
 from k2core.rl.masks import MaskError, TurnMasks
@@ -24,6 +27,9 @@ from schemas.optim import OptimConfig
 from schemas.placement import Placement, Serving
 from schemas.problems import ProblemsConfig
 from tests.k2core.release.conftest import SaveModel, save_model
+
+if TYPE_CHECKING:
+    from k2core.engines.megatron.trainer import Trainer
 
 __all__ = ["save_model"]
 
@@ -87,33 +93,64 @@ def lean_to_calls(folder: Path, codec: ChatCodec) -> None:
     save_file(weights, path, metadata={"format": "pt"})
 
 
+class Sampling(NamedTuple):
+    """How an engine samples, and at which temperature its log p are the trainer's."""
+
+    temperature: float
+    trained_at: float
+    seeds: int
+
+
+SAMPLINGS = (Sampling(1.0, 1.0, 96), Sampling(0.6, 0.6, 32), Sampling(0.0, 1.0, 2))
+"""Greedily the model's own log p are told, of what the grammar left."""
+
+
 @pytest.mark.slow
 def test_engine_and_trainer_agree_under_the_grammar(tmp_path: Path, save_model: SaveModel) -> None:
     """Every call that a model of random weights makes is valid; log p as far as fp32 goes."""
     from k2core.engines.megatron.trainer import Trainer
     from k2core.engines.ray import serve
-    from k2core.model.config import load_shape
 
     folder = save_model(tmp_path / "model", 1)
-    codec, shape = ChatCodec(folder), load_shape(folder)
+    codec = ChatCodec(folder)
     lean_to_calls(folder, codec)
     problem = PROBLEM.model_copy(update={"max_tokens": 192})
-    tools = {tool.name: tool for tool in problem.tools}
+    played = dict[Sampling, list[Dialogue]]()
     with serve(folder, Serving(num_engines=1), max_model_len=1024, max_num_seqs=32) as engine:
-        table = Table(codec, Session, 1024, How(1.0, 1.0, enforced=True), engine.weights)
-        found = play_starts([Start(problem, seed) for seed in range(96)], engine, table)
-    played = [one for one in found if isinstance(one, Dialogue)]
-    assert len(played) == 96
+        for sampling in SAMPLINGS:
+            how = How(sampling.temperature, 1.0, enforced=True)
+            table = Table(codec, Session, 1024, how, engine.weights)
+            starts = [Start(problem, seed) for seed in range(sampling.seeds)]
+            found = play_starts(starts, engine, table)
+            played[sampling] = [one for one in found if isinstance(one, Dialogue)]
+    placement = Placement(num_ranks=1, micro_batch=8)
+    shape = load_shape(folder)
+    trainer = Trainer(shape, OptimConfig(), seed=0, checkpoint=folder, placement=placement)
+    for sampling, dialogues in played.items():
+        assert len(dialogues) == sampling.seeds
+        check_turns(dialogues)
+        assert sampling.temperature == 0 or any(one.num_calls for one in dialogues)
+        check_logprobs(dialogues, sampling, folder, trainer)
+    alike = [dialogue.token_ids for dialogue in played[SAMPLINGS[-1]]]
+    assert alike[0] == alike[1]
+
+
+def check_turns(played: Sequence[Dialogue]) -> None:
+    """None is broken, and every call is valid."""
+    tools = {tool.name: tool for tool in PROBLEM.tools}
     assert not {"faulty", "malformed"} & {one.stop_reason for one in played}
     calls = [call for one in played for message in one.messages for call in message.tool_calls]
-    assert calls
     assert all(is_valid_call(call, tools) for call in calls)
-    rows = policy_rows(
-        [Sample(one) for one in played], 96, 1.0, TurnMasks(folder, shape.vocab_size).of
-    )
-    batch = build_batch(rows, codec.pad_id, 1)
-    placement = Placement(num_ranks=1, micro_batch=8)
-    trainer = Trainer(shape, OptimConfig(), seed=0, checkpoint=folder, placement=placement)
+
+
+def check_logprobs(
+    played: Sequence[Dialogue], sampling: Sampling, folder: Path, trainer: "Trainer"
+) -> None:
+    """The trainer's under the masks are the engine's, and without them are not."""
+    masks = TurnMasks(folder, trainer.shape.vocab_size)
+    samples = [Sample(one) for one in played]
+    rows = policy_rows(samples, len(played), sampling.trained_at, masks.of)
+    batch = build_batch(rows, ChatCodec(folder).pad_id, 1)
     held = measure_mismatch(batch, trainer.logprobs(batch) * batch.loss_mask)
     assert held.largest < 1e-4
     free = trainer.logprobs(batch._replace(masks=None)) * batch.loss_mask
