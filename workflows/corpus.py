@@ -6,7 +6,6 @@ from infra.lineage import pipeline_run
 from infra.pools import DRIVER, within
 from schemas.artifacts import CleanCorpus, TokenCorpus
 from schemas.ingest import FilesConfig, IngestConfig
-from schemas.pretrain import PretrainConfig
 from schemas.recipe import Recipe
 from tasks.clean import clean
 from tasks.ingest import ingest
@@ -38,8 +37,7 @@ async def corpus(recipe: Recipe, through: Through) -> CleanCorpus:
         if "tokenize" in stages:
             tokens = await chain(tokenize, **recipe_inputs(tokenize, recipe), clean=text)
         if "pretrain" in stages:
-            config = fit_schedule(recipe.pretrain, tokens, len(recipe.ingest.domains))
-            fitted = recipe.model_copy(update={"pretrain": config})
+            fitted = fit_steps(recipe, tokens)
             await chain(pretrain, **recipe_inputs(pretrain, fitted), tokens=tokens)
         return text
 
@@ -70,9 +68,14 @@ def corpus_recipe(base: Recipe, sources: tuple[FilesConfig, ...], settings: list
     return change(named, settings, {"ingest": own, "tokenize": tokens, "rephrase": none})
 
 
-def fit_schedule(config: PretrainConfig, tokens: TokenCorpus, num_domains: int) -> PretrainConfig:
-    """As many steps as the recipe asks for, or as the tokens give; a domain ends in whole rows."""
+def fit_steps(recipe: Recipe, tokens: TokenCorpus) -> Recipe:
+    """As many steps of the base model as it asks for, or as the tokens give.
+
+    A domain ends in whole rows.
+    """
+    config, num_domains = recipe.pretrain, len(recipe.ingest.domains)
     windows = int(tokens.counts["train_tokens"]) // config.sequence_length - num_domains
     num_steps = max(1, min(config.schedule.num_steps, windows // config.batch_size))
     schedule = config.schedule.model_copy(update={"num_steps": num_steps})
-    return config.model_copy(update={"schedule": schedule})
+    fitted = config.model_copy(update={"schedule": schedule})
+    return recipe.model_copy(update={"pretrain": fitted})

@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from schemas.artifacts import TokenCorpus
 from schemas.recipe import Recipe
+from workflows.corpus import fit_steps
 from workflows.corpus_report import CorpusReport
 from workflows.errors import MendableError
 from workflows.provenance import Corpora, list_corpora
@@ -42,9 +44,11 @@ def write_corpus(report: CorpusReport, recipe: Recipe, page: Path, out: Path) ->
     try:
         aside.chmod(0o755)
         _write_tables(corpora, aside)
-        if "token_corpus" in corpora.artifacts:
+        tokens = corpora.artifacts.get("token_corpus")
+        if isinstance(tokens, TokenCorpus):
             tokenizer = corpora.folder("token_corpus") / "tokenizer"
             shutil.copytree(tokenizer, aside / "tokenizer")
+            recipe = fit_steps(recipe, tokens)
         shutil.copyfile(page, aside / "report.html")
         (aside / "recipe.yaml").write_text(_recipe_text(recipe))
         (aside / "README.md").write_text(_card(report))

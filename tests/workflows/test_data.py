@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 
 from schemas.artifacts import TokenCorpus
 from schemas.pretrain import PretrainConfig
+from schemas.recipe import Recipe
 from tasks.store import open_store
 from tests.k2core.clean.corpora import prose
 from workflows.cli import app
 from workflows.cli_data import state_sources
+from workflows.corpus import fit_steps
 from workflows.errors import MendableError
+from workflows.runs import list_pipelines
 
 GERMAN = "Dies ist ein längerer deutscher Satz über die Musik der Berge. " * 9
 
@@ -101,6 +104,16 @@ def test_what_changed_is_read_anew_and_the_rest_is_cached(texts: Path) -> None:
     assert again["run"] != report["run"]
 
 
+def test_the_written_recipe_asks_for_what_was_done(texts: Path) -> None:
+    out = texts.parent / "again"
+    made = json.loads(run("data", texts / "notes", "--out", out, "--json"))
+    (out.parent / "again.yaml").write_text((out / "recipe.yaml").read_text())
+    again = json.loads(run("data", "--recipe", out.parent / "again.yaml", "--json"))
+    assert again["artifacts"] == made["artifacts"]
+    assert again["run"] != made["run"]
+    assert {row.run: row.cached for row in list_pipelines()}[again["run"]] == 2
+
+
 def test_what_is_wrong_is_said_in_a_line(texts: Path) -> None:
     for arguments, words in {
         (): "name at least one folder",
@@ -139,9 +152,8 @@ def test_sources_are_named_apart_and_whole(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_steps_are_as_many_as_the_tokens_give() -> None:
-    from workflows.corpus import fit_schedule
-
-    config = PretrainConfig(sequence_length=64, batch_size=4)
-    for tokens, steps in ((64 * 4 * 7 + 64, 7), (10**9, config.schedule.num_steps), (3, 1)):
+    recipe = Recipe(pretrain=PretrainConfig(sequence_length=64, batch_size=4))
+    asked, ends = recipe.pretrain.schedule.num_steps, 64 * len(recipe.ingest.domains)
+    for tokens, steps in ((64 * 4 * 7 + ends, 7), (10**9, asked), (3, 1)):
         corpus = TokenCorpus(digest="sha256:" + "a" * 64, counts={"train_tokens": tokens})
-        assert fit_schedule(config, corpus, 1).schedule.num_steps == steps
+        assert fit_steps(recipe, corpus).pretrain.schedule.num_steps == steps
