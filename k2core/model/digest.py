@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 NamedTensor = tuple[str, "Tensor"]
 """A tensor by its Hugging Face name."""
-_PIECE = 1 << 22
-"""Words at a time."""
+_PIECE, _PIECE_ON_CPU = 1 << 22, 1 << 15
+"""Words at a time; on a CPU as many as its cache holds while they are mixed."""
 _STEP, _FIRST, _SECOND = (
     value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
@@ -32,20 +32,39 @@ def fingerprint(tensor: "Tensor") -> int:
     import torch
 
     flat = tensor.detach().contiguous().flatten().view(torch.uint8)
-    total = torch.zeros((), dtype=torch.int64, device=flat.device)
-    for first in range(0, len(flat), 8 * _PIECE):
-        part = flat[first : first + 8 * _PIECE]
-        if rest := len(part) % 8:
-            part = torch.cat([part, part.new_zeros(8 - rest)])
-        elif part.storage_offset() % 8:
-            part = part.clone()
-        words = part.view(torch.int64)
-        places = torch.arange(len(words), device=flat.device).add_(first // 8 + 1)
-        mixed = places.mul_(_STEP).add_(words)
+    if rest := len(flat) % 8:
+        flat = torch.cat([flat, flat.new_zeros(8 - rest)])
+    elif flat.storage_offset() % 8:
+        flat = flat.clone()
+    words = flat.view(torch.int64)
+    size = min(len(words), _PIECE_ON_CPU if flat.device.type == "cpu" else _PIECE)
+    places, total = _mixed_places(flat.device, size), 0
+    for first in range(0, len(words), max(1, size)):
+        part = words[first : first + size]
+        mixed = places[: len(part)] + part
+        if first:
+            mixed.add_(_signed(first * _STEP))
         mixed.bitwise_xor_(mixed >> 30).mul_(_FIRST)
         mixed.bitwise_xor_(mixed >> 27).mul_(_SECOND)
-        total += mixed.bitwise_xor_(mixed >> 31).sum()
-    return int(total) % (1 << 64)
+        total += int(mixed.bitwise_xor_(mixed >> 31).sum())
+    return total % (1 << 64)
+
+
+_places: "dict[torch.device, Tensor]" = {}
+
+
+def _mixed_places(device: "torch.device", size: int) -> "Tensor":
+    """The first places of a tensor, each times `_STEP`; kept, since all tensors begin with them."""
+    import torch
+
+    if device not in _places or len(_places[device]) < size:
+        _places[device] = torch.arange(1, size + 1, device=device).mul_(_STEP)
+    return _places[device][:size]
+
+
+def _signed(value: int) -> int:
+    """Modulo 2^64, as a signed integer."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 class Receipt:

@@ -128,7 +128,11 @@ class SpreadWeights:
                 yield name, whole
 
     def at_first(self) -> Iterator[NamedTensor]:
-        """All tensors on rank 0, nothing on the others."""
+        """All tensors on rank 0, nothing on the others; where each holds all, none travels."""
+        if self._all_here:
+            if self.ranks.rank == 0:
+                yield from ((name, self._all_here[name]) for name in self.shapes)
+            return
         self.ranks.wait()  # rank 0 is here when somebody takes them
         yield from self.to(lambda _: 0)
 

@@ -15,12 +15,9 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferEngine
 from vllm.distributed.weight_transfer.nccl_engine import NCCLWeightTransferEngine
-from vllm.model_executor.model_loader.reload import (
-    finalize_layerwise_reload,
-    initialize_layerwise_reload,
-)
 
 from k2core.engines.buckets import unpack
+from k2core.engines.vllm.reload import Reload
 from k2core.engines.vllm.worker import forget_packed_experts, repack_tied_weights
 from k2core.model.digest import NamedTensor, Receipt
 
@@ -39,8 +36,9 @@ class _Noted:
         self.receipt, load = Receipt(), self.model.load_weights
         super().start_weight_update()  # type: ignore[misc]
 
-        def load_noted(named: Iterable[NamedTensor]) -> object:
-            return load(self.receipt.note(named))
+        def load_noted(named: Iterable[NamedTensor]) -> set[str]:
+            loaded: set[str] = load(self.receipt.note(named))
+            return loaded
 
         self.model.load_weights = load_noted  # hides the class's method
 
@@ -80,17 +78,17 @@ class _BucketEngine(WeightTransferEngine[Nothing, WeightBucket]):
         """Nothing to do."""
 
     def start_weight_update(self) -> None:
-        """Layer by layer, as if the weights were loaded for the first time."""
+        """As if the weights were loaded for the first time."""
         forget_packed_experts(self.model)
-        initialize_layerwise_reload(self.model)
+        self._reload = Reload(self.model)
 
     def receive_weights(self, update_info: WeightBucket) -> None:
         """Take up a bucket."""
-        self.model.load_weights(unpack(**vars(update_info)))
+        self._reload.note(self.model.load_weights(unpack(**vars(update_info))))
 
     def finish_weight_update(self) -> None:
         """Make the kernels' layout of them."""
-        finalize_layerwise_reload(self.model, self.model_config)
+        self._reload.finish(self.model_config)
         repack_tied_weights(self.model)
 
     def update_weights(self, update_info: dict[str, object]) -> None:
