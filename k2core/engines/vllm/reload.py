@@ -6,10 +6,14 @@ the buckets that it comes from are; in return an update takes half the time.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vllm.model_executor.layers.attention import is_deferred_attention_layer
 from vllm.model_executor.model_loader.reload import layerwise, meta, utils
+
+if TYPE_CHECKING:
+    import torch
+    from vllm.config import ModelConfig
 
 
 class Reload:
@@ -19,7 +23,7 @@ class Reload:
         model: whose `load_weights` fills them.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: "torch.nn.Module") -> None:
         self._model, self._loaded = model, set[str]()
         for layer in model.modules():
             info = layerwise.get_layerwise_info(layer)
@@ -36,7 +40,7 @@ class Reload:
         """Parameters that some of the weights were for, as `load_weights` says."""
         self._loaded.update(loaded)
 
-    def finish(self, model_config: Any) -> None:
+    def finish(self, model_config: "ModelConfig") -> None:
         """To the kernels' layout, in the memory that they had; what nothing came for stays."""
         filled = {name.rpartition(".")[0] for name in self._loaded}
         attention = []
