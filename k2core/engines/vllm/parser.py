@@ -190,9 +190,15 @@ class _Turn:
         return shown
 
     def calls(self, next_index: int) -> tuple[ToolCall, ...]:
-        """Of the turn that has ended; none where it was cut off or breaks the format."""
+        """Of the turn that has ended; none where it was cut off or breaks the format.
+
+        A section that is whole does not end a turn: where tokens ran out before the closing one,
+        the calls were cut off, as in training and evaluation.
+        """
         stops = self._codec.stop_token_ids
-        end = next((at for at, number in enumerate(self._ids) if number in stops), len(self._ids))
+        end = next((at for at, number in enumerate(self._ids) if number in stops), None)
+        if end is None:
+            return ()
         try:
             return self._codec.parse(self._ids[:end], next_index).tool_calls
         except ToolCallSyntaxError:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import pytest
 
 from k2core.agents import Dialogue, rollout
-from k2core.chat import ChatCodec, ToolCallSyntaxError
+from k2core.chat import SPECIAL_TOKENS, ChatCodec, ToolCallSyntaxError
 from k2core.chat import tokens as t
 from k2core.engines.protocol import Decoding, TalkingEngine
+from k2core.engines.ray import serve
 from k2core.engines.scripted import ScriptedEngine
 from k2core.evaluate.answers import answer_rows
 from k2core.evaluate.harness import Subject, run_suites
@@ -22,11 +24,16 @@ from k2core.problems import held_out_problems
 from k2core.problems.unseen import with_unseen_tools
 from k2core.rewards import judge_dialogues
 from k2core.sandbox import Sandbox
+from k2core.serving.process import NAME, serving
 from schemas.benchmarks import BenchmarkConfig, Benchmarks
 from schemas.chat import Message, Problem, ToolCall, ToolSpec
 from schemas.endpoint import Endpoint
+from schemas.placement import Serving
 from schemas.problems import ProblemsConfig
 from tests.k2core.evaluate.answering import Body, Said, answering
+from tests.k2core.release.conftest import SaveModel, save_model
+
+__all__ = ["save_model"]
 
 _DECLARED = re.compile(r'"name":"(\w+)","description":.*?"required":\[(.*?)\]')
 _SAID = re.compile(r'"([^"]+)"|\b(\d+)\b')
@@ -111,7 +118,8 @@ class Found(NamedTuple):
 def ask_over_http(
     url: str, model: str, config: BenchmarkConfig, sandbox: Sandbox, out: Path
 ) -> tuple[dict[str, Found], Benchmarks]:
-    scores = run_suites(config, Subject("m", "", Endpoint(url=url, model=model)), sandbox, out)
+    endpoint = Endpoint(url=url, model=model, temperature=0)
+    scores = run_suites(config, Subject("m", "", endpoint), sandbox, out)
     rows = pl.read_parquet(out / "items.parquet").iter_rows(named=True)
     found = {r["item"]: Found(*(r[field] for field in Found._fields)) for r in rows}
     return found, scores
@@ -176,3 +184,41 @@ def test_an_endpoint_and_the_process_ask_answer_and_judge_alike(
     assert min(stops[reason] for reason in ("answered", "token_budget", "malformed")) > 2, stops
     assert 5 < sum(over_http[item].passed for item in whole) < len(whole) - 5
     assert scores.suites["families"].rate.passed == sum(f.passed for f in over_http.values())
+
+
+_CLOSING = {'"': 5.0, "}": 4.0, ",": 4.0}
+
+
+def lean_to_short_calls(folder: Path, codec: ChatCodec) -> None:
+    """Draw random weights to what begins and what ends a call: a channel that is always large."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    drawn = {SPECIAL_TOKENS.index(name): 6.0 for name in (t.CALLS_BEGIN, t.CALLS_END)}
+    drawn |= {codec.encode(text)[0]: strength for text, strength in _CLOSING.items()}
+    weights["model.embed_tokens.weight"][:, 0] = 8.0
+    weights["lm_head.weight"][:, 0] = 0.0
+    for token, strength in drawn.items():
+        weights["lm_head.weight"][token, 0] = strength
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+@pytest.mark.slow
+def test_a_server_and_an_engine_say_the_same(tmp_path: Path, save_model: SaveModel) -> None:
+    """Random weights drawn to calls, greedily and under the enforcer: vLLM here and behind HTTP."""
+    folder = save_model(tmp_path / "model", 1)
+    codec = ChatCodec(folder)
+    lean_to_short_calls(folder, codec)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"max_position_embeddings": 4096}))
+    config = BenchmarkConfig(suites=("families",), limit=2, max_connections=8)
+    with Sandbox.start() as sandbox:
+        with serving(folder, tmp_path / "server.log", 8) as url:
+            over_http, _ = ask_over_http(url, NAME, config, sandbox, tmp_path / "out")
+        problems = problems_of(list(over_http))
+        with serve(folder, Serving(num_engines=1), max_model_len=4096, max_num_seqs=8) as engine:
+            dialogues = ask_in_process(problems, engine, codec, enforced=True)
+        in_process = found_of(dialogues, sandbox)
+    assert over_http == in_process
+    assert sum(dialogue.num_calls for dialogue in dialogues.values()) > 50
