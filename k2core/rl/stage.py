@@ -1,5 +1,6 @@
 """The stage: from a tuned checkpoint to a policy that earns more, and the log of its rollouts."""
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -74,6 +75,23 @@ def train_on_ranks(
     workspace: Workspace,
 ) -> PolicyDrafts:
     """`train_policy` on one of its ranks: rank 0 leads, the others are the model with it."""
+    from k2core.engines.ray import engines_ahead
+    from k2core.engines.torchrun.group import join_group
+
+    with contextlib.ExitStack() as stack:
+        if join_group(placement).rank == 0:
+            stack.enter_context(engines_ahead(placement.serving))
+        return _train(config, problems, sft, trajectories, placement, workspace)
+
+
+def _train(
+    config: RlConfig,
+    problems: ProblemsConfig,
+    sft: Checkpoint,
+    trajectories: TrajectorySet,
+    placement: Placement,
+    workspace: Workspace,
+) -> PolicyDrafts:
     from k2core.engines.megatron.lead import lead
     from k2core.engines.megatron.trainer import Trainer
 

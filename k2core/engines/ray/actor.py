@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 import ray
 
 from k2core.engines.protocol import Model
-from k2core.engines.ray.mail import TalkingActor
+from k2core.engines.ray.mail import MAIL, TalkingActor
 from k2core.engines.vllm.arguments import EngineLimits
 from k2core.engines.vllm.engine import VllmEngine
 from k2core.engines.vllm.stepper import VllmStepper
 from schemas.placement import Serving
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ray import ObjectRef
+    from ray.actor import ActorHandle
 
 Bucket = dict[str, object]
 """Some of the weights (`k2core.engines.buckets`)."""
@@ -70,3 +73,15 @@ class EngineActor(TalkingActor, VllmEngine):
     def count_slots(self) -> int:
         """As it was opened."""
         return self._slots
+
+
+def start_actor(options: "Mapping[str, object]", *, one_node: bool) -> "ActorHandle":
+    """The process of an engine, which begins to import vLLM; nobody waits for it.
+
+    Args:
+        options: of the actor.
+        one_node: as `EngineActor` takes it.
+    """
+    actor = ray.remote(concurrency_groups=MAIL)(EngineActor).options(**options)
+    started: ActorHandle = actor.remote(one_node=one_node)
+    return started

@@ -12,9 +12,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from k2core.engines.deal import deal_dialogues
 from k2core.engines.learner import Peer, Weights, hand_over
 from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
-from k2core.engines.ray.actor import Bucket, EngineActor
+from k2core.engines.ray.actor import Bucket, start_actor
 from k2core.engines.ray.actors import ActorGroup
-from k2core.engines.ray.mail import MAIL
 from k2core.engines.ray.resources import Grant, actor_options, grant, group_of, see_cluster
 from k2core.engines.ray.room import room_for
 from k2core.engines.ray.senders import StoreCourier
@@ -310,9 +309,7 @@ class ServedEngines(ActorGroup):
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
                     group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
                 )
-        actor = ray.remote(concurrency_groups=MAIL)(EngineActor).options(**options)
-        started: ActorHandle = actor.remote(one_node=self._granted.one_node)
-        return started
+        return start_actor(options, one_node=self._granted.one_node)
 
     def _end(self, actor: "ActorHandle") -> None:
         if self._serving.devices > 1 or not leave_spare(actor):

@@ -4,6 +4,7 @@ A driver that runs several stages in turn holds `keep_engines`; a stage alone ke
 engines on CPU cores are kept: a GPU's memory comes back whole only with its process.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _keepers = 0
 _spare: "list[ActorHandle]" = []
 """Each holds the cluster once."""
+_starting: threading.Thread | None = None
+"""Puts more by."""
 
 
 @contextmanager
@@ -37,15 +40,34 @@ def leave_spare(actor: "ActorHandle") -> bool:
     """Keep it, its engine closed, if anybody wants it; False if nobody does."""
     if not _keepers or ray.cluster_resources().get("GPU", 0):
         return False
-    hold_cluster(0)
     actor.close.remote()
-    _spare.append(actor)
+    put_by(actor)
     return True
+
+
+def put_by(actor: "ActorHandle") -> None:
+    """A process without an engine, for whoever asks next."""
+    hold_cluster(0)
+    _spare.append(actor)
+
+
+def await_spare(starting: threading.Thread) -> None:
+    """Whoever asks for processes waits for this thread, which puts them by."""
+    global _starting
+    _starting = starting
+
+
+def _settle() -> None:
+    global _starting
+    if _starting is not None:
+        _starting.join()
+        _starting = None
 
 
 @contextmanager
 def reuse_spare(count: int) -> "Iterator[list[ActorHandle]]":
     """Up to so many that are alive; the cluster is held until the caller holds it too."""
+    _settle()
     taken: list[ActorHandle] = []
     while _spare and len(taken) < count:
         actor = _spare.pop()
@@ -64,6 +86,7 @@ def reuse_spare(count: int) -> "Iterator[list[ActorHandle]]":
 
 def drop_spare() -> None:
     """End them: whoever starts something else has the whole cluster, or one of the right size."""
+    _settle()
     while _spare:
         ray.kill(_spare.pop())
         release_cluster()

@@ -6,7 +6,8 @@ import pytest
 import ray
 
 from k2core.engines.protocol import Decoding
-from k2core.engines.ray import ServedEngines, keep_engines, serve
+from k2core.engines.ray import ServedEngines, engines_ahead, keep_engines, serve
+from k2core.engines.ray.spare import put_by, reuse_spare
 from schemas.placement import Serving
 from tests.k2core.release.conftest import SaveModel, save_model
 
@@ -58,3 +59,27 @@ def test_a_process_that_died_while_it_waited_is_not_taken(
         with start(folder, 1) as engines:
             assert processes(engines) != {actor._actor_id.hex()}
             assert answers(engines)[0].startswith("sha256:")
+
+
+def test_processes_that_begin_ahead_are_taken_and_those_left_end(
+    tmp_path: Path, save_model: SaveModel
+) -> None:
+    folder = save_model(tmp_path / "model", 1)
+    with start(folder, 1) as engines:
+        alone = answers(engines)
+    with engines_ahead(Serving(num_engines=2)):
+        with reuse_spare(2) as begun:
+            ids = {actor._actor_id.hex() for actor in begun}
+            for actor in begun:
+                put_by(actor)
+        assert len(ids) == 2
+        with start(folder, 1) as engines:
+            assert processes(engines) < ids
+            assert answers(engines) == alone
+    assert not ray.is_initialized()
+
+
+def test_a_stage_that_fails_before_it_serves_leaves_no_cluster() -> None:
+    with pytest.raises(ValueError, match="no such family"), engines_ahead(Serving(num_engines=1)):
+        raise ValueError("no such family")
+    assert not ray.is_initialized()
