@@ -76,7 +76,7 @@ def text_rows(dialogues: "Sequence[EncodedDialogue]", weight: float) -> list[Tra
 
 
 def build_batch(rows: Sequence[TrainingRow], pad_id: int, num_ranks: int) -> "Batch":
-    """Pad rows to one width; every rank gets problems of about the same length, each whole."""
+    """Pad rows to one width; every rank gets as many, about as much to compute, problems whole."""
     import torch
 
     from k2core.engines.megatron.batch import Batch
@@ -84,10 +84,10 @@ def build_batch(rows: Sequence[TrainingRow], pad_id: int, num_ranks: int) -> "Ba
 
     if not rows:
         raise ValueError("a batch needs at least one row")
-    problems = sorted(_by_problem(rows), key=lambda of: len(of[-1].ids))
-    order = [i for first in range(num_ranks) for i in range(first, len(problems), num_ranks)]
-    rows = [row for i in order for row in problems[i]]
-    groups = [i for i in order for _ in problems[i]]
+    problems = _by_problem(rows)
+    order = [place for part in _deal(problems, num_ranks) for place in part]
+    rows = [row for place in order for row in problems[place]]
+    groups = [place for place in order for _ in problems[place]]
     shape = len(rows), max(len(row.ids) for row in rows) - 1
     tokens, labels = torch.full(shape, pad_id), torch.full(shape, pad_id)
     mask, old = torch.zeros(shape), torch.zeros(shape)
@@ -119,6 +119,28 @@ def _by_problem(rows: Sequence[TrainingRow]) -> list[list[TrainingRow]]:
     for index, row in enumerate(sorted(rows, key=lambda row: len(row.ids))):
         found.setdefault((row.problem, -1 if row.problem else index), []).append(row)
     return list(found.values())
+
+
+def _deal(problems: Sequence[Sequence[TrainingRow]], num_ranks: int) -> list[list[int]]:
+    """Places of each rank's problems, by length; the largest go first, to whoever has least.
+
+    A rank has its share of all rows (`own_bounds`), so single rows come last, which fill any room.
+    """
+    from k2core.engines.megatron.folding import folded_size
+    from k2core.parallel.rows import own_bounds
+
+    sizes = [folded_size([row.ids[:-1] for row in problem]) for problem in problems]
+    num_rows = sum(map(len, problems))
+    bounds = (own_bounds(num_rows, rank, num_ranks) for rank in range(num_ranks))
+    room, load = [stop - start for start, stop in bounds], [0] * num_ranks
+    dealt: list[list[int]] = [[] for _ in room]
+    for place in sorted(range(len(problems)), key=lambda i: (len(problems[i]) == 1, -sizes[i], i)):
+        count = len(problems[place])
+        rank = min(range(num_ranks), key=lambda r: (room[r] < count, load[r], r))
+        dealt[rank].append(place)
+        room[rank] -= count
+        load[rank] += sizes[place]
+    return [sorted(part, key=lambda i: (len(problems[i][-1].ids), i)) for part in dealt]
 
 
 def _with_masks(batch: "Batch", rows: Sequence[TrainingRow]) -> "Batch":

@@ -91,7 +91,7 @@ def cut_groups(batch: Batch, rows: int) -> list[range]:
     dealt, cuts, size, longest = _used(batch), list[range](), 0, 0
     for piece in _pieces(batch.extra[GROUP].tolist(), rows):
         own = dealt[piece.start : piece.stop]
-        more, width = _size(_lay(own)), max(map(len, own))
+        more, width = folded_size(own), max(map(len, own))
         if cuts and size + more <= rows * max(longest, width):
             cuts[-1] = range(cuts[-1].start, piece.stop)
             size, longest = size + more, max(longest, width)
@@ -109,6 +109,11 @@ def _pieces(groups: Sequence[int], rows: int) -> Iterator[range]:
         for first in range(start, end, rows):
             yield range(first, min(first + rows, end))
         start = end
+
+
+def folded_size(rows: Sequence[list[int]]) -> int:
+    """Tokens of rows that are laid into one."""
+    return _size(_lay(rows))
 
 
 def fold_rows(batch: Batch, width: int | None = None) -> Folding:

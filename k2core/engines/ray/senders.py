@@ -1,6 +1,7 @@
 """Weights from a trainer's ranks to engines through Ray's object store: each rank sends its own.
 
-A bucket is in the store of the sender's node once, however many engines read it.
+A bucket is in the store of the sender's node once, however many engines read it; while they load
+it, the next is packed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from k2core.engines.learner import Peer, Weights, hand_over
 from k2core.model.digest import NamedTensor, Receipt, as_served
 
 if TYPE_CHECKING:
+    from ray import ObjectRef
     from ray.actor import ActorHandle
 
 
@@ -50,8 +52,10 @@ class StoreCourier:
     def _put(self, named: Iterable[NamedTensor], engines: "Sequence[ActorHandle]") -> Receipt:
         import torch
 
-        sent = Receipt()
+        sent, loading = Receipt(), list["ObjectRef[None]"]()
         for bucket in pack(sent.note(as_served(named, getattr(torch, self.dtype)))):
             told = ray.put(bucket)
-            ray.get([engine.take_bucket.remote([told]) for engine in engines])
+            ray.get(loading)
+            loading = [engine.take_bucket.remote([told]) for engine in engines]
+        ray.get(loading)
         return sent

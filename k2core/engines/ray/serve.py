@@ -158,9 +158,9 @@ class ServedEngines(ActorGroup):
     def _heal(self) -> None:
         """Replace those that died since; whatever is served comes after this."""
         self._restore, self._buckets = None, []
-        for place, actor in enumerate(self.actors):
+        for place, pulse in enumerate([actor.pulse.remote() for actor in self.actors]):
             try:
-                ray.get(actor.pulse.remote(), timeout=_START_S)
+                ray.get(pulse, timeout=_START_S)
             except ray.exceptions.RayError as error:
                 self._start_in(place, error)
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
+from k2core.engines.megatron.folding import fold_rows
 from k2core.rewards import MALFORMED, OVER_BUDGET, Verdict
 from k2core.rl.batches import build_batch, policy_rows, text_rows
 from k2core.rl.objectives.registry import load_objective
@@ -129,8 +130,21 @@ def test_a_problems_samples_stand_together_and_texts_alone(num_ranks: int) -> No
     one, two = [(0, 1), (1, 1)], [(n, w) for n in range(2, 6) for w in (n, n + 1)]
     if num_ranks == 1:
         assert found == one + two
-    else:  # each rank its half, problems of every length in both
-        assert found == [one[0], *two[:2], *two[4:6], one[1], *two[2:4], *two[6:]]
+    else:  # each rank its half: nine tokens, where each problem's are laid into one row, and a text
+        assert found == [one[0], *two[:2], *two[6:], one[1], *two[2:6]]
+
+
+def test_ranks_get_equal_rows_and_about_equal_work() -> None:
+    rng = random.Random(0)
+    asked = [sample(n, length=length) for n in range(9) for length in [rng.randint(2, 90)] * 8]
+    lengths = [rng.randint(20, 200) for _ in range(24)]
+    texts = text_rows([EncodedDialogue([7] * n, [0, *[1] * (n - 1)]) for n in lengths], 0.1)
+    batch = build_batch(policy_rows(asked, 72, 1.0) + texts, pad_id=0, num_ranks=2)
+    halves = [batch.select_rows(0, 48), batch.select_rows(48, 96)]
+    work = [fold_rows(half).tokens.numel() for half in halves]
+    assert max(work) < 1.05 * min(work)
+    groups = [set(half.extra["group"].tolist()) for half in halves]
+    assert len(groups[0] & groups[1]) <= 1  # the odd problem is the only one that may be cut
 
 
 def test_unsolved_problems_are_chosen_more_often() -> None:
