@@ -84,6 +84,7 @@ def config_of(num_steps: int, seed: int, max_tokens: int, lr: float) -> RlConfig
         ptx_weight=0.0,
         priority_floor=1.0,
         min_success_rate=0.0,
+        max_num_seqs=PROBLEMS * SAMPLES // 2,  # all at once, as the peer's batch: they are short
         seed=seed,
     )
 
