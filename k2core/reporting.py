@@ -19,7 +19,10 @@ class Reporter(Protocol):
     """Progress, metrics, plots and samples of a running stage."""
 
     def progress(self, done: float, total: float, note: str = "") -> None:
-        """Show how far the stage is, in any unit, with a short note such as `loss 2.31`."""
+        """Show how far the stage is, in any unit, with a short note such as `loss 2.31`.
+
+        A total of 0 is one that is not known yet.
+        """
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record a point of each named curve."""

@@ -120,11 +120,9 @@ class Pace:
         self._note = note
         parts = (self._writing, self._judging)
         left = [part.left for part in parts if part.left is not None]
-        if len(left) < len(parts):
-            self.report.progress(0, 1, note)
-            return
         spent = sum(part.seconds for part in parts)
-        self.report.progress(spent, spent + sum(left), note)
+        total = spent + sum(left) if len(left) == len(parts) else 0
+        self.report.progress(spent, total, note)
 
     def start(self) -> None:
         """From now on it is written."""

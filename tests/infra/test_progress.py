@@ -84,6 +84,15 @@ def test_nothing_is_promised_before_two_units_are_done() -> None:
     assert progress.frac == 0.1
 
 
+def test_a_total_that_is_not_known_yet_promises_nothing_and_its_time_counts() -> None:
+    progress = Progress()
+    for seconds in (0.0, 2.0, 9.0, 15.0, 20.0):
+        progress.add(84.0 + seconds, seconds, 0)
+        assert (progress.frac, progress.left(84.0 + seconds)) == (0.0, None)
+    progress.add(106.0, 22.0, 72.0)
+    assert progress.left(106.0) == pytest.approx(50.0)
+
+
 def test_many_reports_are_thinned_out() -> None:
     progress = Progress()
     for n in range(5001):
