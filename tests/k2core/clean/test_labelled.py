@@ -2,10 +2,12 @@
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.pii import find_ours, tally
 from bench.pii_lines import make_lines
-from k2core.clean.personal import KINDS
+from k2core.clean.personal import KINDS, PersonalKind
 from k2core.clean.privacy import redact, redact_all
 
 LINES = make_lines()
@@ -32,6 +34,17 @@ def test_hints_pass_over_nothing() -> None:
     redacted, counts = redact_all(pl.Series(texts))
     assert redacted.to_list() == [redact(text).text for text in texts]
     assert counts == [redact(text).counts for text in texts]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_hints_pass_over_nothing_that_a_pattern_takes(kind: PersonalKind) -> None:
+    @settings(max_examples=100, derandomize=True, deadline=None, database=None)
+    @given(st.from_regex(kind.pattern))
+    def check(text: str) -> None:
+        redacted, _ = redact_all(pl.Series([text]))
+        assert redacted[0] == redact(text).text
+
+    check()
 
 
 def test_what_a_placeholder_brings_together_is_seen() -> None:
