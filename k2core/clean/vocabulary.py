@@ -1,7 +1,8 @@
 # ruff: noqa: RUF001 - signs that look alike are the matter here
 """The words of many texts at once: each distinct piece of text is split a single time."""
 
-import functools
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +24,8 @@ _SIGNS = frozenset(
 _ENDS = frozenset("!.?։؟۔।॥။។៕᠃᠉‼‽⁇⁈⁉。﹒﹖﹗！．？｡")
 _MAX_WORDS = 1 << 21
 """Distinct words in one table, so that two of them and a document fit into 64 bits."""
-
-_MOST_CACHED = 100
-"""Characters."""
+_MOST_KEPT, _MOST_CHARACTERS = 1 << 19, 1 << 23
+"""Words and pieces, and characters of these, that are known from one batch to the next."""
 
 
 class DistinctWords(NamedTuple):
@@ -55,49 +55,85 @@ class EncodedTexts(NamedTuple):
 
 
 def encode(pieces: pa.DictionaryArray, *, by_sign: bool = False) -> EncodedTexts:
-    """Split pieces of text, which hold no spaces, into words; a table of its own each time.
+    """Split pieces of text, which hold no spaces, into words.
 
     Args:
         pieces: of texts.
         by_sign: each sign of a script without spaces is a word.
+
+    Raises:
+        ValueError: too many different words.
     """
-    split = _split_by_sign if by_sign else _split
-    distinct = [split(piece) for piece in pieces.dictionary.to_pylist()]
-    table: dict[str, int] = {}
-    flat = [table.setdefault(word, len(table)) for words in distinct for word in words]
-    if len(table) > _MAX_WORDS:
-        raise ValueError(f"{len(table)} different words in one batch: more than {_MAX_WORDS}")
-    sizes = np.fromiter(map(len, distinct), np.int64, len(distinct))
+    _table.make_room()
+    rows = _table.look_up(pieces.dictionary.to_pylist(), by_sign=by_sign)
+    if len(_table) > _MAX_WORDS:  # of other texts, maybe
+        _table.clear()
+        rows = _table.look_up(pieces.dictionary.to_pylist(), by_sign=by_sign)
+    if len(_table) > _MAX_WORDS:
+        raise ValueError(f"{len(_table)} different words in one batch: more than {_MAX_WORDS}")
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+    flat = np.fromiter(itertools.chain.from_iterable(rows), np.int64, int(sizes.sum()))
     starts = np.cumsum(sizes) - sizes
     codes_P = pieces.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     counts_P = sizes[codes_P]
     piece_T = np.repeat(np.arange(len(codes_P)), counts_P)
-    within_T = np.arange(len(piece_T)) - np.repeat(np.cumsum(counts_P) - counts_P, counts_P)
-    ids_T = np.array(flat, np.int64)[starts[codes_P][piece_T] + within_T]
-    return EncodedTexts(_describe(list(table)), ids_T, piece_T)
+    # Of each word its place in `flat`: that of its piece's first, and on from there.
+    shift_P = starts[codes_P] - (np.cumsum(counts_P) - counts_P)
+    ids_T = flat[np.arange(len(piece_T)) + np.repeat(shift_P, counts_P)]
+    return EncodedTexts(_table.describe(), ids_T, piece_T)
 
 
-_cached_split = functools.lru_cache(maxsize=1 << 18)(split_piece)
+class _Table:
+    """Words met lately, by number, and pieces as words: most come again in the next batch."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, int] = {}
+        self._pieces: dict[bool, dict[str, tuple[int, ...]]] = {False: {}, True: {}}
+        self._features_VF = np.empty((0, 6), np.int64)
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def clear(self) -> None:
+        """Forget all; what was described before stays as it is."""
+        self.__init__()  # type: ignore[misc]
+
+    def make_room(self) -> None:
+        """Forget all if it is much."""
+        num = len(self._words) + sum(map(len, self._pieces.values()))
+        if num > _MOST_KEPT or self._characters > _MOST_CHARACTERS:
+            self.clear()
+
+    def look_up(self, pieces: Sequence[str], *, by_sign: bool) -> list[tuple[int, ...]]:
+        """The words of each piece."""
+        known = self._pieces[by_sign]
+        for piece in pieces:
+            if piece not in known:
+                known[piece] = self._number(_split_by_sign(piece) if by_sign else split_piece(piece))
+                self._characters += len(piece)
+        return [known[piece] for piece in pieces]
+
+    def _number(self, words: Sequence[str]) -> tuple[int, ...]:
+        table = self._words
+        return tuple([table.setdefault(word, len(table)) for word in words])
+
+    def describe(self) -> DistinctWords:
+        """Every word's features."""
+        done = len(self._features_VF)
+        fresh = [_look_at(word) for word in itertools.islice(self._words, done, None)]
+        if fresh:
+            self._features_VF = np.concatenate([self._features_VF, np.array(fresh, np.int64)])
+        flags = self._features_VF[:, 1:5].astype(bool).T
+        return DistinctWords(self._features_VF[:, 0], *flags, self._features_VF[:, 5])
 
 
-def _split(piece: str) -> list[str]:
-    """Long pieces do not come again, and would fill the memory."""
-    return _cached_split(piece) if len(piece) <= _MOST_CACHED else split_piece(piece)
+_table = _Table()
 
 
 def _split_by_sign(piece: str) -> list[str]:
-    runs = ([run] if is_sign(run) else _split(run) for run in split_signs(piece))
+    runs = ([run] if is_sign(run) else split_piece(run) for run in split_signs(piece))
     return [word for words in runs for word in words]
-
-
-def _describe(words: list[str]) -> DistinctWords:
-    rows = np.array([_features(word) for word in words], np.int64).reshape(-1, 6)
-    flags = rows[:, 1:5].astype(bool).T
-    return DistinctWords(rows[:, 0], flags[0], flags[1], flags[2], flags[3], rows[:, 5])
-
-
-def _features(word: str) -> tuple[int, bool, bool, bool, bool, int]:
-    return _cached_look(word) if len(word) <= _MOST_CACHED else _look_at(word)
 
 
 def _look_at(word: str) -> tuple[int, bool, bool, bool, bool, int]:
@@ -112,6 +148,3 @@ def _look_at(word: str) -> tuple[int, bool, bool, bool, bool, int]:
         word in _ENDS,
         0,
     )
-
-
-_cached_look = functools.lru_cache(maxsize=1 << 18)(_look_at)

@@ -7,6 +7,7 @@ words in English prose and documentation 99.9 % are the same; signs that look li
 meet at a word's end, `f():`, stay apart here.
 """
 
+import functools
 import itertools
 import re
 import unicodedata
@@ -35,6 +36,8 @@ _INFIX = re.compile(
     rf"|(?<={_ALPHA}),(?={_ALPHA})|(?<=[^\W_])(?:---|--|——|[-–—~])(?={_ALPHA})"
     rf"|(?<=[^\W_])[:<>=/](?={_ALPHA})"
 )
+_CUTS = re.compile(r"[-+*^,~:<>=/]|\.[.A-Z'\"`]")
+"""One of them is in all that `_INFIX` finds in ASCII."""
 _SCHEME = re.compile(r"[a-z0-9.+-]{2,}://")
 _HOST = re.compile(r"[A-Za-z0-9\u00a1-\uffff_.-]+")
 _LABEL = re.compile(
@@ -48,18 +51,39 @@ _MOST_CUT = 100_000
 """Characters without a space from which a piece is no language: it is not cut within."""
 _WINDOW = 8
 """Characters that a rule for a piece's end looks at, but for a run of full stops."""
-_SIMPLE = re.compile(r"([A-Za-z]+)([,;:)\"!?]|(?<=[a-z])\.)?")
-"""Most of them; the others take the long way."""
+_SIMPLE = re.compile(r"([A-Za-z](?:[A-Za-z_]*[A-Za-z])?[0-9]*)([,;:)\"!?]|(?<=[a-z0-9])\.)?")
+"""Most of them, names of programs too."""
+_AROUND = re.escape("…,:;!?()[]{}<>_#*&\"”“`")
+_ENCLOSED = re.compile(
+    rf"([{_AROUND}]*)([A-Za-zÀ-ÖØ-öø-ÿ].+[A-Za-z0-9À-ÖØ-öø-ÿ])"
+    rf"((?:[{_AROUND}]|(?<=[0-9a-zß-öø-ÿ{_AROUND}])\.(?!\.))*)"
+)
+"""Most others: outer signs that stand for themselves around three characters and more, which no face is."""
+_MOST_ENCLOSED = 100
+_ENDING = re.compile(r"['’][sS]$|[0-9][^0-9]{1,5}$")
+"""What a letter at the end may go with: `'s`, `12km`."""
 
 
 def split_piece(piece: str) -> list[str]:
     """The words of a piece of text that holds no space."""
     if piece in CONTRACTIONS:
         return list(CONTRACTIONS[piece])
+    if piece.isalpha():
+        return [piece]
     if simple := _SIMPLE.fullmatch(piece):
         word, sign = simple.groups()
         if word not in CONTRACTIONS:
             return [word, sign] if sign else [word]
+    if len(piece) <= _MOST_ENCLOSED and (enclosed := _ENCLOSED.fullmatch(piece)):
+        before, core, after = enclosed.groups()
+        if f"{core}." not in CONTRACTIONS:
+            bound = "$" in core[:3] or _ENDING.search(core, max(0, len(core) - 6))
+            return [*before, *(_split_signs(core) if bound else _split_core(core)), *after]
+    return _split_signs(piece)
+
+
+def _split_signs(piece: str) -> list[str]:
+    """Sign by sign from both ends, as long as what is left is no word of its own."""
     before: list[str] = []
     after: list[str] = []
     start, end = 0, len(piece)
@@ -98,6 +122,8 @@ def _split_core(piece: str) -> list[str]:
         return [piece] if piece else []
     if piece in CONTRACTIONS:
         return list(CONTRACTIONS[piece])
+    if piece.isascii() and not _CUTS.search(piece):
+        return [piece]
     if "." in piece and is_address(piece):
         return [piece]
     words, start = [], 0
