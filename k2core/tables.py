@@ -1,7 +1,8 @@
 """Parquet tables shard by shard, held to their promise on the way in and on the way out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandera.polars as pa
 import polars as pl
@@ -50,7 +51,42 @@ def write_shard(
     aside.rename(path)
 
 
+_HOLDS: Mapping[str, Callable[[pl.Expr, Mapping[str, Any]], pl.Expr]] = {
+    "isin": lambda column, said: column.is_in(list(said["allowed_values"])),
+    "str_matches": lambda column, said: column.str.contains(f"^(?:{said['pattern']})"),
+    "greater_than": lambda column, said: column > said["min_value"],
+    "greater_than_or_equal_to": lambda column, said: column >= said["min_value"],
+    "less_than_or_equal_to": lambda column, said: column <= said["max_value"],
+}
+"""Of pandera's checks those that promises use, by name."""
+
+
+def _surely_holds(frame: pl.DataFrame, model: type[pa.DataFrameModel]) -> bool:
+    """Whether all that is promised holds, in one look; if not, or unsure, pandera says what breaks.
+
+    It takes ten milliseconds a table, whatever its rows: as long as ten documents.
+    """
+    schema = model.to_schema()
+    if list(frame.columns) != list(schema.columns) or schema.checks or schema.unique:
+        return False
+    held = []
+    for name, column in schema.columns.items():
+        plain = not (column.nullable or column.coerce or column.regex or column.parsers)
+        known = all(check.name in _HOLDS for check in column.checks)
+        if not (plain and known and column.dtype.type == frame.schema[name]):
+            return False
+        held.append(pl.col(name).is_not_null().all().alias(f"{name} is there"))
+        if column.unique:
+            held.append(pl.col(name).is_unique().all().alias(f"{name} is unique"))
+        for check in column.checks:
+            holds = _HOLDS[str(check.name)](pl.col(name), check.statistics or {})
+            held.append(holds.all().alias(f"{name} {check.name}"))
+    return all(frame.select(held).row(0))
+
+
 def _validate(frame: pl.DataFrame, model: type[pa.DataFrameModel], path: Path) -> pl.DataFrame:
+    if _surely_holds(frame, model):
+        return frame
     try:
         return pl.DataFrame(model.validate(frame, lazy=True))
     except (SchemaError, SchemaErrors) as error:

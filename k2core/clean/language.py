@@ -33,7 +33,7 @@ _PLAINLY = {
 """Words of which no other language has many: a paragraph full of them needs no model."""
 _FEWEST_PLAIN, _BYTES_A_PLAIN = 4, 50
 """So many of them, and one in so many bytes. Of 23,000 paragraphs of pages and of a handbook in 26
-languages that has nine tenths of the English ones, and none of 2,145 that the model calls foreign."""
+languages nine tenths of the English ones are so, and none of 2,145 that the model calls foreign."""
 
 FOREIGN = "paragraphs"
 """The rule that looks at the language of each."""

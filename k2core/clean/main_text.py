@@ -47,20 +47,19 @@ def choose_blocks(blocks: Sequence[Block]) -> list[Block]:
 
 def fill_gaps(blocks: Sequence[Block], chosen_N: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Code and definitions between chosen blocks are theirs, and so is a heading before one."""
-    filled_N = chosen_N.copy()
-    places = np.flatnonzero(chosen_N)
-    if not len(places):
-        return filled_N
+    filled = chosen_N.tolist()
+    places = np.flatnonzero(chosen_N).tolist()
+    if not places:
+        return chosen_N
     for number in range(places[0], places[-1]):
         block = blocks[number]
-        plain = block.tag in ("pre", "dl") and 2 * block.link_chars < len(block.text)
-        filled_N[number] |= plain and not block.furniture
+        if block.tag in _CODE and not block.furniture:
+            filled[number] |= 2 * block.link_chars < len(block.text)
     for number in range(places[-1] - 1, -1, -1):
-        heading = blocks[number].tag in _HEADINGS and not blocks[number].furniture
-        filled_N[number] |= bool(
-            heading and filled_N[number + 1] and blocks[number].link_chars == 0
-        )
-    return filled_N
+        block = blocks[number]
+        if block.tag in _HEADINGS and not block.furniture and block.link_chars == 0:
+            filled[number] |= filled[number + 1]
+    return np.array(filled, bool)
 
 
 @functools.cache
@@ -88,11 +87,11 @@ def _measure_each(blocks: Sequence[Block]) -> list[Floats]:
     furniture = np.minimum([block.furniture for block in blocks], 3).astype(float)
     prose = np.minimum([block.prose for block in blocks], 4).astype(float)
     main = np.array([block.main for block in blocks], float)
-    tags = np.array(["h" if block.tag in _HEADINGS else block.tag for block in blocks])
+    tags = np.array([_TAG_CODES.get(block.tag, -1) for block in blocks])
     depth = np.array([block.depth for block in blocks], float)
     plain = chars * (1 - links)
     spoken = plain * (marks > 0)
-    good = spoken * (tags != "li") * (furniture == 0) + 0.2 * spoken
+    good = spoken * (tags != _TAG_CODES["li"]) * (furniture == 0) + 0.2 * spoken
     _, parent = np.unique([block.parent for block in blocks], return_inverse=True)
     mass = np.bincount(parent, good)[parent]
     best = mass >= 0.999 * mass.max()
@@ -106,8 +105,11 @@ def _measure_each(blocks: Sequence[Block]) -> list[Floats]:
         *((before == 0) & (after == 0), np.log1p(before), np.log1p(after), deeper, abs(deeper)),
         np.log1p(np.convolve(spoken, np.ones(5), "full")[2:-2] / 5),
         *(prose - prose[best].mean(), furniture - furniture[best].mean(), at / len(blocks)),
-        *(tags == tag for tag in _TAGS),
+        *(tags == code for code in range(len(_TAGS))),
     ]
 
 
 _HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
+_CODE = frozenset({"pre", "dl"})
+_TAG_CODES = {tag: code for code, tag in enumerate(_TAGS)}
+_TAG_CODES |= dict.fromkeys(_HEADINGS, _TAG_CODES["h"])

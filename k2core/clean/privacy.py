@@ -1,5 +1,6 @@
 """Personal data and secrets, replaced by placeholders."""
 
+import itertools
 import re
 from collections.abc import Collection
 from typing import NamedTuple
@@ -75,13 +76,15 @@ def _replace_blocks(text: str) -> tuple[str, int]:
 
 
 def _replace(text: str, kind: PersonalKind) -> tuple[str, int]:
-    count = 0
-
-    def write(match: re.Match[str]) -> str:
-        nonlocal count
-        if not kind.is_personal(match):
-            return match[0]
-        count += 1
-        return f"<{kind.name.upper()}>"
-
-    return kind.pattern.sub(write, text), count
+    """Looks at lines that hold the hint alone, since none of the patterns goes beyond a line."""
+    lines = text.split("\n")
+    ends = list(itertools.accumulate(len(line) + 1 for line in lines))
+    parts: list[str] = []
+    done = 0
+    for number in pl.Series(lines).str.contains(kind.hint).arg_true().to_list():
+        start, end = ends[number] - len(lines[number]) - 1, ends[number] - 1
+        for match in kind.pattern.finditer(text, start, end):
+            if kind.is_personal(match):
+                parts += [text[done : match.start()], f"<{kind.name.upper()}>"]
+                done = match.end()
+    return "".join([*parts, text[done:]]), len(parts) // 2

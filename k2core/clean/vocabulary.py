@@ -110,7 +110,8 @@ class _Table:
         known = self._pieces[by_sign]
         for piece in pieces:
             if piece not in known:
-                known[piece] = self._number(_split_by_sign(piece) if by_sign else split_piece(piece))
+                words = _split_by_sign(piece) if by_sign else split_piece(piece)
+                known[piece] = self._number(words)
                 self._characters += len(piece)
         return [known[piece] for piece in pieces]
 
@@ -124,8 +125,9 @@ class _Table:
         fresh = [_look_at(word) for word in itertools.islice(self._words, done, None)]
         if fresh:
             self._features_VF = np.concatenate([self._features_VF, np.array(fresh, np.int64)])
-        flags = self._features_VF[:, 1:5].astype(bool).T
-        return DistinctWords(self._features_VF[:, 0], *flags, self._features_VF[:, 5])
+        length_V, *flags_V, stop_V = self._features_VF.T
+        word_V, letter_V, sign_V, end_V = (flag_V.astype(bool) for flag_V in flags_V)
+        return DistinctWords(length_V, word_V, letter_V, sign_V, end_V, stop_V)
 
 
 _table = _Table()

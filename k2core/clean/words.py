@@ -7,7 +7,6 @@ words in English prose and documentation 99.9 % are the same; signs that look li
 meet at a word's end, `f():`, stay apart here.
 """
 
-import functools
 import itertools
 import re
 import unicodedata
@@ -53,12 +52,12 @@ _WINDOW = 8
 """Characters that a rule for a piece's end looks at, but for a run of full stops."""
 _SIMPLE = re.compile(r"([A-Za-z](?:[A-Za-z_]*[A-Za-z])?[0-9]*)([,;:)\"!?]|(?<=[a-z0-9])\.)?")
 """Most of them, names of programs too."""
-_AROUND = re.escape("…,:;!?()[]{}<>_#*&\"”“`")
+_AROUND = re.escape('…,:;!?()[]{}<>_#*&"”“`')
 _ENCLOSED = re.compile(
     rf"([{_AROUND}]*)([A-Za-zÀ-ÖØ-öø-ÿ].+[A-Za-z0-9À-ÖØ-öø-ÿ])"
     rf"((?:[{_AROUND}]|(?<=[0-9a-zß-öø-ÿ{_AROUND}])\.(?!\.))*)"
 )
-"""Most others: outer signs that stand for themselves around three characters and more, which no face is."""
+"""Most others: outer signs, each a word, around three characters and more, which is no face."""
 _MOST_ENCLOSED = 100
 _ENDING = re.compile(r"['’][sS]$|[0-9][^0-9]{1,5}$")
 """What a letter at the end may go with: `'s`, `12km`."""
