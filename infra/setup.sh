@@ -90,11 +90,11 @@ compile_what_is_used() {
     # once does it for those that are, so that the first run does not wait for it.
     local modules="vllm vllm.v1.worker.cpu_worker vllm.model_executor.models.deepseek_v2
         vllm.model_executor.models.llama ray mlflow.tracking flyte
-        megatron.core.models.gpt.gpt_model transformers.models.deepseek_v3.modeling_deepseek_v3
+        k2core.engines.megatron.trainer transformers.models.deepseek_v3.modeling_deepseek_v3
         transformers.models.llama.modeling_llama pandera.polars matplotlib.figure trafilatura"
     say "compiling the modules that are used"
     # shellcheck disable=SC2086
-    "$VENV/bin/python" -W ignore -c 'import contextlib, importlib, sys
+    PYTHONDONTWRITEBYTECODE='' PYTHONPATH="$ROOT" "$VENV/bin/python" -W ignore -c 'import contextlib, importlib, sys
 for name in sys.argv[1:]:
     with contextlib.suppress(Exception):
         importlib.import_module(name)' $modules >/dev/null 2>&1 || true

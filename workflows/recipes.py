@@ -46,7 +46,10 @@ def smoke() -> Recipe:
             num_tables=200,
         ),
         rephrase=RephraseConfig(
-            documents={"knowledge": 1, "math": 1}, writers=("model", "rules"), documents_together=2
+            documents={"knowledge": 1, "math": 1},
+            writers=("model", "rules"),
+            max_words=40,
+            documents_together=2,
         ),
         tokenize=TokenizeConfig(train_tokens=30_000, heldout_frac=0.05),
         pretrain=PretrainConfig(
@@ -66,8 +69,8 @@ def smoke() -> Recipe:
             validation_every=2,
             validation_per_family=1,
         ),
-        evaluate=EvaluateConfig(heldout_tokens=400),
-        release=ReleaseConfig(serving_requests=0),
+        evaluate=EvaluateConfig(heldout_tokens=400, choices_per_task=4),
+        release=ReleaseConfig(parity_windows=(64, 200), num_greedy_tokens=8, serving_requests=0),
         placement=Placement(serving=Serving(num_engines=1)),
     )
 

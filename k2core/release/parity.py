@@ -4,6 +4,7 @@ The first two hold a layer's weights at a time, so a model may be larger than th
 """
 
 import io
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from k2core.engines.protocol import Decoding
 from k2core.model.config import load_shape
+from k2core.model.tensors import tensor_shapes
 from schemas.base import Config
 from schemas.model import ModelShape
 from schemas.placement import Placement
@@ -168,8 +170,13 @@ def _check_greedy(
 
 
 @contextmanager
-def open_model(folder: Path) -> "Iterator[PreTrainedModel]":
-    """In transformers, in fp32: a layer's weights are there while it computes, and no longer.
+def open_model(folder: Path, max_bytes: int = 100 * 2**20) -> "Iterator[PreTrainedModel]":
+    """In transformers, in fp32.
+
+    Args:
+        folder: the checkpoint.
+        max_bytes: of weights that are held whole; of a larger model a layer's are there while it
+            computes, and no longer.
 
     Raises:
         ParityError: tensors lack or are unknown.
@@ -177,15 +184,18 @@ def open_model(folder: Path) -> "Iterator[PreTrainedModel]":
     import torch
     from transformers import DeepseekV3ForCausalLM
 
-    layers = [f"model.layers.{number}" for number in range(load_shape(folder).num_layers)]
-    places = dict.fromkeys(["model.embed_tokens", *layers, "model.norm", "lm_head"], "disk")
+    shape, places = load_shape(folder), {"": "cpu"}
+    if 4 * sum(map(math.prod, tensor_shapes(shape).values())) > max_bytes:
+        layers = [f"model.layers.{number}" for number in range(shape.num_layers)]
+        places = dict.fromkeys(["model.embed_tokens", *layers, "model.norm", "lm_head"], "disk")
+        places["model.rotary_emb"] = "cpu"
     with tempfile.TemporaryDirectory(prefix="k2-layers-") as aside:
         with redirect_stderr(io.StringIO()):  # a progress bar; errors are raised
             loaded: Any = DeepseekV3ForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 output_loading_info=True,
-                device_map=places | {"model.rotary_emb": "cpu"},
+                device_map=places,
                 offload_folder=aside,
             )
         model, info = loaded

@@ -70,8 +70,11 @@ def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> R
     find = partial(find_rephraser, config.model, models)
     if config.by_dataset:
         return DatasetRephraser(config, find, serving)
-    prompter = Prompter(find(), config)  # before engines on this node look for it, too
-    writer = EngineWriter(start_engine(config, find, serving), prompter)
+    from k2core.engines.ray import engines_ahead
+
+    with engines_ahead(serving):
+        prompter = Prompter(find(), config)  # before engines on this node look for it, too
+        writer = EngineWriter(start_engine(config, find, serving), prompter)
     return GroupRephraser(writer, config)
 
 
