@@ -33,8 +33,12 @@ class VllmEngine:
 
         devices, folder = Devices(torch.cuda.is_available(), one_node), find_folder(model)
         self._llm: Any = LLM(**engine_arguments(folder, serving, limits, devices))
+        self.runs_lean = not devices.gpu and serving.devices == 1 and self._run_lean()
         self._weights, self._slots = "", limits.max_num_seqs
         self.load(folder)
+
+    def _run_lean(self) -> bool:
+        return all(self._llm.collective_rpc("run_lean"))
 
     @property
     def weights(self) -> str:

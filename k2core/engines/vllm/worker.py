@@ -60,6 +60,12 @@ class WeightUpdates:
     model_config: Any
     weight_transfer_engine: Any
 
+    def run_lean(self) -> bool:
+        """Make tokens in few calls, on CPU cores; whether the model can (`lean`)."""
+        from k2core.engines.vllm.lean import run_lean
+
+        return run_lean(self.model_runner.get_model())
+
     def load_folder(self, folder: str) -> str:
         """Serve a checkpoint's weights, of which one at a time is read; returns the receipt."""
         receipt, reader = Receipt(), CheckpointReader(Path(folder))

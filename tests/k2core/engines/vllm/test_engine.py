@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import ray
 import torch
 
+from k2core.engines.protocol import Decoding
 from k2core.engines.ray import serve
+from k2core.engines.ray.serve import ServedEngines
 from k2core.model.digest import checkpoint_digest
 from k2core.model.hf import load_weights
 from schemas.placement import Serving
@@ -58,6 +61,15 @@ def held(folder: Path) -> HeldWeights:
     return HeldWeights(load_weights(folder))
 
 
+def check_sampled(engines: ServedEngines) -> None:
+    """Log p of what is sampled, token by token over cached keys, is that of the whole sequence."""
+    how = [Decoding(max_tokens=12, temperature=1.0, seed=seed) for seed in range(len(PROMPTS))]
+    said = engines.generate(PROMPTS, how)
+    whole = [prompt + found.token_ids for prompt, found in zip(PROMPTS, said, strict=True)]
+    for prompt, found, scores in zip(PROMPTS, said, engines.score(whole), strict=True):
+        assert found.logprobs == pytest.approx(scores[len(prompt) - 1 :], abs=1e-4)
+
+
 LAYOUTS = {
     "two engines": Serving(num_engines=2),
     "two cores share an engine": Serving(num_engines=1, tp=2),
@@ -78,6 +90,9 @@ def test_weights_from_folders_and_a_trainer_are_served(
                 assert found == pytest.approx(wanted, abs=1e-4)
 
         check(one)
+        lean = [a.__ray_call__.remote(lambda engine: engine.runs_lean) for a in engines.actors]
+        assert all(found == (serving.tp == 1) for found in ray.get(lean))
+        check_sampled(engines)
         assert engines.load(two) == checkpoint_digest(two)
         check(two)
         engines.receive_weights(held(one))
