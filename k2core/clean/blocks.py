@@ -27,6 +27,9 @@ _TEXTS = frozenset(
 """Blocks whose parent is that of the blocks beside them."""
 _LINES = frozenset({"br", "tr", "dt", "dd", "caption", "hr"})
 _CELLS = frozenset({"td", "th"})
+_FORMULAS = frozenset({"math", "sup", "sub"})
+_TOLD = _GONE | _BLOCKS | _FORMULAS | {"a"}
+"""Elements that tell of their content by their name alone."""
 _ROLES = frozenset({"navigation", "search", "contentinfo", "menu", "dialog"})
 _MOST_FURNITURE = 3
 """Elements of furniture around one that is not read any more."""
@@ -87,19 +90,23 @@ class _Open:
 
     def begin(self, around: _Around) -> None:
         """End the block, and begin the next."""
-        text = "".join(self.parts)
-        a = self._around
-        if text and not text.isspace():
-            text = text if a.pre else _SPACE.sub(" ", text)
-            text = text.replace(_BREAK, "\n")
-            text = text if a.pre else text.strip()
-            if text.strip():
-                text = f"- {text}" if a.tag == "li" else text
-                self.blocks.append(
-                    Block(text, a.tag, self.links, a.furniture, a.prose, a.main, a.depth, a.parent)
-                )
-        self.parts.clear()
+        if self.parts:
+            self._end("".join(self.parts))
+            self.parts.clear()
         self.links, self._around = 0, around
+
+    def _end(self, text: str) -> None:
+        if text.isspace() or not text:
+            return
+        a = self._around
+        text = text if a.pre else " ".join(text.split())
+        text = text.replace(_BREAK, "\n")
+        text = text if a.pre else text.strip()
+        if text.strip():
+            text = f"- {text}" if a.tag == "li" else text
+            self.blocks.append(
+                Block(text, a.tag, self.links, a.furniture, a.prose, a.main, a.depth, a.parent)
+            )
 
 
 def read_blocks(root: LexborNode) -> list[Block]:
@@ -120,10 +127,12 @@ def read_blocks(root: LexborNode) -> list[Block]:
                 found.links += len(text.strip())
         elif node.is_element_node:
             number += 1
-            inner = _enter(node, around, number, found)
-            if inner is None:
-                continue
-            tag = node.tag or ""
+            tag, attributes = node.tag or "", node.attributes
+            inner: _Around | None = around
+            if attributes or tag in _TOLD:
+                inner = _enter(node, tag, attributes, around, number, found)
+                if inner is None:
+                    continue
             if tag in _BLOCKS:
                 found.begin(inner)
                 stack.append((None, around))
@@ -139,10 +148,15 @@ def read_blocks(root: LexborNode) -> list[Block]:
     return found.blocks
 
 
-def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Around | None:
+def _enter(
+    node: LexborNode,
+    tag: str,
+    attributes: Mapping[str, str | None],
+    around: _Around,
+    number: int,
+    found: _Open,
+) -> _Around | None:
     """What is known of the children; None where they are not read."""
-    tag = node.tag or ""
-    attributes = node.attributes
     if tag in _GONE:
         if tag == "script" and "math/tex" in (attributes.get("type") or ""):
             found.parts.append(f"${(node.text() or '').strip()}$")
@@ -154,7 +168,7 @@ def _enter(node: LexborNode, around: _Around, number: int, found: _Open) -> _Aro
         look = _look_at(attributes.get("class") or "", attributes.get("id") or "")
         if look.gone:
             return None
-    if tag in ("math", "sup", "sub") and (formula := _read_formula(node, tag)):
+    if tag in _FORMULAS and (formula := _read_formula(node, tag)):
         found.parts.append(formula)
         return None
     if tag == "a":
