@@ -111,16 +111,20 @@ class _Open:
 
 def read_blocks(root: LexborNode) -> list[Block]:
     """All blocks in reading order; a stack, for pages may be nested without end."""
-    found = _Open()
+    found, around = _Open(), _Around()
     number = 0
-    stack: list[tuple[LexborNode | str | None, _Around]] = [(root, _Around())]
-    while stack:
-        node, around = stack.pop()
+    node: LexborNode | None = root
+    stack: list[tuple[LexborNode | None, _Around, str]] = []  # what follows an open element
+    while node is not None or stack:
         if node is None:
-            found.begin(around)
-        elif isinstance(node, str):
-            found.parts.append(node)
-        elif node.is_text_node:
+            node, around, tag = stack.pop()
+            if tag in _BLOCKS:
+                found.begin(around)
+            elif tag in _CELLS:
+                found.parts.append(" ")
+            continue
+        following = node.next if stack else None
+        if node.is_text_node:
             text = node.text_content or ""
             found.parts.append(text)
             if around.link:
@@ -131,19 +135,15 @@ def read_blocks(root: LexborNode) -> list[Block]:
             inner: _Around | None = around
             if attributes or tag in _TOLD:
                 inner = _enter(node, tag, attributes, around, number, found)
-                if inner is None:
-                    continue
-            if tag in _BLOCKS:
-                found.begin(inner)
-                stack.append((None, around))
-            elif tag in _LINES:
-                found.parts.append(_BREAK)
-            elif tag in _CELLS:
-                stack.append((" ", around))
-            child = node.last_child  # four times as quick as `iter`
-            while child is not None:
-                stack.append((child, inner))
-                child = child.prev
+            if inner is not None:
+                if tag in _BLOCKS:
+                    found.begin(inner)
+                elif tag in _LINES:
+                    found.parts.append(_BREAK)
+                stack.append((following, around, tag))
+                node, around = node.first_child, inner
+                continue
+        node = following
     found.begin(_Around())
     return found.blocks
 

@@ -13,7 +13,12 @@ from k2core.clean.nesting import flatten
 
 def extract_text(html: str) -> str:
     """The main text of a page: headings kept, navigation and hidden text left out."""
-    return normalise(join_blocks(choose_blocks(find_blocks(html))))
+    return normalise(extract_raw(html))
+
+
+def extract_raw(html: str) -> str:
+    """The same in no form yet."""
+    return join_blocks(choose_blocks(find_blocks(html)))
 
 
 def find_blocks(html: str) -> list[Block]:
@@ -30,9 +35,12 @@ def join_blocks(blocks: Sequence[Block]) -> str:
         text = block.text.strip("\n") if block.tag == "pre" else _tidy(block.text)
         parts += ["\n" if block.tag == last == "li" else "\n\n", text]
         last = block.tag
-    return re.sub(r"\n{3,}", "\n\n", "".join(parts[1:]))
+    text = "".join(parts[1:])
+    return re.sub(r"\n{3,}", "\n\n", text) if "\n\n\n" in text else text
 
 
 def _tidy(text: str) -> str:
     """No space that only the source's layout put there."""
+    if "\n" not in text:
+        return text.strip()
     return "\n".join(line.strip() for line in text.strip().split("\n"))

@@ -13,8 +13,8 @@ from k2core.clean.classifier import RULE as CLASSIFIER
 from k2core.clean.classifier import Scorer
 from k2core.clean.code import CodeOrigin, check_code
 from k2core.clean.contamination import HeldOutRuns
-from k2core.clean.extract import extract_text
-from k2core.clean.form import normalise
+from k2core.clean.extract import extract_raw
+from k2core.clean.form import normalise_all
 from k2core.clean.language import check_language, choose_languages, cut_foreign
 from k2core.clean.privacy import redact_all
 from k2core.clean.prose import check_prose
@@ -67,7 +67,8 @@ def judge(
     excluded = frozenset(config.exclude)
     for batch in _split(rows):
         # Redacted before every check, so that a kept text passes a second cleaning unchanged.
-        texts, redactions = redact_all(pl.Series([_read(row) for row in batch], dtype=pl.String))
+        read = normalise_all([_read(row) for row in batch])
+        texts, redactions = redact_all(pl.Series(read, dtype=pl.String))
         found: dict[int, Judged] = {}
         for (domain, language), places in _group(batch, texts, config).items():
             origins = [CodeOrigin(batch[place]["source"], batch[place]["path"]) for place in places]
@@ -163,7 +164,7 @@ def _decide(
 
 
 def _read(row: DocumentRow) -> str:
-    return extract_text(row["text"]) if row["format"] == "html" else normalise(row["text"])
+    return extract_raw(row["text"]) if row["format"] == "html" else row["text"]
 
 
 def _split(rows: Sequence[DocumentRow]) -> Iterator[list[DocumentRow]]:

@@ -63,8 +63,10 @@ def _group(n: int, position_X: Ints, key_X: Ints) -> Repeated:
     first_G = (
         np.minimum.reduceat(members, np.cumsum(counts_G) - counts_G) if len(members) else members
     )
-    back = np.argsort(members)
-    at, name_R = members[back], name_M[back]
+    name_X = np.full(len(key_X), -1)
+    name_X[members] = name_M
+    at = np.flatnonzero(name_X >= 0)
+    name_R = name_X[at]
     return Repeated(n, position_X[at], name_R, counts_G[name_R], at == first_G[name_R])
 
 
@@ -103,15 +105,16 @@ def repeated_characters(found: Repeated, length_before_T: Ints, document_T: Ints
     seen: set[int] = set()
     free = -1
     taken = []
-    rows = zip(found.position_R.tolist(), found.name_R.tolist(), strict=True)
-    for row, (position, name) in enumerate(rows):
-        if position < free:
-            continue
-        if name in seen:
-            taken.append(row)
-            free = position + found.n
-        else:
-            seen.add(name)
+    num_words = found.n
+    for row, (position, name) in enumerate(
+        zip(found.position_R.tolist(), found.name_R.tolist(), strict=True)
+    ):
+        if position >= free:
+            if name in seen:
+                taken.append(row)
+                free = position + num_words
+            else:
+                seen.add(name)
     rows_taken = np.array(taken, np.int64)
     np.add.at(result, document_R[rows_taken], lengths_R[rows_taken])
     return result

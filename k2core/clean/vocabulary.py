@@ -22,6 +22,9 @@ _SIGNS = frozenset(
     "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
 ) | {chr(code) for a, b in ((0, 9), (11, 13), (13, 32), (127, 160)) for code in range(a, b)}
 _ENDS = frozenset("!.?։؟۔।॥။។៕᠃᠉‼‽⁇⁈⁉。﹒﹖﹗！．？｡")
+_ASCII_PUNCTUATION = frozenset(filter(is_punctuation, map(chr, range(128))))
+_STOPS = {word: 1 << place for place, word in enumerate(STOP_WORDS)}
+_FLAGS = _WORD, _LETTER, _PUNCTUATION, _END = 1, 2, 4, 8
 _MAX_WORDS = 1 << 21
 """Distinct words in one table, so that two of them and a document fit into 64 bits."""
 _MOST_KEPT, _MOST_CHARACTERS = 1 << 19, 1 << 23
@@ -89,7 +92,7 @@ class _Table:
     def __init__(self) -> None:
         self._words: dict[str, int] = {}
         self._pieces: dict[bool, dict[str, tuple[int, ...]]] = {False: {}, True: {}}
-        self._features_VF = np.empty((0, 6), np.int64)
+        self._looks_V = np.empty(0, np.int64)
         self._characters = 0
 
     def __len__(self) -> int:
@@ -108,26 +111,27 @@ class _Table:
     def look_up(self, pieces: Sequence[str], *, by_sign: bool) -> list[tuple[int, ...]]:
         """The words of each piece."""
         known = self._pieces[by_sign]
-        for piece in pieces:
-            if piece not in known:
-                words = _split_by_sign(piece) if by_sign else split_piece(piece)
-                known[piece] = self._number(words)
-                self._characters += len(piece)
-        return [known[piece] for piece in pieces]
+        split = _split_by_sign if by_sign else split_piece
+        for piece in itertools.filterfalse(known.__contains__, pieces):
+            known[piece] = self._number(split(piece))
+            self._characters += len(piece)
+        return list(map(known.__getitem__, pieces))
 
     def _number(self, words: Sequence[str]) -> tuple[int, ...]:
         table = self._words
+        if len(words) == 1:
+            return (table.setdefault(words[0], len(table)),)
         return tuple([table.setdefault(word, len(table)) for word in words])
 
     def describe(self) -> DistinctWords:
         """Every word's features."""
-        done = len(self._features_VF)
-        fresh = [_look_at(word) for word in itertools.islice(self._words, done, None)]
-        if fresh:
-            self._features_VF = np.concatenate([self._features_VF, np.array(fresh, np.int64)])
-        length_V, *flags_V, stop_V = self._features_VF.T
-        word_V, letter_V, sign_V, end_V = (flag_V.astype(bool) for flag_V in flags_V)
-        return DistinctWords(length_V, word_V, letter_V, sign_V, end_V, stop_V)
+        fresh = itertools.islice(self._words, len(self._looks_V), None)
+        looks = np.fromiter(map(_look_at, fresh), np.int64)
+        if len(looks):
+            self._looks_V = np.concatenate([self._looks_V, looks])
+        looks_V = self._looks_V
+        word_V, letter_V, sign_V, end_V = ((looks_V & flag) > 0 for flag in _FLAGS)
+        return DistinctWords(looks_V >> 16, word_V, letter_V, sign_V, end_V, looks_V >> 4 & 0xFF)
 
 
 _table = _Table()
@@ -138,15 +142,18 @@ def _split_by_sign(piece: str) -> list[str]:
     return [word for words in runs for word in words]
 
 
-def _look_at(word: str) -> tuple[int, bool, bool, bool, bool, int]:
-    if word.isalpha() and word.isascii():
-        stop = 1 << STOP_WORDS.index(word) if word in STOP_WORDS else 0
-        return len(word), True, True, False, False, stop
-    return (
-        len(word),
-        not _SIGNS.issuperset(word),
-        any(character.isalpha() for character in word),
-        is_punctuation(word),
-        word in _ENDS,
-        0,
-    )
+def _look_at(word: str) -> int:
+    """Its length, 8 bits for stop words and 4 for what it holds."""
+    if word.isascii():
+        if word.isalpha():
+            return len(word) << 16 | _STOPS.get(word, 0) << 4 | _WORD | _LETTER
+        if word.lower() != word.upper():
+            return len(word) << 16 | _WORD | _LETTER
+        punctuation = _ASCII_PUNCTUATION.issuperset(word)
+        letter = False
+    else:
+        punctuation = is_punctuation(word)
+        letter = any(map(str.isalpha, word))
+    is_word = letter or not _SIGNS.issuperset(word)
+    look = len(word) << 16 | is_word * _WORD | letter * _LETTER
+    return look | punctuation * _PUNCTUATION | (word in _ENDS) * _END
