@@ -27,7 +27,7 @@ test: setup ## Run the tests, the pipeline's smoke run included (ARGS="-k word":
 	@$(PYTHON) -m pytest $(ARGS)
 
 test-all: setup ## Run the slow tests too; says how long all took, and the slowest twenty
-	@$(PYTHON) -m pytest -m "not gpu and not cluster" --durations=20 $(ARGS)
+	@FUZZ_CASES=$${FUZZ_CASES:-1000} $(PYTHON) -m pytest -m "not gpu and not cluster" --durations=20 $(ARGS)
 
 console-test: setup ## Deploy to a control plane on this machine, run the pipeline through it, rerun
 	@$(PYTHON) -m pytest -n 0 -m slow tests/console $(ARGS)

@@ -69,7 +69,7 @@ def smoke() -> Recipe:
             validation_every=2,
             validation_per_family=1,
         ),
-        evaluate=EvaluateConfig(heldout_tokens=400, choices_per_task=4),
+        evaluate=EvaluateConfig(variants_per_family=1, heldout_tokens=400, choices_per_task=4),
         release=ReleaseConfig(parity_windows=(64, 200), num_greedy_tokens=8, serving_requests=0),
         placement=Placement(serving=Serving(num_engines=1)),
     )
