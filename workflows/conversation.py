@@ -1,16 +1,20 @@
 """A dialogue with an endpoint: streamed, its calls really executed, nothing thrown away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from k2core.agents.bodies import BrokenBodyError
 from k2core.chat.exchange import to_line
 from k2core.environments import Environment, execute_call
+from k2core.serving.events import DONE, iterate_events
+from k2core.serving.wire import WireMessage, read_choices
 from schemas.chat import Message, ToolCall, ToolSpec
 from schemas.endpoint import Endpoint
-from schemas.outside import make_encodable
+from schemas.outside import NotJsonError, make_encodable
 
 _MOST_ROUNDS = 12
 """Turns with calls that one question may take."""
@@ -28,7 +32,7 @@ class ModelTurn(NamedTuple):
 
     message: Message
     ended: str
-    """`stop`, `tool_calls`, `length`, ..., or `interrupted`."""
+    """`stop`, `tool_calls`, `length`, ..., or `interrupted`, `broken off`."""
     wrong: str = ""
     """Why calls were left out of the message."""
 
@@ -98,8 +102,10 @@ class ChatDialogue:
             self.messages.append(turn.message)
             if turn.wrong:
                 self._tell(f"({turn.wrong}: the call is left out)", "yellow")
-            if turn.ended in ("length", "interrupted"):
+            if turn.ended in _REMARKS:
                 self._tell(f"({_REMARKS[turn.ended]})", "yellow")
+            elif turn == ModelTurn(Message(role="assistant"), turn.ended):
+                self._tell("(an empty answer)", "dim")
             if not turn.message.tool_calls:
                 return
             if not self._execute_all(turn.message.tool_calls):
@@ -130,54 +136,98 @@ class ChatDialogue:
     def _hear(self) -> ModelTurn:
         from openai import APIError
 
-        line = self.line()
-        options = {"tools": line["tools"]} if line["tools"] else {}
-        text, pieces, ended = "", dict[int, list[str]](), ""
+        heard = _Heard(self._show)
         try:
-            stream = self._client.chat.completions.create(
-                model=self._endpoint.model,
-                messages=line["messages"],
-                temperature=self._endpoint.temperature,
-                max_tokens=self._max_tokens,
-                stream=True,
-                **options,
-            )
-            with stream:
-                for chunk in stream:
-                    for choice in chunk.choices[:1]:
-                        part = make_encodable(choice.delta.content or "")
-                        text += part
-                        self._show(part)
-                        _collect(pieces, choice.delta.tool_calls or ())
-                        ended = choice.finish_reason or ended
+            for event in self._events():
+                heard.take(event)
         except KeyboardInterrupt:
-            ended, pieces = "interrupted", {}
+            heard.ended, heard.pieces = "interrupted", {}
         except APIError as error:
             raise NoAnswerError(make_encodable(str(error))[:500]) from None
-        except Exception as error:  # the transport's own, or an answer that is none
+        except (BrokenBodyError, NotJsonError) as error:
+            raise NoAnswerError(f"its answer is broken: {error}") from None
+        except Exception as error:  # the transport's own
             said = make_encodable(f"{type(error).__name__}: {error}")
             raise NoAnswerError(said[:300]) from None
         finally:
-            self._show("\n" if text else "")
-        return _read(text, [pieces[at] for at in sorted(pieces)], ended, self.num_calls)
+            self._show("\n" if heard.text else "")
+        return heard.turn(self.num_calls)
+
+    def _events(self) -> Iterator[str]:
+        """Of the answer's stream; at least one."""
+        line = self.line()
+        options = {"tools": line["tools"]} if line["tools"] else {}
+        asked = self._client.chat.completions.with_streaming_response.create(
+            model=self._endpoint.model,
+            messages=line["messages"],
+            temperature=self._endpoint.temperature,
+            max_tokens=self._max_tokens,
+            stream=True,
+            **options,
+        )
+        begun = bytearray()
+        with asked as response:
+            chunks = _bounded(response.iter_bytes(), self._endpoint.max_answer_bytes, begun)
+            events = iterate_events(chunks)
+            first = next(events, None)
+            if first is None:
+                said = begun.decode(errors="replace")
+                raise BrokenBodyError(f"it is no stream of events: {said[:80]!r}")
+            yield from chain([first], events)
+
+
+def _bounded(chunks: Iterable[bytes], max_bytes: int, begun: bytearray) -> Iterator[bytes]:
+    """As many as an answer may have; the first few bytes are noted."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > max_bytes:
+            raise BrokenBodyError(f"it has more than {max_bytes:,} bytes")
+        begun += chunk[: max(0, 400 - len(begun))]
+        yield chunk
+
+
+class _Heard:
+    """An answer as it comes."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self.text, self.ended, self.is_closed = "", "", False
+        self.pieces: dict[int, list[str]] = {}
+
+    def take(self, event: str) -> None:
+        """Add an event."""
+        if event == DONE:
+            self.is_closed = True
+        if self.is_closed:
+            return
+        for choice in read_choices(event)[:1]:
+            said = choice.delta or WireMessage()
+            part = make_encodable(said.content or "")
+            self.text += part
+            self._show(part)
+            for at, call in said.numbered_calls():
+                known = self.pieces.setdefault(at, ["", ""])
+                known[0] += call.function.name or ""
+                known[1] += call.function.arguments or ""
+            self.ended = choice.finish_reason or self.ended
+
+    def turn(self, made: int) -> ModelTurn:
+        """What it is in the end; calls of one that broke off may be half calls."""
+        ended = self.ended or ("" if self.is_closed else "broken off")
+        kept = {} if ended in ("length", "broken off") else self.pieces
+        return _read(self.text, [kept[at] for at in sorted(kept)], ended, made)
 
 
 _INTERRUPTED = '{"error":"interrupted by the user"}'
-_REMARKS = {"length": "cut off at the limit of tokens", "interrupted": "interrupted"}
-
-
-def _collect(pieces: dict[int, list[str]], parts: Sequence[Any]) -> None:
-    """Add a stream's parts of calls: name and arguments by the call's place."""
-    for part in parts:
-        known = pieces.setdefault(part.index, ["", ""])
-        if part.function is not None:
-            known[0] += part.function.name or ""
-            known[1] += part.function.arguments or ""
+_REMARKS = {
+    "length": "cut off at the limit of tokens",
+    "interrupted": "interrupted",
+    "broken off": "the stream broke off before its end",
+}
 
 
 def _read(text: str, pieces: Sequence[list[str]], ended: str, made: int) -> ModelTurn:
-    if ended == "length":  # the last call may be half a call
-        return ModelTurn(Message(role="assistant", content=text), ended)
     try:
         calls = tuple(
             ToolCall(id=f"functions.{name}:{made + place}", name=name, arguments=arguments)

@@ -3,12 +3,13 @@
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from k2core.agents.bodies import BrokenBodyError, collect
+from k2core.serving.events import DONE, iterate_events
 from k2core.serving.requests import ServingRequest
 from schemas.base import Config
 from schemas.endpoint import Endpoint
@@ -45,19 +46,29 @@ class _Call(BaseModel):
     function: _Function = _Function()
 
 
-class _Said(BaseModel):
+class WireMessage(BaseModel):
+    """A message as it is sent, or what an event adds to it."""
+
     content: str | None = None
     tool_calls: list[_Call] | None = None
 
+    def numbered_calls(self) -> Iterator[tuple[int, _Call]]:
+        """Which of the answer's calls each is, or is a part of."""
+        for place, call in enumerate(self.tool_calls or ()):
+            # Whole answers number no calls: their place does.
+            yield call.index if "index" in call.model_fields_set else place, call
 
-class _Choice(BaseModel):
-    message: _Said | None = None
-    delta: _Said | None = None
+
+class WireChoice(BaseModel):
+    """One of a body's choices."""
+
+    message: WireMessage | None = None
+    delta: WireMessage | None = None
     finish_reason: str | None = None
 
 
 class _Body(BaseModel):
-    choices: list[_Choice] = Field(max_length=8)
+    choices: list[WireChoice] = Field(max_length=8)
 
 
 class Asking(NamedTuple):
@@ -120,39 +131,46 @@ def _first_line(error: Exception) -> str:
     return make_encodable(str(error).splitlines()[0][:120] if str(error) else "")
 
 
-def _read(text: str) -> list[_Choice]:
+def read_choices(text: str) -> list[WireChoice]:
+    """The choices of a body, or of an event of a stream.
+
+    Raises:
+        BrokenBodyError: it is no chat completion; says what it is.
+        NotJsonError: it is no JSON.
+    """
+    found = read_json(text)
     try:
-        found = _Body.model_validate(read_json(text))
+        return _Body.model_validate(found).choices
     except ValidationError as error:
+        if isinstance(found, dict) and (said := found.get("error")):
+            said = said.get("message") if isinstance(said, dict) else said
+            raise BrokenBodyError(f"an error: {str(said)[:100]}") from None
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise BrokenBodyError(f"no chat completion ({where}: {first['msg']})") from None
-    return found.choices
 
 
 def _read_whole(body: str) -> Answer:
-    choices = _read(body)
+    choices = read_choices(body)
     if not choices or choices[0].message is None:
         raise BrokenBodyError("no chat completion (no message)")
     return _collected([choices[0].message], [choices[0].finish_reason])
 
 
 def _read_stream(body: str) -> Answer:
-    events = [line[5:].strip() for line in body.splitlines() if line.startswith("data:")]
-    if not events or events[-1] != "[DONE]":
+    events = list(iterate_events([body.encode()]))
+    if not events or events[-1] != DONE:
         raise BrokenBodyError("the stream does not end with [DONE]")
-    choices = [choice for event in events[:-1] for choice in _read(event)[:1]]
+    choices = [choice for event in events[:-1] for choice in read_choices(event)[:1]]
     said = [choice.delta for choice in choices if choice.delta is not None]
     return _collected(said, [choice.finish_reason for choice in choices])
 
 
-def _collected(said: Iterable[_Said], finishes: list[str | None]) -> Answer:
+def _collected(said: Iterable[WireMessage], finishes: list[str | None]) -> Answer:
     text, calls = "", dict[int, SaidCall]()
     for part in said:
         text += part.content or ""
-        for place, call in enumerate(part.tool_calls or ()):
-            # Whole answers number no calls: their place does.
-            at = call.index if "index" in call.model_fields_set else place
+        for at, call in part.numbered_calls():
             known = calls.get(at, SaidCall())
             calls[at] = SaidCall(
                 id=known.id + (call.id or ""),

@@ -170,6 +170,60 @@ def test_a_live_server_is_called_in_its_jail(capsys: pytest.CaptureFixture[str])
         ask([], ["hi"], mcp="nonsense")
 
 
+def calling(*indices: object) -> Body:
+    function = {"name": "add", "arguments": '{"a":1,"b":1}'}
+    return part({"tool_calls": [{"index": i, "id": "x", "function": function} for i in indices]})
+
+
+def raw(data: bytes) -> Behaviour:
+    return lambda handler, _: send(handler, data)
+
+
+def events(*said: object) -> Behaviour:
+    lines = [f"data: {json.dumps(event)}\n\n" for event in (*said, "end")]
+    return raw("".join(lines).replace('"end"', "[DONE]").encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (raw(b"<html>It works</html>"), "no stream of events: '<html>It works"),
+        (raw(b""), "no stream of events"),
+        (raw(b'{"choices": [{"message": {"content": "hi"}}]}'), "no stream of events"),
+        (raw(b"data: {nope\n\n"), "answer is broken"),
+        (raw(b"data: " + b"[" * 9000), "more than 100 deep"),
+        (raw(b": " + b"x" * 5_000_000), "more than 4,194,304 bytes"),
+        (events(None), "no chat completion"),
+        (events({"choices": None}), "no chat completion"),
+        (events({"choices": [None]}), "no chat completion"),
+        (events(part([])), "no chat completion"),  # type: ignore[arg-type]
+        (events(part({"content": 5})), "no chat completion"),
+        (events({"error": {"message": "overloaded"}}), "an error: overloaded"),
+        (events(calling(None, 0)), "tool_calls.0.index"),
+        (events(calling(0.5)), "tool_calls.0.index"),
+        (events(part({"tool_calls": [None]})), "tool_calls.0"),
+        (lambda h, _: send(h, b"oops", 500), "no answer: "),
+        (lambda h, _: send(h, b"data: {", length=99), "no answer: "),
+        (lambda h, _: h.wfile.write(b"no http"), "no answer: "),
+    ],
+)
+def test_what_is_no_answer_is_told(said: Behaviour, told: str) -> None:
+    with pytest.raises(MendableError, match="no answer: ") as error:
+        ask([said, said], ["hi"])
+    assert told in str(error.value)
+
+
+def test_an_answer_that_breaks_off_is_told_and_calls_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = f"data: {json.dumps(part({'content': 'Half'}))}\n\n"
+    half = f"data: {json.dumps(calling(0))}\n\n"
+    asked = ask([raw(f"{line}{half}".encode()), events(part({}, "stop"))], ["one", "two"])
+    out = capsys.readouterr().out
+    assert out == "Half\n(the stream broke off before its end)\n(an empty answer)\n"
+    assert [m["content"] for m in asked[1]["messages"]] == ["one", "Half", "two"]
+
+
 class Terminal:
     """`k2 chat` in a terminal of its own."""
 

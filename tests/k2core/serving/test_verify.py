@@ -75,6 +75,25 @@ def test_an_endpoint_that_keeps_its_word(tmp_path: Path) -> None:
     assert found.calls == found.valid_calls == found.right_ids == found.should_trigger > 6
 
 
+def test_a_stream_of_another_spelling_keeps_its_word(tmp_path: Path) -> None:
+    """Unescaped characters that are line ends elsewhere, and the standard's other line ends."""
+
+    def behave(handler: BaseHTTPRequestHandler, body: Body) -> None:
+        said = "a\u2028b\x85c\x0bd"
+        message: Body = {"content": said}
+        if not body.get("stream"):
+            choice = {"message": message, "finish_reason": "stop"}
+            send(handler, json.dumps({"choices": [choice]}).encode())
+            return
+        events = [{"choices": [{"delta": message}]}]
+        events += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}]
+        lines = [f"data: {json.dumps(event, ensure_ascii=False)}\r\n\r\n" for event in events]
+        send(handler, "".join([": ping\r\n", *lines, "data:[DONE]\r\n\r\n"]).encode())
+
+    found = verify(behave, tmp_path / "a.jsonl")
+    assert found.keeps_its_word, found.faults
+
+
 def change_call(**new: object) -> Callable[[Body, bool], None]:
     def spoil(message: Body, _: bool) -> None:
         for call in message["tool_calls"]:
@@ -160,6 +179,7 @@ def whole_only(data: bytes) -> Behaviour:
         (hang, "Timeout"),
         (dribble, "in time"),
         (whole_only(b"data: {}\n\n"), "[DONE]"),
+        (whole_only(b'data: {"error": {"message": "busy"}}\n\ndata: [DONE]\n\n'), "error: busy"),
         (whole_only(b"data: [1]\n\ndata: [DONE]\n\n"), "broken: no chat completion"),
         (
             whole_only(b'data: {"choices": [{"delta": {"tool_calls": [3]}}]}\n\ndata: [DONE]'),
