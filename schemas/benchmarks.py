@@ -65,6 +65,8 @@ class SuiteScore(Config):
     """Calls that name a declared tool with arguments of its schema, where tools are declared."""
     faulty: int = Field(ge=0)
     """Items that no fault of the model's left without a verdict: no part of any rate."""
+    faults: dict[str, int] = Field(default_factory=dict)
+    """What left those without one, the commonest first."""
     reasons: dict[str, int]
     """Why answers failed, the commonest first."""
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from schemas.chat import Message, ToolCall
 from schemas.outside import NotJsonError, make_encodable, read_json
@@ -14,6 +14,8 @@ _MOST_CHARACTERS = 128
 """The longest token of any vocabulary in use, about: no honest answer has more a token."""
 _CHARACTERS = 4
 """A token's, about, where a server does not count them."""
+_MOST_TOKENS = 10**9
+"""Of an answer: no server that counts more can count."""
 
 
 class BrokenBodyError(ValueError):
@@ -41,6 +43,7 @@ class _Function(BaseModel):
 
 
 class _Call(BaseModel):
+    id: object = None
     function: _Function | None = None
 
 
@@ -59,7 +62,7 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    completion_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0, le=_MOST_TOKENS)
 
 
 class _Body(BaseModel):
@@ -101,11 +104,9 @@ def read_turn(body: str, num_made: int, max_tokens: int) -> AgentTurn:
     """
     answer = _read_body(body)
     choice = answer.choices[0]
-    content = choice.message.content or ""
-    if not isinstance(content, str):
-        content = "".join(part.text for part in content)
+    content = _text(choice.message)
     calls = choice.message.tool_calls or []
-    size = len(content) + sum(_size(call) for call in calls)
+    size = _size(choice.message)
     num_tokens = _count_tokens(answer.usage, size)
     if size > max_tokens * _MOST_CHARACTERS:
         clipped = content[: max_tokens * _MOST_CHARACTERS]
@@ -119,6 +120,51 @@ def read_turn(body: str, num_made: int, max_tokens: int) -> AgentTurn:
         )
     said = Message(role="assistant", content=content, tool_calls=tuple(made))
     return AgentTurn(said, num_tokens, finished)
+
+
+def plain_completion(body: str) -> dict[str, JsonValue]:
+    """A chat completion in the form that every client reads: what is said, and nothing odd.
+
+    Content in parts is one text, arguments are text, counts are counts, strings are encodable;
+    calls of no function are left out, as are choices after the first.
+
+    Raises:
+        BrokenBodyError: as of `read_turn`.
+    """
+    answer = _read_body(body)
+    said, ended = answer.choices[0].message, answer.choices[0].finish_reason
+    calls: list[JsonValue] = [
+        {
+            "id": call.id if isinstance(call.id, str) else f"call_{place}",
+            "type": "function",
+            "function": {"name": call.function.name, "arguments": _arguments(call.function)},
+        }
+        for place, call in enumerate(said.tool_calls or ())
+        if call.function
+    ]
+    message: dict[str, JsonValue] = {"role": "assistant", "content": _text(said)}
+    if calls:
+        message["tool_calls"] = calls
+    counted = _count_tokens(answer.usage, _size(said))
+    return {
+        "id": "answer",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "",
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": ended if isinstance(ended, str) else "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 0, "completion_tokens": counted, "total_tokens": counted},
+    }
+
+
+def _text(said: _Said) -> str:
+    content = said.content or ""
+    return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 def _read_body(body: str) -> _Body:
@@ -144,8 +190,10 @@ def _count_tokens(usage: object, size: int) -> int:
         return -(-size // _CHARACTERS)
 
 
-def _size(call: _Call) -> int:
-    return len(call.function.name) + len(_arguments(call.function)) if call.function else 0
+def _size(said: _Said) -> int:
+    """Characters of text and calls."""
+    functions = [call.function for call in said.tool_calls or () if call.function]
+    return len(_text(said)) + sum(len(f.name) + len(_arguments(f)) for f in functions)
 
 
 def _arguments(function: _Function) -> str:

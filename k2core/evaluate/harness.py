@@ -1,7 +1,7 @@
 """Asks suites of a model behind an OpenAI-compatible server, by inspect_ai; resumes by its logs."""
 
 import json
-import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import polars as pl
 from inspect_ai import eval_set
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log
-from inspect_ai.model import get_model
 
 from k2core.agents.endpoint import TOO_LONG, ChatModel
 from k2core.evaluate.answers import declared_tools, fits
+from k2core.evaluate.asked import open_model
 from k2core.evaluate.suites import Bench, Suite, build_suite
 from k2core.evaluate.suites.suite import CATEGORY
 from k2core.model.hf import write_json
@@ -90,15 +90,10 @@ def _claim(out: Path, config: BenchmarkConfig, asked: Subject) -> None:
 
 def _ask(suite: Suite, config: BenchmarkConfig, asked: Subject, log_dir: Path) -> EvalLog:
     endpoint = asked.endpoint
-    model = get_model(
-        f"openai-api/k2/{endpoint.model}",
-        base_url=endpoint.url,
-        api_key=os.environ.get(endpoint.api_key_variable, "") or "none",
-    )
     _, logs = eval_set(
         [suite.task],
         log_dir=str(log_dir),
-        model=model,
+        model=open_model(endpoint),
         epochs=config.samples,
         temperature=config.temperature,
         seed=config.seed,
@@ -114,9 +109,14 @@ def _ask(suite: Suite, config: BenchmarkConfig, asked: Subject, log_dir: Path) -
         log_dir_allow_dirty=True,
         score_display=False,
     )
-    return read_eval_log(logs[0].location)
+    log = read_eval_log(logs[0].location)
+    if len(log.samples or ()) < len(suite.task.dataset) * config.samples:
+        said = log.error.message if log.error else "not every item was asked"
+        raise ValueError(f"{HARNESS} ended with {log.status}: {said}; its log: {logs[0].location}")
+    return log
 
 
+_LAST_TRY = re.compile(r"^[\w.]*\.(\w+Error: .*)$", re.MULTILINE)
 _SCHEMA = {"num_tokens": pl.Int64, "sample": pl.Int64}
 
 
@@ -125,7 +125,7 @@ def _rows(name: str, suite: Suite, log: EvalLog) -> Iterator[dict[str, object]]:
     place = {sample.id: index for index, sample in enumerate(suite.task.dataset)}
     for sample in sorted(log.samples or [], key=lambda s: (place[s.id], s.epoch)):
         score = next(iter((sample.scores or {}).values()), None)
-        said = sample.error.message if sample.error else ""
+        said = _error(sample)
         too_long = bool(TOO_LONG.search(said))
         broken = score is None and not too_long
         passed = score is not None and score.value == 1.0
@@ -144,9 +144,16 @@ def _rows(name: str, suite: Suite, log: EvalLog) -> Iterator[dict[str, object]]:
         }
 
 
+def _error(sample: EvalSample) -> str:
+    """Why there is no verdict; of what was tried again, what the last try ended with."""
+    if sample.error is None:
+        return ""
+    last = _LAST_TRY.search(sample.error.traceback)
+    return last[1] if last and "RetryError" in sample.error.message else sample.error.message
+
+
 def _score(name: str, suite: Suite, log: EvalLog, rows: pl.DataFrame) -> SuiteScore:
     right = rows.filter(~pl.col("faulty"))
-    failed = Counter(right.filter(~pl.col("passed"))["reason"].to_list())
     samples = log.samples or []
     cut = sum(_stop(sample) in ("max_tokens", "token_budget", "context") for sample in samples)
     return SuiteScore(
@@ -161,8 +168,15 @@ def _score(name: str, suite: Suite, log: EvalLog, rows: pl.DataFrame) -> SuiteSc
         cut_off=rate_of(cut, len(samples)),
         valid_calls=_valid_calls(samples),
         faulty=len(rows) - len(right),
-        reasons=dict(sorted(failed.items(), key=lambda found: (-found[1], found[0]))),
+        faults=_count(rows.filter(pl.col("faulty"))),
+        reasons=_count(right.filter(~pl.col("passed"))),
     )
+
+
+def _count(rows: pl.DataFrame) -> dict[str, int]:
+    """Reasons, the commonest first."""
+    found = Counter(rows["reason"].to_list())
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _rate(rows: pl.DataFrame) -> Rate:

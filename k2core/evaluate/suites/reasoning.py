@@ -4,10 +4,10 @@ from importlib.metadata import version
 
 import reasoning_gym
 from inspect_ai.dataset import Sample
-from inspect_ai.solver import TaskState, generate, system_message
+from inspect_ai.solver import TaskState, system_message
 from reasoning_gym.utils import SYSTEM_PROMPTS, extract_answer
 
-from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, make_suite
+from k2core.evaluate.suites.suite import CATEGORY, Bench, Suite, answer, make_suite
 from k2core.sandbox import Verdict
 from schemas.benchmarks import BenchmarkConfig
 
@@ -50,7 +50,7 @@ def build(config: BenchmarkConfig, bench: Bench) -> Suite:
         samples,
         f"reasoning-gym {version('reasoning-gym')}",
         judge,
-        [system_message(SYSTEM_PROMPTS["default"]), generate()],
+        [system_message(SYSTEM_PROMPTS["default"]), answer()],
     )
 
 

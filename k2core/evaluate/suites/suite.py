@@ -50,8 +50,13 @@ def make_suite(
 ) -> Suite:
     """A suite, bound to the digest of its items; by default each is one question, one answer."""
     dataset = MemoryDataset(list(samples), name=name)
-    task = Task(name=name, dataset=dataset, solver=solver or generate(), scorer=judged(judge))
+    task = Task(name=name, dataset=dataset, solver=solver or answer(), scorer=judged(judge))
     return Suite(task, source, digest_items(dataset))
+
+
+def answer() -> Solver:
+    """One answer: what a model calls where nothing is declared is not executed, nor asked anew."""
+    return generate(tool_calls="none")
 
 
 def digest_items(samples: Iterable[Sample]) -> str:

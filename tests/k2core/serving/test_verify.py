@@ -85,7 +85,7 @@ def test_a_stream_of_another_spelling_keeps_its_word(tmp_path: Path) -> None:
             choice = {"message": message, "finish_reason": "stop"}
             send(handler, json.dumps({"choices": [choice]}).encode())
             return
-        events = [{"choices": [{"delta": message}]}]
+        events: list[Body] = [{"choices": [{"delta": message}]}]
         events += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}]
         lines = [f"data: {json.dumps(event, ensure_ascii=False)}\r\n\r\n" for event in events]
         send(handler, "".join([": ping\r\n", *lines, "data:[DONE]\r\n\r\n"]).encode())
