@@ -6,9 +6,11 @@ our table, and content in parts one item. `plain_completion` reads them all.
 
 import json
 import os
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 from inspect_ai.model import Model, get_model
+from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
 
 from k2core.agents.bodies import BrokenBodyError, plain_completion
 from schemas.endpoint import Endpoint
@@ -26,20 +28,31 @@ def open_model(endpoint: Endpoint) -> Model:
         api_key=os.environ.get(endpoint.api_key_variable, "") or "none",
         memoize=False,
     )
-    api: Any = model.api
     limit = endpoint.max_answer_bytes
 
-    async def read(response: Any) -> None:
+    async def read(response: "_Response") -> None:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > limit:
                 break
-        status, found = _read(bytes(body), response.status_code, limit)
-        response.status_code, response._content = status, json.dumps(found).encode()
+        response.status_code, found = _read(bytes(body), response.status_code, limit)
+        response._content = json.dumps(found).encode()
 
-    api.http_client.event_hooks["response"].append(read)
+    assert isinstance(model.api, OpenAICompatibleAPI)
+    hooks: dict[str, list[object]] = model.api.http_client.event_hooks
+    hooks["response"].append(read)
     return model
+
+
+class _Response(Protocol):
+    """What is read and changed of the client's."""
+
+    status_code: int
+    _content: bytes
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Its body, decoded."""
 
 
 def _read(body: bytes, status: int, limit: int) -> tuple[int, object]:

@@ -3,9 +3,10 @@
 import json
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
+from inspect_ai.log import read_eval_log
+from openai.types.chat import ChatCompletion
 
 from k2core.agents.bodies import BrokenBodyError, plain_completion, read_turn
 from k2core.evaluate import harness
@@ -59,13 +60,14 @@ BROKEN: dict[bytes, str] = {
 def test_what_is_an_answer_is_the_same_to_both_readers(
     body: bytes, said: tuple[str, list[tuple[str, str]]]
 ) -> None:
-    found: Any = plain_completion(body.decode())
-    message = found["choices"][0]["message"]
-    functions = [call["function"] for call in message.get("tool_calls", ())]
-    assert (message["content"], [(f["name"], f["arguments"]) for f in functions]) == said
+    found = ChatCompletion.model_validate(plain_completion(body.decode()))
+    message = found.choices[0].message
+    calls = [c.function for c in message.tool_calls or () if c.type == "function"]
+    assert (message.content, [(f.name, f.arguments) for f in calls]) == said
     turn = read_turn(body.decode(), 0, 10_000)
-    assert turn.message.content == message["content"]
-    assert 0 <= turn.num_tokens == found["usage"]["completion_tokens"] < 10**9
+    assert turn.message.content == message.content
+    assert found.usage
+    assert 0 <= turn.num_tokens == found.usage.completion_tokens < 10**9
 
 
 @pytest.mark.parametrize(("body", "why"), BROKEN.items())
@@ -94,9 +96,8 @@ def test_the_harness_goes_on_whatever_is_answered(tmp_path: Path) -> None:
 
 
 def test_a_harness_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = harness.read_eval_log
     monkeypatch.setattr(
-        harness, "read_eval_log", lambda at: read(at).model_copy(update={"samples": None})
+        harness, "read_eval_log", lambda at: read_eval_log(at).model_copy(update={"samples": None})
     )
     config = BenchmarkConfig(suites=("reasoning",), limit=1)
     with (
