@@ -22,7 +22,7 @@ from schemas.benchmarks import BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
 from tests.k2core.evaluate.answering import Body, Said, answering
 
-CONFIG = BenchmarkConfig(suites=("humaneval", "bfcl", "reasoning"), limit=3, max_connections=4)
+CONFIG = BenchmarkConfig(suites=("humaneval", "bfcl", "reasoning"), limit=2, max_connections=4)
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +66,26 @@ def test_answers_are_judged_kept_and_not_asked_for_again(tmp_path: Path, sandbox
         found = ask(url, tmp_path, sandbox)
         once = len(seen)
         again = ask(url, tmp_path, sandbox)
-        assert len(seen) == once == 3 + 15 + 45
+        assert len(seen) == once == 2 + 10 + 30
     assert again == found
     assert {name: (s.rate.passed, s.rate.total) for name, s in found.suites.items()} == {
-        "humaneval": (2, 3),
-        "bfcl": (15, 15),
-        "reasoning": (0, 45),
+        "humaneval": (1, 2),
+        "bfcl": (10, 10),
+        "reasoning": (0, 30),
     }
-    assert found.suites["reasoning"].reasons == {"no_answer": 45}
-    assert found.suites["reasoning"].cut_off.passed == 45
+    assert found.suites["reasoning"].reasons == {"no_answer": 30}
+    assert found.suites["reasoning"].cut_off.passed == 30
     calls = found.suites["bfcl"].valid_calls
     assert calls is not None
-    assert calls.passed == calls.total > 12
+    assert calls.passed == calls.total > 8
     written = json.loads((tmp_path / "benchmarks.json").read_text())
     assert Benchmarks.model_validate(written) == found
 
     items = read_answers(tmp_path / "items.parquet", "m")
     same = compare(items, items)
-    assert (len(same.flips), same.rows[-1].one.rate.total) == (0, 63)
+    assert (len(same.flips), same.rows[-1].one.rate.total) == (0, 42)
     with pytest.raises(ValueError, match="another model or config"):
-        ask(url, tmp_path, sandbox, CONFIG.model_copy(update={"limit": 2}))
+        ask(url, tmp_path, sandbox, CONFIG.model_copy(update={"limit": 1}))
 
 
 @pytest.mark.parametrize(
