@@ -1,8 +1,8 @@
 """Personal data and secrets, replaced by placeholders."""
 
-import itertools
+import functools
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -22,41 +22,43 @@ class Redacted(NamedTuple):
 
 
 def redact_all(texts: pl.Series) -> tuple[pl.Series, list[dict[str, int]]]:
-    """`redact` on many texts: what it leaves of them, and each one's replacements by kind."""
-    hinted: dict[int, set[str]] = {}
-    for name, hint in (("", _PEM_HINT), *((kind.name, kind.hint) for kind in KINDS)):
-        for place in texts.str.contains(hint).arg_true().to_list():
-            hinted.setdefault(place, set()).add(name)
-    places = sorted(hinted)
-    rows = zip(places, texts.gather(places).to_list(), strict=True)
-    redacted = [_redact(text, hinted[place]) for place, text in rows]
-    counts = [dict.fromkeys((kind.name for kind in KINDS), 0)] * len(texts)
-    for place, each in zip(places, redacted, strict=True):
-        counts[place] = each.counts
-    changed = pl.Series([each.text for each in redacted], dtype=pl.String)
-    return (texts.scatter(places, changed) if places else texts), counts
+    """`redact` on many texts: what it leaves of them, and each one's replacements by kind.
+
+    Kind after kind, each looked for in what the ones before left: a placeholder may bring together
+    what stood apart.
+    """
+    counts = [dict.fromkeys((kind.name for kind in KINDS), 0) for _ in range(len(texts))]
+    texts = _replace_in(texts, _PEM_HINT, _replace_all_blocks, "key", counts)
+    for kind in KINDS:
+        texts = _replace_in(texts, kind.hint, functools.partial(_replace, kind), kind.name, counts)
+    return texts, counts
 
 
 def redact(text: str) -> Redacted:
     """Replace addresses, numbers of persons and keys; placeholders stay as they are."""
-    return _redact(text, {kind.name for kind in KINDS})
+    texts, (counts,) = redact_all(pl.Series([text], dtype=pl.String))
+    return Redacted(texts[0], counts)
 
 
-def _redact(text: str, hinted: Collection[str]) -> Redacted:
-    """Look for the kinds that are hinted at.
+def _replace_in(
+    texts: pl.Series,
+    hint: str,
+    replace: Callable[[Sequence[str]], Iterator[tuple[str, int]]],
+    name: str,
+    counts: Sequence[dict[str, int]],
+) -> pl.Series:
+    """Replace in texts with a hint of it, and count."""
+    places = texts.str.contains(hint).arg_true()
+    replaced = list(replace(texts.gather(places).to_list()))
+    for place, (_, count) in zip(places.to_list(), replaced, strict=True):
+        counts[place][name] += count
+    changed = [place for place, (_, count) in zip(places, replaced, strict=True) if count]
+    left = [text for text, count in replaced if count]
+    return texts.scatter(changed, pl.Series(left, dtype=pl.String)) if changed else texts
 
-    Once anything is replaced for all that are left, too: a placeholder may bring together what
-    stood apart.
-    """
-    text, num_blocks = _replace_blocks(text)
-    counts = {}
-    changed = num_blocks > 0
-    for kind in KINDS:
-        looked = changed or kind.name in hinted
-        text, counts[kind.name] = _replace(text, kind) if looked else (text, 0)
-        changed = changed or counts[kind.name] > 0
-    counts["key"] += num_blocks
-    return Redacted(text, counts)
+
+def _replace_all_blocks(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
+    return map(_replace_blocks, texts)
 
 
 def _replace_blocks(text: str) -> tuple[str, int]:
@@ -75,16 +77,19 @@ def _replace_blocks(text: str) -> tuple[str, int]:
     return "".join([*parts, text[done:]]), len(parts) // 2
 
 
-def _replace(text: str, kind: PersonalKind) -> tuple[str, int]:
+def _replace(kind: PersonalKind, texts: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Looks at lines that hold the hint alone, since none of the patterns goes beyond a line."""
-    lines = text.split("\n")
-    ends = list(itertools.accumulate(len(line) + 1 for line in lines))
-    parts: list[str] = []
-    done = 0
-    for number in pl.Series(lines).str.contains(kind.hint).arg_true().to_list():
-        start, end = ends[number] - len(lines[number]) - 1, ends[number] - 1
-        for match in kind.pattern.finditer(text, start, end):
-            if kind.is_personal(match):
+    split = [text.split("\n") for text in texts]
+    every = pl.Series([line for lines in split for line in lines], dtype=pl.String)
+    hinted = iter(every.str.contains(kind.hint).to_list())
+    for text, lines in zip(texts, split, strict=True):
+        parts: list[str] = []
+        done = start = 0
+        for line, is_hinted in zip(lines, hinted, strict=False):
+            end = start + len(line)
+            found = kind.pattern.finditer(text, start, end) if is_hinted else ()
+            for match in filter(kind.is_personal, found):
                 parts += [text[done : match.start()], f"<{kind.name.upper()}>"]
                 done = match.end()
-    return "".join([*parts, text[done:]]), len(parts) // 2
+            start = end + 1
+        yield "".join([*parts, text[done:]]), len(parts) // 2
