@@ -35,8 +35,10 @@ _MOST_FURNITURE = 3
 """Elements of furniture around one that is not read any more."""
 _SPACE = re.compile(r"\s+")
 _BREAK = "\0"  # the parser leaves none in a text
+_HIDING = frozenset({"hidden", "aria-hidden", "style"})
+"""Attributes that may hide an element."""
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
-_SIGNS = ("katex-html", "headerlink", "MathJax")
+_SIGNS = re.compile("katex-html|headerlink|MathJax")
 """Classes of formulas' second form, and of links to a heading itself."""
 _FURNITURE = re.compile(
     r"nav|menu|foot|header|masthead|sidebar|side-|aside|share|social|comment|related|recommend"
@@ -161,12 +163,11 @@ def _enter(
         if tag == "script" and "math/tex" in (attributes.get("type") or ""):
             found.parts.append(f"${(node.text() or '').strip()}$")
         return None
-    look = _PLAIN
     if attributes:
-        if _is_hidden(attributes):
+        if not _HIDING.isdisjoint(attributes) and _is_hidden(attributes):
             return None
-        look = _look_at(attributes.get("class") or "", attributes.get("id") or "")
-        if look.gone:
+        of_class, of_id = attributes.get("class"), attributes.get("id")
+        if (of_class and _is_sign(of_class)) or (of_id and _SIGNS.search(of_id)):
             return None
     if tag in _FORMULAS and (formula := _read_formula(node, tag)):
         found.parts.append(formula)
@@ -175,6 +176,9 @@ def _enter(
         return around if around.link else around._replace(link=True)
     if tag not in _BLOCKS:
         return around
+    look = _PLAIN
+    if attributes:
+        look = _look_at(attributes.get("class") or "", attributes.get("id") or "")
     furniture = around.furniture + look.furniture + (tag == "aside")
     role = attributes.get("role") if attributes else None
     if role in _ROLES or furniture > _MOST_FURNITURE:
@@ -192,9 +196,8 @@ def _enter(
 
 
 class _Look(NamedTuple):
-    """What an element's class and id say of it."""
+    """What a block's class and id say of it."""
 
-    gone: bool = False
     furniture: bool = False
     prose: bool = False
 
@@ -202,11 +205,15 @@ class _Look(NamedTuple):
 _PLAIN = _Look()
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _is_sign(of_class: str) -> bool:
+    return _SIGNS.search(of_class) is not None
+
+
 @functools.lru_cache(maxsize=1 << 14)
 def _look_at(of_class: str, of_id: str) -> _Look:
-    name = f"{of_class} {of_id}"
-    gone = any(sign in name for sign in _SIGNS)
-    return _Look(gone, bool(_FURNITURE.search(name.lower())), bool(_PROSE.search(name.lower())))
+    name = f"{of_class} {of_id}".lower()
+    return _Look(bool(_FURNITURE.search(name)), bool(_PROSE.search(name)))
 
 
 def _is_hidden(attributes: Mapping[str, str | None]) -> bool:

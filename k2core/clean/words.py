@@ -50,6 +50,7 @@ _MOST_CUT = 100_000
 """Characters without a space from which a piece is no language: it is not cut within."""
 _WINDOW = 8
 """Characters that a rule for a piece's end looks at, but for a run of full stops."""
+_ONE_SIGN = frozenset(',;:)"!?')
 _SIMPLE = re.compile(r"([A-Za-z](?:[A-Za-z_]*[A-Za-z])?[0-9]*)([,;:)\"!?]|(?<=[a-z0-9])\.)?")
 """Most of them, names of programs too."""
 _AROUND = re.escape('…,:;!?()[]{}<>_#*&"”“`')
@@ -69,6 +70,8 @@ def split_piece(piece: str) -> list[str]:
         return list(CONTRACTIONS[piece])
     if piece.isalpha():
         return [piece]
+    if piece[-1:] in _ONE_SIGN and piece[:-1].isalpha() and piece[:-1] not in CONTRACTIONS:
+        return [piece[:-1], piece[-1]]
     if simple := _SIMPLE.fullmatch(piece):
         word, sign = simple.groups()
         if word not in CONTRACTIONS:
