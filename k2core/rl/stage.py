@@ -81,51 +81,41 @@ def train_on_ranks(
     with contextlib.ExitStack() as stack:
         if join_group(placement).rank == 0:
             stack.enter_context(engines_ahead(placement.serving))
-        return _train(config, problems, sft, trajectories, placement, workspace)
+        from k2core.engines.megatron.lead import lead
+        from k2core.engines.megatron.trainer import Trainer
 
+        start = workspace.open(sft)
+        shape = load_shape(start)
+        trained = shape.with_router_bias(moving=config.balance_experts)
+        trainer = Trainer(
+            trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
+        )
+        if trainer.ranks.local_rank == 0:  # of the stage's machine, or another one
+            shutil.rmtree(workspace.out, ignore_errors=True)
+            workspace.out.mkdir(parents=True)
 
-def _train(
-    config: RlConfig,
-    problems: ProblemsConfig,
-    sft: Checkpoint,
-    trajectories: TrajectorySet,
-    placement: Placement,
-    workspace: Workspace,
-) -> PolicyDrafts:
-    from k2core.engines.megatron.lead import lead
-    from k2core.engines.megatron.trainer import Trainer
+        def work(learner: Learner) -> PolicyDrafts:
+            history = _practise(config, problems, sft, trajectories, placement, workspace, learner)
+            states = IterationStates(workspace.states, workspace.scratch / "best")
+            last = _kept(history, config) == len(history.iterations)
+            if last or not states.copy_best(workspace.out / "policy"):
+                learner.export_checkpoint(
+                    workspace.scratch / "policy", below(workspace.out / "policy")
+                )
+            training = {
+                "stage": "rl",
+                "config": config.model_dump(mode="json"),
+                "sft": sft.digest,
+                "trajectories": trajectories.digest,
+                "kept_iteration": _kept(history, config),
+                "history": history.model_dump(mode="json"),
+            }
+            describe_checkpoint(workspace.out / "policy", shape, start, training)
+            policy = Draft(workspace.out / "policy", _count(history, config))
+            return PolicyDrafts(policy, _collect_rollouts(config, workspace))
 
-    start = workspace.open(sft)
-    shape = load_shape(start)
-    trained = shape.with_router_bias(moving=config.balance_experts)
-    trainer = Trainer(
-        trained, config.optim, seed=config.seed, checkpoint=start, placement=placement
-    )
-
-    if trainer.ranks.local_rank == 0:  # of the stage's machine, or another one
-        shutil.rmtree(workspace.out, ignore_errors=True)
-        workspace.out.mkdir(parents=True)
-
-    def work(learner: Learner) -> PolicyDrafts:
-        history = _practise(config, problems, sft, trajectories, placement, workspace, learner)
-        states = IterationStates(workspace.states, workspace.scratch / "best")
-        last = _kept(history, config) == len(history.iterations)
-        if last or not states.copy_best(workspace.out / "policy"):
-            learner.export_checkpoint(workspace.scratch / "policy", below(workspace.out / "policy"))
-        training = {
-            "stage": "rl",
-            "config": config.model_dump(mode="json"),
-            "sft": sft.digest,
-            "trajectories": trajectories.digest,
-            "kept_iteration": _kept(history, config),
-            "history": history.model_dump(mode="json"),
-        }
-        describe_checkpoint(workspace.out / "policy", shape, start, training)
-        policy = Draft(workspace.out / "policy", _count(history, config))
-        return PolicyDrafts(policy, _collect_rollouts(config, workspace))
-
-    drafts, ranks = lead(trainer, work), trainer.ranks.patient()
-    return PolicyDrafts(*(workspace.store.send_together(draft, ranks) for draft in drafts))
+        drafts, ranks = lead(trainer, work), trainer.ranks.patient()
+        return PolicyDrafts(*(workspace.store.send_together(draft, ranks) for draft in drafts))
 
 
 def _practise(

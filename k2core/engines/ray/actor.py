@@ -7,7 +7,7 @@ import ray
 from k2core.engines.protocol import Model
 from k2core.engines.ray.mail import MAIL, TalkingActor
 from k2core.engines.vllm.arguments import EngineLimits
-from k2core.engines.vllm.engine import VllmEngine
+from k2core.engines.vllm.engine import VllmEngine, import_vllm
 from k2core.engines.vllm.stepper import VllmStepper
 from schemas.placement import Serving
 
@@ -29,6 +29,7 @@ class EngineActor(TalkingActor, VllmEngine):
     """
 
     def __init__(self, *, one_node: bool = True) -> None:
+        import_vllm()
         TalkingActor.__init__(self)
         self._one_node = one_node
         self._buckets: list[ObjectRef[Bucket]] = []
