@@ -34,6 +34,8 @@ class Spec(BaseModel):
     temperature: float = 1.0
     lr: float
     """The contestant's own."""
+    threads: int = 1
+    """Of each process."""
 
     @classmethod
     def read(cls, path: str) -> Self:
@@ -94,7 +96,9 @@ def problems_config() -> ProblemsConfig:
     return ProblemsConfig(families=dict.fromkeys(FAMILIES, 1.0), two_turn_frac=0.0)
 
 
-def spec_of(checkpoint: Path, num_steps: int, seed: int, max_tokens: int, lr: float) -> Spec:
+def spec_of(
+    checkpoint: Path, num_steps: int, seed: int, max_tokens: int, lr: float, threads: int
+) -> Spec:
     """The problems that our loop will draw, which the peer is given in the same order."""
     config = config_of(num_steps, seed, max_tokens, lr)
     pool = practice_problems(config, problems_config())
@@ -102,4 +106,11 @@ def spec_of(checkpoint: Path, num_steps: int, seed: int, max_tokens: int, lr: fl
         choose_problems(pool, Successes(), PROBLEMS, 1.0, 0.0, random.Random(f"{seed}/{index}"))
         for index in range(num_steps)
     ]
-    return Spec(checkpoint=checkpoint, steps=steps, seed=seed, max_tokens=max_tokens, lr=lr)
+    return Spec(
+        checkpoint=checkpoint,
+        steps=steps,
+        seed=seed,
+        max_tokens=max_tokens,
+        lr=lr,
+        threads=threads,
+    )

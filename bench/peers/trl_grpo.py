@@ -111,7 +111,7 @@ def practise(spec: Spec, work: Path) -> list[Step]:
     Raises:
         ValueError: the tokenizer or the template differ from ours.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(spec.threads)
     codec, watch = ChatCodec(spec.checkpoint), Watch()
     pad = codec.decode([codec.pad_id])
     tokenizer = PreTrainedTokenizerFast(
