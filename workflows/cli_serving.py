@@ -8,7 +8,6 @@ import typer
 
 from infra.home import home
 from workflows.as_json import Json
-from workflows.exits import fail
 
 app = typer.Typer()
 
@@ -38,9 +37,7 @@ def chat(
 
     Example: `k2 chat --say "What is 12 * 34?"` or `k2 chat --problem lookup --number 3`
     """
-    from pydantic import ValidationError
-
-    from schemas.endpoint import Endpoint
+    from workflows.endpoints import endpoint_at
     from workflows.talking import talk
 
     if problem is not None:
@@ -48,10 +45,7 @@ def chat(
 
         solve(model, problem, number, temperature)
         return
-    try:
-        where = Endpoint(url=url, model=name, temperature=temperature) if url else model
-    except ValidationError as error:
-        raise fail(f"--url {url!r}: {error.errors()[0]['msg']}") from None
+    where = endpoint_at(url, name, key, temperature=temperature) if url else model
     talk(where, None if say is None else [say], temperature, mcp, key)
 
 
@@ -102,22 +96,11 @@ def verify_serving(
 
     Example: `k2 verify-serving http://127.0.0.1:8000/v1`
     """
-    from pydantic import ValidationError
-
     from k2core.serving.wire import Asking
-    from schemas.endpoint import Endpoint
     from workflows.endpoint_figures import verify_serving as verify
+    from workflows.endpoints import endpoint_at
 
-    try:
-        endpoint = Endpoint(
-            url=url,
-            model=model,
-            api_key_variable=key,
-            max_concurrent=concurrent,
-            timeout_s=timeout,
-        )
-    except ValidationError as error:
-        raise fail(f"URL {url!r}: {error.errors()[0]['msg']}") from None
+    endpoint = endpoint_at(url, model, key, max_concurrent=concurrent, timeout_s=timeout)
     whose = hashlib.sha256(f"{url} {model} {seed} {max_tokens}".encode()).hexdigest()[:12]
     place = answers or home() / "serving" / f"{whose}.jsonl"
     how = Asking(max_tokens, seed)

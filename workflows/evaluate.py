@@ -12,14 +12,14 @@ from rich.table import Column, Table
 
 from infra.home import home
 from k2core.evaluate.harness import Subject, run_suites
-from k2core.model.digest import tensors_digest
-from k2core.model.hf import load_weights
+from k2core.model.digest import checkpoint_digest
 from k2core.rephrase.rephraser import PACKAGED, find_rephraser
 from k2core.sandbox import Sandbox
 from k2core.serving.process import free_port, stop_server
 from schemas.benchmarks import SUITES, BenchmarkConfig, Benchmarks
 from schemas.endpoint import Endpoint
 from schemas.evaluate import Rate
+from workflows.endpoints import check_answers, endpoint_at
 from workflows.errors import MendableError
 from workflows.serve import find_served, log_of, start_server, wait_until_healthy
 
@@ -62,11 +62,13 @@ def evaluate_model(
     if as_json:
         told = [benchmarks.model_dump(mode="json") for benchmarks in found]
         typer.echo(json.dumps(told[0] if len(told) == 1 else told, indent=1))
-        return
-    for benchmarks in found:
-        show_benchmarks(benchmarks)
-    if len(found) > 1:
-        _show_valid_calls(*found)
+    else:
+        for benchmarks in found:
+            show_benchmarks(benchmarks)
+        if len(found) > 1:
+            _show_valid_calls(*found)
+    if not any(score.rate.total for one in found for score in one.suites.values()):
+        raise MendableError("no item has a verdict: all were faulty")
 
 
 def _ask(
@@ -91,6 +93,8 @@ def _ask(
         folder = out or home() / "benchmarks" / _folder_name(asked)
         if free and native:
             folder = folder.with_name(f"{folder.name}-free")
+        if not asked.weights and not (folder / "benchmarks.json").exists():
+            check_answers(asked.endpoint)
         try:
             asked = asked._replace(command=_command(target, wanted, free=free))
             found = run_suites(config, asked, sandbox, folder)
@@ -119,9 +123,7 @@ def serving(
     if target.startswith(("http://", "https://")):
         if not name:
             raise MendableError("--name: how is the model called at that URL?")
-        endpoint = Endpoint(
-            url=target, model=name, api_key_variable=key_variable, temperature=wanted.temperature
-        )
+        endpoint = endpoint_at(target, name, key_variable, temperature=wanted.temperature)
         yield Subject(f"{target} {name}", "", endpoint), True
         return
     if target in PACKAGED:
@@ -130,7 +132,7 @@ def serving(
     else:
         served = find_served(target)
     _tool_calls(wanted.tool_calls, native=served.is_k2)
-    weights = tensors_digest(load_weights(served.folder))
+    weights = _digest(served.folder)
     port = free_port()
     typer.echo(f"starting vLLM on {served.label} ...", err=True)
     server = start_server(served, _HOST, port, free=free, log=log_of(port))
@@ -142,6 +144,14 @@ def serving(
         yield Subject(target, weights, endpoint), served.is_k2
     finally:
         stop_server(server)
+
+
+def _digest(folder: Path) -> str:
+    """The receipt for a folder's weights."""
+    try:
+        return checkpoint_digest(folder)
+    except Exception as error:  # of whatever a stranger's files hold
+        raise MendableError(f"{folder}: its weights cannot be read: {error}") from None
 
 
 def show_benchmarks(found: Benchmarks) -> None:
@@ -168,7 +178,9 @@ def show_benchmarks(found: Benchmarks) -> None:
         commonest = sorted(score.reasons.items(), key=lambda found: -found[1])[:3]
         failure = "; ".join(f"{n} {reason[:50]}" for reason, n in commonest)
         failed = f"; failed: {failure}" if failure else ""
-        console.print(f"{name}: {score.source}, items {score.data[7:19]}{failed}", highlight=False)
+        failed += "".join(f"; {n} faulty: {why[:200]}" for why, n in [*score.faults.items()][:2])
+        said = f"{name}: {score.source}, items {score.data[7:19]}{failed}"
+        console.print(said, highlight=False, markup=False)
     console.print(f"{found.model}, weights {found.weights[7:19] or 'unknown'}, {found.harness}")
 
 

@@ -56,6 +56,8 @@ def find_served(target: str) -> ServedModel:
     folder = Path(target).expanduser()
     label = str(folder)
     if not folder.is_dir():
+        if target.startswith(("/", ".", "~")) or folder.exists():
+            raise MendableError(f"{target} is no folder: name one, a run, or a digest")
         from tasks.store import published_folder
         from workflows.find import SERVABLE, find_artifact
 

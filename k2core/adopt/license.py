@@ -15,7 +15,7 @@ def read_license(source: CheckpointSource, stated: str) -> str:
     parts = text.split("---", 2)
     try:
         head = yaml.safe_load(parts[1]) if text.startswith("---") and len(parts) == 3 else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # dates that are none, brackets on end
         head = None
     if not isinstance(head, dict):
         return NOT_STATED

@@ -6,7 +6,8 @@ run, and pickles are never opened.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +59,9 @@ class _Folder:
 
 class _InBucket:
     def __init__(self, address: str, scratch: Path) -> None:
-        self._bucket, self._address, self._scratch = Bucket(address), address, scratch
+        with _reached(address):
+            self._bucket = Bucket(address)
+        self._address, self._scratch = address, scratch
         self._sizes: Mapping[str, int] = {}
 
     def list_names(self) -> list[str]:
@@ -119,7 +122,8 @@ class CheckpointSource:
     def __init__(self, address: str, scratch: Path) -> None:
         self.address = address
         self._place = _open_place(address, scratch)
-        names = sorted(self._place.list_names())
+        with _reached(address):
+            names = sorted(self._place.list_names())
         self.names = [n for n in names if any(fnmatchcase(n, each) for each in _WANTED)]
         """Of the kinds that are read."""
         pickled = [n for n in names if any(fnmatchcase(n, each) for each in _PICKLED)]
@@ -138,7 +142,8 @@ class CheckpointSource:
         """
         if name not in self.names:
             raise AdoptError(f"{self.address} has no {name}")
-        return self._place.fetch(name)
+        with _reached(self.address):
+            return self._place.fetch(name)
 
     def hash(self, names: list[str]) -> dict[str, str]:
         """Name -> SHA-256 of its content."""
@@ -156,9 +161,22 @@ def pin(address: str) -> str:
     if address.startswith("hf://") and "@" not in address:
         from huggingface_hub import HfApi
 
-        commit = HfApi().model_info(address.removeprefix("hf://")).sha
+        with _reached(address):
+            commit = HfApi().model_info(address.removeprefix("hf://")).sha
         return f"{address}@{commit}"
     return address if "://" in address else str(Path(address).expanduser().absolute())
+
+
+@contextmanager
+def _reached(address: str) -> Iterator[None]:
+    """What a place says where it is away, unknown or closed to us, in one line."""
+    try:
+        yield
+    except AdoptError:
+        raise
+    except Exception as error:  # the client's, its transport's, the machine's
+        said = " ".join(str(error).split())[:300]
+        raise AdoptError(f"{address} cannot be read: {type(error).__name__}: {said}") from error
 
 
 def _open_place(address: str, scratch: Path) -> CheckpointFolder:

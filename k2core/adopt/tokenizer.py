@@ -83,6 +83,9 @@ def write_tokenizer(
             "encoded; adopt.add_chat_tokens=true gives them rows that no token uses"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    # Left on by whoever saved it, either would cut or fill every text, without a word.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     own = tokenizer.normalizer
     tokenizer.normalizer = normalizers.Sequence([DROP_GUARD, own]) if own else DROP_GUARD
     text = _give_rows(json.loads(tokenizer.to_str()), lacking, size, vocab_size, source.address)
@@ -195,7 +198,7 @@ def _is_reserved(content: str) -> bool:
 
 def _read_template(source: CheckpointSource, told: Json) -> str:
     if "chat_template.jinja" in source.names:
-        return source.fetch("chat_template.jinja").read_text()
+        return source.fetch("chat_template.jinja").read_text(errors="replace")
     found = told.get("chat_template")
     if found is None and "chat_template.json" in source.names:
         found = _read_object(source, "chat_template.json").get("chat_template")
@@ -215,7 +218,7 @@ def _put_own(folder: Path, told: Json, template: str) -> None:
     for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
         found = told.get(name)
         content = found.get("content") if isinstance(found, dict) else found
-        if content in known:
+        if isinstance(content, str) and content in known:
             config[name] = content
     path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     (folder / "chat_template.jinja").write_text(template)

@@ -62,6 +62,7 @@ class SourceWeights:
         self._source, self._is_tied, self._block = source, is_tied, block
         self.slots = dict(_list_slots(source))
         """Stored name -> where it is."""
+        self._check_counts(shape)
         self.wanted = tensor_shapes(shape)
         self._parts = {name: self._find(name) for name in self.wanted}
         self.left_out = self._check_rest(shape.num_layers, num_extra_layers)
@@ -107,6 +108,19 @@ class SourceWeights:
                 half = {"gate": 0, "up": 1}.get(kind)
                 return TensorPart(stacked, int(number), half)
         return TensorPart("")
+
+    def _check_counts(self, shape: ModelShape) -> None:
+        """Before all names are listed: a config may ask for more of them than memory holds."""
+        longest = max((slot.shape[0] for slot in self.slots.values() if slot.shape), default=0)
+        for key, count, most in (
+            ("num_hidden_layers", shape.num_layers, len(self.slots)),
+            ("n_routed_experts", shape.num_experts, longest),
+        ):
+            if count > most:
+                raise AdoptError(
+                    f"{self._source.address}: its config.json has {key} {count}, and its files "
+                    f"hold {len(self.slots)} tensors of at most {longest} rows"
+                )
 
     def _check_rest(self, num_layers: int, num_extra: int) -> list[str]:
         lost = [name for name, part in self._parts.items() if part.stored not in self.slots]

@@ -58,6 +58,9 @@ KEYS: Mapping[str, Key] = {
 }
 """Field of `ModelShape` -> keys with the same value; the first name is what is written."""
 
+_MOST_EXPERTS = 4096
+"""A layer's (K2: 384): what the scaling factor is derived of grows with them."""
+
 _COMPUTED: Mapping[str, tuple[object, ...]] = {
     "hidden_act": ("silu",),
     "attention_bias": (False,),
@@ -121,6 +124,8 @@ def shape_of(config: Json, source: object) -> ModelShape:
         told = [_tell(names, dict(e)) for e in error.errors()]
         raise ConfigError(f"{source}: {'; '.join(told)}") from None
     _check_gates(config, shape, source)
+    if shape.num_experts > _MOST_EXPERTS:
+        raise ConfigError(f"{source} has {shape.num_experts} experts: {_MOST_EXPERTS} at most")
     derived = derive_scaling_factor(shape.num_experts, shape.experts_per_token)
     if shape.routed_scaling_factor == derived:
         return shape.model_copy(update={"routed_scaling_factor": None})

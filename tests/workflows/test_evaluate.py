@@ -1,6 +1,7 @@
 """`k2 evaluate` and `k2 compare` as commands: what they refuse, and a real model behind vLLM."""
 
 import json
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from k2core.tables import write_shard
 from schemas.benchmarks import Benchmarks, ItemRow
+from tests.k2core.serving.fake import Body, send, serving
 from workflows.cli import app
 from workflows.errors import MendableError
 from workflows.evaluate import _tool_calls
@@ -30,6 +32,17 @@ def answered(folder: Path, passed: dict[str, bool]) -> Path:
     ("arguments", "says"),
     [
         (["evaluate", "http://127.0.0.1:9/v1"], "--name"),
+        (["evaluate", "http://127.0.0.1:9/v1", "--name", "m"], "no answer from http"),
+        (["evaluate", "http://", "--name", "m"], "names no host"),
+        (["evaluate", "http://[::1", "--name", "m"], "no address"),
+        (["evaluate", "https://u:p@h/v1", "--name", "m"], "holds credentials"),
+        (["evaluate", "http://h/v1", "--name", "m", "--key-variable", "NO_KEY"], "variable NO_KEY"),
+        (["verify-serving", "http://h/v1", "--key", "NO_KEY"], "variable NO_KEY"),
+        (["verify-serving", "http://"], "names no host"),
+        (["chat", "--url", "http://h/v1", "--key", "NO_KEY"], "variable NO_KEY"),
+        (["chat", "--url", "ftp://h"], "should match"),
+        (["evaluate", "./no/such/folder"], "is no folder"),
+        (["serve", "/no/such/folder"], "is no folder"),
         (["evaluate", "latest", "--suite", "mmlu"], "humaneval, bfcl, bfcl_turns, families"),
         (["evaluate", "latest", "--enforcer", "maybe"], "on, off, both"),
         (["compare", "nowhere", "latest/policy"], "RUN/CHECKPOINT"),
@@ -39,6 +52,32 @@ def test_what_is_wrong_is_said(arguments: list[str], says: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert says in result.output
+
+
+@pytest.mark.parametrize("weights", [None, b"", b"PK\x03\x04" * 40])
+def test_a_folder_without_weights_is_named(tmp_path: Path, weights: bytes | None) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    if weights is not None:
+        (tmp_path / "model.safetensors").write_bytes(weights)
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "its weights cannot be read" in result.output
+
+
+def test_an_endpoint_that_ends_answering_is_no_score(tmp_path: Path) -> None:
+    asked = iter(range(9))
+
+    def behave(handler: BaseHTTPRequestHandler, _: Body) -> None:
+        choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+        body = {} if next(asked) else {"choices": [choice]}
+        send(handler, json.dumps(body).encode(), 404 if body == {} else 200)
+
+    arguments = ["--suite", "humaneval", "--limit", "1", "--out", str(tmp_path / "out")]
+    with serving(behave) as (endpoint, _):
+        result = CliRunner().invoke(app, ["evaluate", endpoint.url, "--name", "m", *arguments])
+    assert result.exit_code == 2, result.output
+    assert "no item has a verdict" in result.output
+    assert "1 faulty: error: " in result.output.replace("\n", " ")
 
 
 def test_tools_are_declared_only_to_a_server_that_reads_calls() -> None:

@@ -10,7 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from k2core.adopt import AdoptError, CheckpointSource, adopt_checkpoint, look, look_at_config
+from k2core.adopt import (
+    AdoptError,
+    CheckpointSource,
+    adopt_checkpoint,
+    look,
+    look_at_config,
+    pin,
+)
 from k2core.model.config import load_shape, shape_of
 from k2core.model.hf import load_weights
 from k2core.model.shards import INDEX
@@ -133,6 +140,11 @@ def test_the_licence_is_the_cards_or_what_is_stated(save: Save, tmp_path: Path) 
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# A model\n")
     assert license_of("b") == "mit"
     assert license_of("c", license="Apache-2.0") == "Apache-2.0"
+    for place, head in enumerate(
+        (b"\xff\xfe", b"[" * 5000, b"a: 9999-99-99", b"- mit", b"a: [b: ")
+    ):
+        (folder / "README.md").write_bytes(b"---\n" + head + b"\n---\n")
+        assert license_of(f"d{place}") == "not stated by its source"
 
 
 def test_code_beside_weights_is_not_run(save: Save, tmp_path: Path) -> None:
@@ -184,6 +196,10 @@ def _two(folder: Path, _: Tensors) -> None:
     (folder / "more.safetensors").write_bytes((folder / ONE).read_bytes())
 
 
+def _config(**fields: object) -> Spoil:
+    return lambda folder, _: (folder / "config.json").write_text(json.dumps({**CONFIG, **fields}))
+
+
 def _without(name: str) -> Spoil:
     return lambda folder, _: (folder / name).unlink()
 
@@ -223,6 +239,11 @@ FP8 = torch.zeros(48, 24).to(torch.float8_e4m3fn)
         (_bytes(_header('{"a": {"dtype":"F32","shape":[9],"data_offsets":[0,4]}}')), "broken"),
         (_bytes(_header('{"a": {"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}')), "broken"),
         (_bytes(_header("[" * 90_000)), "its header is broken"),
+        (
+            _config(num_hidden_layers=10**30),
+            r"num_hidden_layers 10{30}, and its files hold \d+ ten",
+        ),
+        (_config(n_routed_experts=10**30), r"n_routed_experts 10{30}, and its files hold"),
         (_pickle, r"as pickles \(pytorch_model\.bin\), which run code"),
         (_two, f"there are 2 and no {INDEX}"),
         (_without(ONE), r"weights are to be in \*\.safetensors; there are none"),
@@ -273,6 +294,24 @@ def test_scales_of_other_blocks_are_refused(save: Save, tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_named(tmp_path: Path, address: str, said: str) -> None:
     with pytest.raises(AdoptError, match=said):
         CheckpointSource(address, tmp_path)
+
+
+@pytest.mark.parametrize("closed", [ConnectionError("no\nroute"), KeyError("x"), OSError(13, "no")])
+def test_a_place_that_is_away_is_named(
+    tmp_path: Path, closed: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise closed
+
+    for method in ("list_repo_files", "model_info"):
+        monkeypatch.setattr(f"huggingface_hub.HfApi.{method}", refuse)
+    monkeypatch.setattr("k2core.store.bucket.Bucket.sizes", refuse)
+    said = rf"cannot be read: {type(closed).__name__}: [^\n]*$"
+    for address in ("hf://a/b@main", "memory://brought/none"):
+        with pytest.raises(AdoptError, match=f"^{address} {said}"):
+            CheckpointSource(address, tmp_path)
+    with pytest.raises(AdoptError, match=f"^hf://a/b {said}"):
+        pin("hf://a/b")
 
 
 def test_files_that_changed_and_shapes_that_differ_are_refused(save: Save, tmp_path: Path) -> None:

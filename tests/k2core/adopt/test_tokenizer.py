@@ -121,6 +121,33 @@ def tokenizer_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def test_no_text_is_cut_or_filled_as_its_maker_left_it(tmp_path: Path) -> None:
+    tokenizer, plain = train(), train()
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=64, pad_id=2, pad_token="[PAD]")
+    source = write(tmp_path / "source", tokenizer)
+    write_tokenizer(source, tmp_path / "out", 400, add_chat_tokens=False)
+    codec = ChatCodec(tmp_path / "out")
+    for text in TEXTS:
+        assert codec.encode(text) == tokenizer_ids(plain, text)
+
+
+@pytest.mark.parametrize("token", [[], ["[EOS]"], {"content": ["[EOS]"]}, {}, 5, None, "nobody's"])
+def test_a_token_of_no_form_is_passed_over(tmp_path: Path, token: object) -> None:
+    source = write(tmp_path / "source", train(), chat_template=OWN, eos_token=token)
+    write_tokenizer(source, tmp_path / "out", 400, add_chat_tokens=False)
+    written = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert written["eos_token"] == "<|im_end|>"
+
+
+def test_a_template_that_is_no_text_is_still_a_file(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", train())
+    (tmp_path / "source" / "chat_template.jinja").write_bytes(b"a\xff")
+    source = CheckpointSource(source.address, tmp_path)
+    write_tokenizer(source, tmp_path / "out", 400, add_chat_tokens=False)
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == "a\ufffd"
+
+
 OWN = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
