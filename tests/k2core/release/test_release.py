@@ -15,7 +15,14 @@ from k2core.model.hf import describe_shape, load_weights, write_json
 from k2core.model.shards import CheckpointWriter
 from k2core.model.tensors import tensor_shapes
 from k2core.release import assemble_release
-from k2core.release.parity import ParityError, check_parity, compute_logits, cut_windows
+from k2core.release.parity import (
+    ParityError,
+    check_parity,
+    compute_logits,
+    compute_theirs,
+    cut_windows,
+    open_model,
+)
 from k2core.release.readers import Expected, ReaderError, ask_reader, compare, list_readers
 from k2core.store import Draft, Store
 from schemas.artifacts import Checkpoint, Evaluation, RawCorpus, TokenCorpus, TrajectorySet
@@ -175,6 +182,21 @@ def test_a_folder_that_computes_something_else_is_found_out(
     said = r"policy: transformers' logits differ from Megatron's by .* of 64, 100 tokens, more than"
     with pytest.raises(ParityError, match=said):
         check_parity(folder, TOKENS, Served(folder), CONFIG)  # type: ignore[arg-type]
+
+
+def test_a_model_held_whole_and_a_layer_at_a_time_compute_the_same(
+    tmp_path: Path, save_model: SaveModel
+) -> None:
+    import torch
+
+    folder, windows = save_model(tmp_path / "policy", 1), [torch.arange(9), torch.arange(30)]
+    with open_model(folder) as whole, open_model(folder, max_bytes=0) as streamed:
+        assert [p.device.type for p in whole.parameters()].count("cpu") == len(
+            list(whole.parameters())
+        )
+        assert "meta" in {p.device.type for p in streamed.parameters()}
+        pairs = zip(compute_theirs(whole, windows), compute_theirs(streamed, windows), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("change", ["lost", "added"])

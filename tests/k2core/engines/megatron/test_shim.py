@@ -1,13 +1,16 @@
 import ast
+import marshal
 import os
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
 import torch
 
-from k2core.engines.megatron.shim import CudaRewriter, build_stand_in
+from k2core.engines.megatron.shim import CudaRewriter, MegatronFinder, build_stand_in
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,28 @@ from k2core.engines.megatron.shim import CudaRewriter, build_stand_in
 )
 def test_sites_are_rewritten(source: str, wanted: str) -> None:
     assert ast.unparse(CudaRewriter().visit(ast.parse(source))) == wanted
+
+
+def test_what_is_rewritten_is_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "toy.py"
+    source.write_text("place = 'cuda'\nmade = dict(device='cuda')")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    plain = SourceFileLoader("megatron.core.toy", str(source)).get_code("megatron.core.toy")
+    for text in ("place = 'cuda'\nmade = dict(device='cuda')", "made = dict(device='cpu', x=1)"):
+        source.write_text(text)
+        for _ in range(2):  # made, and kept
+            spec = MegatronFinder.find_spec("megatron.core.toy", [str(tmp_path)])
+            assert spec
+            assert spec.loader
+            toy = module_from_spec(spec)
+            toy.__dict__["__builtins__"] = __builtins__
+            spec.loader.exec_module(toy)
+            assert toy.made["device"] == "cpu"
+    assert toy.made["x"] == 1
+    own, kept = sorted((tmp_path / "__pycache__").iterdir(), key=lambda path: len(path.name))
+    assert own.name == f"toy.{sys.implementation.cache_tag}.pyc"
+    assert kept.name.startswith(f"toy.{sys.implementation.cache_tag}.k2-")
+    assert plain == marshal.loads(own.read_bytes()[16:])
 
 
 def test_the_stand_in_acts_on_the_cpu() -> None:

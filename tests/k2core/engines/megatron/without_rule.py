@@ -23,7 +23,9 @@ SHAPE = ModelShape(num_layers=2, hidden_size=16, num_heads=1, vocab_size=300, nu
 
 
 def switch_off(rule: str) -> None:
-    """The named part of the rewriter does nothing."""
+    """The named part of the rewriter does nothing, to sources that it has not rewritten before."""
+    setattr(shim, "_REWRITTEN", f".{os.getpid()}.pyc")  # noqa: B010, a name that is kept nowhere
+    sys.dont_write_bytecode = True
     if rule.startswith("visit_"):
         setattr(CudaRewriter, rule, lambda self, node: self.generic_visit(node))
     elif rule == "device=":
