@@ -142,9 +142,11 @@ def read_blocks(root: LexborNode) -> list[Block]:
                     found.begin(inner)
                 elif tag in _LINES:
                     found.parts.append(_BREAK)
-                stack.append((following, around, tag))
-                node, around = node.first_child, inner
-                continue
+                child = node.first_child
+                if child is not None or tag in _BLOCKS or tag in _CELLS:
+                    stack.append((following, around, tag))
+                    node, around = child, inner
+                    continue
         node = following
     found.begin(_Around())
     return found.blocks
@@ -173,7 +175,7 @@ def _enter(
         found.parts.append(formula)
         return None
     if tag == "a":
-        return around if around.link else around._replace(link=True)
+        return around if around.link else _link(around)
     if tag not in _BLOCKS:
         return around
     look = _PLAIN
@@ -203,6 +205,11 @@ class _Look(NamedTuple):
 
 
 _PLAIN = _Look()
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _link(around: _Around) -> _Around:
+    return around._replace(link=True)
 
 
 @functools.lru_cache(maxsize=1 << 12)

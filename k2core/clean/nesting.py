@@ -16,7 +16,8 @@ _TAG = re.compile(rf"<(/?)(?:{_NESTING})\b[^<>]*>?", re.IGNORECASE)
 
 def flatten(html: str) -> str:
     """The page without the tags of blocks below a depth that no reader's page has."""
-    if html.count("<") - 2 * html.count("</") < _MANY:
+    num = html.count("<")
+    if num < _MANY or num - 2 * html.count("</") < _MANY:
         return html
     parts: list[str] = []
     depth = done = 0

@@ -60,6 +60,7 @@ _ENCLOSED = re.compile(
 )
 """Most others: outer signs, each a word, around three characters and more, which is no face."""
 _MOST_ENCLOSED = 100
+_HYPHENED, _HYPHEN = re.compile("[A-Za-z]+(?:-[A-Za-z]+)+"), re.compile("(-)")
 _ENDING = re.compile(r"['’][sS]$|[0-9][^0-9]{1,5}$")
 """What a letter at the end may go with: `'s`, `12km`."""
 
@@ -79,6 +80,8 @@ def split_piece(piece: str) -> list[str]:
     if len(piece) <= _MOST_ENCLOSED and (enclosed := _ENCLOSED.fullmatch(piece)):
         before, core, after = enclosed.groups()
         if f"{core}." not in CONTRACTIONS:
+            if _HYPHENED.fullmatch(core) and core not in CONTRACTIONS:
+                return [*before, *_HYPHEN.split(core), *after]
             bound = "$" in core[:3] or _ENDING.search(core, max(0, len(core) - 6))
             return [*before, *(_split_signs(core) if bound else _split_core(core)), *after]
     return _split_signs(piece)
