@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import typer
+from polars.exceptions import PolarsError
 from rich.console import Console
 from rich.table import Table
 
 from infra.index import RunIndex
 from k2core.evaluate.compare import Answered, Comparison, compare, read_answers
+from k2core.tables import TableError
 from schemas.base import Artifact
 from schemas.evaluate import CHECKPOINTS
 from tasks.store import published_folder
@@ -26,7 +28,10 @@ def compare_models(one: str, other: str, *, as_json: bool, html: Path | None, sh
     except ValueError as error:
         raise MendableError(str(error)) from None
     if html is not None:
-        html.write_text(render_page(found), encoding="utf-8")
+        try:
+            html.write_text(render_page(found), encoding="utf-8")
+        except OSError as error:
+            raise MendableError(f"--html {html}: {error.strerror}") from None
         typer.echo(f"written to {html}", err=True)
     if as_json:
         typer.echo(json.dumps(to_json(found), indent=1))
@@ -53,7 +58,11 @@ def find_answers(target: str) -> Answered:
     """
     folder = Path(target).expanduser()
     if (folder / ITEMS).is_file():
-        return read_answers(folder / ITEMS, target)
+        try:
+            return read_answers(folder / ITEMS, target)
+        except (TableError, OSError, PolarsError) as error:
+            said = str(error).splitlines()[0]
+            raise MendableError(f"{folder / ITEMS} is no table of answers: {said}") from None
     run, _, checkpoint = target.rpartition("/")
     if checkpoint not in CHECKPOINTS:
         raise MendableError(

@@ -106,6 +106,24 @@ def test_a_comparison_in_all_its_forms(tmp_path: Path) -> None:
     assert "http" not in html
 
 
+def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    one = str(answered(tmp_path / "one", {"a": True}))
+    other = str(answered(tmp_path / "other", {"b": True}))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "items.parquet").write_bytes(b"x" * 40)
+    (tmp_path / "strange").mkdir()
+    pl.DataFrame({"suite": ["a"]}).write_parquet(tmp_path / "strange" / "items.parquet")
+    for arguments, says in (
+        ([one, other], "no item in common"),
+        ([one, str(tmp_path / "broken")], "is no table of answers"),
+        ([str(tmp_path / "strange"), one], "is no table of answers"),
+        ([one, one, "--html", str(tmp_path / "no" / "page.html")], "No such file"),
+    ):
+        result = CliRunner().invoke(app, ["compare", *arguments])
+        assert result.exit_code == 2, result.exception
+        assert says in result.output
+
+
 @pytest.mark.slow
 def test_smollm2_behind_vllm(tmp_path: Path) -> None:
     out = tmp_path / "scores"
