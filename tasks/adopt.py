@@ -7,7 +7,7 @@ from schemas.artifacts import Checkpoint
 from schemas.model import ModelShape
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.1"
+VERSION = "2026.11.29.1"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -181,6 +181,9 @@ def _give_rows(
             f"{address}: {len(lacking)} special tokens are to be added, and its vocabulary has "
             f"{len(reserved)} reserved tokens and {free} rows that no token uses"
         )
+    for entry in entries:
+        if isinstance(entry, dict) and entry["special"]:
+            entry["normalized"] = False  # found before the guard is dropped, or text would be one
     for token in lacking:
         if reserved:
             reserved.pop(0)["content"] = token

@@ -10,6 +10,9 @@ what remains are the very tokens of the text, as in training
 (docs/decisions/0013-guarded-template.md).
 """
 
+import json
+from collections.abc import Iterable
+
 from tokenizers import normalizers
 
 GUARD = "\ufdd0"
@@ -122,3 +125,19 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 """The template's text."""
+
+_GUARDED = "| replace('[PAD]', '[\\ufdd0PAD]')"
+
+
+def guard_also(special: Iterable[str]) -> str:
+    """The template for a tokenizer with special tokens of its own beside K2's, as K2's `[EOT]`.
+
+    What begins with `<|` is guarded already; of one character nothing can be.
+    """
+    more = "".join(
+        f" | replace({json.dumps(token, ensure_ascii=False)}, "
+        f"{json.dumps(token[0] + GUARD + token[1:], ensure_ascii=False)})"
+        for token in special
+        if len(token) > 1 and not token.startswith("<|")
+    )
+    return CHAT_TEMPLATE.replace(_GUARDED, _GUARDED + more, 1)

@@ -10,7 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.chat import CHAT_TEMPLATE, ChatCodec
+from k2core.chat import ChatCodec
+from k2core.chat.hub import template_of
 from k2core.model.hf import state_sampling, write_json
 from k2core.passes import Passes
 from k2core.release.card import CardFacts, model_card
@@ -211,7 +212,7 @@ def _read_all_elsewhere(
 def _forms_of(folder: Path) -> list[Form]:
     """Dialogues for its template; a base that was brought may have one of its own."""
     path = folder / "chat_template.jinja"
-    is_ours = path.exists() and path.read_text() == CHAT_TEMPLATE
+    is_ours = path.exists() and path.read_text() == template_of(folder)
     return list_forms(ChatCodec(folder)) if is_ours else []
 
 

@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from k2core.adopt import AdoptError, CheckpointSource
 from k2core.adopt.tokenizer import PATTERN, write_tokenizer
 from k2core.chat import CHAT_TEMPLATE, SPECIAL_TOKENS, ChatCodec
+from k2core.chat.jinja import GUARD
 from schemas.chat import Message
 
 TEXTS = (
@@ -130,6 +131,17 @@ def test_no_text_is_cut_or_filled_as_its_maker_left_it(tmp_path: Path) -> None:
     codec = ChatCodec(tmp_path / "out")
     for text in TEXTS:
         assert codec.encode(text) == tokenizer_ids(plain, text)
+
+
+def test_special_tokens_are_found_before_the_guard_is_dropped(tmp_path: Path) -> None:
+    tokenizer = train()
+    tokenizer.add_special_tokens([AddedToken("[EOT]", normalized=True, special=True)])
+    write_tokenizer(write(tmp_path / "s", tokenizer), tmp_path / "o", 400, add_chat_tokens=False)
+    brought = Tokenizer.from_file(str(tmp_path / "o" / "tokenizer.json"))
+    text = f"[{GUARD}EOT]"
+    assert brought.token_to_id("[EOT]") not in brought.encode(text).ids
+    assert brought.decode(brought.encode(text).ids) == "[EOT]"
+    assert "EOT" in (tmp_path / "o" / "chat_template.jinja").read_text()
 
 
 @pytest.mark.parametrize("token", [[], ["[EOS]"], {"content": ["[EOS]"]}, {}, 5, None, "nobody's"])

@@ -7,12 +7,13 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
-from k2core.chat import SPECIAL_TOKENS, ChatCodec
+from k2core.chat import CHAT_TEMPLATE, SPECIAL_TOKENS, ChatCodec
 from k2core.chat import tokens as t
 from k2core.chat.exchange import to_line
-from k2core.chat.hub import write_chat_files
+from k2core.chat.hub import template_of, write_chat_files
 from k2core.chat.jinja import GUARD
 from k2core.tokenize.vocabulary import load_tokenizer
 from schemas.chat import Message, ToolCall, ToolSpec
@@ -64,6 +65,43 @@ def test_a_reader_of_the_release_keeps_text_by_asking_for_it(
 ) -> None:
     ids = released(SPELLED, split_special_tokens=True, add_special_tokens=False)["input_ids"]
     assert ids == load_tokenizer(tokenizer_folder).encode(SPELLED, add_special_tokens=False).ids
+
+
+FOREIGN = (
+    "[EOT]",
+    "[UNK]",
+    "</s>",
+    "<\uff5ceot\uff5c>",
+    "it's\\",
+    '"q"',
+    "<|media|>",
+    "\U0001f600!",
+)
+
+
+@pytest.mark.parametrize("token", FOREIGN)
+def test_nor_do_special_tokens_of_a_brought_tokenizer(
+    token: str, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """K2's own has `[EOT]` and `[UNK]` beside those of its format, others have theirs."""
+    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer.encode_special_tokens = False
+    known = [AddedToken(each, normalized=False, special=True) for each in FOREIGN]
+    tokenizer.add_special_tokens(known)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    write_chat_files(tmp_path)
+    reader = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    messages = [Message(role="user", content=f"say {token}{token} now{SPELLED}")]
+    tool = ToolSpec(name="add", description=token)
+    ids = reader.apply_chat_template(
+        **as_conversation(to_line(messages, [tool])), return_dict=False
+    )
+    assert ids == ChatCodec(tmp_path).encode_dialogue(messages, [tool]).ids
+    assert tokenizer.token_to_id(token) not in ids
+
+
+def test_the_own_template_is_what_it_was(tokenizer_folder: Path) -> None:
+    assert template_of(tokenizer_folder) == CHAT_TEMPLATE
 
 
 halves = [half for token in SPECIAL_TOKENS for half in (token[:3], token[3:])]
