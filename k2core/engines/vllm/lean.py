@@ -1,8 +1,8 @@
 """A forward pass of few calls: how a small model on CPU cores makes a token.
 
-vLLM's own passes a hundred small operations a layer through Python and torch's dispatcher, and on
-CPU cores no graph is captured of them: a small model waits for that longer than for its arithmetic.
-Here is the same arithmetic in a third of the calls, by the kernels that vLLM has for the CPU.
+vLLM's own passes many small operations through modules of modules, Python and torch's dispatcher,
+and on CPU cores no graph is captured of them: a small model waits for that longer than for its
+arithmetic. Here is the same arithmetic in fewer calls, by the kernels that vLLM has for the CPU.
 Weights stay where vLLM puts them, so that updates reach this as they reach the model. What is not
 of K2's plain shape keeps vLLM's own pass.
 """
