@@ -1,7 +1,7 @@
 """Does each sentence have its counterpart? Cosines of sentence embeddings (multilingual E5)."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -40,10 +40,12 @@ def align(source: str, rewrite: str) -> Alignment:
     given, said = _list_statements(source), _list_statements(rewrite)
     if not given or not said:
         return Alignment(0.0, 0.0, 0.0)
-    given_SD, said_SD = _embed_all(given), _embed_all(said)
+    given_SD, given_pairs_PD, said_SD, said_pairs_PD = _embed_together(
+        given, _pairs(given), said, _pairs(said)
+    )
     whole = float(_unit(given_SD.mean(0)) @ _unit(said_SD.mean(0)))
-    covered = (given_SD @ _with_pairs(said, said_SD).T).max(1).min()
-    grounded = (said_SD @ _with_pairs(given, given_SD).T).max(1).min()
+    covered = (given_SD @ np.concatenate([said_SD, said_pairs_PD]).T).max(1).min()
+    grounded = (said_SD @ np.concatenate([given_SD, given_pairs_PD]).T).max(1).min()
     misplaced = count_misplaced(
         [list_numbers(s) for s in given], [list_numbers(s) for s in said], given_SD @ said_SD.T
     )
@@ -75,14 +77,15 @@ def _list_statements(text: str) -> list[str]:
     return [s for s in sentences if len(s.split()) >= _SHORTEST] or sentences
 
 
-def _with_pairs(sentences: Sequence[str], vectors_SD: np.ndarray) -> np.ndarray:
-    """The sentences' vectors, and those of neighbours together."""
-    pairs = [f"{a} {b}" for a, b in pairwise(sentences)]
-    return np.concatenate([vectors_SD, _embed_all(pairs)]) if pairs else vectors_SD
+def _pairs(sentences: Sequence[str]) -> list[str]:
+    """Neighbours together."""
+    return [f"{a} {b}" for a, b in pairwise(sentences)]
 
 
-def _embed_all(texts: Sequence[str]) -> np.ndarray:
-    return embed_all([text[:_LONGEST] for text in texts])
+def _embed_together(*lists: Sequence[str]) -> list[np.ndarray]:
+    """Vectors of each list, all embedded at once."""
+    vectors_SD = embed_all([text[:_LONGEST] for texts in lists for text in texts])
+    return np.split(vectors_SD, list(accumulate(map(len, lists[:-1]))))
 
 
 def _unit(vector_D: np.ndarray) -> np.ndarray:

@@ -70,11 +70,8 @@ def start_rephraser(config: RephraseConfig, models: Path, serving: Serving) -> R
     find = partial(find_rephraser, config.model, models)
     if config.by_dataset:
         return DatasetRephraser(config, find, serving)
-    from k2core.engines.ray import engines_ahead
-
-    with engines_ahead(serving):
-        prompter = Prompter(find(), config)  # before engines on this node look for it, too
-        writer = EngineWriter(start_engine(config, find, serving), prompter)
+    prompter = Prompter(find(), config)  # before engines on this node look for it, too
+    writer = EngineWriter(start_engine(config, find, serving), prompter)
     return GroupRephraser(writer, config)
 
 

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from k2core import embeddings
 from k2core.clean import clean_documents
 from k2core.clean.semantic import Alike, find_alike, find_in_cluster, fit_centres
-from k2core.embeddings import DIMENSIONS, embed, embed_all
+from k2core.embeddings import DIMENSIONS, embed_all
 from k2core.store import Store
 from schemas.clean import CleanConfig, Deduplication, DomainRules, SemanticDuplicates
 from tests.k2core.clean.corpora import document, publish_raw, read_folder
@@ -83,12 +84,17 @@ def test_nothing_to_compare_is_no_error() -> None:
     )
 
 
-def test_embeddings_are_unit_vectors_of_their_own_text() -> None:
-    texts = ["A harp is an instrument with strings.", "Rust is a language for programs."]
-    vectors = embed_all(texts)
-    assert vectors.shape == (2, DIMENSIONS)
+def test_embeddings_are_unit_vectors_of_their_own_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "_kept", {})
+    monkeypatch.setattr(embeddings, "_MOST_KEPT", 3)
+    texts = ["A harp is an instrument with strings.", "Rust is a language for programs.", "", "x y"]
+    alone = {text: embed_all([text])[0] for text in texts}
+    assert list(embeddings._kept) == texts[1:]
+    vectors = embed_all([*texts, texts[0]])
+    assert vectors.shape == (5, DIMENSIONS)
+    assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
-    assert np.array_equal(vectors[1], embed(texts[1]))
+    assert np.array_equal(vectors, [alone[text] for text in [*texts, texts[0]]])
     assert embed_all([]).shape == (0, DIMENSIONS)
 
 
