@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from k2core.clean.privacy import redact
+import polars as pl
+
+from k2core.clean.privacy import redact, redact_all
 from schemas.artifacts import Release
 from schemas.base import Artifact
 from schemas.release import ReleaseConfig
@@ -212,12 +214,14 @@ def _check_secrets(files: list[SentFile], environment: Mapping[str, str]) -> Non
         if file.path.suffix not in _TEXT:
             continue
         text = file.path.read_text(errors="replace")
-        for number, line in enumerate(text.splitlines(), 1):
+        lines = text.splitlines()
+        _, found = redact_all(pl.Series(lines, dtype=pl.String))
+        for number, (line, counts) in enumerate(zip(lines, found, strict=True), 1):
             if any(value in line for value in own):
                 what = "a secret of this machine's environment"
             elif _IN_ADDRESS.search(line):
                 what = "an address with credentials"
-            elif redact(line).counts["key"]:
+            elif counts["key"]:
                 what = "what looks like a key"
             else:
                 continue
