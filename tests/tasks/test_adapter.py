@@ -175,6 +175,7 @@ def _wait_for(process: subprocess.Popen[str], line: str) -> None:
     assert any(said.startswith(line) for said in process.stdout), f"{line} never came"
 
 
+@pytest.mark.slow  # of the store alone: tests/k2core/store/test_lease.py
 def test_two_machines_at_one_work_do_it_once(place: Path, bucket: str) -> None:
     machines = [_start_machine(place, bucket, name) for name in ("one", "two")]
     ends = [process.communicate(timeout=300) for process in machines]

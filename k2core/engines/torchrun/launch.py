@@ -28,11 +28,7 @@ from schemas.placement import Placement
 
 T = TypeVar("T")
 _POLL_S = 0.2
-_PRELOADED = [
-    "k2core.engines.torchrun.rank",
-    "k2core.engines.megatron",
-    "megatron.core.models.gpt.gpt_layer_specs",
-]
+_PRELOADED = ["k2core.engines.torchrun.preloaded"]
 
 
 def run_ranks(

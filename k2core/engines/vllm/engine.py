@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from k2core.cycles import no_search_for_cycles
 from k2core.engines.conversation import Conversation
 from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
 from k2core.engines.vllm.arguments import Devices, EngineLimits, engine_arguments
@@ -23,14 +24,8 @@ def import_vllm() -> None:
     prepare_environment()
     if "vllm" in sys.modules:
         return
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with no_search_for_cycles(stays=True):
         importlib.import_module("vllm.entrypoints.llm")
-    finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
 
 
 class VllmEngine:
