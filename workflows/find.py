@@ -82,6 +82,10 @@ def _of_stage(index: RunIndex, target: str, kinds: Sequence[str]) -> Artifact:
     """What `RUN/STAGE` or `RUN/STAGE/OUTPUT` names; of several runs so called, the newest's."""
     run, _, made = target.partition("/")
     stage, _, output = made.partition("/")
+    if not run:
+        raise NotRecordedError(
+            f"{target!r} is a path: a run's name (`k2 runs`), RUN/STAGE or a digest is wanted"
+        )
     if run == LATEST:
         run = _newest(index).tags["flyte_run"]
     exact = index.rows("select 1 from runs where pipeline = ? limit 1", [run])

@@ -43,6 +43,9 @@ def test_a_digest_is_found_by_its_beginning_and_among_the_kinds_asked_for() -> N
 
 
 def test_what_is_missing_is_said() -> None:
+    for path in ("/etc", "/", "/store/objects/aaaa"):
+        with pytest.raises(NotRecordedError, match=f"'{path}' is a path: a run's name"):
+            find_artifact(path, "release")
     with pytest.raises(NotRecordedError, match="'nonsense' is neither a recorded run"):
         find_artifact("nonsense")
 
