@@ -28,8 +28,9 @@ _TEXTS = frozenset(
 _LINES = frozenset({"br", "tr", "dt", "dd", "caption", "hr"})
 _CELLS = frozenset({"td", "th"})
 _FORMULAS = frozenset({"math", "sup", "sub"})
-_TOLD = _GONE | _BLOCKS | _FORMULAS | {"a"}
-"""Elements that tell of their content by their name alone."""
+_VOID = frozenset({"area", "base", "col", "img", "link", "meta", "source", "track", "wbr"})
+"""Elements without content; of those in other sets their place alone counts."""
+_MAIN = frozenset({"article", "main"})
 _ROLES = frozenset({"navigation", "search", "contentinfo", "menu", "dialog"})
 _MOST_FURNITURE = 3
 """Elements of furniture around one that is not read any more."""
@@ -81,6 +82,10 @@ class _Around(NamedTuple):
     parent: int = 0
 
 
+_around = functools.partial(tuple.__new__, _Around)
+"""One of its fields, in a third of the time: a page has hundreds."""
+
+
 class _Open:
     """The block that is being read."""
 
@@ -114,7 +119,7 @@ class _Open:
 def read_blocks(root: LexborNode) -> list[Block]:
     """All blocks in reading order; a stack, for pages may be nested without end."""
     found, around = _Open(), _Around()
-    number = 0
+    parts, number = found.parts, 0
     node: LexborNode | None = root
     stack: list[tuple[LexborNode | None, _Around, str]] = []  # what follows an open element
     while node is not None or stack:
@@ -123,25 +128,29 @@ def read_blocks(root: LexborNode) -> list[Block]:
             if tag in _BLOCKS:
                 found.begin(around)
             elif tag in _CELLS:
-                found.parts.append(" ")
+                parts.append(" ")
             continue
         following = node.next if stack else None
         if node.is_text_node:
-            text = node.text_content or ""
-            found.parts.append(text)
-            if around.link:
-                found.links += len(text.strip())
-        elif node.is_element_node:
-            number += 1
-            tag, attributes = node.tag or "", node.attributes
-            inner: _Around | None = around
-            if attributes or tag in _TOLD:
-                inner = _enter(node, tag, attributes, around, number, found)
+            if around.pre or not node.is_empty_text_node:
+                text = node.text_content or ""
+                parts.append(text)
+                if around.link:
+                    found.links += len(text.strip())
+            elif parts:  # spaces become one; those before a text go
+                parts.append(" ")
+        elif node.is_element_node and (tag := node.tag or "") not in _VOID:
+            inner = None
+            if tag not in _GONE:
+                number += 1
+                inner = _enter(node, tag, around, number, parts)
+            elif tag == "script":
+                _read_script(node, parts)
             if inner is not None:
                 if tag in _BLOCKS:
                     found.begin(inner)
                 elif tag in _LINES:
-                    found.parts.append(_BREAK)
+                    parts.append(_BREAK)
                 child = node.first_child
                 if child is not None or tag in _BLOCKS or tag in _CELLS:
                     stack.append((following, around, tag))
@@ -152,54 +161,48 @@ def read_blocks(root: LexborNode) -> list[Block]:
     return found.blocks
 
 
+def _read_script(node: LexborNode, parts: list[str]) -> None:
+    """A formula in TeX; of other scripts nothing is read."""
+    if "math/tex" in (node.attributes.get("type") or ""):
+        parts.append(f"${(node.text() or '').strip()}$")
+
+
 def _enter(
-    node: LexborNode,
-    tag: str,
-    attributes: Mapping[str, str | None],
-    around: _Around,
-    number: int,
-    found: _Open,
+    node: LexborNode, tag: str, around: _Around, number: int, parts: list[str]
 ) -> _Around | None:
     """What is known of the children; None where they are not read."""
-    if tag in _GONE:
-        if tag == "script" and "math/tex" in (attributes.get("type") or ""):
-            found.parts.append(f"${(node.text() or '').strip()}$")
-        return None
+    attributes, look, role = node.attributes, _PLAIN, None
     if attributes:
         if not _HIDING.isdisjoint(attributes) and _is_hidden(attributes):
             return None
         of_class, of_id = attributes.get("class"), attributes.get("id")
-        if (of_class and _is_sign(of_class)) or (of_id and _SIGNS.search(of_id)):
-            return None
-    if tag in _FORMULAS and (formula := _read_formula(node, tag)):
-        found.parts.append(formula)
-        return None
-    if tag == "a":
-        return around if around.link else _link(around)
+        if of_class or of_id:
+            look = _look_at(of_class, of_id)
+            if look.sign:
+                return None
+        role = attributes.get("role")
     if tag not in _BLOCKS:
+        if tag == "a":
+            tag, pre, link, *rest = around
+            return around if link else _around((tag, pre, True, *rest))
+        if tag in _FORMULAS and (formula := _read_formula(node, tag)):
+            parts.append(formula)
+            return None
         return around
-    look = _PLAIN
-    if attributes:
-        look = _look_at(attributes.get("class") or "", attributes.get("id") or "")
-    furniture = around.furniture + look.furniture + (tag == "aside")
-    role = attributes.get("role") if attributes else None
+    _, pre, link, furniture, prose, main, depth, parent = around
+    furniture += look.furniture + (tag == "aside")
     if role in _ROLES or furniture > _MOST_FURNITURE:
         return None
-    return _Around(
-        tag,
-        around.pre or tag == "pre",
-        around.link,
-        furniture,
-        around.prose + look.prose,
-        around.main or tag in ("article", "main") or role == "main",
-        around.depth + 1,
-        around.parent if tag in _TEXTS else number,
-    )
+    main = main or tag in _MAIN or role == "main"
+    parent = parent if tag in _TEXTS else number
+    pre = pre or tag == "pre"
+    return _around((tag, pre, link, furniture, prose + look.prose, main, depth + 1, parent))
 
 
 class _Look(NamedTuple):
-    """What a block's class and id say of it."""
+    """What an element's class and id say of it."""
 
+    sign: bool = False
     furniture: bool = False
     prose: bool = False
 
@@ -207,20 +210,11 @@ class _Look(NamedTuple):
 _PLAIN = _Look()
 
 
-@functools.lru_cache(maxsize=1 << 10)
-def _link(around: _Around) -> _Around:
-    return around._replace(link=True)
-
-
-@functools.lru_cache(maxsize=1 << 12)
-def _is_sign(of_class: str) -> bool:
-    return _SIGNS.search(of_class) is not None
-
-
 @functools.lru_cache(maxsize=1 << 14)
-def _look_at(of_class: str, of_id: str) -> _Look:
-    name = f"{of_class} {of_id}".lower()
-    return _Look(bool(_FURNITURE.search(name)), bool(_PROSE.search(name)))
+def _look_at(of_class: str | None, of_id: str | None) -> _Look:
+    name = f"{of_class or ''} {of_id or ''}"
+    sign, name = _SIGNS.search(name), name.lower()
+    return _Look(bool(sign), bool(_FURNITURE.search(name)), bool(_PROSE.search(name)))
 
 
 def _is_hidden(attributes: Mapping[str, str | None]) -> bool:

@@ -23,7 +23,7 @@ def extract_raw(html: str) -> str:
 
 def find_blocks(html: str) -> list[Block]:
     """All that a reader sees of a page."""
-    body = LexborHTMLParser(flatten(html)).body
+    body = LexborHTMLParser(flatten(html.encode("utf-8", "ignore"))).body
     return read_blocks(body) if body is not None else []
 
 

@@ -47,3 +47,12 @@ def test_a_lacking_column_or_table_is_named(tmp_path: Path) -> None:
         read_shard(path, Document)
     with pytest.raises(TableError, match=r"absent\.parquet is no readable parquet file"):
         read_shard(tmp_path / "absent.parquet", Document)
+
+
+def test_columns_in_another_order_are_held_to_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "00000.parquet"
+    turned = dict(reversed(document("a", "x").items()))
+    write_shard(path, Document, [turned])
+    assert read_shard(path, Document).columns == list(turned)
+    with pytest.raises(TableError, match=r"breaks Document: .*Poe try"):
+        write_shard(path, Document, [{**turned, "domain": "Poe try"}])

@@ -64,6 +64,10 @@ def test_the_text_is_kept_and_the_furniture_left_out(page: str) -> None:
         ),
         (f"<p>{SENTENCE}.<br>{SENTENCE}.</p>", f"{SENTENCE}.\n{SENTENCE}."),
         (f"<ul><li>{SENTENCE}.</li><li>{SENTENCE}.</li></ul>", f"- {SENTENCE}.\n- {SENTENCE}."),
+        (f"<p><b>{SENTENCE}</b> \n <i>at dusk</i>.</p>", f"\n\n{SENTENCE} at dusk."),
+        (f"<p> \n<img src='x'> \n{SENTENCE}<wbr>, <img>two.</p>", f"\n\n{SENTENCE}, two."),
+        ("<pre>x:  <b>y</b>\n    <i>z</i> </pre>", "\n\nx:  y\n    z\n\n"),
+        (f"<p>{SENTENCE}<a href='/x'> <b>too</b> </a>.</p>", f"{SENTENCE} too ."),
     ],
 )
 def test_forms_of_text_are_kept(inside: str, shown: str) -> None:

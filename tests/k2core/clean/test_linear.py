@@ -3,7 +3,7 @@
 import pytest
 
 from k2core.clean.contamination import HeldOutRuns
-from k2core.clean.form import normalise
+from k2core.clean.form import normalise, normalise_all
 from k2core.clean.judge import judge
 from k2core.clean.nesting import flatten
 from k2core.clean.words import is_address, split_piece
@@ -48,13 +48,21 @@ def test_addresses(piece: str, is_one: bool) -> None:
 
 
 def test_only_what_is_too_deep_is_flattened() -> None:
-    page = "<div><p>one</p></div>" * 300 + "<br>" * 3000
+    page = b"<div><p>one</p></div>" * 300 + b"<br>" * 3000
     assert flatten(page) == page
-    deep = flatten("<div>" * 3000 + "x" + "</div>" * 100)
-    assert deep.count("<div>") == 257
-    assert "x" in deep
+    deep = flatten(b"<div>" * 3000 + b"x" + b"</div>" * 100)
+    assert deep.count(b"<div>") == 257
+    assert b"x" in deep
 
 
 def test_marks_without_end_are_thinned_and_unseen_signs_go() -> None:
     assert len(normalise("a" + "\u0316\u0300" * 5000)) <= 31
     assert normalise("sum\u00admer\u200b\x0cChapter\ufeff") == "summer\n\nChapter"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a \r\nb\rc", "a\fb", "a\x7fb", "e\u0301" * 40, "e" + "\u0301" * 31, "\u4e00" * 40, " a \n\n"],
+)
+def test_a_text_alone_takes_the_form_that_it_has_among_many(text: str) -> None:
+    assert normalise(text) == normalise_all(["x", text])[1]
