@@ -86,9 +86,7 @@ def read_batch(
         digests = []
         for number, shard in enumerate(cut_shards((Collected(*each) for each in found), config)):
             write_collected(folder, f"{number:05d}.parquet", shard)
-            digests += [
-                (each.document["digest"], len(each.document["text"].encode())) for each in shard
-            ]
+            digests += [(each.document["digest"], each.num_bytes) for each in shard]
     schema = {"digest": pl.String, "num_bytes": pl.Int64}
     pl.DataFrame(digests, schema, orient="row").write_parquet(folder / _DIGESTS)
 

@@ -49,7 +49,7 @@ def collect_documents(
     for number, shard in enumerate(cut_shards(_read_sources(chosen), config), 1):
         write_collected(workspace.out, f"{number - 1:05d}.parquet", shard)
         for each in shard:
-            tallies[each.document["source"]].add(each.document)
+            tallies[each.document["source"]].add(each)
         done += len(shard)
         passes.tell(_PACKAGES, done, max(total, done), f"{done} documents")
     _collect_files(config, losses, tallies, number, workspace, num_workers, passes)
@@ -120,7 +120,7 @@ def _read_sources(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[Colle
     for source, items in chosen:
         for item in items:
             text = item.read()
-            name = f"{source.name}\0{item.path}".encode()
+            data, name = text.encode(), f"{source.name}\0{item.path}".encode()
             row: DocumentRow = {
                 "doc_id": hashlib.sha256(name).hexdigest()[:16],
                 "source": source.name,
@@ -128,10 +128,10 @@ def _read_sources(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[Colle
                 "domain": source.domain,
                 "format": source.format,
                 "license": source.license,
-                "digest": hashlib.sha256(text.encode()).hexdigest(),
+                "digest": hashlib.sha256(data).hexdigest(),
                 "text": text,
             }
-            yield Collected(row, None)
+            yield Collected(row, None, len(data))
 
 
 def describe(source: Source, tally: SourceTally) -> dict[str, object]:

@@ -34,6 +34,8 @@ class FoundRecord(NamedTuple):
 
     document: DocumentRow
     origin: OriginRow
+    num_bytes: int
+    """Of its text."""
 
 
 class Hears(Protocol):
@@ -118,8 +120,8 @@ def _say(error: Exception) -> str:
 
 
 def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) -> FoundRecord:
-    about = record.about
-    digest = hashlib.sha256(record.text.encode()).hexdigest()
+    about, data = record.about, record.text.encode()
+    digest = hashlib.sha256(data).hexdigest()
     # By own id or content, so that it stays when a row is inserted before; a whole file by path.
     key = (about.own_id and f"id {about.own_id}") or digest if record.place else ""
     names[key] += 1
@@ -147,4 +149,4 @@ def _row(config: FilesConfig, file: str, record: Record, names: Counter[str]) ->
         "language": about.language,
         "score": about.score,
     }
-    return FoundRecord(document, origin)
+    return FoundRecord(document, origin, len(data))

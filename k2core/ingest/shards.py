@@ -18,6 +18,8 @@ class Collected(NamedTuple):
 
     document: DocumentRow
     origin: OriginRow | None
+    num_bytes: int
+    """Of its text."""
 
 
 class SourceTally:
@@ -28,11 +30,11 @@ class SourceTally:
         self.sha = hashlib.sha256()
         """Over the documents' digests in order."""
 
-    def add(self, row: DocumentRow) -> None:
+    def add(self, found: Collected) -> None:
         """Count a document."""
         self.documents += 1
-        self.num_bytes += len(row["text"].encode())
-        self.sha.update(row["digest"].encode())
+        self.num_bytes += found.num_bytes
+        self.sha.update(found.document["digest"].encode())
 
     def add_all(self, documents: pl.DataFrame) -> None:
         """Count documents by `digest` and `num_bytes`."""
@@ -46,13 +48,13 @@ def cut_shards(rows: Iterable[Collected], config: IngestConfig) -> Iterator[list
     shard: list[Collected] = []
     size = 0
     for row in rows:
-        num_bytes = len(row.document["text"].encode())
-        full = len(shard) == config.shard_documents or size + num_bytes > config.shard_bytes
+        size_after = size + row.num_bytes
+        full = len(shard) == config.shard_documents or size_after > config.shard_bytes
         if shard and full:
             yield shard
             shard, size = [], 0
         shard.append(row)
-        size += num_bytes
+        size += row.num_bytes
     if shard:
         yield shard
 

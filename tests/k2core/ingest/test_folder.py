@@ -251,7 +251,7 @@ def test_a_single_file_is_a_folder_of_one(tmp_path: Path) -> None:
 def test_shards_are_bounded_in_bytes() -> None:
     def collected(size: int) -> Collected:
         row = {name: "" for name in DocumentRow.__annotations__} | {"text": "x" * size}
-        return Collected(DocumentRow(**row), None)  # type: ignore[typeddict-item]
+        return Collected(DocumentRow(**row), None, size)  # type: ignore[typeddict-item]
 
     config = IngestConfig(shard_bytes=100, shard_documents=3)
     shards = cut_shards(map(collected, (60, 60, 40, 1, 500, 1, 1, 1, 1)), config)
