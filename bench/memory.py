@@ -147,7 +147,7 @@ def work_here(folder: Path, name: str) -> dict[str, float]:
         while not stop.wait(0.05):
             own[0] = max(own[0], _resident("RssAnon"))
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)  # ends with a failure, too
     watcher.start()
     started = time.perf_counter()
     draft = ingest_sources(config, store.workspace("ingest"), Placement())
