@@ -39,7 +39,7 @@ _LEAST = np.float32(1e-5)
 """Added to a probability before its logarithm."""
 
 
-class Model(NamedTuple):
+class LanguageWeights(NamedTuple):
     """What lid.176 has learned."""
 
     languages: list[str]
@@ -78,7 +78,7 @@ class _Reader:
 
 
 @functools.cache
-def load_model() -> Model:
+def load_model() -> LanguageWeights:
     """The model in the package that carries it.
 
     Raises:
@@ -103,7 +103,7 @@ def load_model() -> Model:
     (num_out, _) = reader.take("2q")
     nodes = reader.array("<f4", num_out * dim).reshape(num_out, dim)[: num_labels - 1]
     left, right = _read_tree(counts[num_words:])
-    return Model(
+    return LanguageWeights(
         [text.removeprefix(_LABEL) for text in texts[num_words:]],
         {text: row for row, text in enumerate(texts[:num_words])},
         row_of_bucket, rows, csr_matrix(nodes), csr_matrix(left), csr_matrix(right),
