@@ -16,7 +16,7 @@ from k2core.clean.duplicates import find_duplicates
 from k2core.clean.outline import JUDGED, read_outline
 from k2core.clean.passages import PassageCutter
 from k2core.clean.verdict import RuleVerdict, Twin
-from k2core.pieces import Crew, Piece, made_file
+from k2core.pieces import Crew, Made, Piece, made_file
 from schemas.clean import CleanConfig
 
 
@@ -50,7 +50,7 @@ class Decided(NamedTuple):
 
 
 def plan_shards(
-    config: CleanConfig, judged: Sequence[Path], crew: Crew, scratch: Path
+    config: CleanConfig, judged: Sequence[Made], crew: Crew, scratch: Path
 ) -> list[Piece]:
     """The shards of the clean corpus: what goes into each, in a file, and the rows it is of.
 
@@ -58,32 +58,32 @@ def plan_shards(
 
     Args:
         config: the stage's.
-        judged: folders of what is said of each raw shard, in order.
+        judged: what is said of each raw shard, in order.
         crew: who looks at texts once more, for their meaning.
         scratch: for plans, and what is found on the way.
     """
     plans = scratch / "plans"
     plans.mkdir(exist_ok=True)
     pieces: list[Piece] = []
-    parts: list[tuple[Path, ShardPart]] = []
+    parts: list[tuple[Made, ShardPart]] = []
     documents = num_bytes = 0
 
     def close() -> None:
         nonlocal parts, documents, num_bytes
         path = plans / f"{len(pieces):06d}"
         path.write_bytes(pickle.dumps([part for _, part in parts]))
-        files = (made_file(path), *(made_file(folder / JUDGED) for folder, _ in parts))
+        files = (made_file(path), *(made.file(JUDGED) for made, _ in parts))
         pieces.append(Piece(files, f"{len(pieces):05d}.parquet"))
         parts, documents, num_bytes = [], 0, 0
 
-    for folder, found in zip(judged, _decide(config, judged, crew, scratch), strict=True):
+    for made, found in zip(judged, _decide(config, judged, crew, scratch), strict=True):
         first, sizes = 0, found.num_bytes.tolist()
         for row, size in enumerate(sizes, 1):
             documents, num_bytes = documents + 1, num_bytes + size
             full = documents == config.shard_documents or num_bytes >= config.shard_bytes
             if full or row == len(sizes):
                 fates = {at: found.fates[at] for at in range(first, row) if at in found.fates}
-                parts.append((folder, ShardPart(first, row, fates)))
+                parts.append((made, ShardPart(first, row, fates)))
                 first = row
             if full:
                 close()
@@ -93,14 +93,15 @@ def plan_shards(
 
 
 def _decide(
-    config: CleanConfig, judged: Sequence[Path], crew: Crew, scratch: Path
+    config: CleanConfig, judged: Sequence[Made], crew: Crew, scratch: Path
 ) -> Iterator[Decided]:
     rules, cutter = config.deduplication, None
     if rules.passages:
-        cutter = PassageCutter(rules.passages, config.min_characters, judged, scratch / "passages")
+        folders = [made.folder for made in judged]
+        cutter = PassageCutter(rules.passages, config.min_characters, folders, scratch / "passages")
     duplicates = find_duplicates(rules, judged, crew, scratch)
-    for number, (folder, twins) in enumerate(zip(judged, duplicates, strict=True)):
-        outline = read_outline(folder)
+    for number, (made, twins) in enumerate(zip(judged, duplicates, strict=True)):
+        outline = read_outline(made.folder)
         num_bytes = outline["num_bytes"].to_numpy().copy()
         fates = {row: Fate(twin.verdict, twin) for row, twin in twins.items()}
         if cutter:

@@ -21,7 +21,7 @@ from k2core.clean.semantic import add_semantic
 from k2core.clean.shingles import Hashes, Ints
 from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, RANK, ROW, SignedShard, open_signed
 from k2core.clean.verdict import RuleVerdict, Twin
-from k2core.pieces import Crew
+from k2core.pieces import Crew, Made
 from schemas.clean import Deduplication
 
 _RULE = "deduplication"
@@ -132,17 +132,17 @@ class Deduplicator:
 
 
 def find_duplicates(
-    config: Deduplication, judged: Sequence[Path], crew: Crew, scratch: Path
+    config: Deduplication, judged: Sequence[Made], crew: Crew, scratch: Path
 ) -> list[dict[int, Twin]]:
     """Of each shard its duplicates by row, in the corpus' order.
 
     Args:
         config: what counts as one.
-        judged: folders of `JudgedDocument` rows, with their signatures (`sign_shard`).
+        judged: `JudgedDocument` rows, with their signatures (`sign_shard`).
         crew: who embeds texts, if their meaning counts.
         scratch: a folder of the run's own.
     """
-    shards = [open_signed(folder, Path(JUDGED).stem) for folder in judged]
+    shards = [open_signed(made.folder, Path(JUDGED).stem) for made in judged]
     deduplicator = Deduplicator(config, shards, scratch / "groups")
     twins = deduplicator.find()  # as many as there are duplicates
     if config.semantic is not None:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from k2core.clean.left import KEPT
+from k2core.clean.outline import KEPT
 from k2core.clean.verdict import VERSIONS, RuleVerdict
 from schemas.corpus import DocumentRow
 
@@ -52,7 +52,7 @@ class Funnel:
             self.samples[key] = (self.samples[key] + samples)[: self._num_samples]
 
     def count_fates(self) -> Counter[str]:
-        """Documents by the rule that dropped them, or `left.KEPT`."""
+        """Documents by the rule that dropped them, or `outline.KEPT`."""
         fates = Counter({KEPT: self.kept.total()})
         for (_, rule, _), count in self.rejects.items():
             fates[rule] += count

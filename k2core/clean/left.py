@@ -3,13 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-import polars as pl
-
-from k2core.clean.outline import JUDGED
+from k2core.clean.outline import KEPT, read_outline
 from k2core.clean.verdict import VERSIONS
 
-KEPT = ""
-"""Stands for the rule of a document that none dropped."""
 _BEFORE_TEXT = ("exclusion", "url", "extraction")
 
 
@@ -28,6 +24,4 @@ def tell_left(fates: Counter[str]) -> str:
 
 def count_judged(folder: Path) -> Counter[str]:
     """Of a judged shard's documents, by the rule that dropped them or `KEPT`."""
-    rule = pl.when("dropped").then("rule").otherwise(pl.lit(KEPT)).alias("rule")
-    rows = pl.scan_parquet(folder / JUDGED).select(rule).group_by("rule").len().collect()
-    return Counter(dict(rows.iter_rows()))
+    return Counter(dict(read_outline(folder).group_by("rule").len().iter_rows()))

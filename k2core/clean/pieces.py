@@ -16,7 +16,7 @@ from k2core.clean.outline import JUDGED, write_outline
 from k2core.clean.passages import sign_passages
 from k2core.clean.rows import JudgedRow, document_rows
 from k2core.clean.signatures import sign_shard
-from k2core.pieces import Crew, Piece
+from k2core.pieces import Crew, Made, Piece
 from k2core.store import StoredFile
 from k2core.tables import read_shard, write_shard
 from schemas.clean import CleanConfig
@@ -49,8 +49,8 @@ def judge_shards(
     shards: Sequence[StoredFile],
     crew: Crew,
     folder: Path,
-) -> list[Path]:
-    """Judge and sign every shard; the folders of what is said of each, in order.
+) -> list[Made]:
+    """Judge and sign every shard; what is said of each, in order, all but the texts brought here.
 
     Args:
         config: the stage's.
@@ -63,8 +63,11 @@ def judge_shards(
     work = functools.partial(judge_shard, config, held_out, scorer)
     fates = Counter[str]()
 
-    def tell(made: Path) -> str:
-        fates.update(count_judged(made))
+    def tell(made: Made) -> str:
+        for name in made.names():
+            if name != JUDGED:
+                made.open(name)
+        fates.update(count_judged(made.folder))
         return tell_left(fates)
 
     return list(crew.make(work, [Piece((shard,)) for shard in shards], folder, note=tell))

@@ -16,9 +16,9 @@ from k2core.clean.funnel import Funnel
 from k2core.clean.left import tell_left
 from k2core.clean.pieces import judge_shards
 from k2core.clean.training import fit_scorer
-from k2core.clean.written import move_written, read_summary, write_clean
+from k2core.clean.written import name_tables, read_summary, write_clean
 from k2core.passes import Passes
-from k2core.pieces import gather_crew
+from k2core.pieces import Made, gather_crew, take_made
 from k2core.store import Draft, StoredFile, Workspace
 from k2core.tables import TableError
 from schemas.artifacts import RawCorpus
@@ -55,17 +55,17 @@ def clean_documents(
         planned = plan_shards(config, judged, crew, scratch)
         work = functools.partial(write_clean, config, held_out)
 
-        def take(made: Path) -> str:
+        def take(made: Made) -> str:
             summary = read_summary(made)
             funnel.merge(summary.funnel)
             merge_met(met, summary.met)
             return tell_left(funnel.count_fates())
 
-        list(crew.make(work, planned, scratch / "written", note=take))
-    move_written(scratch / "written", workspace.out)
+        written = list(crew.make(work, planned, scratch / "written", note=take))
     report_met(met, workspace.report)
     sources = workspace.store.open_file(raw, "sources.json").read_text()
-    return _finish(funnel, sources, workspace)
+    counts = _finish(funnel, sources, workspace)
+    return take_made(workspace, counts, [(made, name_tables(made)) for made in written])
 
 
 def _list_passes(config: CleanConfig, workspace: Workspace) -> Passes:
@@ -88,7 +88,7 @@ def _list_raw(raw: RawCorpus, workspace: Workspace) -> list[StoredFile]:
     return shards
 
 
-def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> Draft:
+def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> dict[str, float]:
     if not funnel.kept:
         reasons = ", ".join(f"{reason}: {n}" for (_, _, reason), n in funnel.rejects.most_common(3))
         raise InputsError(f"no document is left ({reasons}): relax the rules of CleanConfig")
@@ -97,9 +97,8 @@ def _finish(funnel: Funnel, sources: str, workspace: Workspace) -> Draft:
     (workspace.out / "sources.json").write_text(sources)
     workspace.report.plot("Documents left after each rule", funnel.draw())
     workspace.report.table("Rejects, a sample of each reason", funnel.reject_samples())
-    counts = {
+    return {
         "documents": float(funnel.kept.total()),
         "rejects": float(funnel.rejects.total()),
         "words": float(funnel.words),
     }
-    return Draft(workspace.out, counts)

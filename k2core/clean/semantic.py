@@ -21,7 +21,7 @@ from k2core.clean.outline import JUDGED
 from k2core.clean.signatures import ID, NEAR, RANK, ROW, SignedShard
 from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.embeddings import DIMENSIONS, embed_all
-from k2core.pieces import Crew, Piece, made_file
+from k2core.pieces import Crew, Made, Piece
 from schemas.clean import SemanticDuplicates
 
 Vectors = NDArray[np.float32]
@@ -45,7 +45,7 @@ class Alike(NamedTuple):
 
 def add_semantic(
     config: SemanticDuplicates,
-    judged: Sequence[Path],
+    judged: Sequence[Made],
     shards: Sequence[SignedShard],
     twins: Sequence[dict[int, Twin]],
     crew: Crew,
@@ -55,7 +55,7 @@ def add_semantic(
 
     Args:
         config: what counts as one.
-        judged: folders of `JudgedDocument` rows.
+        judged: `JudgedDocument` rows.
         shards: their signatures' files, which say who asks for near-duplicates.
         twins: each shard's duplicates so far, by row.
         crew: who embeds texts.
@@ -63,11 +63,9 @@ def add_semantic(
     """
     left = [_list_left(shard, found) for shard, found in zip(shards, twins, strict=True)]
     rows = [lines[0].astype(np.int64) for lines in left]
-    pieces = [
-        Piece((made_file(place / JUDGED),), kept) for place, kept in zip(judged, rows, strict=True)
-    ]
-    made = crew.make(functools.partial(embed_shard, config), pieces, folder)
-    vectors = [_open_vectors(place, len(kept)) for place, kept in zip(made, rows, strict=True)]
+    pieces = [Piece((made.file(JUDGED),), kept) for made, kept in zip(judged, rows, strict=True)]
+    embedded = crew.make(functools.partial(embed_shard, config), pieces, folder)
+    vectors = [_open_vectors(made, len(kept)) for made, kept in zip(embedded, rows, strict=True)]
     starts = np.cumsum([0, *map(len, rows)])
     names = np.concatenate([lines[1] for lines in left])
     ranks = np.concatenate([lines[2] for lines in left])
@@ -89,8 +87,8 @@ def embed_shard(
     np.save(folder / _VECTORS, embed_all(starts))
 
 
-def _open_vectors(folder: Path, num: int) -> Vectors:
-    vectors_ND: Vectors = np.load(folder / _VECTORS, mmap_mode="r" if num else None)
+def _open_vectors(made: Made, num: int) -> Vectors:
+    vectors_ND: Vectors = np.load(made.open(_VECTORS), mmap_mode="r" if num else None)
     return vectors_ND
 
 

@@ -103,11 +103,11 @@ def _collect(
     pieces = [Piece((shard,)) for shard in shards]
     counts: Counter[str] = Counter()
     for made in crew.make(functools.partial(_count_shard, rules), pieces, scratch / "classes"):
-        counts.update(json.loads((made / _COUNTS).read_text()))
+        counts.update(json.loads(made.open(_COUNTS).read_text()))
     shares = {name: rules.max_documents / count for name, count in counts.items() if name}
     work = functools.partial(_sample_shard, config, rules, held_out, shares)
     made_samples = crew.make(work, pieces, scratch / "sample")
-    found = [pickle.loads((made / _SAMPLE).read_bytes()) for made in made_samples]
+    found = [pickle.loads(made.open(_SAMPLE).read_bytes()) for made in made_samples]
     parts: list[LabelledTexts] = [part for part in found if part is not None]
     if not parts:
         raise ValueError(f"classifier: no document is of {rules.positives} or {rules.negatives}")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from k2core.clean.rows import JudgedRow, document_of, judged_rows
 from k2core.clean.sampling import sample_document
 from k2core.clean.shards import CleanShard
 from k2core.clean.verdict import RuleVerdict
+from k2core.pieces import Made
 from k2core.tables import read_shard
 from schemas.clean import CleanConfig
 from schemas.corpus import DocumentRow
@@ -58,21 +58,15 @@ def write_clean(
     (folder / _SUMMARY).write_bytes(pickle.dumps(ShardSummary(funnel, evidence.met)))
 
 
-def read_summary(folder: Path) -> ShardSummary:
+def read_summary(made: Made) -> ShardSummary:
     """What is told of a shard that was written."""
-    summary: ShardSummary = pickle.loads((folder / _SUMMARY).read_bytes())
+    summary: ShardSummary = pickle.loads(made.open(_SUMMARY).read_bytes())
     return summary
 
 
-def move_written(written: Path, out: Path) -> None:
-    """Move all shards' tables to where they belong; a run killed meanwhile writes them again."""
-    moving = written.with_name("moving")
-    shutil.rmtree(moving, ignore_errors=True)
-    written.rename(moving)
-    for path in sorted(moving.glob("*/*/*.parquet")):
-        target = out / path.parent.name / path.name
-        target.parent.mkdir(exist_ok=True)
-        path.rename(target)
+def name_tables(made: Made) -> dict[str, str]:
+    """A shard's files that are the corpus'; they have their names there."""
+    return {name: name for name in made.names() if name != _SUMMARY}
 
 
 def _add(

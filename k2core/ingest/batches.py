@@ -17,7 +17,7 @@ from k2core.ingest.losses import Losses
 from k2core.ingest.places import File, list_files
 from k2core.ingest.records import RecordFault
 from k2core.ingest.shards import Collected, SourceTally, cut_shards, write_collected
-from k2core.pieces import Crew, NotSeenError, Piece
+from k2core.pieces import Crew, Made, NotSeenError, Piece
 from schemas.ingest import FilesConfig, IngestConfig
 
 _HEARD, _DIGESTS = "heard", "digests.parquet"
@@ -25,11 +25,11 @@ _HEARD, _DIGESTS = "heard", "digests.parquet"
 
 def collect_files(
     config: IngestConfig, files: FilesConfig, losses: Losses, crew: Crew, folder: Path
-) -> Iterator[Path]:
+) -> Iterator[Made]:
     """Read a source's files, batch by batch; what gives no document is added to `losses`.
 
     Yields:
-        The folder of each batch's shards, in order (`write_collected`).
+        Each batch's shards, in order (`write_collected`).
 
     Raises:
         SourceError: no file is there; nothing in them could be read; or something could not, and
@@ -45,13 +45,13 @@ def collect_files(
     work = partial(read_batch, config, files)
     documents = 0
 
-    def tell_read(made: Path) -> str:
+    def tell_read(made: Made) -> str:
         nonlocal documents
-        documents += pl.scan_parquet(made / _DIGESTS).select(pl.len()).collect().item()
+        documents += pl.scan_parquet(made.open(_DIGESTS)).select(pl.len()).collect().item()
         return f"{files.name}: {documents:,} read"
 
     for made in crew.make(work, pieces, folder / there[:16], files.name, tell_read):
-        for event in _replay(made / _HEARD):
+        for event in _replay(made.open(_HEARD)):
             _tell(losses, event)
         yield made
     losses.check_read(files.folder)
@@ -91,17 +91,15 @@ def read_batch(
     pl.DataFrame(digests, schema, orient="row").write_parquet(folder / _DIGESTS)
 
 
-def take_batches(folders: Sequence[Path], number: int, out: Path, tally: SourceTally) -> int:
-    """Move batches' shards to the corpus', from this number on; the number after them."""
-    for folder in folders:
-        tally.add_all(pl.read_parquet(folder / _DIGESTS))
-        for path in sorted((folder / "documents").glob("*.parquet")):
-            for table in ("documents", "origins"):
-                target = out / table / f"{number:05d}.parquet"
-                target.parent.mkdir(exist_ok=True)
-                (folder / table / path.name).rename(target)
-            number += 1
-    return number
+def number_shards(made: Made, number: int, tally: SourceTally) -> dict[str, str]:
+    """Count a batch's documents; its files by what they are in the corpus, from this number on."""
+    tally.add_all(pl.read_parquet(made.open(_DIGESTS)))
+    shards = [name for name in made.names() if name.startswith("documents/")]
+    return {
+        name.replace("documents/", f"{table}/"): f"{table}/{at:05d}.parquet"
+        for at, name in enumerate(shards, number)
+        for table in ("documents", "origins")
+    }
 
 
 _Event = tuple[str, str, RecordFault | str]

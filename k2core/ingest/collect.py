@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
-from k2core.ingest.batches import collect_files, take_batches
+from k2core.ingest.batches import collect_files, number_shards
 from k2core.ingest.losses import Losses
 from k2core.ingest.shards import Collected, SourceTally, cut_shards, write_collected
 from k2core.ingest.source import Item, Source, SourceError
 from k2core.passes import Passes
-from k2core.pieces import gather_crew
+from k2core.pieces import Made, Names, gather_crew, take_made
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
 from schemas.corpus import DocumentRow, Loss
@@ -52,7 +50,7 @@ def collect_documents(
             tallies[each.document["source"]].add(each)
         done += len(shard)
         passes.tell(_PACKAGES, done, max(total, done), f"{done} documents")
-    _collect_files(config, losses, tallies, number, workspace, num_workers, passes)
+    taken = _collect_files(config, losses, tallies, number, workspace, num_workers, passes)
     about = {source.name: describe(source, tallies[source.name]) for source in sources}
     about |= {f.name: _describe_files(f, tallies[f.name]) for f in config.files}
     if config.files:
@@ -66,7 +64,7 @@ def collect_documents(
         "bytes": sum(tally.num_bytes for tally in tallies.values()),
         **losses.as_counts(),
     }
-    return Draft(workspace.out, {name: float(count) for name, count in counts.items()})
+    return take_made(workspace, {name: float(count) for name, count in counts.items()}, taken)
 
 
 def _collect_files(
@@ -77,22 +75,19 @@ def _collect_files(
     workspace: Workspace,
     num_workers: int,
     passes: Passes,
-) -> None:
-    """Read all files, then move their shards; a run killed meanwhile reads them again."""
-    read, moving = workspace.scratch / "read", workspace.scratch / "moving"
-    folders: dict[str, list[Path]] = {files.name: [] for files in config.files}
+) -> list[tuple[Made, Names]]:
+    """Read all files; what was made of them, and its shards' places from this number on."""
+    read, taken = workspace.scratch / "read", list[tuple[Made, Names]]()
     with gather_crew(workspace, num_workers if config.files else 0, passes) as crew:
         for place, files in enumerate(config.files):
             for made in collect_files(config, files, losses, crew, read / f"{place}"):
-                folders[files.name].append(moving / made.relative_to(read))
+                names = number_shards(made, number, tallies[files.name])
+                number += len(names) // 2
+                taken.append((made, names))
                 if losses.num_pending >= config.shard_documents:
                     _write_losses(losses, workspace)
     _write_losses(losses, workspace)
-    if config.files:
-        shutil.rmtree(moving, ignore_errors=True)
-        read.rename(moving)
-    for name, made_of_it in folders.items():
-        number = take_batches(made_of_it, number, workspace.out, tallies[name])
+    return taken
 
 
 def _write_losses(losses: Losses, workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ from k2core.store.digest import ManifestEntry, digest_of, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError, LeaseLostError
 from k2core.store.garbage import Garbage
 from k2core.store.lease import Beat, Lease
+from k2core.store.made import MadeFolders, read_verified
 from k2core.store.states import States
 from k2core.store.store import Difference, Store
 from k2core.store.together import publish_together
@@ -21,6 +22,7 @@ __all__ = [
     "Garbage",
     "Lease",
     "LeaseLostError",
+    "MadeFolders",
     "ManifestEntry",
     "States",
     "Store",
@@ -31,4 +33,5 @@ __all__ = [
     "manifest_of",
     "publish_together",
     "read_address",
+    "read_verified",
 ]

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from k2core.store.side_by_side import do_all
@@ -31,6 +31,11 @@ def manifest_of(folder: Path) -> list[ManifestEntry]:
         return ManifestEntry(name, path.stat().st_size, hash_file(path))
 
     return do_all(read, file_names(folder))
+
+
+def in_order(entries: Iterable[ManifestEntry]) -> list[ManifestEntry]:
+    """As a manifest sorts them, whoever brings them."""
+    return sorted(entries, key=lambda entry: PurePosixPath(entry.path))
 
 
 def hash_file(path: Path) -> str:

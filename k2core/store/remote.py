@@ -7,8 +7,8 @@ sees them before the manifest is there.
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from k2core.store.digest import ManifestEntry, file_names, manifest_bytes, read_
 from k2core.store.fetch import DiskPlace, clear_leftovers, fetch_file
 from k2core.store.objects import Objects
 from k2core.store.side_by_side import do_all
+from k2core.store.workspace import StoredFile
 
 _LARGE = 64 * 2**20
 """Bytes of a file that other processes need not hash while the rest is fetched."""
@@ -105,13 +106,24 @@ class Remote:
 
     def send(self, place: str, folder: Path) -> list[ManifestEntry]:
         """Send all files below a folder, each read once: what was sent, sorted by path."""
+        with self._dropping(place):
+            return send_files(self._bucket, f"objects/{place}", folder)
 
-        def send(path: str) -> ManifestEntry:
-            sent = self._bucket.upload(folder / path, f"objects/{place}/{path}")
-            return ManifestEntry(path, sent.size, sent.sha256)
+    def copy(self, place: str, files: Mapping[str, StoredFile]) -> list[ManifestEntry]:
+        """Copy files of the bucket within it, by their paths in an object to be."""
 
+        def copy(path: str) -> ManifestEntry:
+            file = files[path]
+            self._bucket.copy(self._key(file), f"objects/{place}/{path}", file.size)
+            return ManifestEntry(path, file.size, file.sha256)
+
+        with self._dropping(place):
+            return do_all(copy, files)
+
+    @contextmanager
+    def _dropping(self, place: str) -> Iterator[None]:
         try:
-            return do_all(send, file_names(folder))
+            yield
         except BaseException:
             with suppress(Exception):  # nobody would see them in any case
                 self.drop(place)
@@ -162,6 +174,34 @@ class Remote:
 
         do_all(bring, missing)
         self._copies.note_verified(name, (entry.path for entry in missing))
+
+    def bring(self, file: StoredFile) -> None:
+        """Bring a file of no object to its path, verified.
+
+        Raises:
+            ArtifactCorruptError: the bucket has lost it, or holds other bytes.
+        """
+        entry = ManifestEntry(file.path.name, file.size, file.sha256)
+        fetch_file(self._bucket, self._key(file), entry, self._parts, DiskPlace.of(file.path))
+
+    def _key(self, file: StoredFile) -> str:
+        return file.address.removeprefix(f"{self._bucket.root}/")
+
+
+def send_files(bucket: Bucket, place: str, folder: Path) -> list[ManifestEntry]:
+    """Send all files below a folder, each read once and hashed meanwhile.
+
+    Args:
+        bucket: where to.
+        place: a folder in it.
+        folder: on this machine.
+    """
+
+    def send(path: str) -> ManifestEntry:
+        sent = bucket.upload(folder / path, f"{place}/{path}")
+        return ManifestEntry(path, sent.size, sent.sha256)
+
+    return do_all(send, file_names(folder))
 
 
 def _manifest(name: str) -> str:

@@ -2,14 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from k2core.reporting import Reporter, Silent
 from k2core.store.bucket import Bucket
-from k2core.store.digest import ManifestEntry, digest_of, file_names, manifest_of
+from k2core.store.digest import ManifestEntry, digest_of, file_names, in_order, manifest_of
 from k2core.store.errors import ArtifactCorruptError, ArtifactMissingError
 from k2core.store.fetch import DiskPlace
 from k2core.store.lease import Beat, Lease
@@ -169,13 +169,17 @@ class Store:
         folder = self._objects.folder(name)
         base = f"{self.root}/{self._remote.folder(name)}" if self._remote else str(folder)
         return [
-            StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256, artifact, e.path)
+            StoredFile(folder / e.path, f"{base}/{e.path}", e.sha256, artifact, e.path, e.size)
             for e in manifest
         ]
 
     def bring(self, file: StoredFile) -> Path:
         """A file on this machine, an artifact's verified; raises what `open_file` raises."""
-        return self.open_file(file.artifact, file.name) if file.artifact else file.path
+        if file.artifact:
+            return self.open_file(file.artifact, file.name)
+        if self._remote and "://" in file.address and not file.path.is_file():
+            self._remote.bring(file)
+        return file.path
 
     def publish(self, kind: type[A], draft: Draft) -> A:
         """Digest a draft and make it an artifact, whole or not at all; equal bytes are kept once.
@@ -215,10 +219,23 @@ class Store:
         place = processes.share(new_place())
         first = processes.local_rank == 0 and draft.folder.is_dir()
         own = self.send(place, draft.folder) if first else []
-        found = processes.share(sorted({e for part in processes.collect(own) for e in part}))
+        found = processes.share(in_order({e for part in processes.collect(own) for e in part}))
         if len({entry.path for entry in found}) < len(found):
             raise ValueError(f"{draft.folder}: machines hold different files of one name")
         return draft._replace(sent=Sent(place, found))
+
+    def adopt(self, draft: Draft, files: Mapping[str, StoredFile]) -> Draft:
+        """A draft, and files that lie in the bucket, which copies them: none comes here.
+
+        Args:
+            draft: its folder has the rest, which is sent.
+            files: of the bucket, by their paths in the artifact (`MadeFolders.files`).
+        """
+        if not self._remote:
+            raise ValueError(f"{self.root} is no bucket: {', '.join([*files][:3])} cannot be there")
+        sent = self._send_anew(draft.folder)
+        manifest = in_order([*sent.manifest, *self._remote.copy(sent.place, files)])
+        return draft._replace(sent=sent._replace(manifest=manifest))
 
     @contextmanager
     def locked(self, key: str) -> Iterator[Lease]:
@@ -289,7 +306,9 @@ class Store:
         """
         folders, states = self._works.folders(key, part), self._works.states(key)
         kept = self._works.states(family or f"{key}-kept")
-        return Workspace(self, folders.out, folders.scratch, states, report or Silent(), kept)
+        made = self._works.made(key)
+        report = report or Silent()
+        return Workspace(self, folders.out, folders.scratch, states, report, kept, made)
 
     def states(self, key: str) -> States:
         """The states of the work named `key`: for a process beside the one that leads it."""

@@ -3,7 +3,7 @@
 import shutil
 from typing import TypeVar
 
-from k2core.store.digest import digest_of
+from k2core.store.digest import digest_of, in_order
 from k2core.store.remote import new_place
 from k2core.store.store import Store
 from k2core.store.workspace import Draft, Processes
@@ -20,7 +20,7 @@ def publish_together(store: Store, kind: type[A], draft: Draft, processes: Proce
     """
     place = processes.share(new_place())
     own = store.send(place, draft.folder) if draft.folder.is_dir() else []
-    manifest = processes.share(sorted(e for part in processes.collect(own) for e in part))
+    manifest = processes.share(in_order(e for part in processes.collect(own) for e in part))
     names = {entry.path for entry in manifest}
     if not manifest or len(names) < len(manifest):
         raise ValueError(

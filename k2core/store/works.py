@@ -9,6 +9,7 @@ from k2core.store.bucket import Bucket
 from k2core.store.bucket_lease import BucketLease, holder_of
 from k2core.store.files import BucketFiles, FolderFiles
 from k2core.store.lease import Beat, FolderLease, Lease
+from k2core.store.made import MadeFolders
 from k2core.store.states import States
 
 
@@ -79,6 +80,10 @@ class Works:
             return States(FolderFiles(folder), partial(self._check, key))
         bucket = Bucket(f"{self._remote}/work/{key}/states")
         return States(BucketFiles(bucket, folder), partial(self._check, key))
+
+    def made(self, key: str) -> MadeFolders | None:
+        """What other machines make for it: among its states; None without a bucket."""
+        return MadeFolders(f"{self._remote}/work/{key}/states") if self._remote else None
 
     def note_result(self, key: str, result: bytes) -> None:
         """Say what came of a work, for those who wait for it."""

@@ -1,5 +1,6 @@
 """Where one piece of work happens: a folder to write in, another that survives a kill."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -10,6 +11,7 @@ from schemas.base import Artifact
 
 if TYPE_CHECKING:
     from k2core.reporting import Reporter
+    from k2core.store.made import MadeFolders
 
 T = TypeVar("T")
 
@@ -63,6 +65,8 @@ class StoredFile(NamedTuple):
     artifact: Artifact | None = None
     name: str = ""
     """Its path in the artifact."""
+    size: int = -1
+    """Bytes; -1 of what no manifest lists."""
 
 
 class Artifacts(Protocol):
@@ -86,6 +90,9 @@ class Artifacts(Protocol):
     def bring(self, file: StoredFile) -> Path:
         """A file on this machine, verified."""
 
+    def adopt(self, draft: Draft, files: Mapping[str, StoredFile]) -> Draft:
+        """A draft, and files of the bucket by their paths in the artifact: none comes here."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -102,6 +109,8 @@ class Workspace:
     kept: States
     """Files of the longest finished work that differs in its config's `extent` alone: not deleted
     when published, so that work that goes further can begin with them."""
+    made: "MadeFolders | None" = None
+    """What other machines make for this work; None where the store is a folder."""
 
     def open(self, artifact: Artifact) -> Path:
         """The artifact's folder, read-only, verified once a process."""

@@ -4,7 +4,7 @@ import json
 from importlib import import_module
 
 from k2core.passes import Passes
-from k2core.pieces import gather_crew
+from k2core.pieces import gather_crew, take_made
 from k2core.store import Draft, Workspace
 from k2core.tokenize.encode import encode_shards
 from k2core.tokenize.mixture import select_documents
@@ -63,7 +63,7 @@ def tokenize_corpora(
         encoded = encode_shards(folder, shards, crew, workspace.scratch)
         trained = load_tokenizer(folder)
         selected = select_documents(config, encoded)
-        manifest = write_domains(config, selected, encoded, trained, crew, workspace)
+        manifest, tokens = write_domains(config, selected, encoded, trained, crew, workspace)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:
@@ -78,4 +78,5 @@ def tokenize_corpora(
         "heldout_tokens": sum(domain.heldout_tokens for domain in domains),
         "vocab_size": manifest.vocab_size,
     }
-    return Draft(workspace.out, {name: float(count) for name, count in counts.items()})
+    named = [(made, {name: name for name in made.names()}) for made in tokens]
+    return take_made(workspace, {name: float(count) for name, count in counts.items()}, named)

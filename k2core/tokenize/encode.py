@@ -10,6 +10,7 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from k2core.pieces import Crew, Piece
+from k2core.store import StoredFile
 from k2core.tokenize.texts import read_documents, read_weights
 from k2core.tokenize.vocabulary import end_of_document, read_tokenizer
 
@@ -19,10 +20,10 @@ _DOCUMENTS, _TOKENS = "documents.parquet", "tokens.parquet"
 class EncodedShards(NamedTuple):
     """Encoded shards, and what is known of each document without its tokens."""
 
-    paths: list[Path]
+    tokens: list[StoredFile]
     documents: pl.DataFrame
     """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, `shard` (its place in
-    `paths`), in the order of the corpora, within a shard by a hash of the id."""
+    `tokens`), in the order of the corpora, within a shard by a hash of the id."""
 
 
 def encode_shards(
@@ -39,10 +40,10 @@ def encode_shards(
     work = partial(_encode_shard, (tokenizer / "tokenizer.json").read_text())
     made = list(crew.make(work, shards, scratch / "encoded"))
     tables = [
-        pl.read_parquet(folder / _DOCUMENTS).with_columns(shard=pl.lit(number, pl.Int64))
-        for number, folder in enumerate(made)
+        pl.read_parquet(each.open(_DOCUMENTS)).with_columns(shard=pl.lit(number, pl.Int64))
+        for number, each in enumerate(made)
     ]
-    return EncodedShards([folder / _TOKENS for folder in made], pl.concat(tables))
+    return EncodedShards([each.file(_TOKENS) for each in made], pl.concat(tables))
 
 
 def _encode_shard(content: str, files: Sequence[Path], rewrites: bool, folder: Path) -> None:

@@ -90,7 +90,7 @@ def sample_texts(
     """
     sizes: Counter[str] = Counter()
     for made in crew.make(_measure_shard, shards, scratch / "sizes"):
-        sizes.update(json.loads((made / _SIZES).read_text()))
+        sizes.update(json.loads(made.open(_SIZES).read_text()))
     total = sizes.total()
     natural = {domain: size / total for domain, size in sizes.items() if size}
     shares = {domain: share for domain, share in (mixture or natural).items() if share}
@@ -102,7 +102,7 @@ def sample_texts(
     crew.passes.weigh(TRAINING, 0.4 * num_bytes / total)
     copies = {domain: share * num_bytes / sizes[domain] for domain, share in shares.items()}
     for made in crew.make(partial(_sample_shard, copies), shards, scratch / "sample"):
-        yield pl.read_parquet(made / _SAMPLE)["text"].to_list()
+        yield pl.read_parquet(made.open(_SAMPLE))["text"].to_list()
     crew.passes.tell(TRAINING, 0, 1, "training the vocabulary")
 
 

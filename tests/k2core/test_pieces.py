@@ -1,6 +1,7 @@
 """Text in pieces: equal bytes for any number of workers, shards and disks."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from k2core.clean import Question, clean_documents
 from k2core.engines.ray.spread import hold_workers
 from k2core.ingest import ingest_sources
 from k2core.store import Store
+from k2core.store.bucket import Bucket, SentBytes
 from k2core.tokenize import tokenize_corpora
 from schemas.artifacts import CleanCorpus, RawCorpus, TokenCorpus
 from schemas.clean import CleanConfig, Deduplication, DomainRules, RepeatedPassages
@@ -81,15 +83,58 @@ def _cluster(s3_server: S3) -> Iterator[None]:
         yield
 
 
+_TEXTS = ("documents/", "origins/", "kept/", "rejects/", "judged.parquet", "tokens.parquet", ".bin")
+"""Where a corpus' bytes are; what else there is tells of them."""
+
+
+def holds_texts(name: str) -> bool:
+    return any(part in name for part in _TEXTS)
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Bytes of each object that this process has sent to the bucket or read from it."""
+    counts, read, upload = Counter[str](), Bucket.read, Bucket.upload
+
+    def count_read(self: Bucket, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        content = read(self, name, start, stop)
+        counts[name] += len(content)
+        return content
+
+    def count_upload(self: Bucket, path: Path, name: str) -> SentBytes:
+        counts[name] += path.stat().st_size
+        return upload(self, path, name)
+
+    monkeypatch.setattr(Bucket, "read", count_read)
+    monkeypatch.setattr(Bucket, "upload", count_upload)
+    return counts
+
+
 @pytest.mark.usefixtures("_cluster")
 def test_two_workers_and_a_bucket_make_the_same_bytes(
-    files: Path, alone: list[str], bucket: str, tmp_path: Path
+    files: Path, alone: list[str], bucket: str, passed: dict[str, int], tmp_path: Path
 ) -> None:
     machines = {name: Store(bucket, cache=tmp_path / name) for name in _STAGES}
     assert make(files, machines, 2, 7_000) == alone
+    assert any(name.endswith("digests.parquet") for name in passed), "it reads what tells of texts"
+    assert not [name for name in passed if holds_texts(name)], "no text passes through here"
     for stage, digest in (("clean", alone[0]), ("tokenize", alone[1])):
         folder = machines[stage].disk / "objects" / digest.removeprefix("sha256:")
         assert [path.name for path in folder.rglob("*")] == ["sources.json"], "workers read it"
+    # Another machine, alone, goes on with what the workers left: it makes nothing again.
+    others = {name: Store(bucket, cache=tmp_path / f"other {name}") for name in _STAGES}
+    assert make(files, others, 0, 7_000) == alone
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and holds_texts(str(path))]
+    for name in _STAGES:
+        machines[name].clear(name)
+    assert not [name for name in Bucket(bucket).sizes("work") if "/states/" in name]
+
+
+def test_a_bucket_without_workers_holds_the_same_bytes(
+    files: Path, alone: list[str], bucket: str, tmp_path: Path
+) -> None:
+    machines = {name: Store(bucket, cache=tmp_path / name) for name in _STAGES}
+    assert make(files, machines, 0, 7_000) == alone
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 10**7])

@@ -21,7 +21,7 @@ from k2core.tokenize.encode import EncodedShards
 from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
-from k2core.tokenize.write import _write_shard
+from k2core.tokenize.write import _write_domain
 from k2core.tokens import TokenStream, open_indexed, scan_ids
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.corpus import Decision, Document, Rewrite
@@ -252,16 +252,16 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(
 ) -> None:
     store, placed = Store(tmp_path), 0
 
-    def die_at_the_second(*shard: object) -> None:
+    def die_at_the_second(*domain: object) -> None:
         nonlocal placed
         placed += 1
         if placed == 2:
             raise KeyboardInterrupt
-        _write_shard(*shard)  # type: ignore[arg-type]
+        _write_domain(*domain)  # type: ignore[arg-type]
 
     wanted = digest_of(manifest_of(corpus))
     with monkeypatch.context() as patch:
-        patch.setattr("k2core.tokenize.write._write_shard", die_at_the_second)
+        patch.setattr("k2core.tokenize.write._write_domain", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             run(store)
     assert digest_of(manifest_of(run(store).folder)) == wanted
