@@ -51,6 +51,7 @@ _MOST_CUT = 100_000
 _WINDOW = 8
 """Characters that a rule for a piece's end looks at, but for a run of full stops."""
 _ONE_SIGN = frozenset(',;:)"!?')
+_GENITIVES = frozenset({"'s", "'S", "’s", "’S"})
 _SIMPLE = re.compile(r"([A-Za-z](?:[A-Za-z_]*[A-Za-z])?[0-9]*)([,;:)\"!?]|(?<=[a-z0-9])\.)?")
 """Most of them, names of programs too."""
 _AROUND = re.escape('…,:;!?()[]{}<>_#*&"”“`')
@@ -69,10 +70,16 @@ def split_piece(piece: str) -> list[str]:
     """The words of a piece of text that holds no space."""
     if piece in CONTRACTIONS:
         return list(CONTRACTIONS[piece])
-    if piece.isalpha():
+    if piece.isalpha() or (piece.isascii() and piece.isdigit()):
         return [piece]
-    if piece[-1:] in _ONE_SIGN and piece[:-1].isalpha() and piece[:-1] not in CONTRACTIONS:
-        return [piece[:-1], piece[-1]]
+    first, last = piece[:-1], piece[-1:]
+    if last in _ONE_SIGN and first not in CONTRACTIONS:
+        if first.isalpha() or (first.isascii() and first.isdigit()):
+            return [first, last]
+    elif last == "." and first[-1:] > "\u00ff" and first.isalpha():
+        return [piece]  # full stops are looked for after Latin letters
+    elif piece[-2:] in _GENITIVES and piece[:-2].isalpha() and piece[:-2] not in CONTRACTIONS:
+        return [piece[:-2], piece[-2:]]
     if simple := _SIMPLE.fullmatch(piece):
         word, sign = simple.groups()
         if word not in CONTRACTIONS:

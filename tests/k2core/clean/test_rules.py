@@ -17,7 +17,7 @@ from k2core.clean.privacy import redact, redact_all
 from k2core.clean.prose import check_prose, count_sentences
 from k2core.clean.quality import check_quality
 from k2core.clean.repetition import check_repetition
-from k2core.clean.words import split_piece
+from k2core.clean.words import _split_signs, split_piece
 from schemas.clean import C4, FineWeb, Quality, Repetition
 from tests.k2core.clean.corpora import prose
 
@@ -151,6 +151,22 @@ def test_repeated_lines_are_counted_by_hand() -> None:
 )  # fmt: skip
 def test_words_are_spacys(piece: str, words: str) -> None:
     assert split_piece(piece) == words.split()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["54", "2018;", "8)", "٣)", "Amazon’s", "SWIFT'S", "im's", "'s", "it’s", "дочери.", "Straße.",
+     "Ā.", "ÿ.", "я..", "人.", "x²’s", "7's"],
+)  # fmt: skip
+def test_words_of_usual_forms_are_what_the_rules_say(piece: str) -> None:
+    assert split_piece(piece) == _split_signs(piece)
+
+
+def test_drawn_words_are_what_the_rules_say() -> None:
+    rng = random.Random(0)
+    for _ in range(20_000):
+        piece = "".join(rng.choices("aSzÉßÿĀя人10.,;:'’\"!)(-%$²", k=rng.randint(1, 6)))
+        assert split_piece(piece) == _split_signs(piece), piece
 
 
 LINES = (
