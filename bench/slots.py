@@ -9,7 +9,7 @@ dialogue, as was measured of the tiny model on one core.
 
 import argparse
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,8 @@ from rich.table import Table
 
 from k2core.engines.conversation import Conversation
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.protocol import Arrival, Ask, Completion, Decoding
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Expected
+from k2core.rl.priority import MOST_RECENT, RewardTally, Successes
 
 STEP_MS, DIALOGUE_MS = 5.0, 0.15
 _ENGINES = 2
@@ -101,24 +102,25 @@ def _turns(logprobs: Sequence[float | None]) -> Iterator[int]:
         yield turn
 
 
-def mean_lengths(played: Iterable[Played]) -> dict[str, int]:
-    """Family -> mean tokens of a dialogue."""
-    found = defaultdict[str, list[int]](list)
+def lengths_of(played: Iterable[Played]) -> dict[str, Expected]:
+    """Family -> tokens of a dialogue, as the stage would expect them."""
+    found = defaultdict[str, deque[int]](lambda: deque(maxlen=MOST_RECENT))
     for one in played:
         found[one.family].append(sum(one.turns))
-    return {family: round(fmean(lengths)) for family, lengths in found.items()}
+    tallies = {family: RewardTally(written=tuple(lengths)) for family, lengths in found.items()}
+    return Successes(families=tallies).lengths
 
 
-def schedule(iteration: Sequence[Played], slots: int, expected: dict[str, int]) -> Found:
+def schedule(iteration: Sequence[Played], slots: int, expected: dict[str, Expected]) -> Found:
     """Play an iteration on engines of so many slots."""
 
     def ask(place: int, turn: int) -> Ask | None:
         one = iteration[place]
         if turn >= len(one.turns):
             return None
-        left = expected.get(one.family, 0) - sum(one.turns[:turn])
-        still = max(1, left) if expected else 0
-        return Ask(place, [one.problem, one.turns[turn]], Decoding(max_tokens=160), turn, still)
+        known = expected.get(one.family)
+        known = known and known.after(sum(one.turns[:turn]), 160)
+        return Ask(place, [one.problem, one.turns[turn]], Decoding(max_tokens=160), turn, known)
 
     first = [found for place in range(len(iteration)) if (found := ask(place, 0))]
     alike = [a._replace(prompt=a.prompt[:1]) for a in first]
@@ -195,7 +197,7 @@ def main(arguments: Sequence[str] = ()) -> None:
                 schedule(
                     played[n],
                     slots,
-                    mean_lengths(one for part in played[:n] for one in part)
+                    lengths_of(one for part in played[:n] for one in part)
                     if order != "as asked"
                     else {},
                 )

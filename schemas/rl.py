@@ -116,7 +116,7 @@ class RlConfig(Config):
     """Problems that are solved less often get the floor: moderate difficulty only (K2 3.2.1)."""
     critic: CriticConfig | None = None
     """The policy as its own critic, for problems whose verifier is `rubric`; none has none."""
-    max_num_seqs: int = Field(24, ge=1)
+    max_num_seqs: int = Field(20, ge=1)
     """Dialogues in flight together, an engine. Fewer than its share of an iteration's, so that one
     that ends makes room for another; a large model on GPUs takes more."""
     unsafe_sandbox: bool = False

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from k2core.agents.session import Session, StopReason
+from k2core.engines.protocol import Expected
 from schemas.chat import Message, Problem
 from schemas.outside import make_encodable, make_plain
 
@@ -29,8 +30,8 @@ class Start(NamedTuple):
     seed: int
     segments: tuple[Segment, ...] = ()
     """What was said so far; a policy's segment at the end is a turn's beginning."""
-    expected: int = 0
-    """Tokens that the policy may be expected to write in all; 0 where nobody knows."""
+    expected: Expected | None = None
+    """Tokens that the policy will write in all; None where nobody knows."""
 
 
 class Dialogue(NamedTuple):

@@ -111,9 +111,9 @@ class Player:
 
     def _go_on(self, run: "_Run") -> None:
         if run.session.stop_reason is None:
-            sampling, still = run.next_sampling(), self._start.expected - run.num_written
-            expected = max(1, min(still, sampling.max_tokens)) if self._start.expected else 0
-            self.ask = Ask(self.place, run.token_ids, sampling, run.num_turns, expected)
+            sampling, known = run.next_sampling(), self._start.expected
+            known = known and known.after(run.num_written, sampling.max_tokens)
+            self.ask = Ask(self.place, run.token_ids, sampling, run.num_turns, known)
         else:
             self.result = run.finish()
 

@@ -209,7 +209,7 @@ class Conversation:
 
 
 class _Ranked(NamedTuple):
-    """Dialogues that have begun first, then those that will be long, then by number."""
+    """Dialogues that have begun first, then those that may become long, then by number."""
 
     turn: int
     length: int
@@ -218,7 +218,7 @@ class _Ranked(NamedTuple):
 
 
 def _rank(ask: Ask) -> _Ranked:
-    return _Ranked(-ask.turn, -ask.length, ask.place, ask)
+    return _Ranked(-ask.turn, -ask.expected.most, ask.place, ask)
 
 
 def _paused(place: int) -> Arrival:

@@ -34,7 +34,7 @@ def _group(first: Sequence[Ask], most: int) -> list[_Group]:
     for ask in first:
         by_prompt.setdefault(tuple(ask.prompt), []).append(ask)
     return [
-        _Group(sum(a.length for a in part), part)
+        _Group(sum(ask.expected.mean for ask in part), part)
         for asks in by_prompt.values()
         for start in range(0, len(asks), most)
         if (part := asks[start : start + most])

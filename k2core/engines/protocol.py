@@ -80,6 +80,18 @@ class StreamingEngine(Engine, Protocol):
         """Continue all prompts in one batch, as `generate` does; yields them as they finish."""
 
 
+class Expected(NamedTuple):
+    """Tokens that a dialogue will write, judged by its like."""
+
+    mean: int
+    most: int
+    """Few of its like wrote more."""
+
+    def after(self, written: int, limit: int) -> "Expected":
+        """What is still to come, of which there is at least one token and at most `limit`."""
+        return Expected(*(max(1, min(tokens - written, limit)) for tokens in self))
+
+
 class Ask(NamedTuple):
     """A turn of a dialogue that is wanted."""
 
@@ -89,13 +101,13 @@ class Ask(NamedTuple):
     sampling: Decoding
     turn: int = 0
     """How many it has had: later ones go first, so that dialogues end that have begun."""
-    expected: int = 0
-    """Tokens that the dialogue may be expected to write from here on; 0 where nobody knows."""
+    known: Expected | None = None
+    """Tokens that the dialogue will write from here on; None where nobody knows."""
 
     @property
-    def length(self) -> int:
-        """What it is dealt and ranked by: expected, or at most."""
-        return self.expected or self.sampling.max_tokens
+    def expected(self) -> Expected:
+        """As is known, or all that it may write."""
+        return self.known or Expected(self.sampling.max_tokens, self.sampling.max_tokens)
 
 
 class Usage(NamedTuple):

@@ -10,7 +10,7 @@ from schemas.chat import Problem
 
 if TYPE_CHECKING:
     from k2core.chat import ChatCodec
-    from k2core.engines.protocol import TalkingEngine, Usage
+    from k2core.engines.protocol import Expected, TalkingEngine, Usage
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Playing:
     enforced: bool = False
     usages: "list[Usage]" = field(default_factory=list)
     """What each play took of the engines."""
-    expected: dict[str, int] = field(default_factory=dict)
-    """Family -> tokens that a dialogue may be expected to take."""
+    expected: "dict[str, Expected]" = field(default_factory=dict)
+    """Family -> tokens that a dialogue will take."""
 
     def play(
         self, problems: Sequence[Problem], seeds: Sequence[int], temperature: float
@@ -41,7 +41,7 @@ class Playing:
         """`k2core.rl.samples.PlayPart`."""
         how = How(temperature, 1.0, self.enforced, self.max_repeats)
         table = Table(self.codec, self.opening.open, self.max_context, how, self.engine.weights)
-        told = [s._replace(expected=self.expected.get(s.problem.family, 0)) for s in starts]
+        told = [s._replace(expected=self.expected.get(s.problem.family)) for s in starts]
         found = play_starts(
             told, self.engine, table, most_tokens=most_tokens, on_usage=self.usages.append
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from k2core.agents import Dialogue
 from k2core.engines.learner import Learner, Peer, Weights
-from k2core.engines.protocol import Usage
+from k2core.engines.protocol import Expected, Usage
 from k2core.rl.critic import CriticLoop
 from k2core.rl.objectives.rule import PolicyObjective
 from k2core.rl.priority import Successes
@@ -69,8 +69,9 @@ class Practice:
     """What `play` took of the engines, each time since this was last emptied."""
     play_part: PlayPart | None = None
     """Where iterations are capped (`RlConfig.iteration_tokens`)."""
-    expected: dict[str, int] = field(default_factory=dict)
-    """Family -> tokens that `play` may expect a dialogue to take: long ones begin first."""
+    expected: dict[str, Expected] = field(default_factory=dict)
+    """Family -> tokens that `play` expects a dialogue to take: those begin first that may become
+    long, and engines are dealt equal means."""
     masks: Masks | None = None
     """What each token of a dialogue was chosen from, where an enforcer left less than all."""
 

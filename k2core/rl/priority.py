@@ -1,16 +1,21 @@
 """Which problems to practise: those that are not solved yet (arXiv:2501.12599, section 2.3.4)."""
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
+from k2core.engines.protocol import Expected
 from schemas.base import Config
 from schemas.chat import Problem
 
 _PRIOR = 4.0
-_MOST_RECENT = 256
+MOST_RECENT = 256
+"""Samples of a family that are remembered one by one."""
+_MOST = 0.97
+"""Share of a family's dialogues that are no longer than it is expected to become."""
 
 
 class SeenProblem(NamedTuple):
@@ -23,8 +28,8 @@ class SeenProblem(NamedTuple):
     """Whether tokens ran out."""
     lengths: Sequence[int] = ()
     """Tokens of those that passed."""
-    tokens: int = 0
-    """Of all."""
+    written: Sequence[int] = ()
+    """Tokens of each."""
 
 
 class RewardTally(Config):
@@ -32,21 +37,21 @@ class RewardTally(Config):
 
     samples: int = 0
     successes: int = 0
-    tokens: int = 0
-    """Of all samples."""
+    written: tuple[int, ...] = ()
+    """Tokens of the last `MOST_RECENT` samples of a family."""
     truncated: tuple[bool, ...] = ()
-    """Whether tokens ran out in the last `_MOST_RECENT` samples of a family."""
+    """Whether tokens ran out in the last `MOST_RECENT` samples of a family."""
     lengths: tuple[int, ...] = ()
-    """Tokens of the last `_MOST_RECENT` samples of a family that passed."""
+    """Tokens of the last `MOST_RECENT` samples of a family that passed."""
 
     def add(self, new: SeenProblem) -> "RewardTally":
         """With more samples."""
         return RewardTally(
             samples=self.samples + len(new.rewards),
             successes=self.successes + sum(reward >= 1.0 for reward in new.rewards),
-            tokens=self.tokens + new.tokens,
-            truncated=(*self.truncated, *new.truncated)[-_MOST_RECENT:],
-            lengths=(*self.lengths, *new.lengths)[-_MOST_RECENT:],
+            written=(*self.written, *new.written)[-MOST_RECENT:],
+            truncated=(*self.truncated, *new.truncated)[-MOST_RECENT:],
+            lengths=(*self.lengths, *new.lengths)[-MOST_RECENT:],
         )
 
 
@@ -62,16 +67,20 @@ class Successes(Config):
         for new in groups:
             name, family = new.problem.problem_id, new.problem.family
             problems[name] = problems.get(name, RewardTally()).add(
-                new._replace(truncated=(), lengths=())
+                new._replace(written=(), truncated=(), lengths=())
             )
             families[family] = families.get(family, RewardTally()).add(new)
         return self.model_copy(update={"problems": problems, "families": families})
 
     @property
-    def lengths(self) -> dict[str, int]:
-        """Family -> mean tokens of a dialogue, rounded up."""
-        known = {name: tally for name, tally in self.families.items() if tally.samples}
-        return {name: -(-tally.tokens // tally.samples) for name, tally in known.items()}
+    def lengths(self) -> dict[str, Expected]:
+        """Family -> tokens of a dialogue: the mean of its last, and what 97 % kept within."""
+        known = {name: sorted(tally.written) for name, tally in self.families.items()}
+        return {
+            name: Expected(-(-sum(of) // len(of)), of[math.ceil(_MOST * len(of)) - 1])
+            for name, of in known.items()
+            if of
+        }
 
     def rate(self, problem: Problem) -> float:
         """Success rate; a problem seen little leans on its family's."""

@@ -40,7 +40,7 @@ class IterationSamples(NamedTuple):
                 [float(s.passed) for s in group],
                 [s.dialogue.is_truncated for s in group],
                 [s.dialogue.num_tokens for s in group if s.passed],
-                sum(s.dialogue.num_tokens for s in group),
+                [s.dialogue.num_tokens for s in group],
             )
             for group in groups_of(self.samples)
             if group[0].problem.verifier != RUBRIC

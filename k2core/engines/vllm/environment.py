@@ -18,6 +18,9 @@ _ON_CPU = {
     # The CPU's MLA kernels take only kv_lora_rank 512 with a rotary width of 64, without a
     # prefix cache; plain attention over the expanded heads takes any shape.
     "VLLM_MLA_DISABLE": "1",
+    # A matrix product is compiled for each number of tokens, 0.7 ms apiece, and again after weights
+    # came, since no more than 1,024 are kept: less than an iteration of RL meets.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000",
     # A few small functions of the sampler would be compiled by C++ (half a minute, and a compiler).
     "TORCHDYNAMO_DISABLE": "1",
 }

@@ -3,14 +3,22 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 import pytest
 
 from k2core.engines.conversation import Conversation, Reply
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, StalledError, Usage
+from k2core.engines.protocol import (
+    Arrival,
+    Ask,
+    Completion,
+    Decoding,
+    Expected,
+    StalledError,
+    Usage,
+)
 
 
 class Lengths:
@@ -109,15 +117,32 @@ def test_begun_dialogues_go_first_then_those_that_may_be_long() -> None:
 
 
 def test_what_is_expected_counts_more_than_what_may_be() -> None:
-    """Dialogue 0 may write more; 1 will. So it goes first, and an engine has it alone."""
-    asks = [ask(0, 2, budget=60)._replace(expected=2), ask(1, 6, budget=20)._replace(expected=6)]
+    """Dialogue 0 may write more; of 1 it is known. So 1 goes first, and an engine has it alone."""
+    asks = [known(ask(0, 2, budget=60), 2, 2), known(ask(1, 6, budget=20), 6, 6)]
+    assert begun(asks) == [1] * 6 + [0] * 2
+    dealt = deal_dialogues([*asks, known(ask(2, 3, budget=60), 3, 3)], 2)
+    assert [[a.place for a in part] for part in dealt] == [[1], [0, 2]]
+
+
+def test_who_may_become_long_goes_first_and_who_will_is_dealt() -> None:
+    """The last to begin must be short, or it ends alone; engines are to have equally much."""
+    asks = [known(ask(0, 5, budget=60), 5, 9), known(ask(1, 2, budget=60), 2, 30)]
+    assert begun(asks) == [1] * 2 + [0] * 5
+    dealt = deal_dialogues([*asks, known(ask(2, 2, budget=60), 2, 2)], 2)
+    assert [[a.place for a in part] for part in dealt] == [[0], [1, 2]]
+
+
+def known(asked: Ask, mean: int, most: int) -> Ask:
+    return asked._replace(known=Expected(mean, most))
+
+
+def begun(asks: Sequence[Ask]) -> list[int]:
+    """Who has the only slot, step by step."""
     stepper = Lengths()
     talk = Conversation(stepper, asks, slots=1)
     for arrival in talk:
         talk.reply(arrival.place, None)
-    assert [batch[0] for batch in stepper.batches] == [1] * 6 + [0] * 2
-    dealt = deal_dialogues([*asks, ask(2, 3, budget=60)._replace(expected=3)], 2)
-    assert [[a.place for a in part] for part in dealt] == [[1], [0, 2]]
+    return [batch[0] for batch in stepper.batches]
 
 
 def test_calls_run_side_by_side() -> None:
