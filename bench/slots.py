@@ -22,7 +22,7 @@ from rich.table import Table
 
 from k2core.engines.conversation import Conversation
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Expected
+from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Forecast
 from k2core.rl.priority import MOST_RECENT, RewardTally, Successes
 
 STEP_MS, DIALOGUE_MS = 5.0, 0.15
@@ -102,7 +102,7 @@ def _turns(logprobs: Sequence[float | None]) -> Iterator[int]:
         yield turn
 
 
-def lengths_of(played: Iterable[Played]) -> dict[str, Expected]:
+def lengths_of(played: Iterable[Played]) -> dict[str, Forecast]:
     """Family -> tokens of a dialogue, as the stage would expect them."""
     found = defaultdict[str, deque[int]](lambda: deque(maxlen=MOST_RECENT))
     for one in played:
@@ -111,7 +111,7 @@ def lengths_of(played: Iterable[Played]) -> dict[str, Expected]:
     return Successes(families=tallies).lengths
 
 
-def schedule(iteration: Sequence[Played], slots: int, expected: dict[str, Expected]) -> Found:
+def schedule(iteration: Sequence[Played], slots: int, expected: dict[str, Forecast]) -> Found:
     """Play an iteration on engines of so many slots."""
 
     def ask(place: int, turn: int) -> Ask | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from k2core.agents.session import Session, StopReason
-from k2core.engines.protocol import Expected
+from k2core.engines.protocol import Forecast
 from schemas.chat import Message, Problem
 from schemas.outside import make_encodable, make_plain
 
@@ -30,7 +30,7 @@ class Start(NamedTuple):
     seed: int
     segments: tuple[Segment, ...] = ()
     """What was said so far; a policy's segment at the end is a turn's beginning."""
-    expected: Expected | None = None
+    expected: Forecast | None = None
     """Tokens that the policy will write in all; None where nobody knows."""
 
 

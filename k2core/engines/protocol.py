@@ -80,16 +80,16 @@ class StreamingEngine(Engine, Protocol):
         """Continue all prompts in one batch, as `generate` does; yields them as they finish."""
 
 
-class Expected(NamedTuple):
+class Forecast(NamedTuple):
     """Tokens that a dialogue will write, judged by its like."""
 
     mean: int
     most: int
     """Few of its like wrote more."""
 
-    def after(self, written: int, limit: int) -> "Expected":
+    def after(self, written: int, limit: int) -> "Forecast":
         """What is still to come, of which there is at least one token and at most `limit`."""
-        return Expected(*(max(1, min(tokens - written, limit)) for tokens in self))
+        return Forecast(*(max(1, min(tokens - written, limit)) for tokens in self))
 
 
 class Ask(NamedTuple):
@@ -101,13 +101,13 @@ class Ask(NamedTuple):
     sampling: Decoding
     turn: int = 0
     """How many it has had: later ones go first, so that dialogues end that have begun."""
-    known: Expected | None = None
+    known: Forecast | None = None
     """Tokens that the dialogue will write from here on; None where nobody knows."""
 
     @property
-    def expected(self) -> Expected:
+    def expected(self) -> Forecast:
         """As is known, or all that it may write."""
-        return self.known or Expected(self.sampling.max_tokens, self.sampling.max_tokens)
+        return self.known or Forecast(self.sampling.max_tokens, self.sampling.max_tokens)
 
 
 class Usage(NamedTuple):

@@ -10,7 +10,7 @@ from schemas.chat import Problem
 
 if TYPE_CHECKING:
     from k2core.chat import ChatCodec
-    from k2core.engines.protocol import Expected, TalkingEngine, Usage
+    from k2core.engines.protocol import Forecast, TalkingEngine, Usage
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Playing:
     enforced: bool = False
     usages: "list[Usage]" = field(default_factory=list)
     """What each play took of the engines."""
-    expected: "dict[str, Expected]" = field(default_factory=dict)
+    expected: "dict[str, Forecast]" = field(default_factory=dict)
     """Family -> tokens that a dialogue will take."""
 
     def play(

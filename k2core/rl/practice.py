@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from k2core.agents import Dialogue
 from k2core.engines.learner import Learner, Peer, Weights
-from k2core.engines.protocol import Expected, Usage
+from k2core.engines.protocol import Forecast, Usage
 from k2core.rl.critic import CriticLoop
 from k2core.rl.objectives.rule import PolicyObjective
 from k2core.rl.priority import Successes
@@ -69,7 +69,7 @@ class Practice:
     """What `play` took of the engines, each time since this was last emptied."""
     play_part: PlayPart | None = None
     """Where iterations are capped (`RlConfig.iteration_tokens`)."""
-    expected: dict[str, Expected] = field(default_factory=dict)
+    expected: dict[str, Forecast] = field(default_factory=dict)
     """Family -> tokens that `play` expects a dialogue to take: those begin first that may become
     long, and engines are dealt equal means."""
     masks: Masks | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from k2core.engines.protocol import Expected
+from k2core.engines.protocol import Forecast
 from schemas.base import Config
 from schemas.chat import Problem
 
@@ -73,11 +73,11 @@ class Successes(Config):
         return self.model_copy(update={"problems": problems, "families": families})
 
     @property
-    def lengths(self) -> dict[str, Expected]:
+    def lengths(self) -> dict[str, Forecast]:
         """Family -> tokens of a dialogue: the mean of its last, and what 97 % kept within."""
         known = {name: sorted(tally.written) for name, tally in self.families.items()}
         return {
-            name: Expected(-(-sum(of) // len(of)), of[math.ceil(_MOST * len(of)) - 1])
+            name: Forecast(-(-sum(of) // len(of)), of[math.ceil(_MOST * len(of)) - 1])
             for name, of in known.items()
             if of
         }

@@ -15,7 +15,7 @@ from k2core.engines.protocol import (
     Ask,
     Completion,
     Decoding,
-    Expected,
+    Forecast,
     StalledError,
     Usage,
 )
@@ -133,7 +133,7 @@ def test_who_may_become_long_goes_first_and_who_will_is_dealt() -> None:
 
 
 def known(asked: Ask, mean: int, most: int) -> Ask:
-    return asked._replace(known=Expected(mean, most))
+    return asked._replace(known=Forecast(mean, most))
 
 
 def begun(asks: Sequence[Ask]) -> list[int]:
