@@ -133,6 +133,15 @@ class TextBatch:
         data = self.bytes_B[np.cumsum(marks[:-1], dtype=np.int8).view(bool)]
         return _cut(data, ends - starts)
 
+    def lines(self, starts: Ints, ends: Ints, sizes_N: Ints) -> pa.LargeStringArray:
+        """Ascending spans in lines of their own, each with a line feed, as so many bytes each."""
+        marks = np.zeros(len(self.bytes_B) + 1, np.int8)
+        marks[starts] += 1
+        marks[ends + 1] -= 1
+        bytes_B = self.bytes_B.copy()
+        bytes_B[ends] = _LINE_END  # after a span is its line feed, or space before that
+        return _cut(bytes_B[np.cumsum(marks[:-1], dtype=np.int8).view(bool)], sizes_N)
+
     def repeated(self, document_X: Ints, starts_X: Ints, ends_X: Ints) -> NDArray[np.bool_]:
         """Which spans stood before in their document."""
         codes = self.spans(starts_X, ends_X).dictionary_encode().indices

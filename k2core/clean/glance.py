@@ -152,14 +152,13 @@ def _read_tree(counts: Sequence[int]) -> tuple[Floats, Floats]:
     return left, right
 
 
-def measure_languages(lines: Sequence[str]) -> Floats:
-    """Probabilities of each language for each line, (N, K).
+def measure_languages(lines: Sequence[str]) -> Iterator[Floats]:
+    """Probabilities of each language for each line, some of the lines at a time: (N, K).
 
     Args:
         lines: whose words are parted by single spaces, and none of which is empty.
     """
-    parts = [_measure(batch) for batch in _split(lines)]
-    return np.concatenate(parts) if parts else np.empty((0, len(load_model().languages)), "f4")
+    return map(_measure, _split(lines))
 
 
 def _split(lines: Sequence[str]) -> Iterator[list[str]]:

@@ -120,15 +120,18 @@ def _find_foreign(lines: Collection[str], languages: Sequence[str]) -> set[str]:
 def _choose_foreign(paragraphs: Sequence[str], languages: Sequence[str]) -> Iterator[str]:
     """Those for which `_is_foreign`; it is asked where a glance at all of them leaves a doubt."""
     glanced = [text for text in paragraphs if text.strip() and not _UNGLANCED.search(text)]
-    found_NK = measure_languages([_as_line(text[:_MAX_CHARACTERS]) for text in glanced])
     names = load_model().languages
     ours = [place for place, name in enumerate(names) if name in languages]
-    most_N, ours_N = found_NK.max(1, initial=0), found_NK[:, ours].max(1, initial=0)
-    maybe_N = (most_N >= _SURELY - _NEAR) & (ours_N <= _HARDLY + _NEAR)
-    surely_N = (most_N >= _SURELY + _NEAR) & (ours_N <= _HARDLY - _NEAR)
-    for place in np.flatnonzero(maybe_N):
-        if surely_N[place] or _is_foreign(glanced[place], languages):
-            yield glanced[place]
+    start = 0
+    for found_NK in measure_languages([_as_line(text[:_MAX_CHARACTERS]) for text in glanced]):
+        most_N, ours_N = found_NK.max(1), found_NK[:, ours].max(1, initial=0)
+        maybe_N = (most_N >= _SURELY - _NEAR) & (ours_N <= _HARDLY + _NEAR)
+        surely_N = (most_N >= _SURELY + _NEAR) & (ours_N <= _HARDLY - _NEAR)
+        for place in np.flatnonzero(maybe_N):
+            text = glanced[start + place]
+            if surely_N[place] or _is_foreign(text, languages):
+                yield text
+        start += len(found_NK)
     yield from (
         text for text in paragraphs if _UNGLANCED.search(text) and _is_foreign(text, languages)
     )

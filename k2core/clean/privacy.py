@@ -5,12 +5,22 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from k2core.clean.personal import KINDS, PersonalKind
 
 _PEM = re.compile(r"-----(BEGIN|END) (?:[A-Z]{1,20} ){0,3}PRIVATE KEY-----")
 _PEM_HINT = "PRIVATE KEY"
+
+
+class _Step(NamedTuple):
+    """A kind, what no text of it lacks, and its replacement."""
+
+    name: str
+    hint: str
+    replace: Callable[[Sequence[str]], Iterator[tuple[str, int]]]
 
 
 class Redacted(NamedTuple):
@@ -28,33 +38,37 @@ def redact_all(texts: pl.Series) -> tuple[pl.Series, list[dict[str, int]]]:
     what stood apart.
     """
     counts = [dict.fromkeys((kind.name for kind in KINDS), 0) for _ in range(len(texts))]
-    texts = _replace_in(texts, _PEM_HINT, _replace_all_blocks, "key", counts)
-    for kind in KINDS:
-        texts = _replace_in(texts, kind.hint, functools.partial(_replace, kind), kind.name, counts)
-    return texts, counts
+    hinted_KN = _find_hints(texts)
+    left: dict[int, str] = {}
+    for number, step in enumerate(_STEPS):
+        places = np.flatnonzero(hinted_KN[number]).tolist()
+        if not places:
+            continue
+        replaced = step.replace(
+            [left[place] if place in left else texts[place] for place in places]
+        )
+        changed = {}
+        for place, (text, count) in zip(places, replaced, strict=True):
+            counts[place][step.name] += count
+            if count:
+                changed[place] = text
+        if changed:
+            left |= changed
+            hinted_KN[:, list(changed)] = _find_hints(pl.Series(list(changed.values())))
+    return texts.scatter(list(left), pl.Series(list(left.values()), dtype=pl.String)), counts
+
+
+def _find_hints(texts: pl.Series) -> NDArray[np.bool_]:
+    """Which texts hold a hint of each kind, (K, N)."""
+    column = pl.col("text").str
+    looks = (column.contains(step.hint).alias(str(place)) for place, step in enumerate(_STEPS))
+    return texts.alias("text").to_frame().select(*looks).to_numpy().T.copy()
 
 
 def redact(text: str) -> Redacted:
     """Replace addresses, numbers of persons and keys; placeholders stay as they are."""
     texts, (counts,) = redact_all(pl.Series([text], dtype=pl.String))
     return Redacted(texts[0], counts)
-
-
-def _replace_in(
-    texts: pl.Series,
-    hint: str,
-    replace: Callable[[Sequence[str]], Iterator[tuple[str, int]]],
-    name: str,
-    counts: Sequence[dict[str, int]],
-) -> pl.Series:
-    """Replace in texts with a hint of it, and count."""
-    places = texts.str.contains(hint).arg_true()
-    replaced = list(replace(texts.gather(places).to_list()))
-    for place, (_, count) in zip(places.to_list(), replaced, strict=True):
-        counts[place][name] += count
-    changed = [place for place, (_, count) in zip(places, replaced, strict=True) if count]
-    left = [text for text, count in replaced if count]
-    return texts.scatter(changed, pl.Series(left, dtype=pl.String)) if changed else texts
 
 
 def _replace_all_blocks(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -93,3 +107,9 @@ def _replace(kind: PersonalKind, texts: Sequence[str]) -> Iterator[tuple[str, in
                 done = match.end()
             start = end + 1
         yield "".join([*parts, text[done:]]), len(parts) // 2
+
+
+_STEPS: tuple[_Step, ...] = (
+    _Step("key", _PEM_HINT, _replace_all_blocks),
+    *(_Step(kind.name, kind.hint, functools.partial(_replace, kind)) for kind in KINDS),
+)

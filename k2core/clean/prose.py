@@ -103,11 +103,9 @@ def _check(
 
 
 def _join(batch: TextBatch, lines: Lines) -> pl.Series:
-    kept = batch.spans(lines.starts_L[lines.left_L], lines.ends_L[lines.left_L])
-    frame = pl.DataFrame({"line": pl.Series(kept), "document": batch.document_L[lines.left_L]})
-    joined = frame.group_by("document", maintain_order=True).agg(pl.col("line").str.join("\n"))
-    every = pl.DataFrame({"document": np.arange(len(batch.texts))})
-    return every.join(joined, on="document", how="left")["line"].fill_null("").str.strip_chars()
+    starts, ends = lines.starts_L[lines.left_L], lines.ends_L[lines.left_L]
+    sizes_N = batch.count_N(batch.document_L[lines.left_L], ends - starts + 1)
+    return pl.Series(batch.lines(starts, ends, sizes_N)).str.strip_chars()
 
 
 def count_sentences(batch: TextBatch) -> Ints:
