@@ -25,10 +25,11 @@ class FilesConfig(Config):
     pattern: str = "*"
     """Which of its files, by path, e.g. `crawl/*.warc.gz`; `*` crosses folders."""
     exclude: tuple[str, ...] = (
-        ".*", "*~", "#*#", "*.bak", "*.swp", "*.swo", "__MACOSX", "__pycache__", "Thumbs.db",
-        "desktop.ini",
+        ".*", "*~", "~$*", "#*#", "*.bak", "*.swp", "*.swo", "*.crdownload", "__MACOSX",
+        "__pycache__", "Thumbs.db", "desktop.ini",
     )  # fmt: skip
-    """Names of files and folders that are left out, and counted: hidden ones, editors' copies."""
+    """Names of files and folders that are left out, and counted: hidden ones, editors' copies,
+    locks of office programs, downloads that are under way."""
     follow_links: bool = False
     """Read what symbolic links point to, also out of the folder."""
     name: str = "files"

@@ -1,6 +1,7 @@
 """CSV and TSV with a line of column names: a document a row."""
 
 import csv
+import re
 from collections.abc import Iterator
 
 from k2core.ingest.charset import decode
@@ -9,11 +10,17 @@ from k2core.ingest.jsonl import read_row, too_large
 from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
+_TOLD = re.compile(rb"(?:\xef\xbb\xbf)?sep=([,;|\t])", re.IGNORECASE)
+"""The first line by which office programs are told what stands between fields."""
+
 
 def read_commas(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Fields between commas, or between semicolons if the first line has more of them."""
     feed = in_utf8(feed)
     first = feed.peek(1 << 16).partition(b"\n")[0]
+    if told := _TOLD.fullmatch(first.strip()):
+        feed.line(len(first))
+        return _read(feed, told[1].decode(), config)
     return _read(feed, ";" if first.count(b";") > first.count(b",") else ",", config)
 
 
@@ -26,7 +33,7 @@ def _read(feed: ByteFeed, delimiter: str, config: FilesConfig) -> Iterator[Recor
     csv.field_size_limit(config.max_document_bytes)
     lines = _Lines(feed, config.max_document_bytes)
     rows = csv.reader(lines, delimiter=delimiter)
-    names = next(rows, [])
+    names = [name.strip() for name in next(rows, [])]
     if config.text_field not in names:
         found = ", ".join(names[:20])[:500]
         raise FileFaultError(f"no column {config.text_field!r}: the first line has {found}")

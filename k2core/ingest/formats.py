@@ -2,14 +2,24 @@
 
 from collections.abc import Iterator
 
+from k2core.ingest.arrow import FILE, STREAM, read_arrow
 from k2core.ingest.charset import decode, decode_html
 from k2core.ingest.delimited import read_commas, read_tabs
 from k2core.ingest.epub import read_epub
 from k2core.ingest.feed import ByteFeed
 from k2core.ingest.json_array import read_array
-from k2core.ingest.jsonl import read_lines, read_object, too_large
-from k2core.ingest.looks import UNSUPPORTED, first_row, looks_html, looks_mail, looks_mbox
+from k2core.ingest.jsonl import read_blocks, read_lines, read_object, too_large
+from k2core.ingest.looks import (
+    BEFORE_ROWS,
+    first_line,
+    first_row,
+    looks_html,
+    looks_mail,
+    looks_mbox,
+    name_unsupported,
+)
 from k2core.ingest.mail import read_mail, read_mbox
+from k2core.ingest.notebook import read_notebook
 from k2core.ingest.office import read_docx, read_pdf
 from k2core.ingest.parquet import read_parquet
 from k2core.ingest.records import Reader, Record, RecordFault, UnsupportedError
@@ -41,19 +51,26 @@ def choose_reader(feed: ByteFeed, config: FilesConfig) -> Reader:
         return read_pdf
     if head.startswith(b"PK\x03\x04") and (name.endswith(".docx") or b"word/document" in head):
         return read_docx
-    for magic, what in UNSUPPORTED.items():
-        if head.startswith(magic):
-            raise UnsupportedError(what)
+    if head.startswith((FILE, STREAM)):
+        return read_arrow
+    if what := name_unsupported(head):
+        raise UnsupportedError(what)
     return _choose_text_reader(head, name, config)
 
 
 def _choose_text_reader(head: bytes, name: str, config: FilesConfig) -> Reader:
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    start = head.lstrip(BEFORE_ROWS)[:1]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         start = head[2:4].strip(b"\0")
     if name.endswith(_ROWS):
+        if start == b"[":
+            return read_array
+        if first_line(head) == b"{":
+            return read_blocks
         lines = name.endswith((".jsonl", ".ndjson")) or bool(first_row(head))
-        return read_array if start == b"[" else read_lines if lines else read_object
+        return read_lines if lines else read_object
+    if name.endswith(".ipynb"):
+        return read_notebook
     if name.endswith(".csv"):
         return read_commas
     if name.endswith((".tsv", ".tab")):

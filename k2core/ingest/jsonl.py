@@ -1,6 +1,7 @@
 """JSON lines, a file that is one such row, and what all formats of rows share."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from k2core.ingest.charset import Decoded, decode, mend_surrogates
@@ -17,6 +18,10 @@ _NAMES = About(
     score="language_score score",
 )
 """What public corpora call the fields that are kept; the first that a row has is taken."""
+_ROW = re.compile(r"[^\s,\x1e]")
+"""What begins a row. Between two of a line is nothing where the line's end was lost, and a comma
+where a list was cut up."""
+_DECODER, _LONG = json.JSONDecoder(), json.JSONDecoder(parse_int=str)
 _MOST_SIGNS = 2_000
 """Of a kept field; more is no name or address."""
 
@@ -32,7 +37,26 @@ def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
             size = len(line) + feed.skip_line()
             yield too_large(place, size, config)
         elif line.strip():
-            yield _read_line(place, line, config)
+            yield from _read_values(place, line, config)
+
+
+def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
+    """Rows over several lines each, indented: one ends with a line that begins with its brace."""
+    feed = in_utf8(feed)
+    number, limit = 0, config.max_document_bytes
+    while first := feed.line(limit):
+        begun = number = number + 1
+        block, size = [first], len(first)
+        while not block[-1].startswith(b"}") and (line := feed.line(limit)):
+            number, size = number + line.endswith(b"\n"), size + len(line)
+            if size > limit:  # nothing of it is kept but where it ends
+                block.clear()
+            block.append(line)
+        place = f"line {begun}"
+        if size > limit:
+            yield too_large(place, size, config)
+        elif any(map(bytes.strip, block)):
+            yield from _read_values(place, b"".join(block), config)
 
 
 def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -41,7 +65,7 @@ def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | Record
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
     else:
-        yield _read_line("", data, config)
+        yield from _read_values("", data, config)
 
 
 def too_large(place: str, size: int, config: FilesConfig) -> RecordFault:
@@ -109,17 +133,25 @@ def _first(row: Mapping[str, object], names: list[str]) -> str:
     return ""
 
 
-def _read_line(place: str, line: bytes, config: FilesConfig) -> Record | RecordFault:
+def _read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Record | RecordFault]:
+    """The rows of a line or a block: one, or several where a line's end was lost."""
+    number = 0
     try:
-        text, repair = _decode_line(line)
-        found = read_row(place, _parse(text), config)
+        text, repair = _decode_line(data)
+        at = _skip_between(text, 0)
+        while at < len(text):
+            row, at = _parse(text, at)
+            at = _skip_between(text, at)
+            number += 1
+            within = place if number == 1 else f"{place}, row {number}".removeprefix(", ")
+            found = read_row(within, row, config)
+            if repair and isinstance(found, Record):
+                found = found._replace(repair=found.repair or repair)
+            yield found
     except RecursionError:
-        return RecordFault(place, "nested too deep")
+        yield RecordFault(place, "nested too deep")
     except (ValueError, OverflowError) as error:
-        return RecordFault(place, "no JSON", str(error)[:200])
-    if repair and isinstance(found, Record):
-        return found._replace(repair=found.repair or repair)
-    return found
+        yield RecordFault(place, "no JSON", str(error)[:200])
 
 
 def _decode_line(line: bytes) -> Decoded:
@@ -129,10 +161,16 @@ def _decode_line(line: bytes) -> Decoded:
         return decode(line)
 
 
-def _parse(text: str) -> object:
+def _skip_between(text: str, at: int) -> int:
+    found = _ROW.search(text, at)
+    return found.start() if found else len(text)
+
+
+def _parse(text: str, at: int) -> tuple[object, int]:
+    """A value that begins there, and its end."""
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of more digits than Python converts
-        return json.loads(text, parse_int=str)
+        return _LONG.raw_decode(text, at)

@@ -18,6 +18,8 @@ _MAIL_HEADER = re.compile(
 _FIELD = re.compile(rb"[\w-]+:")
 _FROM = re.compile(rb"From \S+.{0,60}\d\d:\d\d")
 _WITHIN = 4096
+BEFORE_ROWS = b"\xef\xbb\xbf\x1e \t\r\n"
+"""Bytes that a JSON text may begin with; \\x1e stands between those of RFC 7464."""
 UNSUPPORTED: Mapping[bytes, str] = {
     b"PK\x03\x04": "a ZIP archive, or a document of an office program",
     b"\xd0\xcf\x11\xe0": "a document of an older office program",
@@ -29,12 +31,24 @@ UNSUPPORTED: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "an image",
     b"GIF8": "an image",
     b"\x7fELF": "a program",
-    b"ARROW1": "an Arrow file",
+    b"FEA1": "a Feather file of version 1",
     b"ORC": "an ORC file",
     b"Obj\x01": "an Avro file",
+    b"\x04\x22\x4d\x18": "an LZ4 stream",
+    b"\x60\xea": "an ARJ archive",
     b"filedesc://": "an ARC archive (the WARC before 1.0)",
 }
 """Files that are known by their first bytes and have no reader."""
+
+
+def name_unsupported(data: bytes) -> str:
+    """What it is that has no reader; empty if nobody knows it."""
+    known = (what for magic, what in UNSUPPORTED.items() if data.startswith(magic))
+    if data[257:262] == b"ustar":
+        return "a tar archive"
+    if b"<mediawiki" in data[:_WITHIN]:
+        return "a MediaWiki dump, which a converter to text is for"
+    return next(known, "")
 
 
 def looks_html(data: bytes) -> bool:
@@ -65,9 +79,14 @@ def _num_headers(data: bytes) -> int:
     return len({found[0].lower() for found in _MAIL_HEADER.finditer(head)})
 
 
+def first_line(data: bytes) -> bytes:
+    """The first line that is not empty, without spaces around it."""
+    return data.lstrip(BEFORE_ROWS).partition(b"\n")[0].strip()
+
+
 def first_row(data: bytes) -> Mapping[str, object]:
     """The object in the first line that is not empty; empty if there is none."""
-    line = data.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0]
+    line = first_line(data)
     if not line.startswith(b"{"):
         return {}
     try:

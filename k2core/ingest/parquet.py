@@ -12,25 +12,24 @@ from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _BATCH_BYTES = 4_000_000
-_BATCH_ROWS = 256
+BATCH_ROWS = 256
+"""Rows that are held as Python's values."""
 
 
 def read_parquet(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A document a row; of a row group that is damaged the rows before the damage."""
     table = _open(feed.seekable())
-    schema = table.schema_arrow
-    column = _find_column(schema, config.text_field)
-    kept = [name for name in column_names() if name in schema.names and name != column.name]
+    kept = choose_columns(table.schema_arrow, config.text_field)
     first = 0
     for group in range(table.metadata.num_row_groups):
         about = table.metadata.row_group(group)
         number, num_rows = first, about.num_rows
-        rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES * num_rows // max(1, about.total_byte_size)))
+        rows = min(BATCH_ROWS, max(1, _BATCH_BYTES * num_rows // max(1, about.total_byte_size)))
         try:
             for batch in table.iter_batches(
                 rows, [group], [config.text_field, *kept], use_threads=False
             ):
-                for found in _read_batch(batch, number, kept, config):
+                for found in read_batch(batch, number, kept, config):
                     yield found
                     number += 1
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -45,6 +44,16 @@ def _open(stream: IO[bytes]) -> pq.ParquetFile:
         return pq.ParquetFile(stream)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileFaultError(f"no parquet: {str(error)[:200]}") from error
+
+
+def choose_columns(schema: pa.Schema, text_field: str) -> list[str]:
+    """The columns that are kept beside the text.
+
+    Raises:
+        FileFaultError: there is no column of text.
+    """
+    column = _find_column(schema, text_field)
+    return [name for name in column_names() if name in schema.names and name != column.name]
 
 
 def _find_column(schema: pa.Schema, name: str) -> pa.Field:
@@ -84,9 +93,10 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _read_batch(
+def read_batch(
     batch: pa.RecordBatch, number: int, kept: Sequence[str], config: FilesConfig
 ) -> Iterator[Record | RecordFault]:
+    """A document a row, the first of which has so many rows before it."""
     columns = {name: _as_values(batch.column(batch.schema.get_field_index(name))) for name in kept}
     whole = config.text_field in batch.schema.names
     top, *inner = [config.text_field] if whole else config.text_field.split(".")

@@ -1,0 +1,118 @@
+"""Odd files of rows: indented, glued, cut up; tables by Arrow; notebooks; what has no reader."""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.feather as feather
+
+from tests.k2core.ingest.files import rows
+from tests.k2core.ingest.hostile import LARGE, UNREADABLE, Case, T
+
+_TABLE = pa.table({"text": T[1:4], "url": ["https://a.example", None, "https://c.example"]})
+
+
+def _indented(*numbers: int) -> bytes:
+    return b"\n".join(json.dumps({"m": {}, "text": T[n]}, indent=2).encode() for n in numbers)
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=1)
+    return sink.getvalue()
+
+
+def _feather(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    feather.write_feather(table, sink)
+    return sink.getvalue()
+
+
+def _damaged(data: bytes) -> bytes:
+    """The second batch's offsets point beyond its text."""
+    place = data.index(T[2].encode()) - 64 + 4
+    return data[:place] + b"\xff\xff\xff\x7f" + data[place + 4 :]
+
+
+def _tar() -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.txt"))
+    return sink.getvalue()
+
+
+def _notebook(*cells: Mapping[str, object]) -> bytes:
+    about = {"kernelspec": {"language": "python"}}
+    return json.dumps({"nbformat": 4, "metadata": about, "cells": cells}).encode()
+
+
+_OUTPUT = {"data": {"image/png": "iVBORw0KGgo" * 99}}
+_CODE = {"cell_type": "code", "source": ["x = 1\n", "x"], "outputs": [_OUTPUT]}
+_PROSE = {"cell_type": "markdown", "source": "# Title\n\nWords."}
+_SHEETS = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x"}]}]}
+
+ROWS: Mapping[str, Case] = {
+    # several lines a row
+    "indented": Case("a.json", _indented(1, 2, 3), T[1:4]),
+    "indented_lines": Case("a.jsonl", _indented(1, 2) + b"\n\n" + _indented(3) + b"\n", T[1:4]),
+    "indented_crlf": Case("a.jsonl", _indented(1, 2).replace(b"\n", b"\r\n"), T[1:3]),
+    "indented_broken": Case(
+        "a.json",
+        b"\n".join((_indented(1), b'{\n  "text": oh\n}', _indented(2))),
+        T[1:3],
+        {"no JSON": 1},
+    ),
+    "indented_large": Case(
+        "a.json",
+        b"\n".join((_indented(1), b'{\n  "text": [' + b"\n1," * 40_000 + b"1]\n}", _indented(2))),
+        T[1:3],
+        {LARGE: 1},
+    ),
+    "indented_open": Case("a.json", b"{\n" * 20_000, [], {"no JSON": 1}),
+    # several rows a line
+    "glued": Case("a.jsonl", rows(1).strip() + rows(2).strip() + b"\n" + rows(3), T[1:4]),
+    "commas_left": Case("a.jsonl", rows(1, 2, 3).replace(b"}\n", b"},\n"), T[1:4]),
+    "carriage_returns": Case("a.jsonl", rows(1, 2, 3).replace(b"\n", b"\r"), T[1:4]),
+    "text_sequence": Case("a.json", b"\x1e" + rows(1) + b"\x1e" + rows(2), T[1:3]),
+    "words_after": Case("a.jsonl", rows(1).strip() + b" oh\n" + rows(2), T[1:3], {"no JSON": 1}),
+    "comments": Case("a.jsonl", b"# rows\n" + rows(1, 2), T[1:3], {"no JSON": 1}),
+    # tables
+    "csv_told": Case("a.csv", b"sep=;\r\nid;text\r\n1;a, b\r\n", ["a, b"]),
+    "csv_told_marked": Case("a.csv", b"\xef\xbb\xbfsep=,\ntext,n\none,1\n", ["one"]),
+    "csv_spaced": Case("a.csv", b"id, text \n1,one\n", ["one"]),
+    "arrow": Case("data-00000-of-00001.arrow", _stream(_TABLE), T[1:4]),
+    "arrow_dictionary": Case(
+        "a.arrow", _stream(pa.table({"text": pa.array(T[1:3]).dictionary_encode()})), T[1:3]
+    ),
+    "arrow_named_otherwise": Case("cache-1f", _stream(_TABLE), T[1:4]),
+    "arrow_cut": Case(
+        "a.arrow",
+        _stream(_TABLE)[:-200],
+        T[1:3],
+        {"the rest of the file cannot be read": 1},
+    ),
+    "arrow_no_column": Case("a.arrow", _stream(pa.table({"body": T})), [], {UNREADABLE: 1}),
+    "arrow_empty": Case("a.arrow", b"\xff\xff\xff\xff", [], {UNREADABLE: 1}),
+    "feather": Case("a.feather", _feather(_TABLE), T[1:4]),
+    "feather_cut": Case("a.feather", _feather(_TABLE)[:-9], [], {UNREADABLE: 1}),
+    # notebooks
+    "notebook": Case(
+        "a.ipynb",
+        _notebook(_PROSE, _CODE, {"cell_type": "code", "source": []}),
+        ["# Title\n\nWords.\n\n```python\nx = 1\nx\n```"],
+    ),
+    "notebook_old": Case("a.ipynb", json.dumps(_SHEETS).encode(), ["```\nx\n```"]),
+    "notebook_empty": Case("a.ipynb", b'{"cells": [3, {"source": 4}]}', [], {"no notebook": 1}),
+    "notebook_broken": Case("a.ipynb", b'{"cells": [', [], {"no notebook": 1}),
+    # no reader
+    "tar": Case("a.tar", _tar(), [], {"a format without a reader: a tar archive": 1}),
+    "wikipedia": Case(
+        "pages.xml",
+        b'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/"><page>',
+        [],
+        {"a format without a reader: a MediaWiki dump, which a converter to text is for": 1},
+    ),
+}
