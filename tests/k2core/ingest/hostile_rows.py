@@ -83,6 +83,23 @@ ROWS: Mapping[str, Case] = {
     "csv_told": Case("a.csv", b"sep=;\r\nid;text\r\n1;a, b\r\n", ["a, b"]),
     "csv_told_marked": Case("a.csv", b"\xef\xbb\xbfsep=,\ntext,n\none,1\n", ["one"]),
     "csv_spaced": Case("a.csv", b"id, text \n1,one\n", ["one"]),
+    "csv_quote_left_open": Case(
+        "a.csv", b'id,text\n1,"one\n2,two\n3,three\n', ["two", "three"], {"no row of the table": 1}
+    ),
+    "csv_quotes_within": Case(
+        "a.csv",
+        b'text,n\n"one" more,1\nsay "two",2\n"a, ""b""\nc",3\n',
+        ["one more", 'say "two"', 'a, "b"\nc'],
+    ),
+    "csv_long_line": Case(
+        "a.csv", b"n,text\n1," + b"x" * 60_000 + b"\n2,two\n", ["two"], {LARGE: 1}
+    ),
+    "csv_two_columns": Case("a.csv", b"text,text\none,two\n", [], {UNREADABLE: 1}),
+    "tsv_quotes": Case(
+        "a.tsv",
+        b'text\tn\n"one\t1\n"two" x\t2\n5" wide\t3\n"a\tb\nc"\t4\n',
+        ['"one', '"two" x', '5" wide', "a\tb\nc"],
+    ),
     "arrow": Case("data-00000-of-00001.arrow", _stream(_TABLE), T[1:4]),
     "arrow_dictionary": Case(
         "a.arrow", _stream(pa.table({"text": pa.array(T[1:3]).dictionary_encode()})), T[1:3]
