@@ -61,9 +61,9 @@ def data(
 ) -> None:
     """Read, clean and count your own text: what came in, what was dropped and why, what is kept.
 
-    HTML, Markdown, text, source, notebooks, JSON, CSV, parquet, Arrow, WARC, mails, EPUB, PDF, DOCX:
-    also compressed; what a file is its content says. What was done before is cached, what was
-    killed resumes, files that changed are read anew. `k2 why PATH` tells a single document's story.
+    HTML, Markdown, text, source, notebooks, JSON, CSV, parquet, Arrow, WARC, mails, EPUB, PDF and
+    DOCX, also compressed; what a file is its content says. What was done before is cached, what was
+    killed resumes, files that changed are read anew. `k2 why PATH` tells a document's story.
 
     Example: `k2 data ~/notes mails=~/mail.mbox --license CC0-1.0 --tokenize --out corpus`
     """
