@@ -2,24 +2,30 @@
 
 Real texts (`bench.corpus`) in JSON lines through ingest, clean and tokenize, in this process and by
 Ray Data on this machine, in a store that all workers see. What passes through the driver is what
-its process reads and writes, by the kernel's count: with no workers that is all of the work.
+its process reads and writes, by the kernel's count, and sends to a bucket or reads from it: with no
+workers that is all of the work. Beside it stands what is on its disk when a stage is done.
 
-    python -m bench.scale_text [NUM_DOCUMENTS]
+    python -m bench.scale_text [NUM_DOCUMENTS [s3://BUCKET]]
+
+With a bucket (`moto_server` and AWS_ENDPOINT_URL do) workers have nothing else in common.
 """
 
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.corpus import make_documents
 from k2core.store import Store
+from k2core.store.bucket import Bucket, SentBytes
 from schemas.artifacts import CleanCorpus, RawCorpus, TokenCorpus
 from schemas.base import Artifact
 from schemas.ingest import FilesConfig, IngestConfig
@@ -36,18 +42,27 @@ class Row(NamedTuple):
     documents_a_second: float
     driver_bytes: float
     """Read and written by the driver's process."""
+    disk_bytes: float
+    """On the driver's disk: artifacts that are kept there, and what the work left."""
     digest: str
 
 
-def measure(texts: Sequence[str], folder: Path) -> list[Row]:
-    """All stages, with each number of workers."""
+def measure(texts: Sequence[str], folder: Path, bucket: str = "") -> list[Row]:
+    """All stages, with each number of workers; in folders, or below a bucket's address."""
     files = folder / "files"
     files.mkdir()
     for number in range(_FILES):
         lines = [json.dumps({"text": text}) for text in texts[number::_FILES]]
         (files / f"{number:03d}.jsonl").write_text("\n".join(lines))
-    _run(_write_few(folder / "few", texts), folder / "first", 0)  # imports are no part of it
-    return [row for count in _WORKERS for row in _run(files, folder / f"{count}", count)]
+    first = Store(folder / "first")
+    _run(_write_few(folder / "few", texts), first, 0)  # imports are no part of it
+    stores = [
+        Store(f"{bucket}/{count}" if bucket else folder / f"{count}", folder / f"{count}")
+        for count in _WORKERS
+    ]
+    with _counting() as passed:
+        pairs = zip(stores, _WORKERS, strict=True)
+        return [row for store, count in pairs for row in _run(files, store, count, passed)]
 
 
 def _write_few(folder: Path, texts: Sequence[str]) -> Path:
@@ -57,18 +72,39 @@ def _write_few(folder: Path, texts: Sequence[str]) -> Path:
     return folder
 
 
-def _run(files: Path, root: Path, workers: int) -> list[Row]:
+@contextmanager
+def _counting() -> Iterator[Callable[[], int]]:
+    """Of this process: bytes read and written so far, and those between it and a bucket."""
+    through, read, upload = [0], Bucket.read, Bucket.upload
+
+    def count_read(self: Bucket, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        content = read(self, name, start, stop)
+        through[0] += len(content)
+        return content
+
+    def count_upload(self: Bucket, path: Path, name: str) -> SentBytes:
+        through[0] += path.stat().st_size
+        return upload(self, path, name)
+
+    with patch.object(Bucket, "read", count_read), patch.object(Bucket, "upload", count_upload):
+        yield lambda: _passed() + through[0]
+
+
+def _run(
+    files: Path, store: Store, workers: int, passed: Callable[[], int] = lambda: 0
+) -> list[Row]:
     from k2core.pieces import gather_crew
 
-    store, rows = Store(root), list[Row]()
+    rows = list[Row]()
     with gather_crew(store.workspace("held"), workers):  # Ray's start is no stage's
         made: list[Artifact] = []
         for stage, work in _stages(store, files, workers):
-            before, start = _passed(), time.perf_counter()
+            before, held, start = passed(), _size(store.disk), time.perf_counter()
             made.append(work(*made[-1:]))
             seconds = time.perf_counter() - start
             speed = made[0].counts["documents"] / seconds
-            rows.append(Row(stage, workers, speed, _passed() - before, made[-1].digest))
+            held = _size(store.disk) - held
+            rows.append(Row(stage, workers, speed, passed() - before, held, made[-1].digest))
     return rows
 
 
@@ -106,18 +142,24 @@ def _passed() -> int:
     return int(counts["rchar"]) + int(counts["wchar"])
 
 
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table, and by how much the driver's part grows from one worker to two."""
     texts = make_documents(int(arguments[0]) if arguments else 2000)
     with tempfile.TemporaryDirectory(prefix="k2-scale-") as place:
-        rows = measure(texts, Path(place))
+        rows = measure(texts, Path(place), *arguments[1:])
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     title = f"{len(texts)} documents, {megabytes:.0f} MB"
-    table = Table("stage", "workers", "documents/s", "through the driver", "digest", title=title)
+    columns = ("documents/s", "through the driver", "on its disk", "digest")
+    table = Table("stage", "workers", *columns, title=title)
     for row in rows:
         cells = (
             f"{row.documents_a_second:,.0f}",
             f"{row.driver_bytes / 1e6:,.1f} MB",
+            f"{row.disk_bytes / 1e6:,.1f} MB",
             row.digest[7:19],
         )
         table.add_row(row.stage, str(row.workers), *cells)

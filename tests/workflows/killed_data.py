@@ -2,7 +2,8 @@
 
 Each is a process of its own that goes on where the last was killed: when the last piece named, such
 as `judge_shard:2`, is done and not yet taken up. One without a death comes last and tells the
-report. Each piece that was worked on is a line of `K2_HOME/pieces`.
+report. Each piece that was worked on is a line of `K2_HOME/pieces`. Flyte is imported in each: it
+starts a thread, which a fork would leave behind.
 """
 
 import os
@@ -15,8 +16,6 @@ from pathlib import Path
 import k2core.clean.pieces
 import k2core.clean.run
 import k2core.ingest.batches
-import workflows.corpus_out
-import workflows.corpus_show  # noqa: F401 - once for all processes
 from workflows.cli import app
 
 SETTINGS = ("ingest.shard_bytes=4000", "clean.shard_documents=7", "ingest.shard_documents=9")

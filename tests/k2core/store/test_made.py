@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from k2core.store import ArtifactCorruptError, Draft, MadeFolders, Store, StoredFile, read_verified
+from k2core.store import (
+    ArtifactCorruptError,
+    Draft,
+    Garbage,
+    MadeFolders,
+    Store,
+    StoredFile,
+    read_verified,
+)
 from k2core.store import bucket as buckets
 from k2core.store.bucket import Bucket
 from schemas.artifacts import RawCorpus
@@ -107,6 +115,14 @@ def test_a_copy_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         store.adopt(Draft(out, {}), {"counts.json": lost})
     assert not Bucket(store.root).sizes("objects")
+
+
+def test_what_a_dead_work_left_is_swept(store: Store, tmp_path: Path) -> None:
+    made, garbage = send(store, tmp_path / "worker"), Garbage(store)
+    assert garbage.works()["key"].size > sum(map(len, FILES.values()))
+    garbage.delete_work("key")
+    assert made.names("read") == set()
+    assert not garbage.works()
 
 
 def test_a_folder_as_the_store_has_no_bucket_to_copy_from(tmp_path: Path) -> None:
