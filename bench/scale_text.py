@@ -2,8 +2,9 @@
 
 Real texts (`bench.corpus`) in JSON lines through ingest, clean and tokenize, in this process and by
 Ray Data on this machine, in a store that all workers see. What passes through the driver is what
-its process reads and writes, by the kernel's count, and sends to a bucket or reads from it: with no
-workers that is all of the work. Beside it stands what is on its disk when a stage is done.
+its process reads and writes, by the kernel's count (which has the modules that it imports, and not
+what it sends), and what it sends to a bucket or reads from it: with no workers that is all of the
+work. Beside it stands what is on its disk when a stage is done.
 
     python -m bench.scale_text [NUM_DOCUMENTS [s3://BUCKET]]
 
@@ -14,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,8 @@ class Row(NamedTuple):
     documents_a_second: float
     driver_bytes: float
     """Read and written by the driver's process."""
+    bucket_bytes: float
+    """Between it and a bucket."""
     disk_bytes: float
     """On the driver's disk: artifacts that are kept there, and what the work left."""
     digest: str
@@ -55,14 +59,14 @@ def measure(texts: Sequence[str], folder: Path, bucket: str = "") -> list[Row]:
         lines = [json.dumps({"text": text}) for text in texts[number::_FILES]]
         (files / f"{number:03d}.jsonl").write_text("\n".join(lines))
     first = Store(folder / "first")
-    _run(_write_few(folder / "few", texts), first, 0)  # imports are no part of it
+    _run(_write_few(folder / "few", texts), first, 0, Counter())  # imports are no part of it
     stores = [
         Store(f"{bucket}/{count}" if bucket else folder / f"{count}", folder / f"{count}")
         for count in _WORKERS
     ]
-    with _counting() as passed:
+    with _counting() as through:
         pairs = zip(stores, _WORKERS, strict=True)
-        return [row for store, count in pairs for row in _run(files, store, count, passed)]
+        return [row for store, count in pairs for row in _run(files, store, count, through)]
 
 
 def _write_few(folder: Path, texts: Sequence[str]) -> Path:
@@ -73,38 +77,38 @@ def _write_few(folder: Path, texts: Sequence[str]) -> Path:
 
 
 @contextmanager
-def _counting() -> Iterator[Callable[[], int]]:
-    """Of this process: bytes read and written so far, and those between it and a bucket."""
-    through, read, upload = [0], Bucket.read, Bucket.upload
+def _counting() -> Iterator[Counter[str]]:
+    """Bytes between this process and a bucket, by the names of files."""
+    through, read, upload = Counter[str](), Bucket.read, Bucket.upload
 
     def count_read(self: Bucket, name: str, start: int = 0, stop: int | None = None) -> bytes:
         content = read(self, name, start, stop)
-        through[0] += len(content)
+        through[Path(name).name] += len(content)
         return content
 
     def count_upload(self: Bucket, path: Path, name: str) -> SentBytes:
-        through[0] += path.stat().st_size
+        through[path.name] += path.stat().st_size
         return upload(self, path, name)
 
     with patch.object(Bucket, "read", count_read), patch.object(Bucket, "upload", count_upload):
-        yield lambda: _passed() + through[0]
+        yield through
 
 
-def _run(
-    files: Path, store: Store, workers: int, passed: Callable[[], int] = lambda: 0
-) -> list[Row]:
+def _run(files: Path, store: Store, workers: int, through: Counter[str]) -> list[Row]:
     from k2core.pieces import gather_crew
 
     rows = list[Row]()
     with gather_crew(store.workspace("held"), workers):  # Ray's start is no stage's
         made: list[Artifact] = []
         for stage, work in _stages(store, files, workers):
-            before, held, start = passed(), _size(store.disk), time.perf_counter()
+            through.clear()
+            before, held, start = _passed(), _size(store.disk), time.perf_counter()
             made.append(work(*made[-1:]))
             seconds = time.perf_counter() - start
             speed = made[0].counts["documents"] / seconds
             held = _size(store.disk) - held
-            rows.append(Row(stage, workers, speed, passed() - before, held, made[-1].digest))
+            passed, bucket = _passed() - before, through.total()
+            rows.append(Row(stage, workers, speed, passed, bucket, held, made[-1].digest))
     return rows
 
 
@@ -153,13 +157,14 @@ def main(arguments: Sequence[str] = ()) -> None:
         rows = measure(texts, Path(place), *arguments[1:])
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     title = f"{len(texts)} documents, {megabytes:.0f} MB"
-    columns = ("documents/s", "through the driver", "on its disk", "digest")
+    columns = ("documents/s", "through the driver", "and the bucket", "on its disk", "digest")
     table = Table("stage", "workers", *columns, title=title)
     for row in rows:
         cells = (
             f"{row.documents_a_second:,.0f}",
             f"{row.driver_bytes / 1e6:,.1f} MB",
-            f"{row.disk_bytes / 1e6:,.1f} MB",
+            f"{row.bucket_bytes / 1e6:,.2f} MB",
+            f"{row.disk_bytes / 1e6:,.2f} MB",
             row.digest[7:19],
         )
         table.add_row(row.stage, str(row.workers), *cells)
