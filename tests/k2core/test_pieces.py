@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from k2core.clean import Question, clean_documents
+from k2core.engines.ray import spread
 from k2core.engines.ray.spread import hold_workers
 from k2core.ingest import ingest_sources
 from k2core.store import Store
@@ -112,8 +113,15 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 @pytest.mark.usefixtures("_cluster")
 def test_two_workers_and_a_bucket_make_the_same_bytes(
-    files: Path, alone: list[str], bucket: str, passed: dict[str, int], tmp_path: Path
+    files: Path,
+    alone: list[str],
+    bucket: str,
+    passed: dict[str, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Workers do not see the stage's disk, and another machine finds all in the bucket."""
+    monkeypatch.setattr(spread, "_leave_mark", lambda _: "of another machine")
     machines = {name: Store(bucket, cache=tmp_path / name) for name in _STAGES}
     assert make(files, machines, 2, 7_000) == alone
     assert any(name.endswith("digests.parquet") for name in passed), "it reads what tells of texts"
@@ -121,7 +129,7 @@ def test_two_workers_and_a_bucket_make_the_same_bytes(
     for stage, digest in (("clean", alone[0]), ("tokenize", alone[1])):
         folder = machines[stage].disk / "objects" / digest.removeprefix("sha256:")
         assert [path.name for path in folder.rglob("*")] == ["sources.json"], "workers read it"
-    # Another machine, alone, goes on with what the workers left: it makes nothing again.
+    # Alone it goes on with what the workers left, and makes nothing again.
     others = {name: Store(bucket, cache=tmp_path / f"other {name}") for name in _STAGES}
     assert make(files, others, 0, 7_000) == alone
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and holds_texts(str(path))]
