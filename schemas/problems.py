@@ -129,7 +129,7 @@ class ServerSpec(Config):
 
 
 class FileSource(_Source):
-    """Problems from a file of JSON lines or parquet; docs/own-problems.md has a row's fields."""
+    """Problems from a file of JSON, CSV or parquet; docs/own-problems.md has a row's fields."""
 
     path: str = Field(min_length=1)
     """The file, here or as `s3://`, `gs://`, `abfs://`."""
@@ -144,6 +144,8 @@ class FileSource(_Source):
     """CPU seconds that the function may take for an answer."""
     server: ServerSpec | None = None
     """A live MCP server whose tools may be called; each dialogue finds it as it was stated."""
+    fields: dict[str, str] = Field({})
+    """A row's field -> what the file calls it, e.g. prompt: question; `a.b` lies within `a`."""
     system: str = ""
     """A system message before each row's own messages."""
     max_row_bytes: int = Field(1_000_000, ge=100)

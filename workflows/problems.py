@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,12 +35,16 @@ def check(
     source: Annotated[
         str,
         typer.Argument(
-            help="A file of JSON lines or parquet, a reasoning-gym generator, or FILE.py:CLASS."
+            help="A file of JSON, CSV or parquet, a reasoning-gym generator, or FILE.py:CLASS."
         ),
     ],
     verifier: Annotated[
         str, typer.Option(help="A verifier's name, FILE.py:FUNCTION or package.module:FUNCTION.")
     ] = "text_answer",
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="What the file calls a field: --field prompt=question. Repeatable."),
+    ] = None,
     system: Annotated[str, typer.Option(help="A system message before each question.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="Budget of an answer, in tokens.")] = 64,
     model: Annotated[
@@ -62,7 +67,7 @@ def check(
     """
     from workflows.problems_check import check_source
 
-    stated = state_source(source, verifier, system, max_tokens)
+    stated = state_source(source, verifier, system, max_tokens, field or ())
     found = check_source(stated, model, every=every)
     setting = setting_of(stated, verifier if Path(source).is_file() else source)
     if as_json:
@@ -73,8 +78,17 @@ def check(
         raise typer.Exit(1)
 
 
-def state_source(place: str, verifier: str, system: str, max_tokens: int) -> "Source":
+def state_source(
+    place: str, verifier: str, system: str, max_tokens: int, fields: Sequence[str] = ()
+) -> "Source":
     """The source as a config states it.
+
+    Args:
+        place: a file, a generator's name, or `FILE.py:CLASS`.
+        verifier: who judges the answers to a file's problems.
+        system: a system message before each of its rows.
+        max_tokens: budget of an answer.
+        fields: what the file calls a row's fields, `prompt=question`.
 
     Raises:
         NoProblemsError: there is no such file or generator, or the verifier cannot be read.
@@ -94,11 +108,19 @@ def state_source(place: str, verifier: str, system: str, max_tokens: int) -> "So
             path=place,
             digest=_remote_digest(place) if "://" in place else "",
             verifier=verifier,
+            fields=dict(map(_split_field, fields)),
             system=system,
             max_tokens=max_tokens,
         )
     except ValidationError as error:
         raise NoProblemsError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def _split_field(told: str) -> tuple[str, str]:
+    field, _, name = told.partition("=")
+    if not (field and name):
+        raise NoProblemsError(f"--field {told}: say FIELD=NAME, such as prompt=question")
+    return field, name
 
 
 def _name_after(text: str) -> str:

@@ -59,6 +59,7 @@ def read_row(
     Raises:
         RowError: it makes no problem.
     """
+    row = rename_fields(row, source.fields)
     messages = read_messages(row, source.system)
     key = key_of(messages)
     environment, state = _text(row, "environment") or "none", _object(row, "state")
@@ -82,6 +83,31 @@ def read_row(
     return OwnProblem(problem, key, _split(row))
 
 
+def rename_fields(
+    row: Mapping[str, JsonValue], names: Mapping[str, str]
+) -> Mapping[str, JsonValue]:
+    """A row with the fields of a problem, of one whose file calls them otherwise.
+
+    Args:
+        row: as it was read.
+        names: a problem's field -> the file's; `a.b` lies within `a`, unless a field is called so.
+    """
+    left = {name: value for name, value in row.items() if name not in names.values()}
+    found = {name: _within(row, path) for name, path in names.items()}
+    return left | {name: value for name, value in found.items() if value is not None}
+
+
+def _within(row: Mapping[str, JsonValue], path: str) -> JsonValue:
+    if path in row:
+        return row[path]
+    found: JsonValue = dict(row)
+    for name in path.split("."):
+        if not isinstance(found, dict):
+            return None
+        found = found.get(name)
+    return found
+
+
 def key_of(messages: tuple[Message, ...]) -> str:
     """What the messages ask, without how it is typed."""
     texts = [f"{message.role} {message.content}" for message in messages]
@@ -98,7 +124,11 @@ def read_messages(row: Mapping[str, JsonValue], system: str) -> tuple[Message, .
     if isinstance(prompt, list) and given is None:
         prompt, given = None, prompt
     if (prompt is None) == (given is None):
-        raise RowError("prompt", "give either prompt, a text, or messages, a list")
+        wanted = "give either prompt, a text, or messages, a list"
+        if prompt is None:
+            names = ", ".join(map(repr, list(row)[:8])) or "nothing"
+            wanted += f"; the row has {names}: the source's fields may say which is the prompt"
+        raise RowError("prompt", wanted)
     if given is None:
         if not isinstance(prompt, str) or not prompt.strip():
             raise RowError("prompt", "must be a text that is not empty")

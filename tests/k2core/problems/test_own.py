@@ -1,7 +1,12 @@
 """Problems of somebody's own: what rows become, which are left out and why, and where they lie."""
 
+import bz2
+import gzip
 import json
+import lzma
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 import pytest
@@ -22,6 +27,7 @@ from k2core.problems.bank import RowFault, look_through
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import FileSource, ProblemsConfig, PuzzleSource, Sources
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 GOOD: dict[str, JsonValue] = {"prompt": "What is 1 + 1?", "answer": 2}
 DEEP = '{"prompt": "p", "answer": ' + "[" * 200 + "]" * 200 + "}"
 
@@ -185,8 +191,92 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path) -> None:
     assert own_families(asking(source))["own"].num_problems == 3
     path.write_bytes(path.read_bytes()[:40])
     broken = FileSource(name="own", path=str(path), verifier="integer_answer")
-    with pytest.raises(ProblemSourceError, match="is no whole parquet"):
+    with pytest.raises(ProblemSourceError, match="is not whole parquet"):
         own_families(asking(broken))
+
+
+ROWS = [{"prompt": f"What is {n} + {n}?", "answer": 2 * n} for n in range(3)]
+LINES = "\n".join(map(json.dumps, ROWS)).encode()
+INDENTED = "\n".join(json.dumps(row, indent=2) for row in ROWS).encode()
+CSV = b'prompt,answer\r\n"What is 0 + 0?",0\r\n\r\n"What is\n1 + 1?",2\r\nWhat is 2 + 2?,4\r\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n")),
+        ("a.json", json.dumps(ROWS).encode()),
+        ("a.json", json.dumps(ROWS, indent=1).encode()),
+        ("a.jsonl", INDENTED),
+        ("a.json", INDENTED.replace(b"}\n", b"},\n")),
+        ("a.jsonl.gz", gzip.compress(LINES)),
+        ("a.jsonl", bz2.compress(LINES)),
+        ("a.csv", CSV),
+        ("a.csv.xz", lzma.compress(b"\xef\xbb\xbf" + CSV)),
+        ("a.tsv", CSV.replace(b",", b"\t")),
+    ],
+)
+def test_a_file_is_read_in_whatever_form_it_has(tmp_path: Path, name: str, content: bytes) -> None:
+    source = filed(tmp_path / name, content)
+    found = [own for own in look_through(asking(source), source) if not isinstance(own, RowFault)]
+    asked = [" ".join(own.problem.messages[0].content.split()) for own in found]
+    assert asked == [row["prompt"] for row in ROWS]
+    assert [own.problem.expected["answer"] for own in found] == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", b'[{"prompt": "a"', "is not JSON"),
+        ("a.json", b"[" * 99_999, "is not JSON"),
+        ("a.jsonl.gz", gzip.compress(LINES)[:-9], r"is not a whole \.gz"),
+        ("a.csv", b'prompt,answer\na,1\n"b,2\n', "is not a table: after line 2"),
+        ("a.csv", b"prompt,answer\nna\xefve,1\n", "is not a table"),
+    ],
+)
+def test_a_file_that_breaks_off_says_so(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    source = filed(tmp_path / name, content)
+    with pytest.raises(ProblemSourceError, match=f"own: .*{name} {words}"):
+        own_families(asking(source))
+
+
+def test_odd_rows_of_a_table_and_of_a_list(tmp_path: Path) -> None:
+    """A cell may be JSON; one too many and what is no object are faults of their rows."""
+    cell = json.dumps([{"role": "user", "content": "a, b"}]).replace('"', '""')
+    table = filed(tmp_path / "a.csv", f'messages,answer\n"{cell}",1\nb,2,3\n'.encode())
+    good, bad = look_through(asking(table), table)
+    assert not isinstance(good, RowFault)
+    assert good.problem.messages[0].content == "a, b"
+    assert isinstance(bad, RowFault)
+    assert (bad.row, bad.reason) == (3, "has 3 cells, and the names are 2")
+    listed = filed(tmp_path / "a.json", b'[3, {"prompt": "a", "answer": 1}]')
+    bad, good = look_through(asking(listed), listed)
+    assert isinstance(bad, RowFault)
+    assert not isinstance(good, RowFault)
+
+
+def test_a_file_may_call_its_fields_otherwise(tmp_path: Path) -> None:
+    """As GSM8K, MATH and verl's files do; what is told is no longer among the verifier's fields."""
+    row = {"question": "1 + 1?", "answer": "It is 2.", "reward_model": {"ground_truth": 2}, "n": 3}
+    names = {"prompt": "question", "answer": "reward_model.ground_truth"}
+    source = filed(tmp_path / "a.jsonl", json.dumps(row).encode(), names)
+    (found,) = look_through(asking(source), source)
+    assert not isinstance(found, RowFault)
+    assert found.problem.messages[0].content == "1 + 1?"
+    assert found.problem.expected["answer"] == 2
+    assert found.problem.expected["n"] == 3
+    assert "question" not in found.problem.expected
+    plain = filed(tmp_path / "a.jsonl", json.dumps(row).encode())
+    (fault,) = look_through(asking(plain), plain)
+    assert isinstance(fault, RowFault)
+    assert "the row has 'question', 'answer', 'reward_model', 'n'" in fault.reason
+
+
+def filed(path: Path, content: bytes, fields: Mapping[str, str] = NOTHING) -> FileSource:
+    path.write_bytes(content)
+    return FileSource(name="own", path=str(path), verifier="integer_answer", fields=dict(fields))
 
 
 def test_other_bytes_and_other_code_are_another_config(tmp_path: Path) -> None:
