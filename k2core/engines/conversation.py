@@ -82,6 +82,8 @@ class Conversation:
         self._running = self._step = 0
         self._patience = _PATIENCE_S
         self._usage = Usage()
+        self._last = 0.0
+        """When the last step ended, and later by what the engine has stood still since."""
         self._barren_s = 0.0
         """Of steps since the last token."""
         self.left = self.is_waiting = self.has_more = False
@@ -99,7 +101,7 @@ class Conversation:
 
     def __iter__(self) -> Iterator[Arrival]:
         """Each turn when it is finished."""
-        begun = time.perf_counter()
+        begun = self._last = time.perf_counter()
         try:
             while self._has_capacity():
                 self._take_replies()
@@ -127,8 +129,9 @@ class Conversation:
         started, busy, tokens = time.perf_counter(), self._running, self._stepper.count()
         arrivals = self._stepper.step()
         self._step += 1
-        spent, usage = time.perf_counter() - started, self._usage
-        self._usage = usage._replace(busy_s=usage.busy_s + busy * spent, steps=usage.steps + 1)
+        now, usage = time.perf_counter(), self._usage
+        spent, lasted, self._last = now - started, now - self._last, now
+        self._usage = usage._replace(busy_s=usage.busy_s + busy * lasted, steps=usage.steps + 1)
         self._barren_s = 0.0 if self._stepper.count() > tokens else self._barren_s + spent
         if self._barren_s > _TOKEN_S:
             raise StalledError(f"the engine made no token within {_TOKEN_S:g} s of steps")
@@ -166,6 +169,7 @@ class Conversation:
             self._read_inbox(self._patience if self._patience > 0 else _REPLY_S)
             waited = time.perf_counter() - started
             self._patience -= waited
+            self._last += waited
             self._usage = self._usage._replace(waited_s=self._usage.waited_s + waited)
             if self._patience <= 0 and any(place in self._early for place in due):
                 break

@@ -114,7 +114,7 @@ class Usage(NamedTuple):
     """What dialogues took of engines."""
 
     busy_s: float = 0.0
-    """Slot-seconds in which a token was made."""
+    """Slot-seconds in which a dialogue was there, but for those in which the engine stood still."""
     slot_s: float = 0.0
     """Slot-seconds in all: of the slots that there was a dialogue for at the start."""
     seconds: float = 0.0
@@ -132,7 +132,7 @@ class Usage(NamedTuple):
 
     @property
     def slot_use(self) -> float:
-        """Share of the slot-seconds in which a token was made."""
+        """Share of the slot-seconds in which a dialogue was there and the engine at work."""
         return self.busy_s / self.slot_s if self.slot_s else 0.0
 
     def then(self, later: "Usage") -> "Usage":

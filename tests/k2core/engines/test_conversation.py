@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -226,6 +226,44 @@ def test_who_is_left_alone_stops_and_drops_its_sequences() -> None:
             turns.close()  # type: ignore[attr-defined]
         assert not stepper.halt()
         assert len(stepper.batches) == 1
+
+
+def test_a_slot_is_in_use_while_the_engine_takes_dialogues_up_but_not_while_it_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second to take a dialogue up, two a step, five for each reply."""
+    now = [0.0]
+
+    class Timed(Lengths):
+        def add(self, ask: Ask) -> None:
+            now[0] += 1
+            super().add(ask)
+
+        def step(self) -> list[Arrival]:
+            now[0] += 2
+            return super().step()
+
+    class Replies(SimpleQueue[Reply | None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Reply | None:
+            if not block:
+                raise Empty
+            now[0] += 5
+            return super().get(block=False)
+
+    monkeypatch.setattr("k2core.engines.conversation.time.perf_counter", lambda: now[0])
+    together = Conversation(Timed(), [ask(0, 1), ask(1, 2)], slots=2)
+    for arrival in together:
+        together.reply(arrival.place, None)
+    assert together.usage.seconds == 2 * 1 + 2 * 2
+    assert together.usage.busy_s == 2 * (2 * 1 + 2) + 2
+
+    inbox = Replies()
+    alone = Conversation(Timed(), [ask(0, 1)], slots=1, inbox=inbox)
+    replies = iter([Reply(0, ask(0, 1, turn=1)), Reply(0, None)])
+    for _ in alone:
+        inbox.put(next(replies))
+    assert (alone.usage.busy_s, alone.usage.waited_s) == (2 * (1 + 2), 2 * 5)
+    assert alone.usage.slot_s == alone.usage.seconds == 2 * (1 + 2 + 5)
 
 
 def test_slots_of_an_engine_that_ended_first_stay_empty() -> None:
