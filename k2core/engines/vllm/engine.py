@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from k2core.cycles import no_search_for_cycles
+from k2core.cycles import no_search_for_cycles, search_rarely
 from k2core.engines.conversation import Conversation
 from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
 from k2core.engines.vllm.arguments import Devices, EngineLimits, engine_arguments
@@ -26,6 +26,7 @@ def import_vllm() -> None:
         return
     with no_search_for_cycles(stays=True):
         importlib.import_module("vllm.entrypoints.llm")
+    search_rarely()
 
 
 class VllmEngine:
