@@ -1,4 +1,4 @@
-"""The search for cycles of references is off or rare where it is asked to be, and then as it was."""
+"""The search for cycles of references: off or rare where that is asked for, and then as before."""
 
 import gc
 
@@ -9,9 +9,14 @@ from k2core.cycles import no_search_for_cycles, search_rarely
 
 def test_the_search_is_off_within_and_as_before_after() -> None:
     was = gc.isenabled()
-    with pytest.raises(KeyError), no_search_for_cycles():
-        assert not gc.isenabled()
-        raise KeyError
+
+    def fail() -> None:
+        with no_search_for_cycles():
+            assert not gc.isenabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert gc.isenabled() == was
 
 
