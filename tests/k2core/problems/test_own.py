@@ -197,6 +197,7 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path) -> None:
 
 ROWS = [{"prompt": f"What is {n} + {n}?", "answer": 2 * n} for n in range(3)]
 LINES = "\n".join(map(json.dumps, ROWS)).encode()
+PACKED = gzip.compress(LINES, mtime=0)  # equal in each process that collects
 INDENTED = "\n".join(json.dumps(row, indent=2) for row in ROWS).encode()
 CSV = b'prompt,answer\r\n"What is 0 + 0?",0\r\n\r\n"What is\n1 + 1?",2\r\nWhat is 2 + 2?,4\r\n'
 
@@ -209,7 +210,7 @@ CSV = b'prompt,answer\r\n"What is 0 + 0?",0\r\n\r\n"What is\n1 + 1?",2\r\nWhat i
         ("a.json", json.dumps(ROWS, indent=1).encode()),
         ("a.jsonl", INDENTED),
         ("a.json", INDENTED.replace(b"}\n", b"},\n")),
-        ("a.jsonl.gz", gzip.compress(LINES)),
+        ("a.jsonl.gz", PACKED),
         ("a.jsonl", bz2.compress(LINES)),
         ("a.csv", CSV),
         ("a.csv.xz", lzma.compress(b"\xef\xbb\xbf" + CSV)),
@@ -229,7 +230,7 @@ def test_a_file_is_read_in_whatever_form_it_has(tmp_path: Path, name: str, conte
     [
         ("a.json", b'[{"prompt": "a"', "is not JSON"),
         ("a.json", b"[" * 99_999, "is not JSON"),
-        ("a.jsonl.gz", gzip.compress(LINES)[:-9], r"is not a whole \.gz"),
+        ("a.jsonl.gz", PACKED[:-9], r"is not a whole \.gz"),
         ("a.csv", b'prompt,answer\na,1\n"b,2\n', "is not a table: after line 2"),
         ("a.csv", b"prompt,answer\nna\xefve,1\n", "is not a table"),
     ],
