@@ -55,7 +55,8 @@ def redact_all(texts: pl.Series) -> tuple[pl.Series, list[dict[str, int]]]:
         if changed:
             left |= changed
             hinted_KN[:, list(changed)] = _find_hints(pl.Series(list(changed.values())))
-    return texts.scatter(list(left), pl.Series(list(left.values()), dtype=pl.String)), counts
+    redacted = pl.Series(list(left.values()), dtype=pl.String)
+    return texts.clone().scatter(list(left), redacted), counts  # which would change its own
 
 
 def _find_hints(texts: pl.Series) -> NDArray[np.bool_]:
