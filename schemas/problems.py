@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -306,6 +307,19 @@ class ProblemsConfig(Config):
     def weights(self) -> dict[str, float]:
         """Of every family, generated ones first."""
         return self.families | {source.name: source.weight for source in self.sources.all}
+
+    def scale(self, factors: Mapping[str, float]) -> Self:
+        """With the weights of some families multiplied; those of others stay."""
+        sources = {
+            kind: tuple(
+                one.model_copy(update={"weight": one.weight * factors.get(one.name, 1.0)})
+                for one in getattr(self.sources, kind)
+            )
+            for kind in Sources.model_fields
+        }
+        families = {name: weight * factors.get(name, 1.0) for name, weight in self.families.items()}
+        update = {"families": families, "sources": self.sources.model_copy(update=sources)}
+        return self.model_copy(update=update)
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:

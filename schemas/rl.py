@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from schemas.base import Config
 from schemas.objective import ObjectiveConfig
@@ -22,6 +22,9 @@ class RlConfig(Config):
     """Rounds over which learning rate and temperature fall; later ones keep the last values."""
     num_problems: int = Field(1024, ge=1)
     """Training problems to choose from: the first of the training split."""
+    family_factors: dict[str, NonNegativeFloat] = Field({})
+    """Family -> times that its weight in `problems` counts among these; synthesis keeps to the
+    weight. For families that are seldom asked, and that the others' gradients would undo."""
     problems_per_iteration: int = Field(24, ge=1)
     """Problems an iteration, from the training split."""
     samples_per_problem: int = Field(8, ge=2)

@@ -29,6 +29,7 @@ def tiny() -> Recipe:
         rephrase=RephraseConfig(
             writers=("model", "rules"), styles=("encyclopedia", "formal", "plain", "learning_note")
         ),
+        rl=RlConfig(family_factors={"correction": 1.5, "no_tool": 4.0}),
     )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ from k2core.store import Draft, Workspace
 from schemas.artifacts import Checkpoint, TrajectorySet
 from schemas.chat import Problem
 from schemas.placement import Placement
-from schemas.problems import ProblemsConfig
+from schemas.problems import FAMILY_GROUPS, ProblemsConfig
 from schemas.rl import RlConfig
 
 
@@ -184,19 +184,25 @@ def practice_problems(config: RlConfig, problems: ProblemsConfig) -> list[Proble
     """The first of the training split, each once, with its family's token budget.
 
     Raises:
-        ValueError: a budget is of a family that is never asked.
+        ValueError: a budget or factor is of a family that is not there, or all weights are 0.
     """
-    strange = sorted(set(config.token_budgets) - set(problems.weights))
-    if strange:
-        raise ValueError(
-            f"rl.token_budgets names {', '.join(strange)}; the families are "
-            f"{', '.join(problems.weights)}"
-        )
-    pool = (training_problem(problems, index) for index in range(config.num_problems))
+    _check_families("token_budgets", config.token_budgets, problems.weights)
+    _check_families("family_factors", config.family_factors, FAMILY_GROUPS | problems.weights)
+    asked = problems.scale(config.family_factors)
+    if not any(asked.weights.values()):
+        raise ValueError("rl.family_factors leaves no family a weight above 0")
+    pool = (training_problem(asked, index) for index in range(config.num_problems))
     return [
         p.model_copy(update={"max_tokens": config.token_budgets.get(p.family, p.max_tokens)})
         for p in {p.problem_id: p for p in pool}.values()
     ]
+
+
+def _check_families(field: str, named: Iterable[str], known: Iterable[str]) -> None:
+    if strange := sorted(set(named) - set(known)):
+        raise ValueError(
+            f"rl.{field} names {', '.join(strange)}; the families are {', '.join(known)}"
+        )
 
 
 def judge(samples: Sequence[Sample], sandbox: CodeRunner) -> list[Verdict]:
