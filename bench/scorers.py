@@ -25,6 +25,7 @@ from k2core.chat.exchange import validate_line
 from k2core.chat.schemas import read_schema
 from k2core.clean.privacy import redact
 from k2core.environments import stated_error
+from k2core.problems.marked import final_answer
 from k2core.rewards import VERIFIERS, Outcome, extract_code, verify
 from k2core.rewards.numbers import final_number
 from k2core.sandbox import Sandbox
@@ -95,6 +96,9 @@ _PAGES = (
 )
 
 
+_MARKS = ("<answer>", "#### ", "#### a\n", "\\boxed{", "\\text{", "answer is ", "A or ", "\\")
+
+
 class Scorer(NamedTuple):
     """Something that reads what others wrote, and a text that is bad for it."""
 
@@ -111,12 +115,13 @@ def list_scorers(sandbox: Sandbox) -> Iterator[Scorer]:
     expected: dict[str, dict[str, JsonValue]] = {
         "integer_answer": {"answer": 5},
         "text_answer": {"answer": "a b"},
+        "choice": {"answer": "B", "choices": ["a b", "b"]},
         "scenario": {"state": {}, "answers": ["5"], "must_call": [], "must_not_call": []},
         "final_state": {"state": {}, "answer": "a"},
         "tool_calls": {"calls": [{"name": "f", "arguments": {}}]},
     }
     for name in expected.keys() & VERIFIERS.keys() - {"tool_calls"}:
-        for piece in ("1,", "1 ", "1\n", "1 or ", "1'000", "a ", "**"):
+        for piece in ("1,", "1 ", "1\n", "1 or ", "1'000", "a ", "**", *_MARKS):
             yield Scorer(name, piece, partial(_verify, name, expected[name]))
     puzzle: dict[str, JsonValue] = {"answer": "8*(1+1+1)", "metadata": {"numbers": [1, 1, 1, 8]}}
     sums: dict[str, JsonValue] = {"dataset": "puzzle24", "entry": puzzle}
@@ -132,6 +137,8 @@ def list_parsers() -> Iterator[Scorer]:
     yield Scorer("extract_code", "```a\n", extract_code)
     yield Scorer("extract_code", "```a", extract_code)
     yield Scorer("final_number", "1 or ", final_number)
+    for piece in _MARKS:
+        yield Scorer("final_answer", piece, final_answer)
     goal = Goal(text="a", details={"a": "b"})
     yield Scorer("asked_details", "a ", partial(asked_details, goal))
     for piece in ("[", '{"a":', "[1,", '"\\ud83d",'):

@@ -8,7 +8,7 @@ from schemas.problems import ProblemsConfig
 from schemas.rl import RlConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.29.5"
+VERSION = "2026.11.29.6"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -12,7 +12,7 @@ from k2core.problems import ProblemSourceError
 from k2core.problems.bank import look_through, split_rows
 from k2core.problems.fitting import fit_context
 from k2core.rewards import verify
-from k2core.rewards.gold import answered, gold_answer, wrong_answer
+from k2core.rewards.gold import answered, gold_outcome, wrong_answer
 from k2core.rewards.telling import find_doubt
 from k2core.sandbox import Sandbox
 from schemas.chat import Problem
@@ -158,12 +158,12 @@ def judge_sample(problems: Sequence[Problem], sandbox: Sandbox) -> CheckedVerifi
     """Run the verifiers on right and wrong answers."""
     doubts, num_right, num_wrong = list[str](), 0, 0
     for problem in problems:
-        right, wrong = gold_answer(problem), wrong_answer(problem)
+        right, wrong = gold_outcome(problem), answered(problem, wrong_answer(problem))
         for answer in (right, wrong):
             if answer is None:
                 continue
             try:
-                verdict = verify(problem, answered(problem, answer), sandbox)
+                verdict = verify(problem, answer, sandbox)
             except (ValueError, RuntimeError) as error:
                 doubts.append(f"{problem.problem_id}: {error}")
                 continue
@@ -172,7 +172,9 @@ def judge_sample(problems: Sequence[Problem], sandbox: Sandbox) -> CheckedVerifi
             num_wrong += answer is wrong and not passed and not verdict.is_faulty
             if verdict.is_faulty or passed is (answer is wrong):
                 said = verdict.reason or "it is right"
-                doubts.append(f"{problem.problem_id}: of {answer[:60]!r} it says: {said}")
+                told = answer.messages[-1]
+                text = told.content or " ".join(c.arguments for c in told.tool_calls)
+                doubts.append(f"{problem.problem_id}: of {text[:60]!r} it says: {said}")
             elif answer is right and (said := find_doubt(problem, sandbox)):
                 doubts.append(f"{problem.problem_id}: {said}")
     return CheckedVerifier(len(problems), num_right, num_wrong, doubts)

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from k2core.agents.user import User, open_user
-from k2core.environments import Environment, execute_call, open_environment
+from k2core.environments import CALLED, Environment, execute_call, open_environment
 from schemas.chat import Message, Problem
 
 StopReason = Literal[
@@ -50,6 +50,10 @@ class Session:
         """Take an assistant's message; returns what follows, nothing if the dialogue has ended."""
         self.messages.append(message)
         self._num_turns += 1
+        if message.tool_calls and self.problem.environment == CALLED:
+            self.num_calls += len(message.tool_calls)
+            self.stop_reason = "answered"
+            return []
         if message.tool_calls:
             answers = [
                 Message(

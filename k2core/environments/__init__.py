@@ -2,7 +2,7 @@
 
 from k2core.environments.operations import find_closest
 from k2core.environments.own import OWN, OwnEnvironment, OwnWorld, play_own
-from k2core.environments.registry import ENVIRONMENTS, open_environment
+from k2core.environments.registry import CALLED, ENVIRONMENTS, open_environment
 from k2core.environments.results import read_fields, stated_error
 from k2core.environments.simulator import (
     Environment,
@@ -14,6 +14,7 @@ from k2core.environments.simulator import (
 )
 
 __all__ = [
+    "CALLED",
     "ENVIRONMENTS",
     "OWN",
     "Environment",

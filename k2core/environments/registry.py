@@ -8,8 +8,11 @@ from k2core.environments.operations import CALCULATOR, LEDGER, RECORDS
 from k2core.environments.simulator import Environment, Simulator
 from schemas.chat import Problem
 
+CALLED = "called"
+"""`Problem.environment` where nothing executes calls: a dialogue ends with its first ones."""
 ENVIRONMENTS: dict[str, Callable[[Problem], Environment]] = {
     "none": partial(Simulator, {}),
+    CALLED: partial(Simulator, {}),
     "calculator": partial(Simulator, CALCULATOR),
     "records": partial(Simulator, RECORDS),
     "ledger": partial(Simulator, LEDGER),

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from k2core.problems.faults import RowError
 from k2core.problems.files import ProblemSourceError, read_bytes, read_rows
 from k2core.problems.place import place_of
 from k2core.problems.puzzles import draw_puzzles
-from k2core.problems.rows import OwnProblem, RowError, Split, read_row
+from k2core.problems.rows import OwnProblem, Split, read_row
 from k2core.problems.worlds import draw_worlds
 from schemas.chat import Problem, ToolSpec
 from schemas.problems import EnvironmentSource, FileSource, ProblemsConfig, PuzzleSource, Source

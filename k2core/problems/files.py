@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 import polars as pl
 from pydantic import JsonValue
 
-from k2core.problems.rows import RowError
+from k2core.problems.faults import RowError
 from k2core.store.bucket import Bucket
 from schemas.outside import NotJsonError, make_plain, read_json
 from schemas.problems import FileSource

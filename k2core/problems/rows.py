@@ -1,14 +1,17 @@
 """A row of somebody's file as a problem, or what is wrong with it."""
 
 import hashlib
-import json
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from k2core.environments import CALLED
+from k2core.problems.asked import complete_prompt, split_reference
+from k2core.problems.declared import first_fault, read_tools, without_nulls
+from k2core.problems.faults import RowError, shown
+from k2core.problems.layouts import read_layout
 from schemas.chat import Message, Problem, ToolSpec
 from schemas.problems import FileSource
 
@@ -16,6 +19,7 @@ Split = Literal["train", "validation", "held_out"]
 OWN_CODE = "own_code"
 """The verifier that runs a function of somebody's own."""
 _MEANT = {"prompt", "messages", "answer", "expected", "verifier", "tools", "environment", "state"}
+_ASKED = frozenset(("prompt", "messages"))
 _FIELDS = frozenset(_MEANT | {"id", "split", "max_tokens", "max_turns"})
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -24,15 +28,6 @@ _SPLITS: dict[str, Split] = {
     "test": "held_out",
 }
 _MESSAGES = TypeAdapter(tuple[Message, ...])
-_TOOLS = TypeAdapter(tuple[ToolSpec, ...])
-
-
-class RowError(ValueError):
-    """A row that makes no problem; says which field, and what would be right."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason = field, reason
 
 
 class OwnProblem(NamedTuple):
@@ -59,14 +54,17 @@ def read_row(
     Raises:
         RowError: it makes no problem.
     """
-    row = rename_fields(row, source.fields)
+    row = split_reference(rename_fields(row, source.fields))
     messages = read_messages(row, source.system)
-    key = key_of(messages)
     environment, state = _text(row, "environment") or "none", _object(row, "state")
     tools = read_tools(row.get("tools")) or tools
+    verifier, expected = _expected(row, source, messages[-1].content)
+    messages = complete_prompt(messages, verifier, expected)
+    key = key_of(messages)
     if source.server:
         environment, state = "mcp", {"server": source.server.model_dump(mode="json")}
-    verifier, expected = _expected(row, source)
+    elif verifier == "function_calls" and environment == "none":
+        environment = CALLED
     problem = Problem(
         problem_id=_identity(row.get("id"), key),
         family=source.name,
@@ -90,9 +88,12 @@ def rename_fields(
 
     Args:
         row: as it was read.
-        names: a problem's field -> the file's; `a.b` lies within `a`, unless a field is called so.
+        names: a problem's field -> the file's; `a.b` lies within `a`, unless one is so called, and
+            `a.0` is the first of a list.
     """
     left = {name: value for name, value in row.items() if name not in names.values()}
+    if (asked := _ASKED & names.keys()) and len(asked) == 1:  # not by the other field then
+        left = {name: value for name, value in left.items() if name not in _ASKED}
     found = {name: _within(row, path) for name, path in names.items()}
     return left | {name: value for name, value in found.items() if value is not None}
 
@@ -102,9 +103,12 @@ def _within(row: Mapping[str, JsonValue], path: str) -> JsonValue:
         return row[path]
     found: JsonValue = dict(row)
     for name in path.split("."):
-        if not isinstance(found, dict):
+        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        elif isinstance(found, dict):
+            found = found.get(name)
+        else:
             return None
-        found = found.get(name)
     return found
 
 
@@ -135,9 +139,9 @@ def read_messages(row: Mapping[str, JsonValue], system: str) -> tuple[Message, .
         messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
     else:
         try:
-            messages = _MESSAGES.validate_python(_without_nulls(given))
+            messages = _MESSAGES.validate_python(without_nulls(given))
         except ValidationError as error:
-            raise RowError("messages", _first(error)) from None
+            raise RowError("messages", first_fault(error)) from None
         if not messages or messages[-1].role != "user" or not messages[-1].content.strip():
             raise RowError("messages", "must end with what a user says")
         if any(m.role == "tool" or m.tool_calls for m in messages):
@@ -147,34 +151,17 @@ def read_messages(row: Mapping[str, JsonValue], system: str) -> tuple[Message, .
     return messages
 
 
-def read_tools(given: JsonValue) -> tuple[ToolSpec, ...]:
-    """Tools as OpenAI's API declares them, or the functions alone.
-
-    Raises:
-        RowError: they are none.
-    """
-    if given is None:
-        return ()
-    if not isinstance(given, list):
-        raise RowError("tools", "must be a list of functions as OpenAI's API has them")
-    specs = [t["function"] if isinstance(t, dict) and "function" in t else t for t in given]
-    try:
-        return _TOOLS.validate_python(_without_nulls(specs))
-    except ValidationError as error:
-        raise RowError("tools", _first(error)) from None
-
-
-def _expected(row: Mapping[str, JsonValue], source: FileSource) -> tuple[str, dict[str, JsonValue]]:
+def _expected(
+    row: Mapping[str, JsonValue], source: FileSource, asked: str
+) -> tuple[str, dict[str, JsonValue]]:
     """The verifier, and what it holds an answer against: whatever the row has beside the rest."""
     others = {key: value for key, value in row.items() if key not in _FIELDS}
     found = others | _object(row, "expected")
     if row.get("answer") is not None:
         found = {"answer": row["answer"]} | found
     named = _text(row, "verifier") or source.verifier
-    if named == "integer_answer" and "answer" in found:
-        found["answer"] = _whole(found["answer"])
     if ":" not in named:
-        return named, found
+        return named, read_layout(named, found, asked)
     if source.code is None or named != source.verifier:
         raise RowError("verifier", f"{named!r}: name a function in the source's verifier, not here")
     code: JsonValue = source.code.model_dump()
@@ -199,14 +186,14 @@ def _split(row: Mapping[str, JsonValue]) -> Split | None:
 def _text(row: Mapping[str, JsonValue], field: str) -> str:
     value = row.get(field)
     if value is not None and not isinstance(value, str):
-        raise RowError(field, f"must be a text, not {json.dumps(value)[:40]}")
+        raise RowError(field, f"must be a text, not {shown(value)}")
     return value or ""
 
 
 def _object(row: Mapping[str, JsonValue], field: str) -> dict[str, JsonValue]:
     value = row.get(field)
     if value is not None and not isinstance(value, dict):
-        raise RowError(field, f"must be an object, not {json.dumps(value)[:40]}")
+        raise RowError(field, f"must be an object, not {shown(value)}")
     return value or {}
 
 
@@ -215,27 +202,5 @@ def _count(row: Mapping[str, JsonValue], field: str, default: int) -> int:
     if value is None:
         return default
     if type(value) is not int or value < 1:
-        raise RowError(field, f"must be a whole number from 1 on, not {json.dumps(value)[:40]}")
+        raise RowError(field, f"must be a whole number from 1 on, not {shown(value)}")
     return value
-
-
-def _whole(answer: JsonValue) -> int:
-    """`"2"`, `" 2 "` and `2.0` are 2, as data sets write it."""
-    if type(answer) is int or (isinstance(answer, float) and answer.is_integer()):
-        return int(answer)
-    if isinstance(answer, str):
-        with suppress(ValueError):
-            return int(answer)
-    raise RowError("answer", f"must be a whole number, not {json.dumps(answer)[:40]}")
-
-
-def _without_nulls(value: JsonValue) -> JsonValue:
-    """Parquet and many data sets write absent fields of messages as null."""
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

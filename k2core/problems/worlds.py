@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from k2core.environments.own import OWN, play_own
-from k2core.problems.rows import OwnProblem, RowError, key_of, read_messages, read_tools
+from k2core.problems.declared import read_tools
+from k2core.problems.faults import RowError
+from k2core.problems.rows import OwnProblem, key_of, read_messages
 from k2core.sandbox import OwnCodeError, Sandbox
 from schemas.chat import Problem
 from schemas.problems import EnvironmentSource

@@ -108,6 +108,11 @@ def _repeats(expected: Expected, text: str) -> bool:
     return text.strip().startswith(prompt) and len(text.strip()) > len(prompt)
 
 
+def _end_phrase(expected: Expected, text: str) -> bool:
+    phrase = str(expected["text"]).strip().lower()
+    return text.strip().strip('"').lower().endswith(phrase)
+
+
 def _one_of(expected: Expected, text: str) -> bool:
     said = [option for option in _texts(expected, "options") if _phrases(text, option)]
     return len(said) == 1
@@ -117,6 +122,7 @@ FORMS: dict[str, Check] = {
     "bullets": _counted(lambda text: len(_BULLET.findall(text))),
     "capital_words": _counted(lambda t: sum(w.isupper() for w in _WORD.findall(t))),
     "characters": _counted(len),
+    "end_phrase": _end_phrase,
     "forbidden_words": _forbidden,
     "highlights": _counted(lambda text: len(_HIGHLIGHT.findall(_BULLET.sub("x", text)))),
     "json_only": _json_only,

@@ -1,12 +1,15 @@
 """A right and a wrong answer of a problem, and whether its verifier can tell them apart."""
 
-from typing import NamedTuple, TypeVar
+import json
+from typing import NamedTuple, TypeVar, cast
+
+from pydantic import JsonValue
 
 from k2core.rewards.outcome import Outcome
 from k2core.rewards.verifiable import VERIFIERS, verify
 from k2core.sandbox import CodeRunner
 from k2core.sandbox.protocol import Asked
-from schemas.chat import Message, Problem
+from schemas.chat import Message, Problem, ToolCall
 from schemas.rubrics import RUBRIC
 
 _T = TypeVar("_T")
@@ -36,9 +39,9 @@ def find_misfit(problem: Problem) -> Misfit | None:
     if problem.verifier not in VERIFIERS:
         known = ", ".join(sorted(VERIFIERS))
         return Misfit("verifier", f"there is no {problem.verifier[:40]!r}; there are {known}")
-    right = gold_answer(problem)
+    right = gold_outcome(problem)
     try:
-        verdict = verify(problem, answered(problem, right or "?"), _NoRunner())
+        verdict = verify(problem, right or answered(problem, "?"), _NoRunner())
     except _ReachedError:
         return None
     except ValueError as error:
@@ -60,12 +63,42 @@ def gold_answer(problem: Problem) -> str | None:
         expected = row if isinstance(row, dict) else {}
     elif problem.verifier in ("python_function", "program"):
         expected = {"answer": expected.get("solution")}
-    elif problem.verifier not in ("integer_answer", "text_answer", "expression"):
+    elif problem.verifier not in ("integer_answer", "text_answer", "expression", "choice"):
         return None
     answer = expected.get("answer")
+    if isinstance(answer, list) and answer and problem.verifier == "text_answer":
+        answer = answer[0]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return None
     return str(answer)
+
+
+def gold_outcome(problem: Problem) -> Outcome | None:
+    """A dialogue that ends rightly; None where what is expected does not tell."""
+    if problem.verifier == "function_calls":
+        return _called(problem, problem.expected.get("calls"))
+    answer = gold_answer(problem)
+    if answer is None:
+        return None
+    # As a model would write it: a text that is letter for letter the gold asks no scorer.
+    boxed = problem.verifier == "expression"
+    return answered(problem, rf"\boxed{{{answer}}}" if boxed else answer)
+
+
+def _called(problem: Problem, calls: JsonValue) -> Outcome | None:
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        return None
+    made = list[ToolCall]()
+    for number, call in enumerate(cast("list[dict[str, JsonValue]]", calls)):
+        name, arguments, several = call.get("name"), call.get("arguments"), call.get("any_of")
+        if isinstance(several, dict):
+            arguments = {k: v[0] for k, v in several.items() if isinstance(v, list) and v[0] != ""}
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            return None
+        called = f"functions.{name}:{number}"
+        made.append(ToolCall(id=called, name=name, arguments=json.dumps(arguments)))
+    said = Message(role="assistant", content="" if made else "None fits.", tool_calls=tuple(made))
+    return Outcome((*problem.messages, said))
 
 
 def wrong_answer(problem: Problem) -> str:
@@ -73,6 +106,8 @@ def wrong_answer(problem: Problem) -> str:
     if problem.verifier == RUBRIC:
         return "What a great question!"  # of what nobody can verify, a rule's breach
     right = gold_answer(problem) or ""
+    if problem.verifier == "choice":
+        return "B" if right == "A" else "A"
     return str(int(right) + 1) if right.lstrip("-").isdecimal() else "I do not know."
 
 

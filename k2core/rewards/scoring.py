@@ -1,13 +1,16 @@
 """Scorers that need libraries which evaluate text: run confined, since a model wrote the text."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
+from k2core.problems.marked import marked_answer
 from k2core.rewards.arithmetic import makes
+from k2core.rewards.choices import find_choice
 from k2core.rewards.outcome import Outcome
 from k2core.sandbox import CodeRunner, Limits, SandboxError, Verdict
 from schemas.chat import Problem
@@ -17,6 +20,7 @@ _LONGEST = 20_000
 """Characters that are scored, the last ones: no answer needs more."""
 _SUMS: Mapping[str, int | None] = {"puzzle24": 24, "countdown": None}
 """Data sets of sums, with what they make where the entry does not say."""
+_CHOSEN = re.compile(r"\(?[A-E]\)?")
 _CONFINED = Path(__file__).parent / "confined"
 _JOB = """
 import json, sys
@@ -35,7 +39,11 @@ def check_expression(problem: Problem, outcome: Outcome, sandbox: CodeRunner | N
         return Verdict(0.0, "no_answer")
     if outcome.answer == gold:
         return Verdict(1.0)
-    given: dict[str, JsonValue] = {"gold": gold, "answer": outcome.answer[-_LONGEST:]}
+    if _CHOSEN.fullmatch(gold) and find_choice(outcome.answer) == gold.strip("()"):
+        return Verdict(1.0)  # as mixed sets of problems have it
+    marked = marked_answer(outcome.answer)
+    answer = outcome.answer if marked is None else rf"\boxed{{{marked}}}"
+    given: dict[str, JsonValue] = {"gold": gold, "answer": answer[-_LONGEST:]}
     return _score(sandbox, "expressions.py", given)
 
 

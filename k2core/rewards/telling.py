@@ -5,6 +5,7 @@ from typing import cast
 
 from k2core.problems import ProblemSourceError, own_families
 from k2core.rewards.gold import gold_answer
+from k2core.rewards.verifiable import with_setup
 from k2core.sandbox import CodeRunner, IoCase, check_problem, check_program
 from schemas.chat import Problem
 from schemas.problems import FileSource, ProblemsConfig
@@ -26,7 +27,7 @@ def find_doubt(problem: Problem, runner: CodeRunner) -> str:
     try:
         if solution is not None and problem.verifier == "python_function":
             tests, names = (cast("list[str]", expected[k]) for k in ("tests", "entry_points"))
-            check_problem(runner, solution, tests, tuple(names))
+            check_problem(runner, with_setup(expected, solution), tests, tuple(names))
         elif solution is not None and problem.verifier == "program":
             given = cast("list[dict[str, str]]", expected["cases"])
             cases = [IoCase(str(case["stdin"]), str(case["stdout"])) for case in given]

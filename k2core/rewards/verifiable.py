@@ -8,7 +8,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from k2core.critic import find_breach, load_rubric, told
+from k2core.problems.marked import marked_answer, plain_number
 from k2core.rewards.calls import check_calls
+from k2core.rewards.choices import check_choice
+from k2core.rewards.function_calls import check_function_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.numbers import Value, final_number
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
@@ -59,13 +62,17 @@ def verify(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None = None
 
 
 def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
-    """`{"answer": 37}`: the last number of the final text, as `k2core.rewards.numbers` reads it."""
+    """`{"answer": 37}`: the last number of the final text, as `k2core.rewards.numbers` reads it.
+
+    Where the text marks its answer (`k2core.problems.marked`), the last number of that.
+    """
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
     wanted = problem.expected["answer"]
     if type(wanted) is not int:
         raise TypeError(f"answer {wanted!r} is not an integer")
-    found = final_number(outcome.answer)
+    marked = marked_answer(outcome.answer)
+    found = final_number(plain_number(outcome.answer if marked is None else marked))
     if found is None:
         return Verdict(0.0, "no_number")
     # As text, since a model may write more digits than Python converts.
@@ -74,11 +81,17 @@ def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> V
 
 
 def check_text(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
-    """`{"answer": "..."}`: the final text, but for white space, marks around it and a full stop."""
+    """`{"answer": "..."}`: the final text, but for white space, marks around it and a full stop.
+
+    Of several answers in a list any will do.
+    """
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    wanted = str(problem.expected["answer"])
-    right = outcome.answer == wanted.strip() or _bare(outcome.answer) == _bare(wanted) != ""
+    answer, given = outcome.answer, problem.expected["answer"]
+    if isinstance(given, dict) or given in (None, []):
+        raise TypeError(f"answer {given!r} is no text, nor several")
+    wanted = list(map(str, given if isinstance(given, list) else [given]))
+    right = any(answer == one.strip() or _bare(answer) == _bare(one) != "" for one in wanted)
     return _RIGHT if right else Verdict(0.0, "wrong_answer")
 
 
@@ -96,14 +109,18 @@ def check_state(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) 
 
 
 def check_function(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None) -> Verdict:
-    """`{"tests": [...], "entry_points": [...]}`: all hidden tests hold for the final code."""
+    """`{"tests": [...], "entry_points": [...]}`: all hidden tests hold for the final code.
+
+    `setup`, if there is one, is code that runs before the answer's: a prompt's imports.
+    """
     if sandbox is None:
         raise ValueError("code needs a sandbox to be judged in: pass one to verify")
     expected = problem.expected
     tests, entry_points = _texts(expected, "tests"), _texts(expected, "entry_points")
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    verdict = sandbox.judge_calls(extract_code(outcome.answer), tests, tuple(entry_points))
+    code = with_setup(expected, extract_code(outcome.answer))
+    verdict = sandbox.judge_calls(code, tests, tuple(entry_points))
     return _all_or_nothing(verdict, "tests")
 
 
@@ -155,12 +172,14 @@ def check_declined(_: Problem, outcome: Outcome, __: CodeRunner | None) -> Verdi
 VERIFIERS: dict[str, Verifier] = {
     "integer_answer": check_integer,
     "text_answer": check_text,
+    "choice": check_choice,
     "final_state": check_state,
     "expression": check_expression,
     "puzzle": check_puzzle,
     "python_function": check_function,
     "program": check_program,
     "tool_calls": check_calls,
+    "function_calls": check_function_calls,
     "instruction": check_instruction,
     "declined": check_declined,
     "scenario": check_scenario,
@@ -172,6 +191,12 @@ CONFINED = frozenset(
     {"expression", "puzzle", "python_function", "program", "own_code", "own_environment"}
 )
 """Those that judge in a sandbox."""
+
+
+def with_setup(expected: Expected, code: str) -> str:
+    """Code after what the problem runs before it."""
+    setup = expected.get("setup")
+    return f"{setup}\n{code}" if isinstance(setup, str) and setup else code
 
 
 def extract_code(text: str) -> str:

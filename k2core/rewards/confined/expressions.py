@@ -1,10 +1,17 @@
-"""Symbolic equality by math-verify. Time is the job's limit: the library's own needs signals."""
+r"""Symbolic equality by math-verify. Time is the job's limit: the library's own needs signals.
+
+The library reads more than is written, and less: of `\frac{1}{2}+5` as plain text it takes the
+half, of `0.\overline{3}` the zero, of `7:00` a division by zero, of `101_2` the 101, of `even` a
+product of four letters. What it reads so is rewritten here, or compared by what it says.
+"""
 
 import logging
 import re
+from fractions import Fraction
 from typing import Any
 
 import math_verify
+import sympy
 
 _MATHS = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _RELATION = re.compile(
@@ -16,41 +23,197 @@ _RELATION = re.compile(
 _UNKNOWN = re.compile(r"\d[ *]{0,3}([abcknpquvwxyz])(?![A-Za-z])")
 _NAME = re.compile(r"\\?[A-Za-z][\w{}']{0,20}(?:\([^()]{0,40}\))?|")
 _BOXED = "\\boxed{"
+_SAID = re.compile(r"\banswer\b[* ]{0,4}(?:is|:|=)[*: ]{0,4}(.*)", re.IGNORECASE)
+_HOPE = re.compile(r"\.? {0,3}I hope (?:it|this) is correct\W*$", re.IGNORECASE)
+_WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textit)\{([^{}]*)\}")
+_WORDS = re.compile(
+    r"[A-Z]?[a-z]{3,}|[A-Z][a-z]{2,}|[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*[ '-][A-Za-z]{2,}"
+    r"|[A-Z]{3,}|[Yy]es|YES|[Nn]o|NO|odd|DNE"
+)
+_NAMES = re.compile(
+    r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|sqrt|log|ln|exp|infty|infinity|pi|theta|[ie]"
+)
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?\W*(?:([ap])\.?m)?\W*", re.IGNORECASE)
+_BASED = re.compile(r"([0-9A-Z]+)_(?:\{(\d{1,2})\}|(\d))")
+_NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+"
+_WITH_UNIT = re.compile(
+    rf"([-+]?[$\u20ac\u00a3\u00a5]? ?(?:{_NUMBER})) ?"
+    r"([A-Za-z\u00b0][A-Za-z./ ]*(?:(?<=[A-Za-z])\^?[23\u00b2\u00b3])?)?(%?)"
+)
+_ALONE = re.compile(rf"(?<![\w.,/^*+])[$\u20ac\u00a3\u00a5]?(?:{_NUMBER})(?![\w/^*+]|[.,]\d)%?")
+_PLAIN_NAME = re.compile(
+    r"(?<![A-Za-z])(?:(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|sqrt|log|ln|exp|pi)(?![A-Za-z])"
+)
+_PLAIN_ROOT = re.compile(r"\\sqrt \(([^()]*)\)")
+_PERCENT = re.compile(r"(?<!\\)%")
+_LONG_WORD = re.compile(r"[A-Za-z]{3,}")
+_ASSIGNED = re.compile(r"(?:^|(?<=,))\s*([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*([^,=]+)(?=,|$)")
+
+
+def _repeating(match: re.Match[str]) -> str:
+    sign, whole, fixed, period = match.groups(default="")
+    nines = 10 ** len(period) - 1
+    value = Fraction(int(f"{whole}{fixed}{period}") - int(f"{whole}{fixed}" or 0))
+    value /= nines * 10 ** len(fixed)
+    return rf"{sign}\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+_TIDY: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
+    (re.compile(pattern), put)
+    for pattern, put in (
+        (r"\\\$", ""),
+        (r"(?<=\d)(?:\{,\}|\\[,!;: ](?=\d{3}(?!\d)))(?=\d)", ","),
+        (r"\u2212|\u2013", "-"),
+        (r"\\varnothing", r"\\emptyset"),
+        (r"\\[dt]?binom *(\d) *(\d)", r"\\binom{\1}{\2}"),
+        (r"(-?)(?<![\d.])(\d{0,20})\.(\d{0,20})\\(?:overline|bar|dot) *\{(\d{1,20})\}", _repeating),
+        (r"(?<![\w.])(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?!\w)", r"\1\\cdot10^{\2}"),
+        (r"(?<![\w.,/] )(?<![\w.,/])(-?)(\d+) +(\d+)/(\d+)(?![\d/])", r"\1(\2+\\frac{\3}{\4})"),
+        (
+            r"(?:,\s*)?\\(?:text|mathrm|mbox)\{\s{0,3},?\s{0,3}(?:or|and)\s{0,3},?\s{0,3}\}"
+            r"|(?<=\d) *,? (?:or|and) ",
+            ",",
+        ),
+    )
+)
 
 
 def score(given: dict[str, Any]) -> dict[str, Any]:
     """`gold`: whether the expected text is mathematics; `score`: 1 if the answer equals it."""
-    gold = _parse(f"${given['gold']}$")
-    parts = _values(extract(given["answer"]), given["gold"])
-    right = bool(parts) and all(_equals(gold, part) for part in parts)
-    return {"gold": bool(gold), "score": float(bool(gold) and right)}
+    gold = tidy(given["gold"].strip().strip("$").strip())
+    found = extract(tidy(given["answer"]), gold)
+    told = _tell_otherwise(gold, found)
+    if told is not None:
+        return {"gold": True, "score": float(told)}
+    parsed = _parse(f"${gold}$")
+    if _RELATION.search(gold) and parsed and isinstance(parsed[0], sympy.Number):
+        return {"gold": True, "score": float(_bare(found) == _bare(gold))}
+    parts, letters = _values(found, gold), _WRAPPED.sub("", gold)
+    right = bool(parts) and all(_equals(parsed, part, letters) for part in parts)
+    return {"gold": bool(parsed), "score": float(bool(parsed) and right)}
+
+
+def tidy(text: str) -> str:
+    """What the library misreads, in forms that it reads."""
+    for pattern, put in _TIDY:
+        text = pattern.sub(put, text)
+    return text
+
+
+def _tell_otherwise(gold: str, found: str) -> bool | None:
+    """Equality of what is no mathematics; None of what is."""
+    if word := _word(gold):
+        return _bare(found) == word
+    if clock := _CLOCK.fullmatch(gold):
+        other = _CLOCK.fullmatch(_WRAPPED.sub(r"\1", found[:100]).strip())
+        return other is not None and _same_time(clock, other)
+    if (based := _BASED.fullmatch(_bare(gold, fold=False))) and (
+        other := _BASED.fullmatch(_bare(found, fold=False))
+    ):
+        return _in_base(based) == _in_base(other)
+    return None
+
+
+def _word(gold: str) -> str:
+    """The words of a gold answer that is only words; empty of mathematics."""
+    wrapped = _WRAPPED.fullmatch(gold.strip())
+    inner = (wrapped[1] if wrapped else gold).strip(" .()")
+    is_word = bool(re.match(r"[^\W\d]", inner)) if wrapped else bool(_WORDS.fullmatch(inner))
+    return _bare(gold) if is_word and not _NAMES.fullmatch(inner) else ""
+
+
+def _bare(text: str, *, fold: bool = True) -> str:
+    text = " ".join(_WRAPPED.sub(r"\1", text).replace("\\ ", " ").split()).strip(" .()*$`\"'")
+    return text.casefold() if fold else text
+
+
+def _same_time(one: re.Match[str], other: re.Match[str]) -> bool:
+    halves = {(m[4] or "").lower() for m in (one, other)} - {""}
+    return [int(n or 0) for n in one.groups()[:3]] == [
+        int(n or 0) for n in other.groups()[:3]
+    ] and len(halves) < 2
+
+
+def _in_base(match: re.Match[str]) -> object:
+    digits, base = match[1], int(match[2] or match[3])
+    try:
+        return int(digits, base) if len(digits) < 200 and 2 <= base <= 36 else match[0]
+    except ValueError:
+        return match[0]
 
 
 def _values(found: str, gold: str) -> list[str]:
     """What must equal the gold: of `x = 2` the 2, of `1 = 2` both; none of a relation."""
     if _RELATION.search(gold) or "=" in gold:
         return [found] if found else []
+    found = _drop_names(found)
     if _RELATION.search(found) or set(_UNKNOWN.findall(found)) - set(gold):
         return []
     sides = [side.strip() for side in found.split("=")]
     return [side for side in sides[:-1] if not _NAME.fullmatch(side)] + [s for s in sides[-1:] if s]
 
 
-def _equals(gold: list[Any], text: str) -> bool:
-    return any(
-        math_verify.verify(gold, _parse(form), strict=True, timeout_seconds=None)
-        for form in (f"${text}$", text)
-    )
+def _drop_names(found: str) -> str:
+    """Of `x = 1, x = -2` the values."""
+    assigned = _ASSIGNED.findall(found)
+    one_name = len({name for name, _ in assigned}) == 1
+    whole = len(assigned) == found.count("=") == found.count(",") + 1
+    return ",".join(value for _, value in assigned) if one_name and whole else found
 
 
-def extract(text: str) -> str:
-    """The last box; else the last formula; else what follows the last `=`, `:` or `is`."""
+def _equals(gold: list[Any], text: str, letters: str) -> bool:
+    """Whether a text has the value; a unit after its number says nothing.
+
+    Args:
+        gold: what is expected, as it was read.
+        text: what was answered.
+        letters: of what is expected: these are no units.
+    """
+    forms = [_as_latex(text, letters)]
+    if "%" in text and "%" not in letters:  # asked for a percentage, data sets state the number
+        forms.append(forms[0].replace("\\%", ""))
+    read = (_parse(f"${form}$") for form in forms if form)
+    return any(math_verify.verify(gold, found, strict=True, timeout_seconds=None) for found in read)
+
+
+def _as_latex(text: str, letters: str) -> str:
+    """Without what the library would read wrongly; empty of a sentence."""
+    if "\\" not in text:
+        unit = _WITH_UNIT.fullmatch(text)
+        if unit and _is_unit(unit[2] or "", letters):
+            text = unit[1].strip(" $\u20ac\u00a3\u00a5").replace(",", "") + unit[3]
+        elif any(not _NAMES.fullmatch(word) for word in _LONG_WORD.findall(text)):
+            return ""
+        text = _PLAIN_NAME.sub(r"\\\g<0> ", text.replace("**", "^").replace("*", " "))
+        text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", text)
+    return _PERCENT.sub(r"\\%", text)
+
+
+def _is_unit(word: str, letters: str) -> bool:
+    word = word.strip(" .")
+    return not _NAMES.fullmatch(word) and not (len(word) == 1 and word in letters)
+
+
+def extract(text: str, gold: str = "") -> str:
+    """The last box; else the last formula; else what the answer is said to be, in its last line.
+
+    Args:
+        text: the answer.
+        gold: what is expected: where it has `=` or `:`, neither parts an answer from its name.
+    """
     if _BOXED in text:
-        return _balanced(text.rpartition(_BOXED)[2])
+        return _balanced(text.rpartition(_BOXED)[2]).strip()
     if formulas := _MATHS.findall(text):
         return str(next(part for part in formulas[-1] if part)).strip()
-    last = (text.strip().splitlines() or [""])[-1]
-    return re.split(r"=|:|\bis\b", last)[-1].strip().rstrip(".!").strip("* ")
+    text = _HOPE.sub("", text.strip())
+    lines, said = text.splitlines() or [""], _SAID.findall(text)
+    last = (str(said[-1]).strip() if said else "") or lines[-1].strip()
+    last = _drop_names(re.split(r"[.!](?:\s|$)", last)[0] if said else last)
+    names = "".join(sign for sign in "=:" if sign not in gold)
+    value = re.split(rf"[{names}]|\bis\b" if names else r"\bis\b", last)[-1]
+    value = value.strip().rstrip(".!").strip("* ")
+    alone = _ALONE.findall(value)
+    return alone[0] if len(alone) == 1 and re.match(r"[A-Za-z]{2,} ", value) else value
 
 
 def _balanced(text: str) -> str:

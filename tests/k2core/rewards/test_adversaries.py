@@ -7,7 +7,6 @@ with `-m slow`.
 
 import random
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import pytest
 from pydantic import JsonValue
@@ -15,29 +14,11 @@ from pydantic import JsonValue
 from k2core.environments import open_environment
 from k2core.rewards import VERIFIERS, Outcome, verify
 from k2core.sandbox import Sandbox
-from schemas.chat import Message, Problem, ToolCall
-
-WORDS = ("amber", "delta", "willow", "stone", "cedar", "lake", "orbit", "maple", "sand", "north")
-
-
-class Trial(NamedTuple):
-    """An attempt to be paid for nothing."""
-
-    problem: Problem
-    outcome: Outcome
-
+from schemas.chat import Message, ToolCall
+from tests.k2core.rewards.cheats import cheat_choice, cheat_function_calls
+from tests.k2core.rewards.posing import WORDS, Trial, pose, say
 
 Adversary = Callable[[random.Random], Trial]
-
-
-def pose(verifier: str, expected: dict[str, JsonValue], **fields: object) -> Problem:
-    plain = {"problem_id": "f/train/1", "family": "f", "group": "general", "verifier": verifier}
-    messages = (Message(role="user", content="?"),)
-    return Problem.model_validate({**plain, "messages": messages, "expected": expected, **fields})
-
-
-def say(text: str, *before: Message, state: dict[str, JsonValue] | None = None) -> Outcome:
-    return Outcome((*before, Message(role="assistant", content=text)), state or {})
 
 
 def near_number(gold: int, rng: random.Random) -> str:
@@ -264,6 +245,11 @@ def cheat_expression(rng: random.Random) -> Trial:
             rf"\boxed{{1,{gold:03d}}}",
             rf"$x \neq {gold}$",
             rf"\boxed{{{gold}x}}",
+            rf"\boxed{{\frac{{{gold}}}{{1}}+1}}",
+            rf"\boxed{{{gold}}} <answer>{gold + 1}</answer>",
+            f"#### {gold}\n#### {gold + 1}",
+            f"{gold} apples {gold + 1}",
+            f"{gold} pi",
         )
     )
     return Trial(pose("expression", {"answer": str(gold)}), say(text))
@@ -342,6 +328,8 @@ FAST: dict[str, Adversary] = {
     "instruction": cheat_instruction,
     "declined": cheat_declined,
     "puzzle": cheat_puzzle,
+    "choice": cheat_choice,
+    "function_calls": cheat_function_calls,
 }
 CONFINED: dict[str, Adversary] = {
     "expression": cheat_expression,

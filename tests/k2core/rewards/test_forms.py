@@ -56,6 +56,11 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [
         ["a\n***\nb"],
         ["a\n***", "a\n\nb"],
     ),
+    (
+        {"kind": "end_phrase", "text": "The End."},
+        ['"It is the end."', "the end. "],
+        ["The End"],
+    ),
     ({"kind": "title"}, ["<<My Day>>\nIt was"], ["<< >>\nIt was", "My Day"]),
     ({"kind": "two_answers"}, ["a\n******\nb"], ["a\n******\na", "a", "a\n******"]),
     ({"kind": "unique_words"}, ["One two three"], ["One two one", ""]),

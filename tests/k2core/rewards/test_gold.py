@@ -48,6 +48,13 @@ def ended(text: str, **state: Any) -> Outcome:
     return Outcome((Message(role="assistant", content=text),), state)
 
 
+def asked(arguments: str) -> Outcome:
+    """A dialogue that ends with this call of `balance`, after what was asked."""
+    call = CALL.model_copy(update={"arguments": arguments})
+    question = Message(role="user", content="?")
+    return Outcome((question, Message(role="assistant", tool_calls=(call,))))
+
+
 def played(*calls: dict[str, Any], faults: bool = False) -> Outcome:
     """A dialogue that makes these calls, again where a tool is busy, and says that it is done."""
     session = open_environment(posed("tool_calls", {}))
@@ -78,6 +85,29 @@ def posed(verifier: str, expected: dict[str, Any]) -> Problem:
 CASES: dict[str, list[Case]] = {
     "integer_answer": [Case({"answer": -12}, ("-12", "is **-12**."), ("12", "-1.2", "-12 or 3"))],
     "text_answer": [Case({"answer": "Paris"}, ("Paris", " Paris\n"), ("Paris, Rome", "paris", ""))],
+    "choice": [
+        Case(
+            {"answer": "B", "choices": ["Rome", "Paris"]},
+            (
+                "B",
+                "(B)",
+                "b.",
+                "B) Paris",
+                "Paris.",
+                "The answer is **B**.",
+                r"$\boxed{\text{(B)}}$",
+            ),
+            ("A", "A or B", "Rome", "not B", "Because", "B or C", "<answer>A</answer> B", ""),
+        )
+    ],
+    "function_calls": [
+        Case(
+            {"calls": [ASK]},
+            (asked('{"owner":  "Bob"}'),),
+            (asked("{}"), asked("["), asked("1"), "x"),
+        ),
+        Case({"calls": []}, ("None fits.",), (asked("{}"),)),
+    ],
     "final_state": [
         Case(
             {"state": {"x": 1}, "answer": 7},

@@ -11,7 +11,8 @@ from k2core.rewards.instructions import follows
 from k2core.sandbox import Sandbox
 from schemas.chat import Message
 from schemas.outside import read_json
-from tests.k2core.rewards.test_adversaries import LEDGER, pose, say
+from tests.k2core.rewards.posing import pose, say
+from tests.k2core.rewards.test_adversaries import LEDGER
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from k2core.rewards import verify
 from k2core.sandbox import Sandbox
 from k2core.sandbox.tiers import Tier
-from tests.k2core.rewards.test_adversaries import pose, say
+from tests.k2core.rewards.posing import pose, say
 
 TESTS = ["assert f(2) == 4", "assert f(3) == 9", "assert f(-1) == 1"]
 SQUARE = pose("python_function", {"tests": list(TESTS), "entry_points": ["f"]})
