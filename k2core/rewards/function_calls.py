@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -16,11 +16,20 @@ _MOST = 64
 _LOOSE = re.compile(r"[ ,./\-_*^]")
 
 
-class Made(NamedTuple):
+class _Made(NamedTuple):
     """A call as it was made."""
 
     name: str
     arguments: Mapping[str, JsonValue]
+
+
+class _Wanted(NamedTuple):
+    """A call that is expected."""
+
+    name: str
+    arguments: Mapping[str, JsonValue]
+    any_of: Mapping[str, Sequence[JsonValue]] | None
+    """Argument -> the values that will do; None where `arguments` says the one."""
 
 
 def check_function_calls(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
@@ -30,16 +39,11 @@ def check_function_calls(problem: Problem, outcome: Outcome, _: CodeRunner | Non
     `any_of` in place of `arguments` any of its values will do, texts by the Berkeley leaderboard's
     loose equality, and one whose values hold `""` may be left out. No calls expected: none made.
     """
-    wanted: Any = problem.expected["calls"]
-    if not isinstance(wanted, list) or not all(isinstance(c, dict) and "name" in c for c in wanted):
-        raise ValueError("calls must be a list of objects with name and arguments")
-    for call in wanted:
-        if not isinstance(call.get("arguments", call.get("any_of")), dict):
-            raise TypeError(f"call {call['name']} must have arguments, an object")
+    wanted = _read_wanted(problem.expected["calls"])
     said = [call for m in outcome.messages[len(problem.messages) :] for call in m.tool_calls]
     if len(said) != len(wanted):
         return Verdict(0.0, "no_call" if not said else "wrong_number_of_calls")
-    made = list[Made]()
+    made = list[_Made]()
     for call in said[:_MOST]:
         try:
             arguments = read_json(call.arguments)
@@ -47,12 +51,27 @@ def check_function_calls(problem: Problem, outcome: Outcome, _: CodeRunner | Non
             return Verdict(0.0, "arguments_no_json")
         if not isinstance(arguments, dict):
             return Verdict(0.0, "arguments_no_object")
-        made.append(Made(call.name, arguments))
-    if sorted(call.name for call in made) != sorted(str(call["name"]) for call in wanted):
+        made.append(_Made(call.name, arguments))
+    if sorted(call.name for call in made) != sorted(one.name for one in wanted):
         return Verdict(0.0, "wrong_function")
     defaults = {tool.name: _defaults(tool.parameters) for tool in problem.tools}
     fits = [[_fits(one, call, defaults.get(call.name, {})) for call in made] for one in wanted]
     return Verdict(1.0) if _matched(fits) else Verdict(0.0, "wrong_arguments")
+
+
+def _read_wanted(given: JsonValue) -> list[_Wanted]:
+    if not isinstance(given, list):
+        raise TypeError(f"calls must be a list of calls, not {given!r}")
+    wanted = list[_Wanted]()
+    for call in given:
+        name = call.get("name") if isinstance(call, dict) else None
+        stated = call.get("arguments", call.get("any_of")) if isinstance(call, dict) else None
+        if not isinstance(call, dict) or not isinstance(name, str) or not isinstance(stated, dict):
+            raise TypeError(f"a call must have name and arguments, an object: {call!r}")
+        allowed = {k: v if isinstance(v, list) else [v] for k, v in stated.items()}
+        loose = "arguments" not in call
+        wanted.append(_Wanted(name, {} if loose else stated, allowed if loose else None))
+    return wanted
 
 
 def _defaults(parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -61,19 +80,18 @@ def _defaults(parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {k: v["default"] for k, v in found if isinstance(v, dict) and "default" in v}
 
 
-def _fits(wanted: Mapping[str, Any], made: Made, defaults: Mapping[str, JsonValue]) -> bool:
-    if wanted["name"] != made.name:
+def _fits(wanted: _Wanted, made: _Made, defaults: Mapping[str, JsonValue]) -> bool:
+    if wanted.name != made.name:
         return False
-    if "any_of" in wanted:
-        allowed: Mapping[str, list[JsonValue]] = wanted["any_of"]
+    if (allowed := wanted.any_of) is not None:
         return made.arguments.keys() <= allowed.keys() and all(
             _loosely(made.arguments[name], values) if name in made.arguments else "" in values
             for name, values in allowed.items()
         )
     # Neither side need state what is the default anyway.
-    names = wanted["arguments"].keys() | made.arguments.keys()
+    names = wanted.arguments.keys() | made.arguments.keys()
     filled = {name: value for name, value in defaults.items() if name in names}
-    return _text({**filled, **wanted["arguments"]}) == _text({**filled, **made.arguments})
+    return _text({**filled, **wanted.arguments}) == _text({**filled, **made.arguments})
 
 
 def _loosely(value: JsonValue, allowed: Sequence[JsonValue]) -> bool:

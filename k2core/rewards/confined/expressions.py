@@ -7,6 +7,7 @@ product of four letters. What it reads so is rewritten here, or compared by what
 
 import logging
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -50,6 +51,9 @@ _LONG_WORD = re.compile(r"[A-Za-z]{3,}")
 _ASSIGNED = re.compile(r"(?:^|(?<=,))\s*([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*([^,=]+)(?=,|$)")
 
 
+_Put = str | Callable[[re.Match[str]], str]
+
+
 def _repeating(match: re.Match[str]) -> str:
     sign, whole, fixed, period = match.groups(default="")
     nines = 10 ** len(period) - 1
@@ -58,7 +62,7 @@ def _repeating(match: re.Match[str]) -> str:
     return rf"{sign}\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
-_TIDY: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
+_TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
         (r"\\\$", ""),
