@@ -1,7 +1,7 @@
 """What there is to know of a source of problems, found out as training would."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import typer
@@ -9,10 +9,11 @@ import typer
 from k2core.chat import ChatCodec, render
 from k2core.model.config import load_shape
 from k2core.problems import ProblemSourceError
-from k2core.problems.bank import look_through, split_rows
+from k2core.problems.bank import SourceFamily, check_faults, look_through, split_rows
 from k2core.problems.fitting import fit_context
-from k2core.rewards import verify
-from k2core.rewards.gold import answered, gold_outcome, wrong_answer
+from k2core.problems.rows import OWN_CODE
+from k2core.rewards import Outcome, verify
+from k2core.rewards.gold import answered, gold_answer, gold_outcome, wrong_answer
 from k2core.rewards.telling import find_doubt
 from k2core.sandbox import Sandbox
 from schemas.chat import Problem
@@ -35,6 +36,8 @@ class Lengths(NamedTuple):
     context: int
     too_long: list[str]
     """Problems that leave no room for an answer."""
+    short: list[str]
+    """Those whose right answer takes more tokens than their budget."""
 
 
 class CheckedVerifier(NamedTuple):
@@ -53,6 +56,8 @@ class CheckedSource(NamedTuple):
     source: Source
     num_rows: int
     splits: dict[str, int]
+    stops: str
+    """Why a run with it would stop before it trains; empty where it would not."""
     faults: list[str]
     problems: list[Problem]
     lengths: Lengths | None
@@ -65,7 +70,10 @@ class CheckedSource(NamedTuple):
         """Whether nothing should be mended."""
         left_out = isinstance(self.source, FileSource) and bool(self.faults)
         too_long = self.lengths is not None and bool(self.lengths.too_long)
-        return self.judged is not None and not (self.judged.doubts or left_out or too_long)
+        short = self.lengths is not None and bool(self.lengths.short)
+        return not (
+            self.stops or self.judged is None or self.judged.doubts or left_out or too_long or short
+        )
 
     def figures(self, show: int, setting: str) -> dict[str, object]:
         """All of it, for programs.
@@ -83,6 +91,7 @@ class CheckedSource(NamedTuple):
             "verifier": self.judged and self.judged._asdict(),
             "shown": self.problems[:show],
             "setting": setting,
+            "stops": self.stops,
             "sound": self.is_sound,
         }
 
@@ -103,7 +112,10 @@ class CheckedSource(NamedTuple):
                 f"{self.judged.wrong_refused} wrong ones"
             )
             _print_list("the verifier", self.judged.doubts, None)
-        typer.echo(f"to train on it: --set '{setting}'")
+        if self.stops:
+            typer.echo(f"a run would stop: {self.stops}")
+        else:
+            typer.echo(f"to train on it: --set '{setting}'")
 
     def _print_lengths(self) -> None:
         found = self.lengths
@@ -118,6 +130,7 @@ class CheckedSource(NamedTuple):
             typer.echo("no prompt leaves room for an answer")
         else:
             _print_list("too long", found.too_long, _FAULTS_SHOWN)
+        _print_list("max_tokens is less than the right answer takes", found.short, _FAULTS_SHOWN)
 
 
 def check_source(source: Source, model: str, *, every: bool = False) -> CheckedSource:
@@ -138,15 +151,18 @@ def check_source(source: Source, model: str, *, every: bool = False) -> CheckedS
     except ProblemSourceError as error:
         raise NoProblemsError(str(error)) from None
     problems = [problem for found in family.splits.values() for problem in found]
+    rows = family.rows
     lengths, judged = None, None
     if problems:
-        lengths = _count_tokens(problems, model)
+        lengths = _count_tokens(sorted(problems, key=lambda p: rows[p.problem_id]), model, rows)
         with Sandbox.start() as sandbox:
-            judged = judge_sample(problems if every else problems[:_JUDGED], sandbox)
+            chosen = problems if every else problems[:_JUDGED]
+            judged = judge_sample(chosen, sandbox, rows)
     return CheckedSource(
         source,
         family.num_rows,
         {split: len(found) for split, found in family.splits.items()},
+        _why_it_stops(family, source),
         [str(fault) for fault in family.faults],
         problems,
         lengths,
@@ -154,10 +170,34 @@ def check_source(source: Source, model: str, *, every: bool = False) -> CheckedS
     )
 
 
-def judge_sample(problems: Sequence[Problem], sandbox: Sandbox) -> CheckedVerifier:
-    """Run the verifiers on right and wrong answers."""
+def _why_it_stops(family: SourceFamily, source: Source) -> str:
+    if not family.num_rows:
+        return "there are no rows: a row is a line of JSON, or of a table after its names"
+    if not family.num_problems:
+        return "no row makes a problem"
+    if not isinstance(source, FileSource):
+        return ""
+    try:
+        check_faults(family, source)
+    except ProblemSourceError:
+        share = f"{len(family.faults)} of {family.num_rows} rows are left out"
+        return f"{share}, more than max_faulty_frac={source.max_faulty_frac:g} allows"
+    return ""
+
+
+def judge_sample(
+    problems: Sequence[Problem], sandbox: Sandbox, rows: Mapping[str, int]
+) -> CheckedVerifier:
+    """Run the verifiers on right and wrong answers.
+
+    Args:
+        problems: that are judged.
+        sandbox: where.
+        rows: a problem's id -> its row.
+    """
     doubts, num_right, num_wrong = list[str](), 0, 0
     for problem in problems:
+        place = _place(problem, rows)
         right, wrong = gold_outcome(problem), answered(problem, wrong_answer(problem))
         for answer in (right, wrong):
             if answer is None:
@@ -165,22 +205,31 @@ def judge_sample(problems: Sequence[Problem], sandbox: Sandbox) -> CheckedVerifi
             try:
                 verdict = verify(problem, answer, sandbox)
             except (ValueError, RuntimeError) as error:
-                doubts.append(f"{problem.problem_id}: {error}")
-                continue
+                doubts.append(f"{place}: {str(error).removeprefix(f'{problem.problem_id}: ')}")
+                break  # the other answer would fare no better
             passed = verdict.reward >= 1.0
             num_right += answer is right and passed
             num_wrong += answer is wrong and not passed and not verdict.is_faulty
             if verdict.is_faulty or passed is (answer is wrong):
                 said = verdict.reason or "it is right"
-                told = answer.messages[-1]
-                text = told.content or " ".join(c.arguments for c in told.tool_calls)
-                doubts.append(f"{problem.problem_id}: of {text[:60]!r} it says: {said}")
-            elif answer is right and (said := find_doubt(problem, sandbox)):
-                doubts.append(f"{problem.problem_id}: {said}")
+                doubts.append(f"{place}: of {_told(answer)[:60]!r} it says: {said}")
+            elif answer is right and (doubt := find_doubt(problem, sandbox)):
+                doubts.append(f"{place}: {doubt}")
     return CheckedVerifier(len(problems), num_right, num_wrong, doubts)
 
 
-def _count_tokens(problems: Sequence[Problem], model: str) -> Lengths | None:
+def _place(problem: Problem, rows: Mapping[str, int]) -> str:
+    return f"row {rows[problem.problem_id]}, {problem.problem_id}"
+
+
+def _told(answer: Outcome) -> str:
+    last = answer.messages[-1]
+    return last.content or " ".join(call.arguments for call in last.tool_calls)
+
+
+def _count_tokens(
+    problems: Sequence[Problem], model: str, rows: Mapping[str, int]
+) -> Lengths | None:
     found = _open_codec(model)
     if found is None:
         return None
@@ -190,8 +239,14 @@ def _count_tokens(problems: Sequence[Problem], model: str) -> Lengths | None:
         too_long = list(problems)
     else:
         too_long = list(fit_context(problems, codec, context).too_long)
-    names = [problem.problem_id for problem in too_long]
-    return Lengths(sizes[0], sizes[len(sizes) // 2], sizes[-1], context, names)
+    short = list[str]()
+    for problem in problems:
+        size = len(codec.encode(gold_answer(problem) or ""))
+        # What a function of one's own calls an answer need not be one.
+        if size > problem.max_tokens and problem.verifier != OWN_CODE:
+            short.append(f"{_place(problem, rows)}: {size} of {problem.max_tokens}")
+    names = [_place(problem, rows) for problem in too_long]
+    return Lengths(sizes[0], sizes[len(sizes) // 2], sizes[-1], context, names, short)
 
 
 def _open_codec(model: str) -> tuple[ChatCodec, int] | None:

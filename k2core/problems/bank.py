@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from k2core.environments import OWN
 from k2core.problems.faults import RowError
 from k2core.problems.files import ProblemSourceError, read_bytes, read_rows
 from k2core.problems.place import place_of
 from k2core.problems.puzzles import draw_puzzles
-from k2core.problems.rows import OwnProblem, Split, read_row
+from k2core.problems.rows import OwnProblem, Split, key_of, read_row
 from k2core.problems.worlds import draw_worlds
 from schemas.chat import Problem, ToolSpec
 from schemas.problems import EnvironmentSource, FileSource, ProblemsConfig, PuzzleSource, Source
@@ -36,6 +37,8 @@ class SourceFamily(NamedTuple):
     """Each in an order of its own, which is not the file's."""
     num_rows: int
     faults: tuple[RowFault, ...]
+    rows: Mapping[str, int]
+    """A problem's id -> its row."""
 
     @property
     def num_problems(self) -> int:
@@ -59,7 +62,34 @@ _SPLITTING = ("held_out_frac", "validation_frac")
 def _read_all(config_json: str) -> Mapping[str, SourceFamily]:
     # Any family will do: what is read does not depend on the generated ones.
     stated = ProblemsConfig.model_validate_json(config_json)
-    return {source.name: read_family(stated, source) for source in stated.sources.all}
+    families = {source.name: read_family(stated, source) for source in stated.sources.all}
+    _refuse_leaks(families)
+    return families
+
+
+def _refuse_leaks(families: Mapping[str, SourceFamily]) -> None:
+    """Hold training against what is set apart, over all sources that are read from files.
+
+    Raises:
+        ProblemSourceError: a source trains on what another, by its rows' own `split`, sets apart.
+    """
+    apart = {
+        key_of(problem.messages): problem.problem_id
+        for family in families.values()
+        for split in ("validation", "held_out")
+        for problem in family.splits[split]
+        if problem.environment != OWN
+    }
+    for name, family in families.items():
+        trained = [p for p in family.splits["train"] if key_of(p.messages) in apart]
+        found = [p for p in trained if p.environment != OWN]
+        if found:
+            first = found[0]
+            raise ProblemSourceError(
+                f"{name}: {len(found)} problems of its training part are set apart elsewhere, as "
+                f"{first.problem_id} (row {family.rows[first.problem_id]}) is "
+                f"{apart[key_of(first.messages)]}: leave them out, or give both rows one split"
+            )
 
 
 def read_family(config: ProblemsConfig, source: Source) -> SourceFamily:
@@ -139,19 +169,29 @@ def _tools_of(source: FileSource) -> tuple[ToolSpec, ...]:
 def _without_twins(
     rows: Iterator[tuple[int, OwnProblem | RowError]],
 ) -> Iterator[OwnProblem | RowFault]:
-    keys: dict[str, int] = {}
+    keys: dict[str, tuple[int, OwnProblem]] = {}
     names: dict[str, int] = {}
     for number, own in rows:
         if isinstance(own, RowError):
             yield RowFault(number, own.field, own.reason)
         elif own.key in keys:
-            yield RowFault(number, "prompt", f"asks what row {keys[own.key]} asks")
+            yield RowFault(number, "prompt", _twin(own, *keys[own.key]))
         elif own.problem.problem_id in names:
             first = names[own.problem.problem_id]
             yield RowFault(number, "id", f"{own.problem.problem_id!r} is that of row {first}, too")
         else:
-            keys[own.key] = names[own.problem.problem_id] = number
-            yield own
+            keys[own.key], names[own.problem.problem_id] = (number, own), number
+            yield own._replace(row=number)
+
+
+def _twin(own: OwnProblem, number: int, first: OwnProblem) -> str:
+    """What is to be said of a row that asks what another asks."""
+    said = f"asks what row {number} asks"
+    if own.split and first.split and own.split != first.split:
+        said += f", which is in {first.split}: a question cannot be in {own.split} as well"
+    if own.problem.expected.get("answer") != first.problem.expected.get("answer"):
+        said += ", and expects another answer"
+    return said
 
 
 def split_rows(
@@ -159,7 +199,7 @@ def split_rows(
 ) -> SourceFamily:
     """Put problems where they belong, by what they ask."""
     splits: dict[Split, list[Problem]] = {"train": [], "validation": [], "held_out": []}
-    faults, total = list[RowFault](), 0
+    faults, total, numbers = list[RowFault](), 0, dict[str, int]()
     for own in rows:
         total += 1
         if isinstance(own, RowFault):
@@ -167,10 +207,13 @@ def split_rows(
             continue
         split = own.split or place_of(config, own.key)
         named = f"{name}/{split}/{own.problem.problem_id}"
+        numbers[named] = own.row
         splits[split].append(own.problem.model_copy(update={"problem_id": named}))
     for split, problems in splits.items():
         random.Random(f"{config.seed}/{split}/{name}").shuffle(problems)
-    return SourceFamily({s: tuple(found) for s, found in splits.items()}, total, tuple(faults))
+    return SourceFamily(
+        {s: tuple(found) for s, found in splits.items()}, total, tuple(faults), numbers
+    )
 
 
 def describe_families(config: ProblemsConfig) -> list[dict[str, object]]:

@@ -28,6 +28,7 @@ _COMPRESSED = {
     b"BZh": (bz2.decompress, ".bz2"),
     b"\xfd7zXZ\0": (lzma.decompress, ".xz"),
 }
+_LOOKED_AT = 65_536
 _VALUE = re.compile(r"[^\s,]")
 
 
@@ -84,6 +85,8 @@ def read_rows(content: bytes, source: FileSource) -> Iterator[NumberedRow]:
             except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
                 raise _unreadable(source, f"a whole {ending}", error) from None
     content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in content[:_LOOKED_AT] and not content.startswith(_PARQUET):
+        raise _unreadable(source, "JSON, CSV or parquet", "it is binary, or not in UTF-8")
     start = content.lstrip()
     if content.startswith(_PARQUET):
         yield from _parquet_rows(content, source)
@@ -137,6 +140,8 @@ def _table_rows(content: bytes, delimiter: str, source: FileSource) -> Iterator[
         lines = io.StringIO(content.decode(), newline="")
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         names, begun = [name.strip() for name in next(reader, [])], reader.line_num
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise _unreadable(source, "a table", f"it has the names {twice} twice")
         for cells in reader:
             row = dict(zip(names, map(_read_cell, cells), strict=False))
             wrong = RowError("row", f"has {len(cells)} cells, and the names are {len(names)}")

@@ -21,6 +21,7 @@ OWN_CODE = "own_code"
 _MEANT = {"prompt", "messages", "answer", "expected", "verifier", "tools", "environment", "state"}
 _ASKED = frozenset(("prompt", "messages"))
 _FIELDS = frozenset(_MEANT | {"id", "split", "max_tokens", "max_turns"})
+_LONGEST_ID = 100
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "validation": "validation",
@@ -39,6 +40,8 @@ class OwnProblem(NamedTuple):
     """What it asks, however it is typed: equal keys lie in one split."""
     split: Split | None
     """As the row states it."""
+    row: int = 0
+    """Its number in the file."""
 
 
 def read_row(
@@ -173,7 +176,10 @@ def _identity(given: JsonValue, key: str) -> str:
         return hashlib.sha256(key.encode()).hexdigest()[:12]
     if isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
         raise RowError("id", "must be a text or a whole number")
-    return str(given)[:100]
+    text = str(given)
+    if len(text) <= _LONGEST_ID:
+        return text
+    return f"{text[: _LONGEST_ID - 13]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _split(row: Mapping[str, JsonValue]) -> Split | None:

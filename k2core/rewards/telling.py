@@ -1,24 +1,26 @@
-"""Whether the hidden tests of somebody's own code problems can be passed, and tell."""
+"""Whether somebody's own problems can be solved at all, and what judges them can tell."""
 
 from itertools import islice
 from typing import cast
 
 from k2core.problems import ProblemSourceError, own_families
-from k2core.rewards.gold import gold_answer
-from k2core.rewards.verifiable import with_setup
+from k2core.rewards.gold import gold_answer, gold_outcome
+from k2core.rewards.verifiable import verify, with_setup
 from k2core.sandbox import CodeRunner, IoCase, check_problem, check_program
 from schemas.chat import Problem
 from schemas.problems import FileSource, ProblemsConfig
 
 _PER_SOURCE = 100
 _SHOWN = 3
+_JUDGED = ("python_function", "program", "expression")
 
 
 def find_doubt(problem: Problem, runner: CodeRunner) -> str:
-    """What is wrong with a problem's hidden tests; empty where nothing is, or nothing tells.
+    """What is wrong with how a problem is judged; empty where nothing is, or nothing tells.
 
     A row of code that states its `solution` can be judged: the solution must pass, and what does
-    no work must not, nor every mutant of the solution.
+    no work must not, nor every mutant of the solution. So can mathematics: the reference answer
+    must pass.
 
     Raises:
         SandboxError: the sandbox failed, which says nothing about the problem.
@@ -32,13 +34,17 @@ def find_doubt(problem: Problem, runner: CodeRunner) -> str:
             given = cast("list[dict[str, str]]", expected["cases"])
             cases = [IoCase(str(case["stdin"]), str(case["stdout"])) for case in given]
             check_program(runner, solution, cases, str(expected.get("language", "python")))
+        elif (right := gold_outcome(problem)) and problem.verifier == "expression":
+            verdict = verify(problem, right, runner)
+            if verdict.reward < 1.0:
+                return f"its own answer {solution!r} does not pass: {verdict.reason}"
     except ValueError as error:
-        return str(error)
+        return str(error).removeprefix(f"{problem.problem_id}: ")
     return ""
 
 
 def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
-    """Judge the hidden tests of the first problems of each file of code.
+    """Judge the hidden tests, or the reference answers, of the first problems of each file.
 
     Returns:
         How many were judged.
@@ -55,11 +61,15 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
         family = own_families(problems)[source.name]
         found = (p for split in family.splits.values() for p in split)
         chosen = list(islice((p for p in found if _is_judgeable(p)), _PER_SOURCE))
-        doubts = [f"{p.problem_id}: {said}" for p in chosen if (said := find_doubt(p, runner))]
+        doubts = [
+            f"row {family.rows[p.problem_id]}, {p.problem_id}: {said}"
+            for p in chosen
+            if (said := find_doubt(p, runner))
+        ]
         if len(doubts) > source.max_faulty_frac * len(chosen):
             raise ProblemSourceError(
                 f"{source.name}: of the first {len(chosen)} problems of {source.path} with a "
-                f"solution, the tests of {len(doubts)} cannot judge, more than max_faulty_frac="
+                f"solution, {len(doubts)} cannot be judged, more than max_faulty_frac="
                 f"{source.max_faulty_frac:g} allows. {'; '.join(doubts[:_SHOWN])}. "
                 "`k2 problems check --all` shows all"
             )
@@ -68,4 +78,4 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
 
 
 def _is_judgeable(problem: Problem) -> bool:
-    return problem.verifier in ("python_function", "program") and gold_answer(problem) is not None
+    return problem.verifier in _JUDGED and gold_answer(problem) is not None

@@ -56,9 +56,8 @@ def verify(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None = None
     try:
         return VERIFIERS[problem.verifier](problem, outcome, sandbox)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{problem.problem_id}: expected does not fit {problem.verifier}: {error!r}"
-        ) from error
+        why = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit: {error}"
+        raise ValueError(f"{problem.problem_id}: {problem.verifier}: expected {why}") from error
 
 
 def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:

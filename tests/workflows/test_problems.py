@@ -1,6 +1,7 @@
 """`k2 problems check` says what would be read, and what should be mended."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -119,3 +120,48 @@ def test_problems_for_a_critic_are_looked_at_too(tmp_path: Path) -> None:
     assert "open: 20 rows, 19 problems" in said
     assert "row 4: expected: " in said
     assert "passes 0 right answers and refuses 19 wrong ones" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "words"),
+    [
+        ("a.jsonl", [""], "a run would stop: there are no rows"),
+        ("a.jsonl", [" ", "\t"], "a run would stop: there are no rows"),
+        ("a.csv", ["prompt,answer"], "a run would stop: there are no rows"),
+        ("a.jsonl", ["3"], "a run would stop: no row makes a problem"),
+        ("a.jsonl", ['{"prompt": "a"}'], "text_answer: expected lacks 'answer'"),
+        ("a.jsonl", ['{"prompt": "a", "answer": 1}', "{"], "1 of 2 rows are left out, more than"),
+        ("a.csv", ["prompt,prompt", "a,b"], "has the names ['prompt'] twice"),
+        ("a.zip", ["PK\0\0"], "is not JSON, CSV or parquet: it is binary"),
+        (
+            "a.jsonl",
+            ['{"prompt": "a", "answer": 1}', '{"prompt": "A ", "answer": 2}'],
+            "row 2: prompt: asks what row 1 asks, and expects another answer",
+        ),
+        (
+            "a.jsonl",
+            [f'{{"prompt": "a", "answer": 1, "split": "{split}"}}' for split in ("train", "test")],
+            "which is in train: a question cannot be in held_out as well",
+        ),
+    ],
+)
+def test_what_nobody_could_train_on_says_why(
+    tmp_path: Path, name: str, lines: list[str], words: str
+) -> None:
+    path = tmp_path / name
+    path.write_text("\n".join(lines))
+    code, said = run(str(path), "--show", "0")
+    assert code in (1, 2)
+    assert words in said
+    assert "to train on it" not in said
+
+
+def test_answers_that_their_own_verifier_refuses_are_told_by_row(tmp_path: Path) -> None:
+    golds = ["7", r"\\sqrt{", "%", "12 o'clock", "$", r"\\frac{3}{4}"]
+    lines = [f'{{"prompt": "{n}?", "answer": "{gold}"}}' for n, gold in enumerate(golds)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines))
+    code, said = run(str(path), "--verifier", "expression", "--show", "0")
+    assert code == 1
+    assert "passes 2 right answers" in said
+    assert sorted(re.findall(r"^  row (\d)", said, re.MULTILINE)) == ["2", "3", "4", "5"]

@@ -47,6 +47,7 @@ _PLAIN_NAME = re.compile(
 )
 _PLAIN_ROOT = re.compile(r"\\sqrt \(([^()]*)\)")
 _PERCENT = re.compile(r"(?<!\\)%")
+_SIGNS = re.compile(r"[\\^_=+*/<>$|{}()\[\]\d]")
 _LONG_WORD = re.compile(r"[A-Za-z]{3,}")
 _ASSIGNED = re.compile(r"(?:^|(?<=,))\s*([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*([^,=]+)(?=,|$)")
 
@@ -122,8 +123,15 @@ def _word(gold: str) -> str:
     """The words of a gold answer that is only words; empty of mathematics."""
     wrapped = _WRAPPED.fullmatch(gold.strip())
     inner = (wrapped[1] if wrapped else gold).strip(" .()")
-    is_word = bool(re.match(r"[^\W\d]", inner)) if wrapped else bool(_WORDS.fullmatch(inner))
+    is_word = bool(re.match(r"[^\W\d]", inner)) if wrapped else _is_words(inner)
     return _bare(gold) if is_word and not _NAMES.fullmatch(inner) else ""
+
+
+def _is_words(text: str) -> bool:
+    if _WORDS.fullmatch(text):
+        return True
+    long = [word for word in _LONG_WORD.findall(text) if not _NAMES.fullmatch(word)]
+    return bool(long) and " " in text and not _SIGNS.search(text)
 
 
 def _bare(text: str, *, fold: bool = True) -> str:

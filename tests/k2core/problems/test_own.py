@@ -69,8 +69,8 @@ def asking(source: FileSource | PuzzleSource, **more: float) -> ProblemsConfig:
             "messages",
             "0.role",
         ),
-        ('{"prompt": "a"}', "answer", "KeyError('answer')"),
-        ('{"prompt": "a", "answer": null}', "answer", "KeyError('answer')"),
+        ('{"prompt": "a"}', "answer", "lacks 'answer'"),
+        ('{"prompt": "a", "answer": null}', "answer", "lacks 'answer'"),
         ('{"prompt": "a", "answer": "two"}', "answer", 'whole number, not "two"'),
         ('{"prompt": "a", "answer": true}', "answer", "a number, not true"),
         ('{"prompt": "a", "answer": 1.5}', "answer", "whole number, not 1.5"),
@@ -354,3 +354,26 @@ def test_a_prompt_that_fills_the_context_is_left_out() -> None:
     with pytest.raises(ValueError, match="no prompt of 1 problems"):
         fit_context([asked("abcd")], Letters(), 4)  # type: ignore[arg-type]
     assert fit_context([], Letters(), 4).kept == []  # type: ignore[arg-type]
+
+
+def test_what_one_file_sets_apart_no_other_trains_on(tmp_path: Path) -> None:
+    """As the two files of a data set that overlap."""
+    shared = {"prompt": "Shared?", "answer": 1}
+    sources = []
+    for name, split in (("learn", "train"), ("exam", "test")):
+        rows = [shared, {"prompt": f"{name}?", "answer": 2}]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(json.dumps({**row, "split": split}) for row in rows))
+        sources.append(FileSource(name=name, path=str(path)))
+    config = ProblemsConfig(families={}, sources=Sources(files=tuple(sources)))
+    with pytest.raises(ProblemSourceError, match=r"learn: 1 problems .*\(row 1\) is exam/held_out"):
+        own_families(config)
+    alone = ProblemsConfig(families={}, sources=Sources(files=(sources[0],)))
+    assert own_families(alone)["learn"].num_problems == 2
+
+
+def test_long_ids_stay_apart(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}?", "answer": n, "id": "x" * 120 + str(n)} for n in range(3)]
+    found = own_families(asking(written(tmp_path, list(map(json.dumps, rows)))))["own"]
+    assert found.num_problems == 3
+    assert sorted(found.rows.values()) == [1, 2, 3]

@@ -72,3 +72,12 @@ def test_tests_that_do_not_are_named(
     with pytest.raises(ProblemSourceError, match=rf"code.jsonl.*code/\w+/row 1: tests: .*{said}"):
         judge(tmp_path, sandbox, [sound, row])
     assert judge(tmp_path, sandbox, [sound, row], faulty=0.5) == 2
+
+
+def test_mathematics_that_no_answer_passes_is_named(tmp_path: Path, sandbox: Sandbox) -> None:
+    rows: list[Mapping[str, object]] = [
+        {"verifier": "expression", "answer": gold} for gold in ("7", r"\frac{1}{2}", r"\sqrt{")
+    ]
+    with pytest.raises(ProblemSourceError, match=r"1 cannot be judged.*row 3, .* does not pass"):
+        judge(tmp_path, sandbox, rows)
+    assert judge(tmp_path, sandbox, rows, faulty=0.5) == 3

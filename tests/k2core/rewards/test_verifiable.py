@@ -142,7 +142,7 @@ def test_a_dialogue_that_ends_with_a_tool_has_no_answer() -> None:
 def test_errors_name_problem_and_field() -> None:
     with pytest.raises(ValueError, match=r"family/train/1: unknown verifier 'magic'; known:"):
         verify(problem("magic"), outcome("x"))
-    with pytest.raises(ValueError, match=r"family/train/1: .*KeyError\('answer'\)"):
+    with pytest.raises(ValueError, match=r"family/train/1: .*lacks 'answer'"):
         verify(problem("integer_answer"), outcome("3"))
     with pytest.raises(ValueError, match="lacks 'count'"):
         verify(problem("instruction", kind="num_words"), outcome("3"))
