@@ -1,7 +1,9 @@
 """Code that a config names by a path: its source is part of the config's identity."""
 
+import ast
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -50,10 +52,67 @@ def read_code(named: str) -> Code:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{place}: cannot be read: {error}") from None
     try:
-        compile(text, place, "exec")
-    except (SyntaxError, ValueError) as error:
+        tree = ast.parse(text, place)
+    except (SyntaxError, ValueError, RecursionError) as error:
         raise ValueError(f"{place}: no Python: {error}") from None
+    _check_source(Path(place), tree, entry)
     return Code(named=f"{Path(place).name}:{entry}", text=text)
+
+
+def _check_source(place: Path, tree: ast.Module, entry: str) -> None:
+    """Hold a file against what will run of it: itself alone, and in it the name.
+
+    Raises:
+        ValueError: it imports a file beside it, or has no such name.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        else:
+            named = ["." * node.level + (node.module or "")]
+        for name in (one if one[0] == "." else one.partition(".")[0] for one in named):
+            if name[0] == "." or _is_beside(place, name):
+                raise ValueError(f"{place}: line {node.lineno} imports {name!r}, which {_ALONE}")
+    names = {name for statement in tree.body for name in _names_of(statement)}
+    if entry not in names and "*" not in names:
+        there = ", ".join(sorted(names)) or "nothing"
+        raise ValueError(f"{place} has no {entry}; it has {there}")
+
+
+_ALONE = (
+    "lies beside it: only the file itself is carried along. Put both into one file, or into an "
+    "installed package that is named as package.module:NAME"
+)
+
+
+def _is_beside(place: Path, name: str) -> bool:
+    beside = place.with_name(f"{name}.py")
+    package = place.parent / name / "__init__.py"
+    if not (beside.is_file() or package.is_file()) or name in sys.stdlib_module_names:
+        return False
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return True
+    origin = Path(spec.origin or "") if spec else None
+    return origin is None or origin.resolve() in (beside.resolve(), package.resolve())
+
+
+def _names_of(statement: ast.stmt) -> list[str]:
+    """Names that a statement of a module may define, those within its blocks included."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    found = list[str]()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.append(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found += [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    return found
 
 
 def digest_package(dotted: str) -> str:

@@ -7,19 +7,25 @@ from pydantic import JsonValue
 from k2core.environments.own import OWN, play_own
 from k2core.problems.declared import read_tools
 from k2core.problems.faults import RowError
+from k2core.problems.files import ProblemSourceError
 from k2core.problems.rows import OwnProblem, key_of, read_messages
 from k2core.sandbox import OwnCodeError, Sandbox
 from schemas.chat import Problem
 from schemas.problems import EnvironmentSource
+
+_TRIED = 3
+"""Seeds after which an environment that never began is given up: one may hang at each."""
 
 
 def draw_worlds(source: EnvironmentSource, seed: int) -> Iterator[OwnProblem | RowError]:
     """`size` problems, or why a seed gives none.
 
     Raises:
+        ProblemSourceError: none of the first seeds gives one.
         SandboxUnavailableError: there is nothing that the environment could be run in.
     """
     assert source.code is not None
+    begun = False
     with Sandbox.start() as sandbox:
         for number in range(source.size):
             state: dict[str, JsonValue] = {
@@ -29,11 +35,17 @@ def draw_worlds(source: EnvironmentSource, seed: int) -> Iterator[OwnProblem | R
                 "seed": seed * 1_000_003 + number,
             }
             try:
-                yield _pose(source, number, state, play_own(state, [], sandbox))
-            except OwnCodeError as error:
-                yield RowError("reset", str(error))
-            except RowError as error:
-                yield error
+                posed = _pose(source, number, state, play_own(state, [], sandbox))
+                begun = True
+                yield posed
+            except (OwnCodeError, RowError) as error:
+                fault = error if isinstance(error, RowError) else RowError("reset", str(error))
+                if number + 1 >= _TRIED and not begun:
+                    raise ProblemSourceError(
+                        f"{source.name}: {source.environment} begins with none of {_TRIED} seeds: "
+                        f"{fault}"
+                    ) from None
+                yield fault
 
 
 def _pose(

@@ -52,19 +52,31 @@ def describe(problem: Problem, outcome: Outcome, row: dict[str, JsonValue]) -> d
     """All that a function may ask for, by the names of its parameters.
 
     `prompt`, `completion`, `answer`, `info` and `state` mean what reward functions of the library
-    `verifiers` take them for.
+    `verifiers` take them for, `data_source`, `solution_str`, `ground_truth` and `extra_info` what
+    those of verl do.
     """
     asked = len(problem.messages)
-    return row | {
-        "response": outcome.answer or "",
-        "answer": row.get("answer"),
-        "prompt": [_plain(m) for m in problem.messages],
-        "completion": [_plain(m) for m in outcome.messages[asked:]],
-        "messages": [_plain(m) for m in outcome.messages],
-        "info": row,
-        "row": row,
-        "state": dict(outcome.state),
+    # What reward functions written for the library verl are given.
+    verl: dict[str, JsonValue] = {
+        "data_source": problem.family,
+        "solution_str": outcome.answer or "",
+        "ground_truth": row.get("answer"),
+        "extra_info": row,
     }
+    return (
+        verl
+        | row
+        | {
+            "response": outcome.answer or "",
+            "answer": row.get("answer"),
+            "prompt": [_plain(m) for m in problem.messages],
+            "completion": [_plain(m) for m in outcome.messages[asked:]],
+            "messages": [_plain(m) for m in outcome.messages],
+            "info": row,
+            "row": row,
+            "state": dict(outcome.state),
+        }
+    )
 
 
 def _plain(message: Message) -> JsonValue:

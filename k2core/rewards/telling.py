@@ -4,9 +4,10 @@ from itertools import islice
 from typing import cast
 
 from k2core.problems import ProblemSourceError, own_families
-from k2core.rewards.gold import gold_answer, gold_outcome
+from k2core.problems.bank import SourceFamily
+from k2core.rewards.gold import answered, gold_answer, gold_outcome, wrong_answer
 from k2core.rewards.verifiable import verify, with_setup
-from k2core.sandbox import CodeRunner, IoCase, check_problem, check_program
+from k2core.sandbox import CodeRunner, IoCase, Verdict, check_problem, check_program
 from schemas.chat import Problem
 from schemas.problems import FileSource, ProblemsConfig
 
@@ -59,6 +60,8 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
         if not isinstance(source, FileSource):
             continue
         family = own_families(problems)[source.name]
+        if source.code is not None:
+            _check_function(source, family, runner)
         found = (p for split in family.splits.values() for p in split)
         chosen = list(islice((p for p in found if _is_judgeable(p)), _PER_SOURCE))
         doubts = [
@@ -75,6 +78,26 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
             )
         num_judged += len(chosen)
     return num_judged
+
+
+def _check_function(source: FileSource, family: SourceFamily, runner: CodeRunner) -> None:
+    """Run somebody's own function on right and wrong answers to the first problems.
+
+    Raises:
+        ProblemSourceError: it judges none of them.
+    """
+    found = list(islice((p for split in family.splits.values() for p in split), _SHOWN))
+    said = list[Verdict]()
+    for problem in found:
+        right = gold_outcome(problem)
+        said += [verify(problem, right, runner)] if right else []
+        said.append(verify(problem, answered(problem, wrong_answer(problem)), runner))
+    if said and all(verdict.is_faulty for verdict in said):
+        raise ProblemSourceError(
+            f"{source.name}: the function judges none of {len(said)} answers. {said[0].reason}. "
+            "It is given the parameters that it names, and returns a number from 0 to 1; "
+            "`k2 problems check` runs it"
+        )
 
 
 def _is_judgeable(problem: Problem) -> bool:

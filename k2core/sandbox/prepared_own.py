@@ -1,7 +1,9 @@
 """Runs somebody's own function or environment in a jail. Imports nothing of ours."""
 
+import decimal
 import importlib
 import inspect
+import json
 import math
 import numbers
 import sys
@@ -9,6 +11,8 @@ from typing import Any
 
 MOST_HEARD = 20_000
 """Characters of an observation."""
+MOST_BEGUN = 50_000
+"""Characters of a message that a dialogue begins with."""
 
 
 def prepare(modules: list[str], path: list[str]) -> None:
@@ -29,8 +33,17 @@ def answer(given: dict[str, Any]) -> dict[str, object]:
             return {"reward": check(call(made, given["about"]))}
         return play(made, **given["about"])
     except BaseException as error:
-        said = "".join(c if c.isprintable() else "?" for c in f"{type(error).__name__}: {error}")
-        return {"error": said[:300].encode(errors="replace").decode()}
+        return {"error": describe(error)}
+
+
+def describe(error: BaseException) -> str:
+    """What an error says, as one line; its name where it cannot say it."""
+    try:
+        said = f"{type(error).__name__}: {error}"
+    except BaseException:
+        said = type(error).__name__
+    plain = "".join(c if c.isprintable() else "?" for c in said[:300])
+    return plain.encode(errors="replace").decode()
 
 
 def load(text: str, module: str, entry: str) -> Any:
@@ -38,6 +51,7 @@ def load(text: str, module: str, entry: str) -> Any:
     if not text:
         return getattr(importlib.import_module(module), entry)
     own = type(sys)("own")
+    own.__file__ = module
     sys.modules["own"] = own
     exec(compile(text, module, "exec"), own.__dict__)
     if not hasattr(own, entry):
@@ -50,15 +64,65 @@ def play(
 ) -> dict[str, object]:
     """An environment from its beginning through these actions; with `judged` its score."""
     world = made(**options)
-    first = world.reset(seed)
+    for name, given in (("reset", (seed,)), ("step", ("",)), ("score", ())):
+        check_method(world, name, given)
+    first = begin(world.reset(seed))
+    tools = list_tools(world)
     heard = [hear(world.step(action), action) for action in actions]
     score = check(world.score()) if judged else None
     return {
         "first": first,
-        "tools": list(getattr(world, "tools", ())),
+        "tools": tools,
         "heard": heard,
         "reward": score,
     }
+
+
+def check_method(world: Any, name: str, given: tuple[object, ...]) -> None:
+    """Hold a method against how it will be called, before anything is."""
+    method = getattr(world, name, None)
+    if not callable(method):
+        raise TypeError(
+            f"has no method {name}: an environment has reset(seed), step(action), score()"
+        )
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # of what is not Python's own
+        return
+    try:
+        signature.bind(*given)
+    except TypeError:
+        wanted = {"reset": "reset(seed)", "step": "step(action)", "score": "score()"}[name]
+        raise TypeError(f"{name}{signature} cannot be called as {wanted}") from None
+
+
+def begin(said: Any) -> Any:
+    """What reset returned: a text, or messages."""
+    messages = said if isinstance(said, list) else [{"role": "user", "content": said}]
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(content, str) or not isinstance(message.get("role"), str):
+            raise TypeError(
+                f"reset returned {type(said).__name__}, not a text, nor a list of messages with "
+                "role and content"
+            )
+        if str.__len__(content) > MOST_BEGUN:
+            raise ValueError(
+                f"reset returned {str.__len__(content)} characters, more than {MOST_BEGUN}"
+            )
+    return said
+
+
+def list_tools(world: Any) -> list[Any]:
+    """The tools that it declares, as plain JSON."""
+    tools = getattr(world, "tools", ())
+    try:
+        found = json.loads(json.dumps(list(tools), allow_nan=False))
+        if isinstance(tools, list | tuple) and all(isinstance(tool, dict) for tool in found):
+            return list(found)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise TypeError("tools must be a list of functions as OpenAI's API has them, in plain JSON")
 
 
 def hear(said: Any, action: Any) -> str | None:
@@ -66,33 +130,59 @@ def hear(said: Any, action: Any) -> str | None:
     if not isinstance(said, str) and (said is not None or isinstance(action, dict)):
         wanted = "a text" if isinstance(action, dict) else "a text, or None at the end"
         raise TypeError(f"step returned {type(said).__name__}, not {wanted}")
-    if said is not None and len(said) > MOST_HEARD:
-        raise ValueError(f"step returned {len(said)} characters, more than {MOST_HEARD}")
+    if said is None:
+        return None
+    if str.__len__(said) > MOST_HEARD:
+        raise ValueError(f"step returned {str.__len__(said)} characters, more than {MOST_HEARD}")
+    if not said and not isinstance(action, dict):
+        raise ValueError("step returned an empty text: say something, or None at the end")
     return said
 
 
 def call(function: Any, about: dict[str, Any]) -> Any:
-    """Give the function the parameters that it names; an asynchronous one is run to its end."""
+    """Give the function the parameters that it names; an asynchronous one is run to its end.
+
+    One that names `completions` scores a batch, as those of the library TRL do: it is given a
+    batch of this one, every value in a list, and returns a list of one.
+    """
     parameters = inspect.signature(function).parameters.values()
     wild = any(p.kind is p.VAR_KEYWORD for p in parameters)
     wanted = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    in_batch = any(p.name == "completions" for p in wanted) and "completions" not in about
+    if in_batch:
+        about = {"prompts": about.get("prompt"), "completions": about.get("completion"), **about}
+        about = {name: [value] for name, value in about.items()}
     missing = [p.name for p in wanted if p.name not in about and p.default is p.empty]
     if missing:
         raise TypeError(f"there is no {missing[0]!r} to pass; there are {', '.join(about)}")
+    first = [about[p.name] for p in wanted if p.kind is p.POSITIONAL_ONLY and p.name in about]
     named = about if wild else {p.name: about[p.name] for p in wanted if p.name in about}
-    value = function(**named)
-    if not inspect.iscoroutine(value):
-        return value
+    alone = {p.name for p in wanted if p.kind is p.POSITIONAL_ONLY}
+    value = function(*first, **{k: v for k, v in named.items() if k not in alone})
+    if inspect.iscoroutine(value):
+        value = finish(value)
+    if in_batch and isinstance(value, list | tuple) and len(value) == 1:
+        return value[0]
+    return value
+
+
+def finish(running: Any) -> Any:
+    """What an asynchronous function returns that waits for nothing."""
     try:
-        value.send(None)
+        running.send(None)
     except StopIteration as end:
         return end.value
+    except RuntimeError as error:
+        if "event loop" not in str(error):
+            raise
     raise RuntimeError("it waits for something, and there is nothing to wait for here")
 
 
 def check(value: Any) -> float:
-    """The reward; True is 1."""
-    if not isinstance(value, numbers.Real):
+    """The reward; True is 1, and a scalar of numpy or torch is what it holds."""
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        value = value.item()
+    if not isinstance(value, numbers.Real | decimal.Decimal):
         raise TypeError(f"it returned {type(value).__name__}, not a number from 0 to 1")
     reward = float(value)
     if not math.isfinite(reward) or not 0 <= reward <= 1:

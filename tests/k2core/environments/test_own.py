@@ -122,11 +122,22 @@ def test_an_environment_that_never_ends_is_ended_by_the_turns(
     ("old", "new", "words"),
     [
         ("self.won = False", "raise OSError('no world')", "OSError: no world"),
-        ("self.won = False", "return 3", "must be a text that is not empty"),
+        ("self.won = False", "return 3", "reset returned int, not a text"),
+        ("self.won = False", "return b'go'", "reset returned bytes, not a text"),
+        ("self.won = False", "return ('go', {})", "reset returned tuple, not a text"),
+        ("self.won = False", "return ''", "must be a text that is not empty"),
+        ("self.won = False", "return 'x' * 10**7", "reset returned 10000000 characters"),
+        ("self.won = False", "return [{'role': 'user', 'content': 1}]", "list of messages with"),
+        ("def reset", "tools = [print]\n    def reset", "tools must be a list of functions"),
+        ("def reset", "tools = 3\n    def reset", "tools must be a list of functions"),
+        ("def step(self, action)", "def act(self, action)", "has no method step"),
+        ("def step(self, action)", "def step(self)", "step() cannot be called as step(action)"),
+        ("def score(self)", "def score(self, x)", "score(x) cannot be called as score()"),
+        ("def reset(self, seed)", "async def reset(self, seed)", "reset returned coroutine"),
         ("self.won = False", "while True: pass", "takes more than"),
-        ("def reset(self, seed)", "def begin(self, seed)", "no attribute 'reset'"),
+        ("def reset(self, seed)", "def begin(self, seed)", "has no method reset"),
         ("highest=9", "lowest", "missing 1 required positional argument"),
-        ("class World", "class Other", "has no World"),
+        ("class World", "import other as World\nclass Other", "No module named 'other'"),
     ],
 )
 def test_a_world_that_does_not_begin_is_no_problem(
@@ -146,6 +157,11 @@ def test_a_world_that_does_not_begin_is_no_problem(
     [
         ("return 3", "step returned int, not a text, or None at the end"),
         ("return {'a': 1}", "step returned dict"),
+        ("return b'lower'", "step returned bytes"),
+        ("return ''", "step returned an empty text"),
+        ("return float('nan')", "step returned float"),
+        ("return ('lower', 0.5, True, {})", "step returned tuple"),
+        ("return type('T', (str,), {'__len__': lambda _: 1})('x' * 10**6)", "1000000 characters"),
         ("return 'x' * 30_000", "step returned 30000 characters"),
         ("raise KeyError('lost')", "KeyError: 'lost'"),
         ("raise SystemExit", "SystemExit"),
@@ -180,3 +196,10 @@ def test_a_score_that_is_none_is_a_faulty_verdict(
     session = Opening(sandbox).open(problem)
     assert say(session, "1") == ""
     assert judge_dialogue(close_session(session, "nobody"), sandbox).is_faulty
+
+
+def test_a_world_that_hangs_at_each_beginning_is_given_up_soon(tmp_path: Path) -> None:
+    text = GUESS.replace("self.won = False", "raise KeyError(seed)")
+    config = asking(text, tmp_path, size=200)
+    with pytest.raises(ProblemSourceError, match=r"world.py:World begins with none of 3 seeds: re"):
+        own_families(config)

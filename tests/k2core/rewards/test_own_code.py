@@ -1,6 +1,7 @@
 """Reward functions of somebody's own: what they give counts, what they do harms nobody."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def judged(source: str, folder: Path, sandbox: Sandbox, answer: str = "Paris") -
         ("async def score(completion, **_): return completion[-1]['content'] == 'Paris'", 1.0),
         ("def score(prompt, info): return prompt[0]['role'] == 'user' and info['level'] == 3", 1.0),
         ("import numpy as np\ndef score(response): return np.float32(0.5)", 0.5),
+        ("import numpy as np\ndef score(response): return np.bool_(True)", 1.0),
+        ("import numpy as np\ndef score(response): return np.array(0.5)", 0.5),
+        ("from decimal import Decimal\ndef score(response): return Decimal('0.5')", 0.5),
+        ("def score(response, /, answer): return response == answer", 1.0),
+        ("def score(data_source, solution_str, ground_truth, extra_info=None): return 1.0", 1.0),
+        (
+            "def score(prompts, completions, level, **_): "
+            "return [float(c[-1]['content'] == 'Paris') * (level == [3]) for c in completions]",
+            1.0,
+        ),
+        ("D = __file__\ndef score(response): return float('rewards' in D)", 1.0),
         ("class Score:\n  def __call__(self, response): return 1\nscore = Score()", 1.0),
         ("import os\ndef score(response): print('x' * 10**6); os.write(2, b'{}'); return 1", 1.0),
     ],
@@ -64,7 +76,7 @@ def test_what_a_function_gives_is_the_reward(
     ("source", "words"),
     [
         ("def score(response): raise ValueError('no\\x00 \\ud800')", "ValueError: no? ?"),
-        ("raise KeyError('at the top')", "KeyError: 'at the top'"),
+        ("raise KeyError('at the top')\ndef score(): ...", "KeyError: 'at the top'"),
         ("def score(response): return float('nan')", "returned nan, not a number from 0 to 1"),
         ("def score(response): return 1.5", "returned 1.5"),
         ("def score(response): return '1'", "returned str"),
@@ -82,7 +94,17 @@ def test_what_a_function_gives_is_the_reward(
         ("def score(response): open('/etc/passwd'); return 1", "Permission denied"),
         ("def score(response): return nobody", "'nobody' is not defined"),
         ("def score(wish): return 1", "there is no 'wish' to pass; there are"),
-        ("def other(response): return 1", "has no score"),
+        ("from k2core import score", "cannot import name 'score'"),
+        ("score = 3", "is not a callable object"),
+        ("def score(response): return (1.0, 'good')", "returned tuple, not a number"),
+        ("def score(response): yield 1.0", "returned generator, not a number"),
+        ("def score(completions): return [1.0, 0.0]", "returned list, not a number"),
+        (
+            "import asyncio\nasync def score(response): await asyncio.sleep(1)",
+            "waits for something",
+        ),
+        ("class E(Exception):\n  def __str__(self): raise E\ndef score(response): raise E", ": E"),
+        ("def score(response): raise type('E' * 10**5, (BaseException,), {})", "EEE"),
         ("import no_such_thing\ndef score(response): return 1", "No module named 'no_such_thing'"),
     ],
 )
@@ -130,3 +152,46 @@ def test_an_answer_of_a_megabyte_is_judged(tmp_path: Path, sandbox: Sandbox) -> 
         "def score(response): return len(response) / 1e6", tmp_path, sandbox, "x" * 10**6
     )
     assert math.isclose(verdict.reward, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def other(): ...\nif True:\n  x = 1", "rewards.py has no score; it has other, x"),
+        ("", "it has nothing"),
+        ("import neighbour\ndef score(): ...", "line 1 imports 'neighbour', which lies beside it"),
+        ("def score():\n  from neighbour import x", "line 2 imports 'neighbour', which lies"),
+        ("from . import neighbour\ndef score(): ...", "line 1 imports '.', which lies beside it"),
+        ("import pack.inner\ndef score(): ...", "imports 'pack', which lies beside it"),
+        ("def score(", "no Python"),
+        ("def score(): return '\\0'\0", "no Python"),
+    ],
+)
+def test_code_that_could_not_run_elsewhere_is_refused_as_it_is_stated(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "rewards.py"
+    path.write_text(text)
+    (tmp_path / "neighbour.py").write_text("x = 1")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_code(f"{path}:score")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "score = lambda response: 1",
+        "from operator import eq as score",
+        "try:\n  from fast import score\nexcept ImportError:\n  def score(): ...",
+        "from everything import *",
+        "score: object = 1",
+        "import json, json.decoder\nclass score: ...",
+    ],
+)
+def test_names_may_be_defined_in_any_way(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rewards.py"
+    path.write_text(text)
+    (tmp_path / "json.py").write_text("")  # Python's own comes first
+    assert read_code(f"{path}:score").entry == "score"

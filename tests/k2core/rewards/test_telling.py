@@ -81,3 +81,17 @@ def test_mathematics_that_no_answer_passes_is_named(tmp_path: Path, sandbox: San
     with pytest.raises(ProblemSourceError, match=r"1 cannot be judged.*row 3, .* does not pass"):
         judge(tmp_path, sandbox, rows)
     assert judge(tmp_path, sandbox, rows, faulty=0.5) == 3
+
+
+def test_a_function_that_judges_nothing_stops_before_the_first_iteration(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    (tmp_path / "rewards.py").write_text("def score(wish): return 1.0")
+    path = tmp_path / "sums.jsonl"
+    path.write_text('{"prompt": "1 + 1?", "answer": 2}')
+    source = FileSource(name="sums", path=str(path), verifier=f"{tmp_path}/rewards.py:score")
+    problems = ProblemsConfig(families={}, sources=Sources(files=(source,)))
+    with pytest.raises(
+        ProblemSourceError, match=r"sums: .* none of 2 .*rewards.py:score: .*no 'wish' to pass"
+    ):
+        check_own_tests(problems, sandbox)
