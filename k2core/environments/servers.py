@@ -176,6 +176,7 @@ def read_files(folder: Path) -> dict[str, JsonValue]:
     found: dict[str, JsonValue] = {}
     for path in sorted(folder.rglob("*")):
         if len(found) < _MOST_FILES and path.is_file() and not path.is_symlink():
-            content = path.read_bytes()[:_MOST_BYTES]
+            with path.open("rb") as stream:
+                content = stream.read(_MOST_BYTES)
             found[str(path.relative_to(folder))] = content.decode(errors="replace")
     return found

@@ -7,6 +7,7 @@ import json
 import math
 import numbers
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 MOST_HEARD = 20_000
@@ -78,7 +79,7 @@ def play(
     }
 
 
-def check_method(world: Any, name: str, given: tuple[object, ...]) -> None:
+def check_method(world: object, name: str, given: tuple[object, ...]) -> None:
     """Hold a method against how it will be called, before anything is."""
     method = getattr(world, name, None)
     if not callable(method):
@@ -96,7 +97,7 @@ def check_method(world: Any, name: str, given: tuple[object, ...]) -> None:
         raise TypeError(f"{name}{signature} cannot be called as {wanted}") from None
 
 
-def begin(said: Any) -> Any:
+def begin(said: object) -> object:
     """What reset returned: a text, or messages."""
     messages = said if isinstance(said, list) else [{"role": "user", "content": said}]
     for message in messages:
@@ -113,7 +114,7 @@ def begin(said: Any) -> Any:
     return said
 
 
-def list_tools(world: Any) -> list[Any]:
+def list_tools(world: object) -> list[object]:
     """The tools that it declares, as plain JSON."""
     tools = getattr(world, "tools", ())
     try:
@@ -166,7 +167,7 @@ def call(function: Any, about: dict[str, Any]) -> Any:
     return value
 
 
-def finish(running: Any) -> Any:
+def finish(running: Coroutine[object, None, object]) -> object:
     """What an asynchronous function returns that waits for nothing."""
     try:
         running.send(None)
