@@ -7,21 +7,21 @@ its own that opens the stream as `pretrain` does and reads its rows of three ste
 import argparse
 import json
 import multiprocessing
-import struct
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from k2core.tokens import TokenStream, write_ids
-from schemas.tokenize import TokenDomain, TokenManifest
+from k2core.tokenize.write import PART_BYTES
+from k2core.tokens import BYTES_A_DOCUMENT, TokenStream, token_type, write_ids, write_index
+from schemas.tokenize import TokenDomain, TokenManifest, TokenPart
 
 _TITLE = "What feeding a rank costs"
-_HEADER = struct.Struct("<9sQBQQ")
 _LONGEST = 2**30
 """Tokens of a document at most: an index of 15.5 T tokens in documents of 1,000 is 186 GB."""
 
@@ -48,7 +48,7 @@ CORPORA = (
     Corpus("k2_1t, 30 documents for 1", 15_500 * 10**9, 3 * 10**7, 163_840, 4_096, 32),
 )
 _DOMAINS = ("books", "code", "knowledge", "math", "web", "web2")
-"""Equal ones: no file may pass 16 TB on ext4."""
+"""Equal ones."""
 
 
 class Cost(NamedTuple):
@@ -72,35 +72,40 @@ def write_corpus(corpus: Corpus, folder: Path) -> None:
     for name in _DOMAINS:
         tokens = round(corpus.tokens * share)
         documents = max(round(corpus.documents * share), -(-tokens // _LONGEST))
-        for split, count in (("train", documents), ("heldout", 1)):
-            size = tokens if split == "train" else tokens // documents
-            (folder / split).mkdir(parents=True, exist_ok=True)
-            _write_dataset(folder / split / name, size, count, corpus.vocab_size)
-            write_ids(folder / split / name, [f"{name}-{n}" for n in range(min(count, 1000))])
+        lengths = np.full(documents, tokens // documents, np.int64)
+        lengths[: tokens % documents] += 1
+        train = _write_parts(folder, f"train/{name}", lengths, corpus.vocab_size)
+        heldout = _write_parts(folder, f"heldout/{name}", lengths[-1:], corpus.vocab_size)
         domains[name] = TokenDomain(
             weight=share,
             budget_tokens=tokens,
             train_tokens=tokens,
             epochs=1.0,
-            heldout_tokens=tokens // documents,
+            heldout_tokens=int(lengths[-1]),
             num_train_documents=documents,
             num_heldout_documents=1,
+            train_parts=train,
+            heldout_parts=heldout,
         )
     manifest = TokenManifest(vocab_size=corpus.vocab_size, end_id=0, domains=domains)
     (folder / "manifest.json").write_text(manifest.model_dump_json())
 
 
-def _write_dataset(prefix: Path, tokens: int, documents: int, vocab_size: int) -> None:
-    code, width = (8, 2) if vocab_size < 2**16 else (4, 4)
-    lengths = np.full(documents, tokens // documents, "<i4")
-    lengths[: tokens % documents] += 1
-    with prefix.with_suffix(".idx").open("wb") as file:
-        file.write(_HEADER.pack(b"MMIDIDX\x00\x00", 1, code, documents, documents + 1))
-        lengths.tofile(file)
-        ends = np.cumsum(lengths, dtype=np.int64)
-        ((ends - lengths) * width).astype("<i8").tofile(file)
-    with prefix.with_suffix(".bin").open("wb") as file:
-        file.truncate(tokens * width)
+def _write_parts(
+    folder: Path, shard: str, lengths: NDArray[np.int64], vocab_size: int
+) -> tuple[TokenPart, ...]:
+    """A shard's parts, of as many documents as tokenize would put into each, about."""
+    width, parts = token_type(vocab_size).itemsize, []
+    together = max(1, PART_BYTES // (int(lengths[0]) * width + BYTES_A_DOCUMENT))
+    for number, start in enumerate(range(0, len(lengths), together)):
+        some = lengths[start : start + together]
+        parts.append(TokenPart(f"{shard}/{number:06d}", len(some), int(some.sum())))
+        prefix = folder / parts[-1].name
+        size = write_index(prefix, some, vocab_size)
+        with prefix.with_suffix(".bin").open("wb") as file:
+            file.truncate(size)
+    write_ids(folder / parts[0].name, [f"{shard}-{n}" for n in range(min(len(lengths), 1000))])
+    return tuple(parts)
 
 
 def measure(corpus: Corpus, folder: Path) -> Cost:

@@ -38,8 +38,9 @@ class RephrasedCorpus(Artifact):
 class TokenCorpus(Artifact):
     """`tokenizer/` in the Hugging Face layout, and token ids as Megatron IndexedDatasets.
 
-    `train/DOMAIN.{bin,idx}` and `heldout/DOMAIN.{bin,idx}`, beside each a `.parquet` of its
-    documents' ids in order, `manifest.json` (mixture, counts), `sources.json`.
+    `train/DOMAIN/NUMBER.{bin,idx}` and `heldout/DOMAIN/NUMBER.{bin,idx}`, a domain in parts, beside
+    each a `.parquet` of its documents' ids in order, `manifest.json` (mixture, counts, the parts),
+    `sources.json`.
     """
 
     kind: Literal["token_corpus"] = "token_corpus"

@@ -1,6 +1,7 @@
 """Vocabulary and mixture, and the manifest by which every sample is traced to its documents."""
 
 import math
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -40,23 +41,57 @@ class TokenizeConfig(Config):
         return mixture
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPart:
+    """Neighbouring documents of a domain: a Megatron IndexedDataset that can be read alone.
+
+    Not a `Config`, whose objects take three times the memory: a large corpus has 100,000 parts.
+    """
+
+    name: str
+    """`SPLIT/DOMAIN/NUMBER`: `NAME.bin` and `NAME.idx` below the corpus, and `NAME.parquet` with
+    each document's `doc_id`, in order."""
+    num_documents: int
+    """Its sequences."""
+    num_tokens: int
+    """Of them all."""
+
+
 class TokenDomain(Config):
-    """One domain of a token corpus."""
+    """One domain of a token corpus: its documents are those of its parts, end to end."""
 
     weight: float = Field(ge=0, le=1)
     """Its share of the training tokens, as configured."""
     budget_tokens: int = Field(ge=0)
     """Training tokens to read of it, repetitions included."""
     train_tokens: int = Field(ge=0)
-    """Tokens in `train/DOMAIN.bin`: one epoch."""
+    """Tokens of `train_parts`: one epoch."""
     epochs: float = Field(ge=0)
     """`budget_tokens` / `train_tokens`; at most 1 where the domain was down-sampled."""
     heldout_tokens: int = Field(ge=0)
-    """Tokens in `heldout/DOMAIN.bin`."""
+    """Tokens of `heldout_parts`."""
     num_train_documents: int = Field(ge=0)
-    """Sequences of `train/DOMAIN.bin`; `train/DOMAIN.parquet` has each one's `doc_id`, in order."""
+    """Sequences of `train_parts`."""
     num_heldout_documents: int = Field(ge=0)
-    """The same of `heldout/DOMAIN.bin`."""
+    """Sequences of `heldout_parts`."""
+    train_parts: tuple[TokenPart, ...]
+    """In order; samples do not depend on where one ends and the next begins."""
+    heldout_parts: tuple[TokenPart, ...]
+    """In order; none if nothing is held out."""
+
+    @model_validator(mode="after")
+    def _parts_are_all(self) -> Self:
+        for split, parts, documents, tokens in (
+            ("train", self.train_parts, self.num_train_documents, self.train_tokens),
+            ("heldout", self.heldout_parts, self.num_heldout_documents, self.heldout_tokens),
+        ):
+            found = sum(p.num_documents for p in parts), sum(p.num_tokens for p in parts)
+            if found != (documents, tokens):
+                raise ValueError(
+                    f"{split}_parts hold {found[0]} documents and {found[1]} tokens, and the "
+                    f"domain says {documents} and {tokens}"
+                )
+        return self
 
 
 class TokenManifest(Config):

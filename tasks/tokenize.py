@@ -7,7 +7,7 @@ from schemas.placement import Placement
 from schemas.tokenize import TokenizeConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.28.2"
+VERSION = "2026.11.29.1"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from k2core.clean.verdict import VERSIONS
+from k2core.tokens import read_manifest
 from schemas.artifacts import TokenCorpus
 from schemas.ingest import IngestConfig
-from schemas.tokenize import TokenManifest
+from workflows.errors import inputs_as_asked
 from workflows.provenance import Corpora, list_corpora
 
 _BYTES_PER_TOKEN = 4.0
@@ -144,7 +145,8 @@ def _bytes_per_token(corpora: Corpora, kept_bytes: int) -> tuple[float, bool]:
     if not corpora.has("token_corpus"):
         return _BYTES_PER_TOKEN, False
     folder = corpora.folder(TokenCorpus.model_fields["kind"].default)
-    manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
+    with inputs_as_asked():
+        manifest = read_manifest(folder)
     read = [domain.train_tokens + domain.heldout_tokens for domain in manifest.domains.values()]
     return kept_bytes / max(1, sum(read)), True
 

@@ -12,7 +12,7 @@ from schemas.model import ModelShape
 from schemas.pretrain import PretrainConfig
 from schemas.rephrase import RephraseConfig
 from tasks.store import open_store
-from workflows.errors import NotRecordedError
+from workflows.errors import NotRecordedError, inputs_as_asked
 from workflows.provenance import (
     Corpora,
     KeptOrNot,
@@ -56,6 +56,16 @@ def read_text(corpora: Corpora, doc_id: str) -> str:
     decision = read_decision(clean, doc_id)
     found = _read_rewrite(corpora, doc_id) if decision is None else read_document(clean, decision)
     return str(found["text"])
+
+
+def orders_of(corpora: Corpora) -> dict[str, Order]:
+    """The orders of a run's token shards, as the manifest has them.
+
+    Raises:
+        NotRecordedError: other code made the tokens.
+    """
+    with inputs_as_asked():
+        return read_orders(corpora.folder("token_corpus"))
 
 
 def list_readings(corpora: Corpora, place: TokenPlace, at: int) -> Iterator[str]:
@@ -178,7 +188,7 @@ def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[StageSecti
     """Where a document and its kept rewrites lie, and the samples that read their first tokens."""
     if not corpora.has("token_corpus"):
         return []
-    orders = read_orders(corpora.folder("token_corpus"))
+    orders = orders_of(corpora)
     lines, read = [], []
     for row in rows:
         places = [place for order in orders.values() for place in order.places(row["doc_id"])]

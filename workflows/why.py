@@ -12,7 +12,6 @@ from k2core.tokenize.trace import (
     Order,
     TraceError,
     compare_orders,
-    read_orders,
     replay_orders,
     verify_place,
 )
@@ -23,7 +22,7 @@ from workflows.find import LATEST
 from workflows.places import find_place
 from workflows.provenance import Corpora, FoundDocument, find_document, list_corpora
 from workflows.show import show_line
-from workflows.story import StageSection, list_readings, read_text, tell_document
+from workflows.story import StageSection, list_readings, orders_of, read_text, tell_document
 
 _ID = re.compile(r"[0-9a-f]{2,16}")
 
@@ -90,7 +89,7 @@ def trace_token(corpora: Corpora, shard: str, offset: int, replay: bool) -> list
         TraceError: there is no such token, or the tokens are not those that the texts make.
     """
     folder = corpora.folder("token_corpus")
-    orders, how = read_orders(folder), "by the manifest's order"
+    orders, how = orders_of(corpora), "by the manifest's order"
     if replay:
         replayed = replay_corpora(corpora)
         compare_orders(orders, replayed)

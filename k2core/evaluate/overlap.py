@@ -19,12 +19,11 @@ from k2core.evaluate.conditions import PLAIN
 from k2core.problems import variant_of
 from k2core.sandbox import Sandbox
 from k2core.tables import list_shards, read_shard
-from k2core.tokens.indexed import open_indexed
+from k2core.tokens.parts import PartedTokens, read_manifest
 from schemas.benchmarks import BenchmarkConfig
 from schemas.chat import Message, Problem, TrajectoryRow
 from schemas.endpoint import Endpoint
 from schemas.evaluate import EvaluateConfig, Overlaps, SuiteOverlap
-from schemas.tokenize import TokenManifest
 
 OWN = "own families"
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -177,12 +176,12 @@ def corpus_texts(
         most: tokens in all.
         read: counts the tokens by domain.
     """
-    manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
+    manifest = read_manifest(folder)
     total = sum(about.train_tokens for about in manifest.domains.values())
     for domain, about in sorted(manifest.domains.items()):
         share = about.train_tokens * min(1.0, most / max(1, total))
-        data = open_indexed(folder / "train" / domain)
-        for row in range(len(data.lengths)):
+        data = PartedTokens(folder, about.train_parts)
+        for row in range(data.num_documents):
             if read[domain] >= share:
                 break
             ids = data.read(row).tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from k2core.release.licenses import LicensedSource, read_sources, sources_table
+from k2core.tokens import read_manifest
 from schemas.lineage import LineageRecord
 from schemas.release import ReleaseConfig
 from schemas.tokenize import TokenManifest
@@ -22,7 +23,7 @@ def describe_data(
 ) -> None:
     """Cards of the text and of the dialogues."""
     out.mkdir()
-    manifest = TokenManifest.model_validate_json((corpus / "manifest.json").read_bytes())
+    manifest = read_manifest(corpus)
     text = corpus_card(config, manifest, read_sources([raw, corpus]), lineage)
     (out / "text.md").write_text(text)
     told = trajectories_card(config, dialogues, read_sources([dialogues]), lineage)

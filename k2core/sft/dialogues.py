@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from k2core.chat import ChatCodec, EncodedDialogue, iterate_dialogues
 from k2core.critic import iterate_examples
 from k2core.tables import list_shards
-from k2core.tokens import DocumentIds, open_indexed, scan_ids, write_ids
+from k2core.tokens import DocumentIds, open_indexed, scan_ids, write_ids, write_indexed
 from schemas.rubrics import CriticPairs
 
 
@@ -29,7 +29,7 @@ class Dialogues:
     """
 
     def __init__(self, prefix: Path, row_length: int, max_skipped_frac: float) -> None:
-        self._data, self._names = open_indexed(prefix), scan_ids(prefix)
+        self._data, self._names = open_indexed(prefix), scan_ids([prefix])
         widths = np.array(self._data.lengths) - 1  # the last token predicts nothing
         self._kept = np.flatnonzero(widths <= row_length)
         self.lengths: NDArray[np.int32] = widths[self._kept]
@@ -77,8 +77,6 @@ def encode_dialogues(
     Raises:
         ValueError: an empty set, or a row that breaks the schema or the template; names it.
     """
-    from k2core.engines.megatron.indexed import write_indexed
-
     if not at.exists():
         at.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(mkdtemp(prefix=f"{at.name}-", dir=at.parent))
@@ -86,7 +84,7 @@ def encode_dialogues(
         encoded = map(_double, chain(iterate_dialogues(folder, codec), judged))
         write_indexed(aside / "dialogues", encoded, 2 * codec.vocab_size)
         ids = pl.scan_parquet(list_shards(folder / "accepted"))
-        names = DocumentIds(ids, "trajectory_id")
+        names = DocumentIds([ids], "trajectory_id")
         told = (name for group in names.groups() for name in group)
         asked = (f"critic/{number}" for number in range(len(judged)))
         write_ids(aside / "dialogues", chain(told, asked))

@@ -29,8 +29,6 @@ _PART = 4 * 2**20
 _UPLOAD_PART = 8 * 2**20
 _MOST_PARTS = 9_000
 """Of an upload: S3 and GCS take 10,000."""
-_MOST_COPIED = 5 * 2**30
-"""Bytes of an object that S3 copies by itself in one request."""
 _AHEAD = 2
 """Parts of a file that are under way at a time."""
 _TRIES = 5
@@ -149,19 +147,13 @@ class Bucket:
             obstore.put(self._store, key, pieces(), chunk_size=part, max_concurrency=_AHEAD)
         return SentBytes(sent, sha.hexdigest())
 
-    def copy(self, name: str, target: str, size: int) -> None:
-        """Write an object once more under another name; of at most 5 GB no byte comes here.
+    def copy(self, name: str, target: str) -> None:
+        """Write an object, of at most 5 GB on S3, once more under another name; no byte comes here.
 
         Raises:
             FileNotFoundError: there is no such object.
         """
-        key = self._key(target)
-        if size <= _MOST_COPIED:
-            _try_again(lambda: obstore.copy(self._store, self._key(name), key))
-        else:
-            part = max(_UPLOAD_PART, -(-size // _MOST_PARTS))
-            pieces = self.read_parts(name, 0, size)
-            obstore.put(self._store, key, pieces, chunk_size=part, max_concurrency=_AHEAD)
+        _try_again(lambda: obstore.copy(self._store, self._key(name), self._key(target)))
 
     def hash(self, name: str, size: int) -> str:
         """SHA-256 of an object, of which no copy is kept."""

@@ -114,7 +114,7 @@ class Remote:
 
         def copy(path: str) -> ManifestEntry:
             file = files[path]
-            self._bucket.copy(self._key(file), f"objects/{place}/{path}", file.size)
+            self._bucket.copy(self._key(file), f"objects/{place}/{path}")
             return ManifestEntry(path, file.size, file.sha256)
 
         with self._dropping(place):

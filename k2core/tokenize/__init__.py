@@ -1,7 +1,6 @@
 """Tokenize: a byte-level BPE, and the mixture as Megatron IndexedDatasets."""
 
 import json
-from importlib import import_module
 
 from k2core.passes import Passes
 from k2core.pieces import gather_crew, take_made
@@ -52,7 +51,6 @@ def tokenize_corpora(
         InputsError: too little text for the vocabulary or for the mixture.
     """
     store, corpora = workspace.store, [corpus for corpus in (clean, rephrased) if corpus]
-    import_module("k2core.engines.megatron.indexed")  # for seconds: before any time is promised
     passes = Passes(workspace.report, _PASSES)
     shards = find_shards(*map(store.list_files, corpora))
     with gather_crew(workspace, placement.data_workers, passes) as crew:
@@ -63,7 +61,7 @@ def tokenize_corpora(
         encoded = encode_shards(folder, shards, crew, workspace.scratch)
         trained = load_tokenizer(folder)
         selected = select_documents(config, encoded)
-        manifest, tokens = write_domains(config, selected, encoded, trained, crew, workspace)
+        manifest, pieces = write_domains(config, selected, encoded, trained, crew, workspace)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:
@@ -78,5 +76,5 @@ def tokenize_corpora(
         "heldout_tokens": sum(domain.heldout_tokens for domain in domains),
         "vocab_size": manifest.vocab_size,
     }
-    named = [(made, {name: name for name in made.names()}) for made in tokens]
+    named = [(made, {name: name for name in made.names()}) for made in pieces]
     return take_made(workspace, {name: float(count) for name, count in counts.items()}, named)

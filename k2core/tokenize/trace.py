@@ -5,10 +5,9 @@ and stands in a table beside it too; both are held against the tokens by encodin
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -20,8 +19,8 @@ from k2core.tokenize.encode import encode_shards
 from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import files_below, find_shards
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
-from k2core.tokens import DocumentIds, open_indexed, scan_ids
-from schemas.tokenize import TokenizeConfig, TokenManifest
+from k2core.tokens import DocumentIds, PartedTokens, read_manifest
+from schemas.tokenize import TokenizeConfig
 
 _DTYPES = {2: np.uint16, 4: np.int32}
 
@@ -31,7 +30,7 @@ class TraceError(ValueError):
 
 
 class TokenPlace(NamedTuple):
-    """A document in a token shard."""
+    """A document in a token shard: all parts of a domain's split, end to end."""
 
     shard: str
     """`train/DOMAIN` or `heldout/DOMAIN`."""
@@ -49,18 +48,52 @@ class TokenPlace(NamedTuple):
         return f"{self.shard}, tokens {self.start} to {end} (sequence {self.row})"
 
 
+class Layout(Protocol):
+    """Where documents lie in a shard; a recorded one is read where asked (`PartedTokens`)."""
+
+    num_documents: int
+    num_tokens: int
+
+    def start(self, row: int) -> int:
+        """The first token of a document."""
+
+    def length(self, row: int) -> int:
+        """Tokens of a document."""
+
+    def lengths(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
+        """[stop - start] tokens of neighbouring documents, of all if none are named."""
+
+    def row_at(self, offset: int) -> int:
+        """The document that holds a token."""
+
+
+class _Replayed:
+    """A layout at hand."""
+
+    def __init__(self, lengths: NDArray[np.integer]) -> None:
+        self._lengths = lengths.astype(np.int32)
+        self._ends = np.cumsum(self._lengths, dtype=np.int64)
+        self.num_documents, self.num_tokens = len(lengths), int(self._lengths.sum(dtype=np.int64))
+
+    def start(self, row: int) -> int:
+        return int(self._ends[row] - self._lengths[row])
+
+    def length(self, row: int) -> int:
+        return int(self._lengths[row])
+
+    def lengths(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
+        return self._lengths[start:stop]
+
+    def row_at(self, offset: int) -> int:
+        return int(np.searchsorted(self._ends, offset, side="right"))
+
+
 class Order(NamedTuple):
-    """The documents of a shard as they lie end to end; a recorded one is read where asked."""
+    """The documents of a shard as they lie end to end."""
 
     shard: str
     doc_ids: DocumentIds
-    starts: Sequence[int]
-    lengths: NDArray[np.integer]
-
-    @property
-    def num_tokens(self) -> int:
-        """Of the whole shard."""
-        return self.starts[-1] + int(self.lengths[-1]) if len(self.lengths) else 0
+    layout: Layout
 
     def locate(self, offset: int) -> TokenPlace:
         """The document that a token belongs to.
@@ -68,38 +101,31 @@ class Order(NamedTuple):
         Raises:
             TraceError: the shard is shorter.
         """
-        total = self.num_tokens
+        total = self.layout.num_tokens
         if not 0 <= offset < total:
             raise TraceError(f"{self.shard} has no token {offset}: its tokens are 0 to {total - 1}")
-        return self._place(bisect_right(self.starts, offset) - 1)
+        return self._place(self.layout.row_at(offset))
 
     def places(self, doc_id: str) -> list[TokenPlace]:
         """Where a document lies; empty if it does not."""
         return [self._place(row) for row in self.doc_ids.rows_of(doc_id)]
 
     def _place(self, row: int) -> TokenPlace:
-        return TokenPlace(
-            self.shard, row, self.doc_ids[row], self.starts[row], int(self.lengths[row])
-        )
+        start, length = self.layout.start(row), self.layout.length(row)
+        return TokenPlace(self.shard, row, self.doc_ids[row], start, length)
 
 
 def read_orders(folder: Path) -> dict[str, Order]:
-    """Every shard's order by the tables of ids and the datasets' own headers."""
-    manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
+    """Every shard's order by the manifest; tables of ids and datasets are opened where asked.
+
+    Raises:
+        InputsError: the manifest is none that this code writes.
+    """
     orders = {}
-    for domain, about in manifest.domains.items():
-        for split, stated in (
-            ("train", about.num_train_documents),
-            ("heldout", about.num_heldout_documents),
-        ):
-            shard = f"{split}/{domain}"
-            data, doc_ids = open_indexed(folder / shard), scan_ids(folder / shard)
-            if {len(data.lengths), len(doc_ids)} != {stated}:
-                raise TraceError(
-                    f"{folder}/{shard}.idx has {len(data.lengths)} sequences, {shard}.parquet "
-                    f"{len(doc_ids)} ids, and manifest.json says {stated} documents"
-                )
-            orders[shard] = Order(shard, doc_ids, data.starts, data.lengths)
+    for domain, about in read_manifest(folder).domains.items():
+        for split, parts in (("train", about.train_parts), ("heldout", about.heldout_parts)):
+            shard, layout = f"{split}/{domain}", PartedTokens(folder, parts)
+            orders[shard] = Order(shard, layout.document_ids(), layout)
     return orders
 
 
@@ -126,9 +152,8 @@ def replay_orders(
 
 
 def _order_of(shard: str, documents: pl.DataFrame) -> Order:
-    lengths = documents["num_tokens"].to_numpy()
-    starts = [int(start) for start in np.cumsum(lengths) - lengths]
-    return Order(shard, DocumentIds.of(documents["doc_id"]), starts, lengths)
+    layout = _Replayed(documents["num_tokens"].to_numpy())
+    return Order(shard, DocumentIds.of(documents["doc_id"]), layout)
 
 
 def compare_orders(recorded: dict[str, Order], replayed: dict[str, Order]) -> None:
@@ -157,9 +182,9 @@ def _first_difference(order: Order, other: Order) -> int | None:
         if ids is None or others is None:
             return start
         common = min(len(ids), len(others))
-        part = slice(start, start + common)
         differs = (ids[:common] != others[:common]).to_numpy()
-        differs = differs | (np.array(order.lengths[part]) != np.array(other.lengths[part]))
+        found, wanted = (o.layout.lengths(start, start + common) for o in (order, other))
+        differs = differs | (found != wanted)
         if differs.any():
             return start + int(differs.argmax())
         if len(ids) != len(others):
@@ -172,7 +197,7 @@ def verify_place(folder: Path, order: Order, place: TokenPlace, text: str) -> No
     """Encode a document again and compare it with what lies in the shard.
 
     Args:
-        folder: of the token corpus; of the shard only `.bin` is read.
+        folder: of the token corpus; of the shard only the `.bin` files are read.
         order: of the shard.
         place: where the document should lie.
         text: of the document, from its corpus.
@@ -183,25 +208,34 @@ def verify_place(folder: Path, order: Order, place: TokenPlace, text: str) -> No
     tokenizer = load_tokenizer(folder / "tokenizer")
     encoding = tokenizer.encode(text, add_special_tokens=False)
     wanted = np.array([*encoding.ids, end_of_document(tokenizer)])
-    found = _map_tokens(folder, order)[place.start : place.start + place.length].astype(np.int64)
+    found = _read_tokens(folder, order, place)
     if len(wanted) != len(found):
         raise TraceError(
-            f"{place.shard}.bin holds {len(found)} tokens of document {place.doc_id}, and its text "
-            f"has {len(wanted)}"
+            f"{place.shard} holds {len(found)} tokens of document {place.doc_id}, and its text has "
+            f"{len(wanted)}"
         )
     if len(differ := np.flatnonzero(wanted != found)):
         raise TraceError(
-            f"{place.shard}.bin: token {place.start + int(differ[0])} is not what document "
+            f"{place.shard}: token {place.start + int(differ[0])} is not what document "
             f"{place.doc_id} has there"
         )
 
 
-def _map_tokens(folder: Path, order: Order) -> NDArray[np.generic]:
-    """A shard's tokens without its index: their width follows from how many there are."""
-    path, total = folder / f"{order.shard}.bin", order.num_tokens
-    width, rest = divmod(path.stat().st_size, max(1, total))
+def _read_tokens(folder: Path, order: Order, place: TokenPlace) -> NDArray[np.int64]:
+    """A document's tokens without index or manifest: their width follows from how many there are.
+
+    A document lies in one file, or is cut short.
+    """
+    files = sorted((folder / order.shard).glob("*.bin"))
+    sizes, total = [path.stat().st_size for path in files], order.layout.num_tokens
+    width, rest = divmod(sum(sizes), max(1, total))
     if rest or width not in _DTYPES:
         raise TraceError(
-            f"{path} has {path.stat().st_size} bytes, which are no {total} tokens of 2 or 4 bytes"
+            f"{folder / order.shard}/*.bin have {sum(sizes)} bytes, which are no {total} tokens of "
+            "2 or 4 bytes"
         )
-    return np.memmap(path, _DTYPES[width], "r")
+    ends = list(accumulate(sizes))
+    number = bisect_right(ends, place.start * width)
+    offset = place.start * width - (ends[number] - sizes[number])
+    tokens = np.fromfile(files[number], _DTYPES[width], place.length, offset=offset)
+    return tokens.astype(np.int64)

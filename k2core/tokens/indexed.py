@@ -1,12 +1,13 @@
-"""Read a Megatron IndexedDataset without importing Megatron: memory maps of it and of its index.
+"""Megatron IndexedDatasets, written and read without importing Megatron (torch, four seconds).
 
 Layout of `.idx` (megatron.core.datasets.indexed_dataset): magic, u64 version, u8 dtype code, u64
-number of sequences, u64 number of documents, then i32 lengths and i64 byte offsets.
+number of sequences, u64 number of document ends, then i32 lengths, i64 byte offsets and i64 ends:
+the sequences before each document's end, from 0. Here a document is a sequence.
 """
 
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 _HEADER = struct.Struct("<9sQBQQ")
 _MAGIC = b"MMIDIDX\x00\x00"
 _DTYPES = {4: np.int32, 5: np.int64, 8: np.uint16}
+_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+BYTES_A_DOCUMENT = 4 + 8 + 8
+"""What one takes of `.idx`."""
 
 
 class Starts(Sequence[int]):
@@ -90,3 +94,38 @@ def open_indexed(prefix: Path) -> IndexedTokens:
         raise ValueError(f"{tokens_path} has {found} bytes; its index says {wanted}")
     tokens = np.memmap(tokens_path, dtype, "r") if found else np.empty(0, dtype)
     return IndexedTokens(tokens, lengths, Starts(offsets, dtype.itemsize))
+
+
+def token_type(vocab_size: int) -> np.dtype[np.integer]:
+    """What a token is written as: Megatron's choice (`DType.optimal_dtype`)."""
+    return np.dtype(np.uint16 if vocab_size < 65_500 else np.int32)
+
+
+def write_index(prefix: Path, lengths: Sequence[int] | NDArray[np.integer], vocab_size: int) -> int:
+    """Write `prefix.idx`, one document a sequence; returns the bytes of its `prefix.bin`.
+
+    It says where each document begins, so that the tokens may be written before it or after.
+    """
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    dtype, sizes = token_type(vocab_size), np.asarray(lengths, "<i4")
+    num_bytes = sizes * np.int64(dtype.itemsize)
+    ends = np.cumsum(num_bytes)
+    with prefix.with_suffix(".idx").open("wb") as index:
+        index.write(_HEADER.pack(_MAGIC, 1, _CODES[dtype], len(sizes), len(sizes) + 1))
+        for column in (sizes, ends - num_bytes, np.arange(len(sizes) + 1)):
+            index.write(column.tobytes())
+    return int(ends[-1]) if len(ends) else 0
+
+
+def write_indexed(
+    prefix: Path, sequences: Iterable[NDArray[np.integer]], vocab_size: int
+) -> list[int]:
+    """Write all sequences; returns their lengths."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    lengths, dtype = list[int](), token_type(vocab_size)
+    with prefix.with_suffix(".bin").open("wb") as tokens:
+        for sequence in sequences:
+            tokens.write(sequence.astype(dtype).tobytes())
+            lengths.append(len(sequence))
+    write_index(prefix, lengths, vocab_size)
+    return lengths

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k2core.tokens.deal import Deal
-from k2core.tokens.documents import DocumentIds, scan_ids
-from k2core.tokens.indexed import IndexedTokens, open_indexed
+from k2core.tokens.documents import DocumentIds
+from k2core.tokens.parts import PartedTokens, read_manifest
 from k2core.tokens.permutation import Permutation
-from schemas.tokenize import TokenDomain, TokenManifest
+from schemas.tokenize import TokenDomain
 
 
 class DocumentSpan(NamedTuple):
     """Part of a document inside a window."""
 
     row: int
-    """Its sequence in `train/DOMAIN.bin`."""
+    """Its document in the domain, counted through all parts."""
     epoch: int
     start: int
     """First token of the document that is in the window."""
@@ -64,16 +64,8 @@ class _Domain:
         self, name: str, folder: Path, about: TokenDomain, seed: int, length: int, share: Share
     ) -> None:
         self.name = name
-        self.data: IndexedTokens = open_indexed(folder / "train" / name)
-        self.epoch_tokens, self.num_documents = len(self.data.tokens), len(self.data.lengths)
-        for found, stated, what in (
-            (self.epoch_tokens, about.train_tokens, "tokens"),
-            (self.num_documents, about.num_train_documents, "documents"),
-        ):
-            if found != stated:
-                raise ValueError(
-                    f"{folder}/train/{name}.bin holds {found} {what}; manifest.json says {stated}"
-                )
+        self.data = PartedTokens(folder, about.train_parts)
+        self.epoch_tokens, self.num_documents = self.data.num_tokens, self.data.num_documents
         self._seed, self._length, self._budget = seed, length, about.budget_tokens
         self.begin, end = (round(part * about.budget_tokens) for part in share)
         # The last token of a window is the next one's first: a label, then an input.
@@ -99,8 +91,8 @@ class _Domain:
             epoch, offset = divmod(position, self.epoch_tokens)
             turned = (offset + self._turn(epoch)) % self.epoch_tokens
             row = row + 1 if turned == end else self.data.row_at(turned)
-            start = self.data.starts[row]
-            end = start + int(self.data.lengths[row])
+            start = self.data.start(row)
+            end = start + self.data.length(row)
             # A document that an epoch begins with is whole; it ends before the epoch does.
             taken = min(left, end - turned)
             yield DocumentSpan(row, epoch, turned - start, taken)
@@ -109,7 +101,7 @@ class _Domain:
     def find(self, row: int, token: int) -> Iterator[tuple[int, int, int]]:
         """Window, column and epoch of every time that a document's token comes in the budget."""
         for epoch in range(-(-self._budget // max(1, self.epoch_tokens))):
-            offset = (self.data.starts[row] + token - self._turn(epoch)) % self.epoch_tokens
+            offset = (self.data.start(row) + token - self._turn(epoch)) % self.epoch_tokens
             window, column = divmod(epoch * self.epoch_tokens + offset - self.begin, self._length)
             if 0 <= window < self.num_windows:
                 yield window, column, epoch
@@ -128,7 +120,7 @@ class _Domain:
     def _draw_turn(self, epoch: int) -> int:
         """The token that an epoch begins with, a document's first: windows are cut anew."""
         rows = Permutation(self.num_documents, (self._seed, self.name, "turns"))
-        return self.data.starts[rows[epoch % self.num_documents]]
+        return self.data.start(rows[epoch % self.num_documents])
 
 
 _WHOLE = Share()
@@ -142,9 +134,7 @@ class TokenStream:
     ) -> None:
         self._folder = Path(folder)
         self.sequence_length = sequence_length
-        self.manifest = TokenManifest.model_validate_json(
-            (self._folder / "manifest.json").read_bytes()
-        )
+        self.manifest = read_manifest(self._folder)
         names = sorted(n for n, about in self.manifest.domains.items() if about.budget_tokens)
         self._domains = [
             _Domain(n, self._folder, self.manifest.domains[n], seed, sequence_length, share)
@@ -182,14 +172,14 @@ class TokenStream:
 
     def document_ids(self, domain: str) -> DocumentIds:
         """The names of a domain's documents by row."""
-        return scan_ids(self._folder / "train" / domain)
+        return PartedTokens(self._folder, self.manifest.domains[domain].train_parts).document_ids()
 
     def readings(self, domain: str, row: int, token: int) -> list[TokenReading]:
         """The samples that read a token as an input: the inverse of `trace`, from the seed alone.
 
         Args:
-            domain: of `train/DOMAIN.bin`.
-            row: the document's sequence there.
+            domain: of the mixture.
+            row: the document's in the domain, counted through all parts.
             token: counted from the document's first.
         """
         return [
@@ -203,8 +193,8 @@ class TokenStream:
         """Whole documents that no sample holds, each ended by the end token."""
         if domain not in self.manifest.domains:
             raise KeyError(f"no domain {domain!r}: there are {sorted(self.manifest.domains)}")
-        data = open_indexed(self._folder / "heldout" / domain)
-        return (data.read(index) for index in range(len(data.lengths)))
+        data = PartedTokens(self._folder, self.manifest.domains[domain].heldout_parts)
+        return map(data.read, range(data.num_documents))
 
     def _find(self, index: int) -> tuple[_Domain, int]:
         if not 0 <= index < self.num_samples:

@@ -72,6 +72,14 @@ def one_disk(root: Path) -> dict[str, Store]:
     return dict.fromkeys(_STAGES, Store(root))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _parts() -> Iterator[None]:
+    """A domain's tokens are several pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("k2core.tokenize.write.PART_BYTES", 2_000)
+        yield
+
+
 @pytest.fixture(scope="module")
 def alone(files: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return make(files, one_disk(tmp_path_factory.mktemp("alone")), 0, 7_000)

@@ -14,7 +14,7 @@ from k2core.clean.verdict import VERSIONS
 from k2core.store import Draft, Store
 from k2core.tables import write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokens import open_indexed, scan_ids
+from k2core.tokens import PartedTokens, read_manifest
 from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCorpus
 from schemas.clean import CleanConfig
 from schemas.corpus import Rewrite, RewriteReject
@@ -30,6 +30,7 @@ from tests.k2core.clean.corpora import document, prose, publish_raw, read_folder
 from tests.workflows.conftest import Record
 from workflows.cli import app
 from workflows.provenance import Corpora, list_corpora
+from workflows.why import trace_token
 
 CLEAN = CleanConfig()
 PROBLEM = "If a train has 17 cars and loses 5 of them, how many of its cars remain?"
@@ -97,7 +98,10 @@ def folder(home: Path, record: Record) -> Iterator[Path]:
     draft = clean_documents(CLEAN, QUESTIONS, raw, store.workspace("clean"))
     clean = store.publish(CleanCorpus, draft)
     rewrites = publish_rewrites(store)
-    draft = tokenize_corpora(TOKENIZE, clean, rewrites, store.workspace("tokenize"), Placement())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("k2core.tokenize.write.PART_BYTES", 3_000)
+        workspace = store.workspace("tokenize")
+        draft = tokenize_corpora(TOKENIZE, clean, rewrites, workspace, Placement())
     tokens = store.publish(TokenCorpus, draft)
     base = Checkpoint(digest="sha256:" + "b" * 64)
     configs = {
@@ -193,14 +197,42 @@ def test_a_rewrite_leads_to_its_parent() -> None:
 
 @pytest.mark.parametrize("replay", [(), ("--replay",)])
 def test_a_token_is_traced_and_verified(folder: Path, replay: tuple[str, ...]) -> None:
-    data = open_indexed(folder / "train" / "knowledge")
-    doc_id, start = scan_ids(folder / "train" / "knowledge")[3], data.starts[3]
+    parts = read_manifest(folder).domains["knowledge"].train_parts
+    assert len(parts) > 3
+    data = PartedTokens(folder, parts)
+    row = parts[0].num_documents  # the second part begins with it
+    doc_id, start, length = data.document_ids()[row], data.start(row), data.length(row)
     shown = why("--token", f"knowledge:{start + 2}", *replay)
-    assert f"token 2 of the {data.lengths[3]} of document {doc_id}" in shown
+    assert f"token 2 of the {length} of document {doc_id}" in shown
     assert ("replayed from config and texts" in shown) == bool(replay)
-    assert f"lies in train/knowledge, tokens {start} to {start + data.lengths[3] - 1}" in shown
+    assert f"lies in train/knowledge, tokens {start} to {start + length - 1}" in shown
     assert re.search(r"its token 2 is read \d times: step \d+ row \d column \d+", shown)
     assert "gopher_" in shown
+
+
+def test_a_domain_in_one_part_has_the_same_answers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old,), store = list_corpora("old"), open_store()
+    clean = CleanCorpus.model_validate(old.artifacts["clean_corpus"].model_dump())
+    rewrites = RephrasedCorpus.model_validate(old.artifacts["rephrased_corpus"].model_dump())
+    whole = tokenize_corpora(TOKENIZE, clean, rewrites, store.workspace("whole"), Placement())
+    about = read_manifest(whole.folder).domains
+    assert {len(domain.train_parts) for domain in about.values()} == {1}
+    tokens = [
+        (f"train/{name}", offset)
+        for name, domain in about.items()
+        for offset in range(0, domain.train_tokens, 997)
+    ]
+    answers = [trace_token(old, *token, replay=False) for token in tokens]
+    opened = Corpora.folder
+    monkeypatch.setattr(
+        Corpora,
+        "folder",
+        lambda self, kind: whole.folder if kind == "token_corpus" else opened(self, kind),
+    )
+    assert [trace_token(old, *token, replay=False) for token in tokens] == answers
+    assert len(answers) > 10
 
 
 def test_the_newest_run_that_has_it_answers() -> None:

@@ -10,12 +10,13 @@ from infra.index import Indexed, RunIndex
 from schemas.base import Artifact
 from tasks.store import open_store
 from workflows.audit.answer import AuditAnswer, short
-from workflows.errors import NotRecordedError
+from workflows.errors import NotRecordedError, inputs_as_asked
 from workflows.find import locate
 from workflows.forgotten import add_forgotten
 
 if TYPE_CHECKING:
     from k2core.pretrain.phases import Stretch
+    from k2core.tokens import TokenStream
 
 _HOLDING = {
     "raw_corpus": ("documents",),
@@ -39,7 +40,7 @@ def saw(doc_id: str) -> AuditAnswer:
     """The checkpoints whose training read a document or a rewrite of it, and how often."""
     rows: list[dict[str, object]] = []
     with RunIndex() as index:
-        held = [h for h in find_holdings(index, doc_id) if h.place.startswith("train/")]
+        held = [h for h in find_holdings(index, doc_id) if h.place.startswith("train")]
         for holding in held:
             for stage in _trained_on(index, holding.artifact):
                 times = _count_readings(stage, holding)
@@ -54,16 +55,13 @@ def step(number: int, target: str) -> AuditAnswer:
     Raises:
         NotRecordedError: no pre-training led to the target, or it has no such step.
     """
-    from k2core.tokens import TokenStream
-
     with RunIndex() as index:
         stage = _pretraining(index, locate(index, target, ("checkpoint", "release")))
     seed, stretches = _course(stage)
     stretch = next((s for s in stretches if s.first <= number < s.last), None)
     if stretch is None:
         raise NotRecordedError(f"no step {number}: there are 0 to {stretches[-1].last - 1}")
-    folder = open_store().open(stage.record.inputs["tokens"])
-    stream = TokenStream(folder, seed, stretch.sequence_length, stretch.share)
+    stream = _open_stream(stage.record.inputs["tokens"], seed, stretch)
     rows: list[dict[str, object]] = []
     for place, sample in enumerate(stretch.samples(number)):
         domain = stream.domain_of(sample)
@@ -124,15 +122,17 @@ def find_holdings(index: RunIndex, doc_id: str) -> Iterator[Holding]:
 def _look(artifact: Artifact, folders: tuple[str, ...], wanted: set[str]) -> Iterator[Holding]:
     root = open_store().open(artifact)
     for folder in folders:
-        for shard in sorted((root / folder).glob("*.parquet")):
+        found: dict[str, set[str]] = {}
+        for shard in sorted((root / folder).rglob("*.parquet")):
             table = pl.scan_parquet(shard)
             given = pl.col("doc_id").is_in(list(wanted))
             if artifact.kind == "rephrased_corpus":
                 given |= pl.col("parent_id").is_in(list(wanted))
-            is_tokens = artifact.kind == "token_corpus"
-            place = f"{folder}/{shard.stem}" if is_tokens else folder
+            place = shard.parent.relative_to(root).as_posix()  # of tokens SPLIT/DOMAIN, in parts
             ids = table.filter(given).select("doc_id").unique().collect()["doc_id"]
-            yield from (Holding(artifact, name, place) for name in sorted(ids))
+            found.setdefault(place, set()).update(ids)
+        for place, names in found.items():
+            yield from (Holding(artifact, name, place) for name in sorted(names))
 
 
 def _copies(holding: Holding) -> Iterator[str]:
@@ -158,18 +158,22 @@ def _trained_on(index: RunIndex, tokens: Artifact) -> list[Indexed]:
 
 def _count_readings(stage: Indexed, holding: Holding) -> int:
     """How often a pre-training read the first token of a document."""
-    from k2core.tokens import TokenStream, scan_ids
-
     seed, stretches = _course(stage)
-    folder, domain = open_store().open(holding.artifact), holding.place.removeprefix("train/")
-    rows = scan_ids(folder / holding.place).rows_of(holding.doc_id)
-    times = 0
+    domain, times = holding.place.removeprefix("train/"), 0
     for stretch in stretches:
-        stream = TokenStream(folder, seed, stretch.sequence_length, stretch.share)
-        for row in rows:
+        stream = _open_stream(holding.artifact, seed, stretch)
+        for row in stream.document_ids(domain).rows_of(holding.doc_id):
             found = stream.readings(domain, row, 0)
             times += sum(reading.sample < stretch.num_samples for reading in found)
     return times
+
+
+def _open_stream(tokens: Artifact, seed: int, stretch: "Stretch") -> "TokenStream":
+    from k2core.tokens import TokenStream
+
+    with inputs_as_asked():
+        folder = open_store().open(tokens)
+        return TokenStream(folder, seed, stretch.sequence_length, stretch.share)
 
 
 def _course(stage: Indexed) -> "tuple[int, list[Stretch]]":

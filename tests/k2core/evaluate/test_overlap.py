@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from k2core.agents import Habits, play_expert
 from k2core.chat import ChatCodec
-from k2core.engines.megatron.indexed import write_indexed
 from k2core.evaluate.overlap import OWN, AskedItem, WordIndex, list_runs, measure_overlap, split
 from k2core.problems import FAMILIES, Posed, pose_training
 from k2core.synthesize.judge import Judgement
 from k2core.synthesize.trajectories import Trajectory, to_row
 from k2core.tables import write_shard
+from k2core.tokens import write_indexed
 from schemas.chat import Problem, TrajectoryRow
 from schemas.evaluate import EvaluateConfig, SuiteOverlap
 from schemas.problems import ProblemsConfig
-from schemas.tokenize import TokenDomain, TokenManifest
+from schemas.tokenize import TokenDomain, TokenManifest, TokenPart
 
 WORDS = st.lists(st.sampled_from(("alpha", "beta", "gamma", "delta")), min_size=1, max_size=40)
 
@@ -49,7 +49,7 @@ def test_wording_that_many_items_share_gives_none_away() -> None:
 
 def write_text(folder: Path, codec: ChatCodec, texts: list[str]) -> None:
     documents = [np.array(codec.encode(text)) for text in texts]
-    write_indexed(folder / "train" / "web", documents, codec.vocab_size)
+    write_indexed(folder / "train/web/000000", documents, codec.vocab_size)
     total = sum(map(len, documents))
     about = TokenDomain(
         weight=1.0,
@@ -58,6 +58,8 @@ def write_text(folder: Path, codec: ChatCodec, texts: list[str]) -> None:
         epochs=1.0,
         heldout_tokens=0,
         num_train_documents=len(texts),
+        train_parts=(TokenPart("train/web/000000", len(texts), total),),
+        heldout_parts=(),
         num_heldout_documents=0,
     )
     manifest = TokenManifest(vocab_size=codec.vocab_size, end_id=0, domains={"web": about})

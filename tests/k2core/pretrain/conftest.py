@@ -1,32 +1,24 @@
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from k2core.store import Draft, Store
-from k2core.tokens import write_ids
+from k2core.tokens import write_ids, write_indexed
 from schemas.artifacts import TokenCorpus
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig, Schedule
 from schemas.placement import Placement
 from schemas.pretrain import PretrainConfig
-from schemas.tokenize import TokenDomain, TokenManifest
+from schemas.tokenize import TokenDomain, TokenManifest, TokenPart
 from tests.k2core.shapes import tiny_shape
 
 
-def write_indexed(prefix: Path, documents: list[np.ndarray]) -> None:
-    """A Megatron IndexedDataset of uint16 documents."""
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    lengths = np.array([len(d) for d in documents], "<i4")
-    offsets = np.concatenate([[0], np.cumsum(lengths[:-1], dtype="<i8") * 2]).astype("<i8")
-    header = struct.pack("<9sQBQQ", b"MMIDIDX\x00\x00", 1, 8, len(documents), len(documents) + 1)
-    ends = np.arange(len(documents) + 1, dtype="<i8")
-    prefix.with_suffix(".idx").write_bytes(
-        header + lengths.tobytes() + offsets.tobytes() + ends.tobytes()
-    )
-    prefix.with_suffix(".bin").write_bytes(np.concatenate(documents).astype("<u2").tobytes())
+def write_part(folder: Path, name: str, documents: list[np.ndarray]) -> TokenPart:
+    write_indexed(folder / name, documents, 300)
+    write_ids(folder / name, [f"doc{i}" for i in range(len(documents))])
+    return TokenPart(name, len(documents), sum(map(len, documents)))
 
 
 def write_corpus(folder: Path) -> dict[str, float]:
@@ -37,18 +29,18 @@ def write_corpus(folder: Path) -> dict[str, float]:
         for _ in range(40)
     ]
     tokens = sum(len(d) for d in documents)
-    write_indexed(folder / "train" / "math", documents)
-    write_indexed(folder / "heldout" / "math", documents[:2])
-    write_ids(folder / "train" / "math", [f"doc{i}" for i in range(40)])
-    write_ids(folder / "heldout" / "math", ["a", "b"])
+    train = write_part(folder, "train/math/000000", documents)
+    heldout = write_part(folder, "heldout/math/000000", documents[:2])
     domain = TokenDomain(
         weight=1.0,
         budget_tokens=tokens,
         train_tokens=tokens,
         epochs=1.0,
-        heldout_tokens=sum(len(d) for d in documents[:2]),
+        heldout_tokens=heldout.num_tokens,
         num_train_documents=40,
         num_heldout_documents=2,
+        train_parts=(train,),
+        heldout_parts=(heldout,),
     )
     manifest = TokenManifest(vocab_size=300, end_id=0, domains={"math": domain})
     (folder / "manifest.json").write_text(manifest.model_dump_json())

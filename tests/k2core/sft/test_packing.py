@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k2core.chat import EncodedDialogue
 from k2core.sft.dialogues import Dialogues
 from k2core.sft.packing import Epochs, PackedRow, build_batch, pack
-from k2core.tokens import write_ids
+from k2core.tokens import write_ids, write_indexed
 
 
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=200), st.randoms())
@@ -66,8 +66,6 @@ def test_an_epoch_of_several_blocks_has_each_dialogue_once() -> None:
 
 
 def test_dialogues_are_read_from_disk_by_number(tmp_path: Path) -> None:
-    from k2core.engines.megatron.indexed import write_indexed
-
     ids = [[1000 + n] * size for n, size in enumerate((5, 50, 7))]
     write_indexed(tmp_path / "d", [2 * np.array(x) + (np.arange(len(x)) > 2) for x in ids], 4096)
     write_ids(tmp_path / "d", ["a", "b", "c"])

@@ -13,7 +13,6 @@ from k2core.store import (
     StoredFile,
     read_verified,
 )
-from k2core.store import bucket as buckets
 from k2core.store.bucket import Bucket
 from schemas.artifacts import RawCorpus
 from tests.s3 import S3
@@ -81,19 +80,14 @@ def test_a_file_with_other_bytes_is_refused(store: Store, tmp_path: Path) -> Non
         read_verified(files["counts.json"])
 
 
-@pytest.mark.parametrize("most_copied", [5, 4])
-def test_a_draft_takes_what_lies_in_the_bucket(
-    store: Store, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_copied: int
-) -> None:
-    """Larger files than a bucket copies are read and written, never kept."""
-    monkeypatch.setattr(buckets, "_MOST_COPIED", most_copied)
+def test_a_draft_takes_what_lies_in_the_bucket(store: Store, s3: S3, tmp_path: Path) -> None:
     files = send(store, tmp_path / "worker").files("read/000001", tmp_path / "copies")
     out = store.workspace("key").out
     (out / "documents-more.json").write_bytes(b"more")
     s3.spoil(None)
     taken = {"documents/7.parquet": files["documents/0.parquet"]}
     artifact = store.publish(RawCorpus, store.adopt(Draft(out, {}), taken))
-    assert s3.count("GET", "0.parquet") == (most_copied < len(b"texts"))
+    assert s3.count("GET", "0.parquet") == 0
     store.clear("key")
     assert not Bucket(store.root).sizes("work")
 

@@ -21,8 +21,8 @@ from k2core.tokenize.encode import EncodedShards
 from k2core.tokenize.mixture import select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
-from k2core.tokenize.write import _write_domain
-from k2core.tokens import TokenStream, open_indexed, scan_ids
+from k2core.tokenize.write import _write_parts
+from k2core.tokens import PartedTokens, TokenStream, open_indexed, read_manifest
 from schemas.artifacts import CleanCorpus, RephrasedCorpus
 from schemas.corpus import Decision, Document, Rewrite
 from schemas.placement import Placement
@@ -36,6 +36,7 @@ CONFIG = TokenizeConfig(
     heldout_frac=0.1,
 )
 NUM_KNOWLEDGE, NUM_CODE, NUM_MATH, NUM_REWRITES = 60, 20, 120, 30
+PART_BYTES = 900
 
 
 def clean_rows() -> list[dict[str, str]]:
@@ -75,6 +76,17 @@ def run(store: Store, config: TokenizeConfig = CONFIG, key: str = "tokenize") ->
     return tokenize_corpora(config, *publish_inputs(store), store.workspace(key), Placement())
 
 
+def run_in_parts(store: Store) -> Draft:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("k2core.tokenize.write.PART_BYTES", PART_BYTES)
+        return run(store)
+
+
+def split_of(folder: Path, split: str, domain: str) -> PartedTokens:
+    about = read_manifest(folder).domains[domain]
+    return PartedTokens(folder, about.train_parts if split == "train" else about.heldout_parts)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(Store(tmp_path_factory.mktemp("store"))).folder
@@ -82,7 +94,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def manifest(corpus: Path) -> TokenManifest:
-    return TokenManifest.model_validate_json((corpus / "manifest.json").read_bytes())
+    return read_manifest(corpus)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +128,7 @@ def test_without_a_mixture_all_there_is_is_read_once(tmp_path: Path) -> None:
     clean, _ = publish_inputs(store)
     config = CONFIG.model_copy(update={"mixture": {}, "train_tokens": None})
     made = tokenize_corpora(config, clean, None, store.workspace("all"), Placement())
-    manifest = TokenManifest.model_validate_json((made.folder / "manifest.json").read_bytes())
+    manifest = read_manifest(made.folder)
     assert list(manifest.domains) == ["code", "knowledge", "math"]
     for domain in manifest.domains.values():
         assert domain.epochs == 1
@@ -141,7 +153,7 @@ def test_any_text_survives(tokenizer: Tokenizer, text: str) -> None:
 
 def test_text_that_spells_a_special_token_stays_text(corpus: Path, tokenizer: Tokenizer) -> None:
     assert min(tokenizer.encode("a <|im_end|> b [EOS]").ids) >= len(SPECIAL_TOKENS)
-    for path in sorted(corpus.glob("*/*.idx")):
+    for path in sorted(corpus.glob("*/*/*.idx")):
         data = open_indexed(path.with_suffix(""))
         for row in range(len(data.lengths)):
             tokens = data.read(row)
@@ -169,20 +181,19 @@ def test_transformers_loads_it(corpus: Path) -> None:
 
 def ids_of(folder: Path, split: str, domain: str) -> list[str]:
     """All ids of a dataset, in order."""
-    return [doc_id for group in scan_ids(folder / split / domain).groups() for doc_id in group]
+    return [i for group in split_of(folder, split, domain).document_ids().groups() for i in group]
 
 
 def texts_of(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     """doc_id -> text, decoded from the datasets through the manifest."""
-    manifest = TokenManifest.model_validate_json((folder / "manifest.json").read_bytes())
     texts = {}
-    for name, domain in manifest.domains.items():
+    for name, domain in read_manifest(folder).domains.items():
         for split, num_documents in (
             ("train", domain.num_train_documents),
             ("heldout", domain.num_heldout_documents),
         ):
-            data = open_indexed(folder / split / name)
-            assert len(data.lengths) == num_documents
+            data = split_of(folder, split, name)
+            assert data.num_documents == num_documents
             for row, doc_id in enumerate(ids_of(folder, split, name)):
                 texts[doc_id] = tokenizer.decode(data.read(row)[:-1].tolist())
     return texts
@@ -200,7 +211,7 @@ def test_the_mixture_is_met(corpus: Path, manifest: TokenManifest) -> None:
         "code": 1200, "knowledge": 6000, "math": 4800,
     }  # fmt: skip
     for name, domain in domains.items():
-        sizes = open_indexed(corpus / "train" / name).lengths
+        sizes = split_of(corpus, "train", name).lengths()
         assert domain.train_tokens == sizes.sum()
         assert domain.epochs == pytest.approx(domain.budget_tokens / sizes.sum(), abs=1e-6)
     # Code and knowledge are down-sampled by whole documents, mathematics is repeated.
@@ -252,16 +263,16 @@ def test_equal_inputs_give_equal_bytes_and_resume_does_too(
 ) -> None:
     store, placed = Store(tmp_path), 0
 
-    def die_at_the_second(*domain: object) -> None:
+    def die_at_the_second(*piece: object) -> None:
         nonlocal placed
         placed += 1
         if placed == 2:
             raise KeyboardInterrupt
-        _write_domain(*domain)  # type: ignore[arg-type]
+        _write_parts(*piece)  # type: ignore[arg-type]
 
     wanted = digest_of(manifest_of(corpus))
     with monkeypatch.context() as patch:
-        patch.setattr("k2core.tokenize.write._write_domain", die_at_the_second)
+        patch.setattr("k2core.tokenize.write._write_parts", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             run(store)
     assert digest_of(manifest_of(run(store).folder)) == wanted
@@ -318,7 +329,7 @@ def test_a_bad_mixture_says_what_would_be_right(mixture: dict[str, float], messa
 
 
 def test_tokens_fit_sixteen_bits(corpus: Path) -> None:
-    assert open_indexed(corpus / "train" / "code").tokens.dtype == np.uint16
+    assert open_indexed(corpus / "train/code/000000").tokens.dtype == np.uint16
 
 
 def test_a_document_is_repeated_as_often_as_the_cleaning_wants_it(tmp_path: Path) -> None:
@@ -352,5 +363,4 @@ def test_weights_of_the_clean_corpus_reach_the_shards(tmp_path: Path) -> None:
     read = ids_of(draft.folder, "train", "knowledge")
     assert [read.count(doc_id) for doc_id in dict.fromkeys(read)].count(3) == 1
     assert read.count(favourite["doc_id"]) == 3
-    data = open_indexed(draft.folder / "train" / "knowledge")
-    assert len(data.lengths) == len(read)
+    assert split_of(draft.folder, "train", "knowledge").num_documents == len(read)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2core.tokens import Share, TokenStream, open_indexed
-from tests.k2core.tokens.token_corpus import END, write_corpus
+from tests.k2core.tokens.token_corpus import END, megatrons_own, write_corpus
 
 LENGTHS = {"code": [5, 40, 17, 90], "math": [7] * 30, "web": [300]}
 BUDGETS = {"code": 400, "math": 210, "web": 250}
@@ -21,10 +21,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_reads_what_megatron_reads(folder: Path) -> None:
-    from megatron.core.datasets.indexed_dataset import IndexedDataset
-
-    upstream = IndexedDataset(str(folder / "train" / "code"))
-    ours = open_indexed(folder / "train" / "code")
+    upstream = megatrons_own().IndexedDataset(str(folder / "train/code/000000"))
+    ours = open_indexed(folder / "train/code/000000")
     assert len(upstream) == len(ours.lengths) == 4
     assert ours.tokens.dtype == np.uint16
     for index in range(4):
@@ -128,13 +126,13 @@ def test_errors_name_the_file_and_the_limit(tmp_path: Path, folder: Path) -> Non
     with pytest.raises(ValueError, match="fills one sequence of 4096 tokens"):
         TokenStream(folder, 0, 4096)
     write_corpus(tmp_path, {"web": [50]}, {"web": 50})
-    binary = tmp_path / "train" / "web.bin"
+    binary = tmp_path / "train/web/000000.bin"
     binary.write_bytes(binary.read_bytes()[:-2])
-    with pytest.raises(ValueError, match=r"web\.bin has 98 bytes; its index says 100"):
-        TokenStream(tmp_path, 0, 16)
-    (tmp_path / "train" / "web.idx").write_bytes(b"not an index")
-    with pytest.raises(ValueError, match=r"web\.idx is not a Megatron index"):
-        TokenStream(tmp_path, 0, 16)
+    with pytest.raises(ValueError, match=r"web/000000\.bin has 98 bytes; its index says 100"):
+        TokenStream(tmp_path, 0, 16).sample(0)
+    (tmp_path / "train/web/000000.idx").write_bytes(b"not an index")
+    with pytest.raises(ValueError, match=r"web/000000\.idx is not a Megatron index"):
+        TokenStream(tmp_path, 0, 16).sample(0)
 
 
 def _positions(stream: TokenStream) -> Counter[tuple[str, int, int, int]]:
@@ -182,11 +180,3 @@ def test_epochs_are_cut_anew_and_read_in_another_order(tmp_path: Path) -> None:
     epochs = [rows[:40], rows[40:80], rows[80:]]
     assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_a_manifest_of_other_files_is_refused(tmp_path: Path) -> None:
-    write_corpus(tmp_path, {"web": [50, 30]}, {"web": 80})
-    path = tmp_path / "manifest.json"
-    path.write_text(path.read_text().replace('"num_train_documents":2', '"num_train_documents":3'))
-    with pytest.raises(ValueError, match=r"web\.bin holds 2 documents; manifest\.json says 3"):
-        TokenStream(tmp_path, 0, 16)
