@@ -48,7 +48,7 @@ class TokenPlace(NamedTuple):
         return f"{self.shard}, tokens {self.start} to {end} (sequence {self.row})"
 
 
-class Layout(Protocol):
+class ShardLayout(Protocol):
     """Where documents lie in a shard; a recorded one is read where asked (`PartedTokens`)."""
 
     num_documents: int
@@ -93,7 +93,7 @@ class Order(NamedTuple):
 
     shard: str
     doc_ids: DocumentIds
-    layout: Layout
+    layout: ShardLayout
 
     def locate(self, offset: int) -> TokenPlace:
         """The document that a token belongs to.
