@@ -160,12 +160,16 @@ def list_tools(spec: ServerSpec) -> tuple[ToolSpec, ...]:
     """The server's tools, those that the config names or all.
 
     Raises:
-        ServersMissingError: it does not start, or no jail works.
-        ValueError: it has no such tool.
+        ServersMissingError: it does not start or does not list them, or no jail works.
+        ValueError: it has no such tool, or none that can be called.
     """
     running = start_fresh(spec)
-    with running.stack:
+    try:
         stated = {tool.name: tool for tool in running.server.list_tools()}
+    finally:
+        running.stack.close()
+    if not stated:
+        raise ValueError(f"{' '.join(spec.command)} has no tool that can be called")
     if missing := sorted(set(spec.tools) - stated.keys()):
         raise ValueError(f"{spec.command[0]} has no {missing[0]!r}; it has {', '.join(stated)}")
     return tuple(stated[name] for name in spec.tools or stated)

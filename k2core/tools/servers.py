@@ -25,6 +25,7 @@ MOST_BYTES = 64 * 2**10
 _MOST_LINE_BYTES = 2**20
 """Of a message on the wire; what is longer is dropped before anybody holds it."""
 _MOST_SAID = 500
+_MOST_PAGES = 100
 
 
 class ServersMissingError(RuntimeError):
@@ -60,10 +61,22 @@ class McpServer:
         self._client = client
 
     def list_stated(self) -> list[StatedTool]:
-        """The tools as the server states them, page by page; names may be what K2 cannot call."""
+        """The tools as the server states them, page by page; names may be what K2 cannot call.
+
+        Raises:
+            ServersMissingError: it does not state them, or comes to no end.
+        """
+        try:
+            return self._list_pages()
+        except Exception as error:  # the client's way of saying it, of many kinds
+            raise ServersMissingError(
+                f"{self.name} does not list its tools: {innermost(error)[:_MOST_SAID]}"
+            ) from error
+
+    def _list_pages(self) -> list[StatedTool]:
         found: list[StatedTool] = []
         cursor: str | None = None
-        while True:
+        for _ in range(_MOST_PAGES):
             page = self._portal.call(partial(self._client.list_tools, cursor=cursor))
             found += [
                 StatedTool(tool.name, (tool.description or "").strip(), tool.input_schema)
@@ -72,6 +85,7 @@ class McpServer:
             cursor = page.next_cursor
             if not cursor:
                 return found
+        raise ValueError(f"there is no end to them after {_MOST_PAGES} pages")
 
     def list_tools(self) -> list[ToolSpec]:
         """The tools as specs, without those that no call can be made of."""
@@ -167,9 +181,16 @@ def open_server(
             except Exception as error:
                 said = log.read_text(errors="replace").strip()[-500:]
                 raise ServersMissingError(
-                    f"{command[0]} does not start: {said or error}"
+                    f"{command[0]} does not start: {said or innermost(error)}"
                 ) from error
             yield McpServer(name, portal, client)
+
+
+def innermost(error: BaseException) -> str:
+    """What an error says that task groups wrapped, and its name where that says nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
 
 
 def find_venv() -> Path:

@@ -22,6 +22,21 @@ from k2core.tools.servers import CallResult, McpServer
 from schemas.chat import Message, Problem, ToolCall, ToolSpec
 from schemas.problems import FileSource, ProblemsConfig, ServerSpec, Sources
 
+SPEAKS = """
+import json, sys
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    said = {"jsonrpc": "2.0", "id": asked.get("id")}
+    if asked["method"] == "initialize":
+        version = asked["params"]["protocolVersion"]
+        named = {"name": "s", "version": "1"}
+        told = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": named}
+        print(json.dumps(said | {"result": told}), flush=True)
+    elif asked["method"] == "tools/list":
+        print(json.dumps(said | json.loads(sys.argv[1])), flush=True)
+"""
+NO_NAME = '{"result": {"tools": [{"name": "a b", "inputSchema": {"type": "object"}}]}}'
 SQLITE = ("mcp-server-sqlite", "--db-path", "stock.db")
 
 
@@ -102,6 +117,23 @@ def test_a_server_that_is_not_there_is_named(
 ) -> None:
     with pytest.raises(ProblemSourceError, match=words):
         own_families(asking(tmp_path, **server))
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        ('{"result": {"tools": []}}', "has no tool that can be called"),
+        (NO_NAME, "has no tool that can be called"),
+        ('{"error": {"code": -1, "message": "not today"}}', "does not list its tools: not today"),
+        ('{"result": {"tools": [], "nextCursor": "more"}}', "no end to them after 100 pages"),
+        ("{", "does not list its tools: "),
+    ],
+)
+def test_a_server_that_lists_no_tools_is_named(tmp_path: Path, listed: str, words: str) -> None:
+    program = tmp_path / "server.py"
+    program.write_text(SPEAKS)
+    with pytest.raises(ProblemSourceError, match=f"^stock: .*{words}"):
+        own_families(asking(tmp_path, command=["python3", str(program), listed]))
 
 
 def test_calls_of_dialogues_run_side_by_side_as_many_as_servers_may(
