@@ -188,7 +188,10 @@ def _tokenized(corpora: Corpora, rows: Sequence[DocumentRow]) -> list[StageSecti
     """Where a document and its kept rewrites lie, and the samples that read their first tokens."""
     if not corpora.has("token_corpus"):
         return []
-    orders = orders_of(corpora)
+    try:
+        orders = orders_of(corpora)
+    except NotRecordedError as error:  # what came before is known all the same
+        return [StageSection("tokenize", [str(error)])]
     lines, read = [], []
     for row in rows:
         places = [place for order in orders.values() for place in order.places(row["doc_id"])]

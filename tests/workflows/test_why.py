@@ -19,6 +19,7 @@ from schemas.artifacts import Checkpoint, CleanCorpus, RephrasedCorpus, TokenCor
 from schemas.clean import CleanConfig
 from schemas.corpus import Rewrite, RewriteReject
 from schemas.endpoint import Endpoint
+from schemas.errors import InputsError
 from schemas.model import ModelShape
 from schemas.optim import Schedule
 from schemas.placement import Placement
@@ -233,6 +234,17 @@ def test_a_domain_in_one_part_has_the_same_answers(
     )
     assert [trace_token(old, *token, replay=False) for token in tokens] == answers
     assert len(answers) > 10
+
+
+def test_tokens_of_other_code_hide_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise InputsError("manifest.json: written by other code")
+
+    monkeypatch.setattr("workflows.story.read_orders", refuse)
+    shown = why(ID["k2"], "--from", "old")
+    assert "kept; it came nearest to" in shown
+    assert "tokenize  manifest.json: written by other code" in shown
+    assert "written by other code" in fails("--token", "math:5")
 
 
 def test_the_newest_run_that_has_it_answers() -> None:
