@@ -22,7 +22,8 @@ from schemas.outside import NotJsonError, read_json
 Fields = dict[str, JsonValue]
 _INTEGER = re.compile(r"[$\u20ac\u00a3\u00a5]? ?([-+]?) ?[$]?(\d{1,3}(?:,\d{3})+|\d+)(?:\.0*)?\W*")
 _UNIT = re.compile(r"(?:\\(?:text|mathrm|mbox)\{[^{}\d]*\}|[A-Za-z\u00b0% /]|\\%|\^?\\circ)+\W*$")
-_LONGEST = 200
+_LONGEST, _LONGEST_ANSWER, _MOST_WORDS = 200, 1000, 20
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(
     r"\W*(?:\\(?:text|textbf|mathrm)\{)?\W*([A-Z])(?![\w'])(?:[).:\]}].*)?\W*", re.DOTALL
@@ -71,7 +72,7 @@ def _expression(found: Fields) -> Fields:
     if "answer" not in found:
         return found
     answer = final_answer(str(only_text(found["answer"])))
-    if len(answer) > 1000 or answer.count("\n") > 20:
+    if len(answer) > _LONGEST_ANSWER or len(_WORD.findall(answer)) > _MOST_WORDS:
         raise RowError(
             "answer",
             "is a whole solution, and marks no end of it by #### or \\boxed{}: name the "

@@ -11,7 +11,7 @@ _TAIL = 20_000
 """Characters at the end of a text where its answer stands."""
 _TAGS = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _HASHES = re.compile(r"^[^\S\n]*+####[^\S\n]++(\S[^\n]*)", re.MULTILINE)
-_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s?(?:\{|([^\s{}$\\.,;]+))")
 _SAID = re.compile(r"^The answer is:([^\n]*)\Z", re.MULTILINE)
 _GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;:])(?=\d{3}(?!\d))")
 
@@ -21,7 +21,7 @@ def marked_answer(text: str) -> str | None:
     text = text[-_TAIL:]
     found = [(m.start(), m[1]) for pattern in (_TAGS, _HASHES) for m in _last(pattern, text)]
     for match in _last(_BOX, text):
-        inner = _balanced(text, match.end())
+        inner = match[1] or _balanced(text, match.end())
         inside = any(at <= match.start() < at + len(told) + 16 for at, told in found)
         found.append((match.start() + len(text) * inside, inner))
     return max(found)[1].strip() if found else None

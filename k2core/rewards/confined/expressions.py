@@ -48,6 +48,9 @@ _PLAIN_NAME = re.compile(
 _PLAIN_ROOT = re.compile(r"\\sqrt \(([^()]*)\)")
 _PERCENT = re.compile(r"(?<!\\)%")
 _SIGNS = re.compile(r"[\\^_=+*/<>$|{}()\[\]\d]")
+# The library reads up to what it cannot, and no further: `10|11` would be 10.
+_STRAY = re.compile(r"\||\\\\|['\u2019;&~](?! *\\)|[-+*/^_=](?=\W*$)")
+_TWO = re.compile(r"\d *\\(?:text|mathrm|mbox)\{[^{}]*\} *\d")
 _LONG_WORD = re.compile(r"[A-Za-z]{3,}")
 _ASSIGNED = re.compile(r"(?:^|(?<=,))\s*([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*([^,=]+)(?=,|$)")
 
@@ -112,11 +115,13 @@ def _tell_otherwise(gold: str, found: str) -> bool | None:
     if clock := _CLOCK.fullmatch(gold):
         other = _CLOCK.fullmatch(_WRAPPED.sub(r"\1", found[:100]).strip())
         return other is not None and _same_time(clock, other)
-    if (based := _BASED.fullmatch(_bare(gold, fold=False))) and (
-        other := _BASED.fullmatch(_bare(found, fold=False))
-    ):
-        return _in_base(based) == _in_base(other)
-    return None
+    if other := _BASED.fullmatch(_bare(found, fold=False)):
+        if based := _BASED.fullmatch(_bare(gold, fold=False)):
+            return _in_base(based) == _in_base(other)
+        return str(_in_base(other)) == gold
+    value = found if "=" in gold else found.rpartition("=")[2]
+    strange = set(_STRAY.findall(value)) - set(_STRAY.findall(gold))
+    return False if strange or (_TWO.search(value) and not _TWO.search(gold)) else None
 
 
 def _word(gold: str) -> str:

@@ -84,6 +84,7 @@ SAMPLES: dict[str, list[Sample]] = {
             (r"\{x \mid x > 2\}", (r"\boxed{\{x \mid x > 2\}}",), ("2", r"\boxed{2}")),
             ("x^2+y^2=1", (r"\boxed{x^2+y^2=1}", "It is x^2+y^2=1."), ("1", "x^2+y^2=2")),
             ("1{,}250", ("1250", "$1,250", r"\boxed{1{,}250}"), ("1", r"\boxed{1,250+1}", "250")),
+            (r"so it is $\boxed 7$.", ("7", r"\boxed 7", r"$\boxed{7}$"), ("8", r"\boxed 8")),
             ("2i", (r"\boxed{2i}", "2i"), ("2", "-2i")),
             ("B", (r"\boxed{\textbf{(B)}\ 7}", "The answer is (B).", "B"), ("C", "A or B", "7")),
             ("2 1/2", ("5/2", r"\boxed{2\frac{1}{2}}", "2.5 hours"), ("1", "2/2")),

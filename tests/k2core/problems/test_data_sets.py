@@ -102,6 +102,7 @@ def test_verls_parquet_is_read_as_its_rows_are(tmp_path: Path) -> None:
         ("integer_answer", {"answer": r"\frac{1}{2}"}, "whole number.*expression takes"),
         ("integer_answer", {"answer": "7 or 8"}, "whole number"),
         ("expression", {"answer": ["1", "2"]}, "must be a text or a number"),
+        ("expression", {"answer": "Then we see that " * 9 + "it is 7."}, "is a whole solution"),
         ("expression", {"answer": "so " * 500}, "is a whole solution, and marks no end"),
         ("choice", {"answer": 4, "choices": ["a", "b"]}, "one of A, B, not 4"),
         ("choice", {"answer": "Berlin", "choices": ["a", "b"]}, 'one of A, B, not "Berlin"'),

@@ -250,6 +250,12 @@ def cheat_expression(rng: random.Random) -> Trial:
             f"#### {gold}\n#### {gold + 1}",
             f"{gold} apples {gold + 1}",
             f"{gold} pi",
+            rf"\boxed{{{gold}|{gold + 1}}}",
+            rf"\boxed{{{gold}\\{gold + 1}}}",
+            rf"\boxed{{{gold}\text{{ or so }}{gold + 1}}}",
+            rf"\boxed{{{max(gold, 10)}_{{{gold + 11}}}}}",
+            rf"\boxed{{{gold}+}}",
+            rf"\boxed{{{gold}'}}",
         )
     )
     return Trial(pose("expression", {"answer": str(gold)}), say(text))
@@ -371,7 +377,7 @@ def test_no_cheat_is_paid(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFINED)
 def test_no_cheat_of_code_or_mathematics_is_paid(name: str, sandbox: Sandbox) -> None:
-    assert list_paid(CONFINED[name], 25, sandbox) == []
+    assert list_paid(CONFINED[name], 40, sandbox) == []
 
 
 @pytest.mark.slow
