@@ -1,5 +1,6 @@
 """What a row asks: parted from a reference answer, and with what nobody could answer without."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -57,7 +58,10 @@ def complete_prompt(
     lacks: list[str] = []
     choices, names = expected.get("choices"), expected.get("entry_points")
     if verifier == "choice" and isinstance(choices, list):
-        are_named = all(str(choice) in asked for choice in choices)
+        named = zip(_LETTERS, map(str, choices), strict=False)
+        are_named = all(
+            re.search(rf"\b{at}\W{{1,4}}{re.escape(said)}", asked) for at, said in named
+        )
         listed = [f"{at}. {choice}" for at, choice in zip(_LETTERS, choices, strict=False)]
         lacks = [] if are_named else listed
     elif verifier == "python_function" and isinstance(names, list):

@@ -140,7 +140,19 @@ SAMPLES: dict[str, list[Sample]] = {
             ),
             ("A", "A or B", "A cat", "Because B", "not B", "The answer is A.\nB would be 7.", ""),
             "Which is prime?\nA. 4\nB. 7\nC. a 9",
-        )
+        ),
+        *(
+            Sample(
+                {"question": question, "choices": ["4", "7"], "answer": 1},
+                ("B",),
+                ("A", "4"),
+                f"{question}\n{listed}".strip(),
+            )
+            for question, listed in (
+                ("Which is prime, 4 or 7?", "A. 4\nB. 7"),
+                ("Which is prime? (A) 4 (B) 7", ""),
+            )
+        ),
     ],
     "ARC": [
         Sample(
