@@ -29,7 +29,15 @@ def tiny() -> Recipe:
         rephrase=RephraseConfig(
             writers=("model", "rules"), styles=("encyclopedia", "formal", "plain", "learning_note")
         ),
-        rl=RlConfig(family_factors={"correction": 1.5, "no_tool": 4.0}),
+        rl=RlConfig(
+            final_lr_frac=0.05,
+            family_factors={
+                "correction": 3.0,
+                "no_tool": 10.0,
+                "pick_word": 0.5,
+                "repeat_word": 0.5,
+            },
+        ),
     )
 
 
