@@ -4,7 +4,8 @@ from typing import Literal
 
 from infra.lineage import pipeline_run
 from infra.pools import DRIVER, within
-from schemas.artifacts import CleanCorpus, TokenCorpus
+from schemas.artifacts import CleanCorpus
+from schemas.base import Artifact
 from schemas.ingest import FilesConfig, IngestConfig
 from schemas.recipe import Recipe
 from tasks.clean import clean
@@ -68,10 +69,14 @@ def corpus_recipe(base: Recipe, sources: tuple[FilesConfig, ...], settings: list
     return change(named, settings, {"ingest": own, "tokenize": tokens, "rephrase": none})
 
 
-def fit_steps(recipe: Recipe, tokens: TokenCorpus) -> Recipe:
+def fit_steps(recipe: Recipe, tokens: Artifact) -> Recipe:
     """As many steps of the base model as it asks for, or as the tokens give.
 
     A domain ends in whole rows.
+
+    Args:
+        recipe: with any number of steps.
+        tokens: a token corpus, as it came from a stage or as it is recorded.
     """
     config, num_domains = recipe.pretrain, len(recipe.ingest.domains)
     windows = int(tokens.counts["train_tokens"]) // config.sequence_length - num_domains

@@ -8,7 +8,6 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from schemas.artifacts import TokenCorpus
 from schemas.recipe import Recipe
 from workflows.corpus import fit_steps
 from workflows.corpus_report import CorpusReport
@@ -44,8 +43,7 @@ def write_corpus(report: CorpusReport, recipe: Recipe, page: Path, out: Path) ->
     try:
         aside.chmod(0o755)
         _write_tables(corpora, aside)
-        tokens = corpora.artifacts.get("token_corpus")
-        if isinstance(tokens, TokenCorpus):
+        if tokens := corpora.artifacts.get("token_corpus"):
             tokenizer = corpora.folder("token_corpus") / "tokenizer"
             shutil.copytree(tokenizer, aside / "tokenizer")
             recipe = fit_steps(recipe, tokens)

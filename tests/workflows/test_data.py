@@ -106,12 +106,19 @@ def test_what_changed_is_read_anew_and_the_rest_is_cached(texts: Path) -> None:
 
 def test_the_written_recipe_asks_for_what_was_done(texts: Path) -> None:
     out = texts.parent / "again"
-    made = json.loads(run("data", texts / "notes", "--out", out, "--json"))
+    asked = ("--vocab-size", "768", "--tokenize", "--out", out, "--json")
+    made = json.loads(run("data", texts / "notes", *asked))
+    assert (out / "tokenizer" / "tokenizer.json").is_file()
+    assert 0 < steps_of(out / "recipe.yaml") < PretrainConfig().schedule.num_steps
     (out.parent / "again.yaml").write_text((out / "recipe.yaml").read_text())
-    again = json.loads(run("data", "--recipe", out.parent / "again.yaml", "--json"))
+    again = json.loads(run("data", "--recipe", out.parent / "again.yaml", "--tokenize", "--json"))
     assert again["artifacts"] == made["artifacts"]
     assert again["run"] != made["run"]
-    assert {row.run: row.cached for row in list_pipelines()}[again["run"]] == 2
+    assert {row.run: row.cached for row in list_pipelines()}[again["run"]] == 3
+
+
+def steps_of(recipe: Path) -> int:
+    return int(yaml.safe_load(recipe.read_text())["pretrain"]["schedule"]["num_steps"])
 
 
 def test_what_is_wrong_is_said_in_a_line(texts: Path) -> None:
