@@ -14,8 +14,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from k2core.problems.declared import from_json
 from k2core.problems.faults import RowError, shown
-from schemas.outside import NotJsonError, read_json
 
 _PAIRS = (("stdin", "stdout"), ("input", "output"), ("inputs", "outputs"))
 _NAMED = frozenset(dir(builtins))
@@ -27,7 +27,7 @@ def read_cases(given: JsonValue) -> list[JsonValue]:
     Raises:
         RowError: it is no list of pairs, or of calls of a function.
     """
-    given = _from_json(given)
+    given = from_json(given)
     if isinstance(given, dict):
         if given.get("fn_name"):
             raise RowError(
@@ -52,7 +52,7 @@ def read_tests(row: dict[str, JsonValue], prompt: str) -> dict[str, JsonValue]:
     Raises:
         RowError: the tests are no Python, or name no function to be tested.
     """
-    given, setup = _from_json(row["tests"]), _lines(row.get("setup"))
+    given, setup = from_json(row["tests"]), _lines(row.get("setup"))
     solution = read_solution(row["solution"], prompt) if "solution" in row else None
     tests = [given] if isinstance(given, str) else given
     if not isinstance(tests, list) or not all(isinstance(test, str) for test in tests) or not tests:
@@ -78,7 +78,7 @@ def read_tests(row: dict[str, JsonValue], prompt: str) -> dict[str, JsonValue]:
 
 def read_solution(given: JsonValue, prompt: str) -> str | None:
     """A right program: the first of several, and after the prompt that it completes."""
-    given = _from_json(given)
+    given = from_json(given)
     if isinstance(given, list):
         given = given[0] if given else None
     if not isinstance(given, str):
@@ -153,13 +153,6 @@ def _lines(given: JsonValue) -> str:
     if isinstance(given, list):
         return "\n".join(map(str, given))
     return "" if given is None else str(given)
-
-
-def _from_json(given: JsonValue) -> JsonValue:
-    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
-        with suppress(NotJsonError):
-            return read_json(given)
-    return given
 
 
 def _parses(text: str) -> bool:
