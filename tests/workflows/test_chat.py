@@ -247,12 +247,19 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    def wait_for(self, text: str) -> None:
+    def interrupt(self, text: str) -> None:
+        """Ctrl-C until this is shown: one between a prompt and Python's wait for a key is lost."""
+        self.type("\x03")
+        self.wait_for(text, again="\x03")
+
+    def wait_for(self, text: str, again: str = "") -> None:
         """Until this is shown, after what was waited for before."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while text not in self.shown[self._seen :]:
             assert time.monotonic() < until, self.shown
-            if select.select([self._master], [], [], 0.5)[0]:
+            if not select.select([self._master], [], [], 2.0)[0]:
+                self.type(again)
+            else:
                 try:
                     self.shown += os.read(self._master, 4096).decode(errors="replace")
                 except OSError:
@@ -284,12 +291,14 @@ def test_keys_and_commands_do_what_people_expect(tmp_path: Path) -> None:
         terminal.wait_for("Be brief.\x1b[0m\r\n")
         terminal.type("hi\n")
         terminal.wait_for("hello\r\n")
-        terminal.type("half a li\x03")
-        terminal.wait_for("(Ctrl-D ends)")
+        terminal.wait_for("> ")  # a key is a key once there is a prompt: before, the terminal's own
+        terminal.type("half a li")
+        terminal.wait_for("half a li")
+        terminal.interrupt("(Ctrl-D ends)")
         terminal.type("story\n")
         terminal.wait_for("Once upon")
-        terminal.type("\x03")
-        terminal.wait_for("(interrupted)")
+        terminal.interrupt("(interrupted)")
+        terminal.wait_for("> ")
         terminal.type("\x1b[A\n")  # the arrow key: the last line again
         terminal.wait_for("again\r\n")
         terminal.type("lost\n")
@@ -303,10 +312,11 @@ def test_keys_and_commands_do_what_people_expect(tmp_path: Path) -> None:
         terminal.wait_for("five\r\n")
         terminal.type("/reset\n")
         terminal.wait_for("(a new dialogue)")
+        terminal.wait_for("> ")
         terminal.type("last\n")
         terminal.wait_for("last\r\n> ")
         terminal.type("\x04")
-        assert terminal.process.wait(30) == 0
+        assert terminal.process.wait(120) == 0
     users = [[m["content"] for m in body["messages"] if m["role"] == "user"] for body in asked]
     assert users == [
         ["hi"],
