@@ -141,11 +141,11 @@ def work_here(folder: Path, name: str) -> dict[str, float]:
         )
     clean = CleanConfig(knowledge=DomainRules(quality=any_length, repetition=repetition))
     store = Store(folder / "store")
-    start_mb, own, stop = _resident("VmRSS"), [0.0], threading.Event()
+    start_mb, own, stop = resident_mb("VmRSS"), [0.0], threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.05):
-            own[0] = max(own[0], _resident("RssAnon"))
+            own[0] = max(own[0], resident_mb("RssAnon"))
 
     watcher = threading.Thread(target=watch, daemon=True)  # ends with a failure, too
     watcher.start()
@@ -165,7 +165,7 @@ def work_here(folder: Path, name: str) -> dict[str, float]:
     }
 
 
-def _resident(field: str) -> float:
+def resident_mb(field: str) -> float:
     """Megabytes, by the kernel's account of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(f"{field}:")).split()[1]) / 1024

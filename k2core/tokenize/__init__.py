@@ -22,6 +22,7 @@ _PASSES = {
     "sample": 0.3,
     TRAINING: 0.4,
     "encoded": 1.0,
+    "chosen": 0.05,
     "placed": 0.2,
     "closing": 0.2,
 }
@@ -60,8 +61,8 @@ def tokenize_corpora(
             folder = copy_tokenizer(workspace.open(tokenizer), workspace.out)
         encoded = encode_shards(folder, shards, crew, workspace.scratch)
         trained = load_tokenizer(folder)
-        selected = select_documents(config, encoded)
-        manifest, pieces = write_domains(config, selected, encoded, trained, crew, workspace)
+        selected = select_documents(config, encoded, crew, workspace.scratch)
+        manifest, pieces = write_domains(selected, encoded, trained, crew, workspace)
     (workspace.out / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
     sources = {}
     for corpus in corpora:

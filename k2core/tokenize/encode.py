@@ -14,16 +14,28 @@ from k2core.store import StoredFile
 from k2core.tokenize.texts import read_documents, read_weights
 from k2core.tokenize.vocabulary import end_of_document, read_tokenizer
 
-_DOCUMENTS, _TOKENS = "documents.parquet", "tokens.parquet"
+_DOCUMENTS, _TOKENS, _TOTALS = "documents.parquet", "tokens.parquet", "totals.parquet"
+
+
+class Totals(NamedTuple):
+    """Of documents."""
+
+    documents: int = 0
+    num_tokens: int = 0
+    num_bytes: int = 0
+    """Of their texts."""
 
 
 class EncodedShards(NamedTuple):
-    """Encoded shards, and what is known of each document without its tokens."""
+    """Encoded shards in the order of the corpora; within one documents go by a hash of the id."""
 
     tokens: list[StoredFile]
-    documents: pl.DataFrame
-    """`doc_id`, `parent_id`, `domain`, `num_tokens`, `num_bytes`, `weight`, `shard` (its place in
-    `tokens`), in the order of the corpora, within a shard by a hash of the id."""
+    """`doc_id` and `tokens`."""
+    documents: list[StoredFile]
+    """What is known of them without their tokens: `doc_id`, `parent_id`, `domain`, `num_tokens`,
+    `weight`."""
+    totals: dict[str, Totals]
+    """By domain."""
 
 
 def encode_shards(
@@ -39,11 +51,13 @@ def encode_shards(
     """
     work = partial(_encode_shard, (tokenizer / "tokenizer.json").read_text())
     made = list(crew.make(work, shards, scratch / "encoded"))
-    tables = [
-        pl.read_parquet(each.open(_DOCUMENTS)).with_columns(shard=pl.lit(number, pl.Int64))
-        for number, each in enumerate(made)
-    ]
-    return EncodedShards([each.file(_TOKENS) for each in made], pl.concat(tables))
+    totals: dict[str, Totals] = {}
+    for each in made:
+        for domain, *more in pl.read_parquet(each.open(_TOTALS)).iter_rows():
+            pairs = zip(totals.get(domain, Totals()), more, strict=True)
+            totals[domain] = Totals(*(one + other for one, other in pairs))
+    tokens, documents = ([each.file(name) for each in made] for name in (_TOKENS, _DOCUMENTS))
+    return EncodedShards(tokens, documents, totals)
 
 
 def _encode_shard(content: str, files: Sequence[Path], rewrites: bool, folder: Path) -> None:
@@ -52,8 +66,13 @@ def _encode_shard(content: str, files: Sequence[Path], rewrites: bool, folder: P
     encoded = _encode(tokenizer, read_documents(files[0], rewrites=rewrites))
     weights = read_weights(files[1]) if len(files) > 1 else {}
     weight = pl.col("doc_id").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
-    documents = encoded.drop("tokens").with_columns(weight=weight if weights else pl.lit(1.0))
+    documents = encoded.drop("tokens", "num_bytes")
+    documents = documents.with_columns(weight=weight if weights else pl.lit(1.0))
     documents.write_parquet(folder / _DOCUMENTS)
+    totals = encoded.group_by("domain").agg(
+        pl.len().cast(pl.Int64).alias("documents"), pl.col("num_tokens", "num_bytes").sum()
+    )
+    totals.sort("domain").write_parquet(folder / _TOTALS)
     encoded.select("doc_id", "tokens").write_parquet(folder / _TOKENS)
 
 

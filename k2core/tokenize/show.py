@@ -11,15 +11,14 @@ def show_mixture(manifest: TokenManifest, encoded: EncodedShards, report: Report
 
     rows: list[dict[str, object]] = []
     for name, domain in manifest.domains.items():
-        documents = encoded.documents.filter(domain=name)
-        available = int(documents["num_tokens"].sum())
+        documents, available, num_bytes = encoded.totals[name]
         rows.append(
             {
                 "domain": name,
                 "weight": domain.weight,
-                "documents": len(documents),
+                "documents": documents,
                 "available_tokens": available,
-                "bytes_per_token": round(int(documents["num_bytes"].sum()) / available, 3),
+                "bytes_per_token": round(num_bytes / available, 3),
                 "budget_tokens": domain.budget_tokens,
                 "epochs": round(domain.epochs, 3),
                 "heldout_documents": domain.num_heldout_documents,

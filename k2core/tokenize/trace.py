@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from k2core.pieces import Crew
 from k2core.store import Workspace
 from k2core.tokenize.encode import encode_shards
-from k2core.tokenize.mixture import select_documents
+from k2core.tokenize.mixture import CHOSEN, HELD_OUT, TRAIN, select_documents
 from k2core.tokenize.texts import files_below, find_shards
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokens import DocumentIds, PartedTokens, read_manifest
@@ -142,13 +142,17 @@ def replay_orders(
         workspace: whose scratch takes the encoded corpora.
     """
     shards = find_shards(files_below(clean), files_below(rephrased))
-    encoded = encode_shards(tokenizer, shards, Crew(workspace, 0), workspace.scratch)
-    orders = {}
-    for domain, selected in select_documents(config, encoded).items():
-        for split, documents in (("train", selected.train), ("heldout", selected.held_out)):
-            shard = f"{split}/{domain}"
-            orders[shard] = _order_of(shard, documents)
-    return orders
+    crew = Crew(workspace, 0)
+    encoded = encode_shards(tokenizer, shards, crew, workspace.scratch)
+    selected = select_documents(config, encoded, crew, workspace.scratch)
+    chosen = pl.concat([pl.read_parquet(made.open(CHOSEN)) for made in selected.shards])
+    return {
+        f"{split}/{domain}": _order_of(
+            f"{split}/{domain}", chosen.filter(domain=domain, split=split)
+        )
+        for domain in selected.domains
+        for split in (TRAIN, HELD_OUT)
+    }
 
 
 def _order_of(shard: str, documents: pl.DataFrame) -> Order:

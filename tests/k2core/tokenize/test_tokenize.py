@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,12 @@ from tokenizers import Tokenizer
 
 from k2core.chat import SPECIAL_TOKENS
 from k2core.chat.jinja import GUARD
-from k2core.pieces import Crew
-from k2core.store import Draft, Store, digest_of, manifest_of
+from k2core.pieces import Crew, made_file
+from k2core.store import Draft, Store, StoredFile, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokenize.encode import EncodedShards
-from k2core.tokenize.mixture import select_documents
+from k2core.tokenize.encode import EncodedShards, Totals
+from k2core.tokenize.mixture import CHOSEN, select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
 from k2core.tokenize.write import _write_parts
@@ -239,7 +239,19 @@ def test_held_out_documents_and_their_rewrites_are_never_read(
         assert not (rewrite in read and parent in held_out)
 
 
-def test_rewrites_are_drawn_before_originals() -> None:
+def choose(config: TokenizeConfig, tables: Sequence[pl.DataFrame], folder: Path) -> pl.DataFrame:
+    """What is chosen of shards of documents."""
+    files, workspace = list[StoredFile](), Store(folder).workspace("chosen")
+    for number, table in enumerate(tables):
+        files.append(made_file(folder / f"{number}.parquet"))
+        table.write_parquet(files[-1].path)
+    totals = {name: Totals() for table in tables for name in table["domain"].unique()}
+    encoded = EncodedShards([], files, totals)
+    found = select_documents(config, encoded, Crew(workspace, 0), workspace.scratch)
+    return pl.concat([pl.read_parquet(made.open(CHOSEN)) for made in found.shards])
+
+
+def test_rewrites_are_drawn_before_originals(tmp_path: Path) -> None:
     names = [f"k{n}" for n in range(40)] + [f"k{n}#plain" for n in range(6)]
     documents = pl.DataFrame(
         {
@@ -251,11 +263,12 @@ def test_rewrites_are_drawn_before_originals() -> None:
         }
     )
     config = CONFIG.model_copy(update={"mixture": {"knowledge": 1.0}, "train_tokens": 1_000})
-    found = select_documents(config, EncodedShards([], documents))["knowledge"]
-    held_out = found.held_out["doc_id"]
+    found = choose(config, [documents[:17], documents[17:]], tmp_path)
+    held_out = found.filter(split="heldout")["doc_id"]
     wanted = {f"k{n}#plain" for n in range(6)} - {f"{name}#plain" for name in held_out}
-    assert len(found.train) == 10
-    assert {name for name in found.train["doc_id"] if "#" in name} == wanted
+    train = found.filter(split="train")["doc_id"]
+    assert len(train) == 10
+    assert {name for name in train if "#" in name} == wanted
 
 
 def test_equal_inputs_give_equal_bytes_and_resume_does_too(

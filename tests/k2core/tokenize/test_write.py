@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from k2core.pieces import made_file
 from k2core.store import Store
 from k2core.tokenize import write
 from k2core.tokens import TokenStream, open_indexed, read_manifest
@@ -69,13 +70,19 @@ def test_a_piece_reads_the_shards_that_hold_some_of_it(
     run_in_parts(Store(tmp_path))
     assert len(told) > 10
     pieces = [piece for piece in told if "math" in str(piece.parts)]
-    assert {len(piece.shards) for piece in pieces} == {1, 2}
-    numbers = [number for piece in pieces for number in piece.shards]
-    assert numbers == sorted(numbers)
+    assert {len(piece.slices) for piece in pieces} == {1, 2}
+    slices = [each for piece in pieces for each in piece.slices]
+    assert slices == sorted(slices, key=lambda each: (each.tokens.path, each.first))
 
 
 def test_a_document_larger_than_a_part_is_alone() -> None:
-    documents = pl.DataFrame({"num_tokens": [10, write.PART_BYTES, 10, 10]})
-    cut = [part["num_tokens"].to_list() for part in write._cut(documents, 2)]
-    assert cut == [[10], [write.PART_BYTES], [10, 10]]
-    assert list(write._cut(documents[:0], 2)) == []
+    lengths, file = [10, write.PART_BYTES, 10, 10], made_file(Path("shard"))
+    for shards in ([lengths], [lengths[:1], lengths[1:]], [[each] for each in lengths]):
+        cutter = write.DomainCutter("web", 300)
+        for shard in shards:
+            rows = pl.DataFrame({"num_tokens": shard, "split": "train"}).with_row_index("row")
+            cutter.add(rows, file, file)
+        assert len(cutter.close()) == 3
+        sizes = [(part.num_documents, part.num_tokens) for part in cutter.parts["train"]]
+        assert sizes == [(1, 10), (1, write.PART_BYTES), (2, 20)]
+    assert write.DomainCutter("web", 300).close() == []
