@@ -26,7 +26,7 @@ Asked = Callable[[dict[str, int]], Mapping[str, int]]
 """What is asked for of each domain, by what there is of each."""
 
 
-class Cut(NamedTuple):
+class DomainCut(NamedTuple):
     """What is taken of a domain."""
 
     last: str
@@ -54,7 +54,7 @@ class _Search(NamedTuple):
 
 def find_cuts(
     keyed: Keyed, shards: Sequence[Piece], asked: Asked, crew: Crew, folder: Path
-) -> dict[str, Cut]:
+) -> dict[str, DomainCut]:
     """The cut of each domain.
 
     Args:
@@ -77,7 +77,7 @@ def find_cuts(
         totals[domain] += amount
     wanted = asked(dict(totals))
     cuts = {
-        domain: Cut("~" if amount > 0 else "", totals[domain])  # after all digits
+        domain: DomainCut("~" if amount > 0 else "", totals[domain])  # after all digits
         for domain, amount in wanted.items()
         if amount <= 0 or amount >= totals[domain]
     }
@@ -108,12 +108,12 @@ def _narrow(domain: str, search: _Search, counted: _Counted) -> _Search:
     raise AssertionError(f"{domain}: {search} of {before}")
 
 
-def _find_last(domain: str, search: _Search, listed: Sequence[Made]) -> Cut:
+def _find_last(domain: str, search: _Search, listed: Sequence[Made]) -> DomainCut:
     tables = (pl.read_parquet(made.open(_LISTED)).filter(domain=domain) for made in listed)
     keys = pl.concat(tables).group_by("key").agg(pl.col("amount").sum()).sort("key")
     before = keys["amount"].cum_sum() - keys["amount"]
     taken = keys.filter(before < search.left)
-    return Cut(str(taken["key"][-1]), search.before + int(taken["amount"].sum()))
+    return DomainCut(str(taken["key"][-1]), search.before + int(taken["amount"].sum()))
 
 
 def _add_up(counts: Iterable[Path]) -> _Counted:

@@ -17,7 +17,7 @@ from k2core.tokenize.vocabulary import end_of_document, read_tokenizer
 _DOCUMENTS, _TOKENS, _TOTALS = "documents.parquet", "tokens.parquet", "totals.parquet"
 
 
-class Totals(NamedTuple):
+class DomainTotals(NamedTuple):
     """Of documents."""
 
     documents: int = 0
@@ -34,7 +34,7 @@ class EncodedShards(NamedTuple):
     documents: list[StoredFile]
     """What is known of them without their tokens: `doc_id`, `parent_id`, `domain`, `num_tokens`,
     `weight`."""
-    totals: dict[str, Totals]
+    totals: dict[str, DomainTotals]
     """By domain."""
 
 
@@ -51,11 +51,11 @@ def encode_shards(
     """
     work = partial(_encode_shard, (tokenizer / "tokenizer.json").read_text())
     made = list(crew.make(work, shards, scratch / "encoded"))
-    totals: dict[str, Totals] = {}
+    totals: dict[str, DomainTotals] = {}
     for each in made:
         for domain, *more in pl.read_parquet(each.open(_TOTALS)).iter_rows():
-            pairs = zip(totals.get(domain, Totals()), more, strict=True)
-            totals[domain] = Totals(*(one + other for one, other in pairs))
+            pairs = zip(totals.get(domain, DomainTotals()), more, strict=True)
+            totals[domain] = DomainTotals(*(one + other for one, other in pairs))
     tokens, documents = ([each.file(name) for each in made] for name in (_TOKENS, _DOCUMENTS))
     return EncodedShards(tokens, documents, totals)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from k2core.pieces import Crew, Made, Piece
-from k2core.tokenize.cuts import Cut, find_cuts
+from k2core.tokenize.cuts import DomainCut, find_cuts
 from k2core.tokenize.encode import EncodedShards
 from schemas.errors import InputsError
 from schemas.tokenize import TokenizeConfig
@@ -26,7 +26,7 @@ CHOSEN, LENGTHS = "chosen.parquet", "lengths.parquet"
 `doc_id`, `num_tokens`; one wanted more often stands repeatedly. The same without ids."""
 
 
-class Wanted(NamedTuple):
+class DomainBudget(NamedTuple):
     """What is read of a domain."""
 
     share: float
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
 class Selection(NamedTuple):
     """What is read of all."""
 
-    domains: dict[str, Wanted]
+    domains: dict[str, DomainBudget]
     """By their names, in order."""
     shards: list[Made]
     """Of each encoded shard its `CHOSEN` and `LENGTHS`."""
@@ -65,14 +65,14 @@ def select_documents(
         return {name: math.ceil(config.heldout_frac * originals.get(name, 0)) for name in domains}
 
     held_out = find_cuts(key_originals, shards, hold_out, crew, scratch / "held-out")
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, DomainBudget] = {}
 
     def spend(sizes: dict[str, int]) -> dict[str, int]:
         total = sum(sizes.values())
         shares = config.mixture or {name: sizes.get(name, 0) / max(total, 1) for name in domains}
         for name in domains:
             budget = round(shares[name] * (config.train_tokens or total))
-            wanted[name] = Wanted(shares[name], budget)
+            wanted[name] = DomainBudget(shares[name], budget)
         return {name: wanted[name].budget_tokens for name in domains}
 
     train = find_cuts(partial(key_pool, held_out), shards, spend, crew, scratch / "drawn")
@@ -100,7 +100,7 @@ def key_originals(table: Path) -> pl.DataFrame:
     return originals.with_columns(key=key, amount=pl.lit(1, pl.Int64))
 
 
-def key_pool(held_out: Mapping[str, Cut], table: Path) -> pl.DataFrame:
+def key_pool(held_out: Mapping[str, DomainCut], table: Path) -> pl.DataFrame:
     """Keys by which documents are trained on, each as often as it is wanted: they count by tokens.
 
     Rewrites come first: nobody pays a model for text that is then left out.
@@ -121,8 +121,8 @@ def key_pool(held_out: Mapping[str, Cut], table: Path) -> pl.DataFrame:
 
 
 def choose_shard(
-    held_out: Mapping[str, Cut],
-    train: Mapping[str, Cut],
+    held_out: Mapping[str, DomainCut],
+    train: Mapping[str, DomainCut],
     files: Sequence[Path],
     _told: None,
     folder: Path,
@@ -157,7 +157,7 @@ def repeat_documents(documents: pl.DataFrame) -> pl.DataFrame:
     return documents.with_columns(copies).explode("copy").drop_nulls("copy")
 
 
-def _up_to(cuts: Mapping[str, Cut], keys: pl.Series) -> pl.Expr:
+def _up_to(cuts: Mapping[str, DomainCut], keys: pl.Series) -> pl.Expr:
     """Whether a document's key is taken."""
     last = {name: cut.last for name, cut in cuts.items()}
     cut = pl.col("domain").replace_strict(last, default="", return_dtype=pl.String)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from k2core.pieces import Crew, Made, made_file
 from k2core.store import Store, StoredFile
 from k2core.tokenize import cuts
-from k2core.tokenize.encode import EncodedShards, Totals
+from k2core.tokenize.encode import EncodedShards, DomainTotals
 from k2core.tokenize.mixture import CHOSEN, Selection, select_documents
 from schemas.tokenize import TokenizeConfig
 
@@ -37,7 +37,7 @@ def draw_rows(rng: random.Random, num: int) -> list[Row]:
 
 def select(rows: Sequence[Row], size: int, config: TokenizeConfig, folder: Path) -> Selection:
     """In shards of so many documents."""
-    files, totals = list[StoredFile](), dict.fromkeys({row[2] for row in rows}, Totals())
+    files, totals = list[StoredFile](), dict.fromkeys({row[2] for row in rows}, DomainTotals())
     folder.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(rows), size):
         names = ["doc_id", "parent_id", "domain", "num_tokens", "weight"]

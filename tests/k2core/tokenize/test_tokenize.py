@@ -17,7 +17,7 @@ from k2core.pieces import Crew, made_file
 from k2core.store import Draft, Store, StoredFile, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokenize.encode import EncodedShards, Totals
+from k2core.tokenize.encode import EncodedShards, DomainTotals
 from k2core.tokenize.mixture import CHOSEN, select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
@@ -245,7 +245,7 @@ def choose(config: TokenizeConfig, tables: Sequence[pl.DataFrame], folder: Path)
     for number, table in enumerate(tables):
         files.append(made_file(folder / f"{number}.parquet"))
         table.write_parquet(files[-1].path)
-    totals = {name: Totals() for table in tables for name in table["domain"].unique()}
+    totals = {name: DomainTotals() for table in tables for name in table["domain"].unique()}
     encoded = EncodedShards([], files, totals)
     found = select_documents(config, encoded, Crew(workspace, 0), workspace.scratch)
     return pl.concat([pl.read_parquet(made.open(CHOSEN)) for made in found.shards])
