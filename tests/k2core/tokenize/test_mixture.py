@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from k2core.pieces import Crew, Made, made_file
 from k2core.store import Store, StoredFile
 from k2core.tokenize import cuts
-from k2core.tokenize.encode import EncodedShards, DomainTotals
+from k2core.tokenize.encode import DomainTotals, EncodedShards
 from k2core.tokenize.mixture import CHOSEN, Selection, select_documents
 from schemas.tokenize import TokenizeConfig
 

@@ -17,7 +17,7 @@ from k2core.pieces import Crew, made_file
 from k2core.store import Draft, Store, StoredFile, digest_of, manifest_of
 from k2core.tables import TableError, write_shard
 from k2core.tokenize import tokenize_corpora
-from k2core.tokenize.encode import EncodedShards, DomainTotals
+from k2core.tokenize.encode import DomainTotals, EncodedShards
 from k2core.tokenize.mixture import CHOSEN, select_documents
 from k2core.tokenize.texts import find_shards, sample_texts
 from k2core.tokenize.vocabulary import end_of_document, load_tokenizer
