@@ -1,5 +1,3 @@
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +68,7 @@ def s3(s3_server: "S3") -> "Iterator[S3]":
 @pytest.fixture
 def bucket(s3: "S3") -> str:
     """The address of an empty bucket of the test's own."""
-    name = f"bucket-{uuid.uuid4().hex}"
-    urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT"))
-    return f"s3://{name}/a store"
+    return s3.make_bucket()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from obstore.store import MemoryStore, from_url
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import ObjectMeta, PutMode, PutResult, UpdateVersion
     from obstore.store import ObjectStore
 
 T = TypeVar("T")
@@ -35,11 +35,25 @@ _TRIES = 5
 """Where obstore tries no more: a body broke off, or nobody knows whether a write came through."""
 
 
+class Tag(NamedTuple):
+    """What names one state of an object in a condition: S3 and Azure ask for the entity tag."""
+
+    e_tag: str
+    version: str | None
+    """GCS asks for its generation."""
+
+    @property
+    def condition(self) -> "UpdateVersion":
+        """As obstore takes it."""
+        e_tag: UpdateVersion = {"e_tag": self.e_tag}
+        return e_tag if self.version is None else {**e_tag, "version": self.version}
+
+
 class Tagged(NamedTuple):
-    """A small object's content, and the tag that names this state of it."""
+    """A small object's content, and the tag of this state of it."""
 
     content: bytes
-    tag: str
+    tag: Tag
 
 
 class SentBytes(NamedTuple):
@@ -101,7 +115,7 @@ class Bucket:
         """A small object with its tag; None where there is none."""
         try:
             found = obstore.get(self._store, self._key(name))
-            return Tagged(bytes(found.bytes()), found.meta["e_tag"] or "")
+            return Tagged(bytes(found.bytes()), _tag(found.meta))
         except FileNotFoundError:
             return None
 
@@ -109,21 +123,28 @@ class Bucket:
         """Write an object, whole or not at all."""
         obstore.put(self._store, self._key(name), content)
 
-    def put_if(self, name: str, content: bytes, tag: str | None) -> str | None:
+    def put_if(self, name: str, content: bytes, tag: Tag | None) -> Tag | None:
         """Write only over the state that has this tag, or, if None, only where nothing is.
 
         Returns:
             The new tag; None if the object is another than was thought: maybe this very write is
             there, and its answer was lost.
-        """
-        mode: PutMode = "create" if tag is None else {"e_tag": tag}
 
-        def write() -> str | None:
+        Raises:
+            FileNotFoundError: there is no such bucket.
+        """
+        mode: PutMode = "create" if tag is None else tag.condition
+
+        def write() -> Tag | None:
             try:
                 result = obstore.put(self._store, self._key(name), content, mode=mode)
-            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            except (AlreadyExistsError, PreconditionError):
                 return None
-            return result["e_tag"] or ""
+            except FileNotFoundError as error:
+                if tag is not None:
+                    return None
+                raise FileNotFoundError(f"{self.root}: there is no such bucket") from error
+            return _tag(result)
 
         return _try_again(write)
 
@@ -190,6 +211,10 @@ class Bucket:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
+
+
+def _tag(said: "ObjectMeta | PutResult") -> Tag:
+    return Tag(said["e_tag"] or "", said["version"])
 
 
 def _try_again(request: Callable[[], T]) -> T:

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 
-from k2core.store.bucket import Bucket
+from k2core.store.bucket import Bucket, Tag
 from k2core.store.errors import LeaseLostError
 from k2core.store.lease import Beat, own_name
 
@@ -18,8 +18,9 @@ class BucketLease:
         self.waited, self.holder, self.pause = False, "", beat.every
         self._bucket, self._name, self._beat = bucket, name, beat
         self._id, self._number = uuid.uuid4().hex, 0
-        self._tag: str | None = None
-        self._seen, self._since = "", 0.0
+        self._tag: Tag | None = None
+        self._seen: Tag | None = None
+        self._since = 0.0
         """Tag of another's lease, and since when it is that by this machine's steady clock."""
         self._lost = False
         self._ended = threading.Event()
@@ -63,7 +64,7 @@ class BucketLease:
                 self._bucket.put_if(self._name, _content("", self._id, 0), self._tag)
             self._tag = None
 
-    def _begin(self, tag: str) -> bool:
+    def _begin(self, tag: Tag) -> bool:
         self._tag = tag
         threading.Thread(target=self._keep, name=f"lease {self._name}", daemon=True).start()
         return True
@@ -76,12 +77,12 @@ class BucketLease:
             if self._lost:
                 return
 
-    def _is_dead(self, tag: str) -> bool:
+    def _is_dead(self, tag: Tag) -> bool:
         if tag != self._seen:
             self._seen, self._since = tag, time.monotonic()
         return time.monotonic() - self._since > self._beat.patience
 
-    def _write(self, tag: str | None) -> str | None:
+    def _write(self, tag: Tag | None) -> Tag | None:
         self._number += 1
         return self._bucket.put_if(self._name, _content(self._id, own_name(), self._number), tag)
 

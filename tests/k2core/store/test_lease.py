@@ -12,14 +12,15 @@ import pytest
 
 from k2core.store import Beat, LeaseLostError, Store
 from k2core.store.bucket import Bucket
+from tests.k2core.store.conftest import SERVERS, make_bucket
 from tests.k2core.store.machines import BEAT, work_in_steps
 from tests.s3 import LOST, S3, Request
 
 
-@pytest.fixture(params=["folder", "memory://", "s3://"])
+@pytest.fixture(params=["folder", "memory://", "s3://", "gs://"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3://":
-        return str(request.getfixturevalue("bucket"))
+    if request.param in SERVERS:
+        return make_bucket(request, request.param)
     return str(tmp_path / "store") if request.param == "folder" else f"memory://{tmp_path.name}"
 
 
@@ -45,11 +46,11 @@ def test_of_two_machines_one_works_and_the_other_waits(root: str, tmp_path: Path
         assert not lease.waited
 
 
-@pytest.mark.parametrize("kind", ["folder", "s3://"])
+@pytest.mark.parametrize("kind", ["folder", "s3://", "gs://"])
 def test_a_dead_ones_work_goes_on_from_its_last_state(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    root = str(tmp_path / "store" if kind == "folder" else request.getfixturevalue("bucket"))
+    root = str(tmp_path / "store") if kind == "folder" else make_bucket(request, kind)
     spawn = multiprocessing.get_context("spawn")
     worker = spawn.Process(target=work_in_steps, args=(root, str(tmp_path / "dies")))
     worker.start()
@@ -137,3 +138,9 @@ def test_only_one_of_many_takes_over(bucket: str, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken) == [False] * 4 + [True]
+
+
+def test_a_bucket_that_is_not_there_is_named_at_once(s3: S3, tmp_path: Path) -> None:
+    store = Store(f"{s3.scheme}://no-bucket-of-ours/store", tmp_path)
+    with pytest.raises(FileNotFoundError, match="no-bucket-of-ours/store: there is no such bucket"):
+        store.lease("key").try_take()

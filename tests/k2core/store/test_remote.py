@@ -18,6 +18,7 @@ from k2core.store import (
 )
 from k2core.store.bucket import Bucket
 from schemas.artifacts import RawCorpus
+from tests.k2core.store.conftest import SERVERS, make_bucket
 from tests.k2core.store.machines import NUM_FILES, open_and_read, publish_and_open
 from tests.s3 import CUT, FLIP, S3, Request, Rule
 
@@ -63,10 +64,10 @@ def read_all(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(params=["folder", "file://", "memory://", "s3://"])
+@pytest.fixture(params=["folder", "file://", "memory://", "s3://", "gs://"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3://":
-        return str(request.getfixturevalue("bucket"))
+    if request.param in SERVERS:
+        return make_bucket(request, request.param)
     place = {"folder": tmp_path / "a store", "file://": f"file://{tmp_path}/a store"}
     return str(place.get(request.param, f"memory://{tmp_path.name}/a store"))
 

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from k2core.store import States, Store
+from tests.k2core.store.conftest import SERVERS, make_bucket
 from tests.s3 import S3
 
 
-@pytest.fixture(params=["folder", "memory://", "s3://"])
+@pytest.fixture(params=["folder", "memory://", "s3://", "gs://"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3://":
-        return str(request.getfixturevalue("bucket"))
+    if request.param in SERVERS:
+        return make_bucket(request, request.param)
     return str(tmp_path / "store") if request.param == "folder" else f"memory://{tmp_path.name}"
 
 
