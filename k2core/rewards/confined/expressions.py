@@ -66,6 +66,7 @@ def _repeating(match: re.Match[str]) -> str:
     return rf"{sign}\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
+_FULL_WIDTH = {0xFF00 + low: 0x20 + low for low in range(1, 0x5F)}
 _TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
@@ -103,6 +104,7 @@ def score(given: dict[str, Any]) -> dict[str, Any]:
 
 def tidy(text: str) -> str:
     """What the library misreads, in forms that it reads."""
+    text = text.translate(_FULL_WIDTH)
     for pattern, put in _TIDY:
         text = pattern.sub(put, text)
     return text

@@ -144,6 +144,11 @@ CASES: dict[str, list[Case]] = {
         ),
         Case({"answer": r"\{1,2\}"}, (r"$\{2,1\}$",), (r"$\{1,3\}$", "$(2,3)$", "1")),
         Case({"answer": "(1,2)"}, ("$(1, 2)$",), ("$(2,1)$", "$(1,2,3)$")),
+        Case(
+            {"answer": "1.5"},
+            ("\uff11\uff0e\uff15", "\uff13\uff0f\uff12"),
+            ("\uff11\uff15", "\uff15\uff0e\uff11"),
+        ),
         Case({"answer": "5"}, ("$2+3$",), (r"$10^{10^{10^{10}}}$", "$__import__('os')$")),
     ],
     "python_function": [
