@@ -52,7 +52,7 @@ def complete_prompt(
 ) -> tuple[Message, ...]:
     """The messages with what is expected of an answer and they do not say.
 
-    The choices of a multiple choice, and how the functions that are tested are called.
+    The choices of a multiple choice, and how the functions that are tested are called, or begin.
     """
     asked = "\n".join(message.content for message in messages)
     lacks: list[str] = []
@@ -69,6 +69,8 @@ def complete_prompt(
         unsaid = [n for n in map(str, names) if f"{n}(" not in asked and f"`{n}`" not in asked]
         stated = ", ".join(f"`{signature(solution, name)}`" for name in unsaid)
         lacks = [f"It is called {stated}."] if unsaid else []
+        if (starter := expected.get("starter_code")) and str(starter) not in asked:
+            lacks = [f"It begins with:\n```python\n{starter}\n```"]
     if not lacks:
         return messages
     last = messages[-1]

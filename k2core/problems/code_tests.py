@@ -25,16 +25,10 @@ def read_cases(given: JsonValue) -> list[JsonValue]:
     """`[{"stdin": ..., "stdout": ...}]`.
 
     Raises:
-        RowError: it is no list of pairs, or of calls of a function.
+        RowError: it is no list of pairs.
     """
     given = from_json(given)
     if isinstance(given, dict):
-        if given.get("fn_name"):
-            raise RowError(
-                "cases",
-                f"are calls of {given['fn_name']!r} and no standard input: state them as "
-                "assertions in tests, and take python_function",
-            )
         given = _zipped(given)
     if not isinstance(given, list) or not given:
         raise RowError("cases", f"must be a list of stdin with stdout, not {shown(given)}")
@@ -137,12 +131,6 @@ def _zipped(given: dict[str, JsonValue]) -> JsonValue:
 
 def _pair(case: JsonValue) -> JsonValue:
     if isinstance(case, dict):
-        if case.get("testtype") == "functional":
-            raise RowError(
-                "cases",
-                "are calls of a function and no standard input (testtype functional): "
-                "state them as assertions in tests, and take python_function",
-            )
         for into, out in _PAIRS:
             if into in case and out in case:
                 return {"stdin": _lines(case[into]), "stdout": _lines(case[out])}

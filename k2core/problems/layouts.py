@@ -12,6 +12,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from k2core.problems.call_tests import read_call_tests
 from k2core.problems.code_tests import read_cases, read_solution, read_tests
 from k2core.problems.constraints import read_constraints
 from k2core.problems.declared import read_calls
@@ -30,8 +31,11 @@ _LETTER = re.compile(
 )
 
 
-def read_layout(verifier: str, found: Fields, asked: str) -> Fields:
-    """What a verifier holds an answer against, of what a row says.
+def read_layout(verifier: str, found: Fields, asked: str) -> tuple[str, Fields]:
+    """The verifier, and what it holds an answer against, of what a row says.
+
+    Of code, data sets test some rows by standard input and others by calls of a function: these go
+    to `python_function` whichever is named.
 
     Args:
         verifier: its name.
@@ -42,8 +46,11 @@ def read_layout(verifier: str, found: Fields, asked: str) -> Fields:
         RowError: it does not say what the verifier needs; says which field, and what would do.
     """
     if verifier in _CODE:
-        return _CODE[verifier](found, asked)
-    return _READERS[verifier](found) if verifier in _READERS else found
+        solution = read_solution(found["solution"], asked) if "solution" in found else None
+        if called := read_call_tests(found, solution or ""):
+            verifier, found = "python_function", {**found, **called}
+        return verifier, _CODE[verifier](found, asked)
+    return verifier, _READERS[verifier](found) if verifier in _READERS else found
 
 
 def only_text(given: JsonValue, field: str = "answer") -> JsonValue:

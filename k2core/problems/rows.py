@@ -164,7 +164,7 @@ def _expected(
         found = {"answer": row["answer"]} | found
     named = _text(row, "verifier") or source.verifier
     if ":" not in named:
-        return named, read_layout(named, found, asked)
+        return read_layout(named, found, asked)
     if source.code is None or named != source.verifier:
         raise RowError("verifier", f"{named!r}: name a function in the source's verifier, not here")
     code: JsonValue = source.code.model_dump()

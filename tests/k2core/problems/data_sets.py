@@ -30,6 +30,10 @@ MATH = (
 )
 STUB = 'from typing import List\n\n\ndef total(xs: List[int]) -> int:\n    """Sum."""\n'
 CHECK = "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n"
+METHOD = """class Solution:
+    def count(self, s, k):
+        return [(c, s.count(c)) for c in sorted(set(s)) if s.count(c) > k]
+"""
 BOXED = (r"So $\boxed{\frac38}$.", "The answer is 3/8.", "#### 0.375", "<answer> $3/8$ </answer>")
 UNEQUAL = (r"\boxed{\frac{3}{8}+5}", "3", r"It was $\frac38$, so $\boxed{3}$.", "3/8 or 8/3", "")
 SAMPLES: dict[str, list[Sample]] = {
@@ -204,9 +208,56 @@ SAMPLES: dict[str, list[Sample]] = {
             },
             ("```python\nprint(int(input()) * 2)\n```",),
             ("print(4)", "print(input())", ""),
-        )
+        ),
+        Sample(
+            {
+                "question": "Count each letter.",
+                "input_output": json.dumps(
+                    {
+                        "fn_name": "count",
+                        "inputs": [["aab", 1], ["b", 2]],
+                        "outputs": [[["a", 2]], [[]]],
+                    }
+                ),
+                "solutions": json.dumps([METHOD]),
+                "starter_code": "",
+            },
+            (METHOD,),
+            (METHOD.replace("class Solution", "class Other"), METHOD.replace(">", ">="), ""),
+            "class Solution:\n    def count(self, s, k):",
+        ),
+        Sample(
+            {
+                "question": "Double.",
+                "input_output": {"fn_name": "double", "inputs": [[2], [3]], "outputs": [4, [6]]},
+                "solutions": ["def double(x):\n    return 2 * x"],
+            },
+            ("def double(y): return y + y",),
+            ("def double(y): return y * y", "print(4)", "def triple(y): return 3 * y"),
+            "It is called `def double(x)`.",
+        ),
     ],
     "LiveCodeBench": [
+        Sample(
+            {
+                "question_content": "Add the numbers.",
+                "starter_code": "class Solution:\n    def total(self, xs: List[int], more: str):\n",
+                "metadata": json.dumps({"func_name": "total"}),
+                "public_test_cases": json.dumps(
+                    [
+                        {"input": '[1, 2]\n"a"', "output": "3", "testtype": "functional"},
+                        {"input": '[]\n"b"', "output": "0", "testtype": "functional"},
+                    ]
+                ),
+            },
+            ("class Solution:\n    def total(self, xs, more):\n        return sum(xs)",),
+            (
+                "class Solution:\n    def total(self, xs, more):\n        return 3",
+                "def total(xs, more):\n    return sum(xs)",
+                "print(3)",
+            ),
+            "def total(self, xs: List[int], more: str):",
+        ),
         Sample(
             {
                 "question_content": "Double it.",
@@ -219,7 +270,7 @@ SAMPLES: dict[str, list[Sample]] = {
             },
             ("print(int(input()) * 2)",),
             ("print(4)",),
-        )
+        ),
     ],
     "CodeContests": [
         Sample(

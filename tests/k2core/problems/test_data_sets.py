@@ -24,6 +24,7 @@ from tests.k2core.problems.data_sets import ASKED, GSM8K, SAMPLES
 PAGE = Path(__file__).parents[3] / "docs" / "own-problems.md"
 LINE = re.compile(r"^\| ([^|]+) \| `(--[^`]+)` \|$", re.MULTILINE)
 TABLE = dict(LINE.findall(PAGE.read_text()))
+FUNCTIONAL, NAMED = {"input": "1", "output": "1", "testtype": "functional"}, {"func_name": "f"}
 EACH = [(name, number) for name, samples in SAMPLES.items() for number in range(len(samples))]
 
 
@@ -109,12 +110,12 @@ def test_verls_parquet_is_read_as_its_rows_are(tmp_path: Path) -> None:
         ("choice", {"answer": "Berlin"}, "a letter"),
         ("choice", {"answer": "A", "choices": "a, b"}, "a list of 2 to 26"),
         ("program", {"cases": {"inputs": ["1"], "outputs": []}}, "has 1 inputs and 0 outputs"),
-        ("program", {"cases": {"fn_name": "f", "inputs": [[1]], "outputs": [1]}}, "calls of 'f'"),
-        (
-            "program",
-            {"cases": [{"input": "1", "output": "1", "testtype": "functional"}]},
-            "functional",
-        ),
+        ("program", {"cases": {"fn_name": "f", "inputs": [[1]], "outputs": []}}, "1 inputs and 0"),
+        ("program", {"cases": {"fn_name": "f", "inputs": ["1"], "outputs": ["1"]}}, "of arguments"),
+        ("program", {"cases": {"fn_name": "f(", "inputs": [[1]], "outputs": [1]}}, "a function"),
+        ("program", {"cases": {"fn_name": "f", "inputs": 1, "outputs": [1]}}, "outputs, lists"),
+        ("program", {"cases": [FUNCTIONAL]}, "must have func_name"),
+        ("program", {"cases": [FUNCTIONAL | {"input": "a"}], "metadata": NAMED}, "must be JSON"),
         ("program", {"cases": "3"}, "a list of stdin with stdout"),
         ("python_function", {"tests": ["assert f(1) =="]}, "no Python"),
         ("python_function", {"tests": ["assert 1 == 1"]}, "state the names of the functions"),
