@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from k2core.problems.declared import from_json
 from k2core.problems.faults import RowError, shown
+from k2core.problems.packed import unpacked
 from schemas.outside import NotJsonError, read_json
 
 _CLASS = "Solution"
@@ -33,7 +34,7 @@ def read_call_tests(found: Mapping[str, JsonValue], solution: str) -> dict[str, 
         RowError: it does not say which function, or what of which arguments.
     """
     field = next((name for name in ("cases", "tests", "answer") if name in found), "")
-    given = from_json(found.get(field))
+    given = unpacked(found.get(field))
     if isinstance(given, dict) and given.get("fn_name"):
         name, pairs = str(given["fn_name"]), _from_lists(given, field)
     elif isinstance(given, list) and given and all(map(_is_functional, given)):

@@ -2,7 +2,7 @@
 
 - Pairs: `[{"stdin": ..., "stdout": ...}]`, `[{"input": ..., "output": ...}]` (LiveCodeBench,
   Codeforces), `{"inputs": [...], "outputs": [...]}` (APPS, TACO, verl), `{"input": [...], "output":
-  [...]}` (CodeContests), or any of these as JSON in a text.
+  [...]}` (CodeContests), or any of these as JSON in a text, plain or packed (`packed`).
 - Assertions: `["assert f(1) == 2"]` (MBPP), or a text with a `check(candidate)` (HumanEval).
 """
 
@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from k2core.problems.declared import from_json
 from k2core.problems.faults import RowError, shown
+from k2core.problems.packed import unpacked
 
 _PAIRS = (("stdin", "stdout"), ("input", "output"), ("inputs", "outputs"))
 _NAMED = frozenset(dir(builtins))
@@ -27,7 +28,7 @@ def read_cases(given: JsonValue) -> list[JsonValue]:
     Raises:
         RowError: it is no list of pairs.
     """
-    given = from_json(given)
+    given = unpacked(given)
     if isinstance(given, dict):
         given = _zipped(given)
     if not isinstance(given, list) or not given:

@@ -1,6 +1,9 @@
 """Rows of data sets in their own formats, with what is right and wrong to say to them."""
 
+import base64
 import json
+import pickle
+import zlib
 from typing import Any, NamedTuple
 
 ASKED = [{"role": "user", "content": "What is a half of three quarters?"}]
@@ -22,6 +25,11 @@ class Sample(NamedTuple):
 
 def call(name: str, **arguments: object) -> str:
     return json.dumps([{"name": name, "arguments": arguments}])
+
+
+def packed(of: object) -> str:
+    """As LiveCodeBench has what it keeps private."""
+    return base64.b64encode(zlib.compress(pickle.dumps(of))).decode()
 
 
 GSM8K = "She eats 3 of 16 eggs.\nShe sells 16 - 3 = <<16-3=13>>13 eggs for $<<13*2=26>>26.\n#### {}"
@@ -271,6 +279,18 @@ SAMPLES: dict[str, list[Sample]] = {
             ("print(int(input()) * 2)",),
             ("print(4)",),
         ),
+    ],
+    "LiveCodeBench's private tests": [
+        Sample(
+            {
+                "question_content": "Double it.",
+                "private_test_cases": packed(
+                    json.dumps([{"input": "2", "output": "4", "testtype": "stdin"}])
+                ),
+            },
+            ("print(int(input()) * 2)",),
+            ("print(5)",),
+        )
     ],
     "CodeContests": [
         Sample(

@@ -19,7 +19,7 @@ from k2core.rewards.telling import find_doubt
 from k2core.sandbox import Sandbox
 from schemas.chat import Message, Problem, ToolCall
 from schemas.problems import FileSource, ProblemsConfig, Sources
-from tests.k2core.problems.data_sets import ASKED, GSM8K, SAMPLES
+from tests.k2core.problems.data_sets import ASKED, GSM8K, SAMPLES, packed
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-problems.md"
 LINE = re.compile(r"^\| ([^|]+) \| `(--[^`]+)` \|$", re.MULTILINE)
@@ -116,6 +116,9 @@ def test_verls_parquet_is_read_as_its_rows_are(tmp_path: Path) -> None:
         ("program", {"cases": {"fn_name": "f", "inputs": 1, "outputs": [1]}}, "outputs, lists"),
         ("program", {"cases": [FUNCTIONAL]}, "must have func_name"),
         ("program", {"cases": [FUNCTIONAL | {"input": "a"}], "metadata": NAMED}, "must be JSON"),
+        ("program", {"cases": packed(print)}, "hold no text: it names builtins.print"),
+        ("program", {"cases": packed(7)}, "hold no text of at most"),
+        ("program", {"cases": "eJ3"}, "a list of stdin"),
         ("program", {"cases": "3"}, "a list of stdin with stdout"),
         ("python_function", {"tests": ["assert f(1) =="]}, "no Python"),
         ("python_function", {"tests": ["assert 1 == 1"]}, "state the names of the functions"),
