@@ -10,11 +10,19 @@ from pathlib import Path
 import flyte
 from flyte._cache.cache import VersionParameters
 
-from infra.home import store_root
+from infra.home import StoreAwayError, store_root
 from infra.versions import identity_of
 
 _STORE_ID = "store-id"
 """File of a store that says which store it is, by whatever name one came to it."""
+
+_ASKED_MACHINE = "//169.254.169.254/"
+"""Where clients ask a cloud's machine for credentials when nobody gave them any."""
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
 def store_id() -> str:
@@ -22,6 +30,9 @@ def store_id() -> str:
 
     A random word that the store itself holds, made on first use: the same for everybody who sees
     the store, on whatever machine and under whatever address.
+
+    Raises:
+        StoreAwayError: a bucket cannot be used; says why.
     """
     root = store_root()
     return _bucket_id(root) if "://" in root else _folder_id(Path(root))
@@ -45,18 +56,36 @@ def _folder_id(folder: Path) -> str:
 @cache
 def _bucket_id(root: str) -> str:
     import obstore
-    from obstore.exceptions import AlreadyExistsError
+    from obstore.exceptions import AlreadyExistsError, BaseError
     from obstore.store import from_url
 
     scheme, _, address = root.partition("://")
     bucket, _, folder = address.partition("/")
     if scheme == "memory":  # of this process alone
         return root
-    store = from_url(f"{scheme}://{bucket}", client_options={"allow_http": True})
     name = f"{folder}/{_STORE_ID}".lstrip("/")
-    with suppress(AlreadyExistsError):
-        obstore.put(store, name, uuid.uuid4().hex.encode(), mode="create")
-    return bytes(obstore.get(store, name).bytes()).decode()
+    try:
+        store = from_url(f"{scheme}://{bucket}", client_options={"allow_http": True})
+        with suppress(AlreadyExistsError):
+            obstore.put(store, name, uuid.uuid4().hex.encode(), mode="create")
+        return bytes(obstore.get(store, name).bytes()).decode()
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreAwayError(f"K2_STORE={root} cannot be used: {_reason(error, scheme)}") from error
+
+
+def _reason(error: Exception, scheme: str) -> str:
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    if isinstance(error, FileNotFoundError):
+        return "there is no such bucket"
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return "these credentials may not write there"
+    if _ASKED_MACHINE in str(error):
+        return (
+            f"no credentials are set ({_CREDENTIALS.get(scheme, 'see obstore')}), and the machine "
+            "has no role that gives any"
+        )
+    return str(error).partition("\n")[0]
 
 
 class StageVersion:

@@ -12,6 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 """The repository."""
 
 
+class StoreAwayError(OSError):
+    """The artifact store cannot be used; the message says which, and why."""
+
+
 def home() -> Path:
     """`K2_HOME`, by default `.k2` in the repository."""
     return Path(os.environ.get("K2_HOME", ROOT / ".k2")).absolute()

@@ -11,6 +11,7 @@ from typer._click import Context  # what its groups take: no public name has it
 from typer.core import TyperGroup
 
 from infra.faults import describe_fault
+from infra.home import StoreAwayError
 from infra.runs import TrackingAwayError
 from workflows.errors import MendableError
 
@@ -47,7 +48,12 @@ class PlainErrors(TyperGroup):
 
 def _describe(error: Exception) -> str:
     """What to say of an error; empty where only its traceback tells."""
-    known: tuple[type[Exception], ...] = (MendableError, TrackingAwayError, *_store_errors())
+    known: tuple[type[Exception], ...] = (
+        MendableError,
+        TrackingAwayError,
+        StoreAwayError,
+        *_store_errors(),
+    )
     if isinstance(error, known):
         return str(error)
     return _of_stage(error) or describe_fault(error)

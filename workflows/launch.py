@@ -11,7 +11,7 @@ import flyte
 from flyte import TaskTemplate
 from pydantic import BaseModel, TypeAdapter
 
-from infra.cache import refreshed
+from infra.cache import refreshed, store_id
 from infra.home import ROOT, home
 from infra.runs import refuse_away
 from schemas.artifacts import Release, RlResult
@@ -99,6 +99,7 @@ def run_name(prefix: str) -> str:
 
 def _run(name: str, task: FlyteTask, **inputs: object) -> Made:
     refuse_away()
+    store_id()  # or say now why it cannot be used
     place = _flyte_place()
     os.chdir(place)
     # An error comes out of `run`; Flyte would log its traceback, too.

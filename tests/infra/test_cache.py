@@ -8,6 +8,10 @@ from flyte._cache.cache import VersionParameters
 
 from infra import cache, home
 from infra.cache import StageVersion, at, refreshed, store_id
+from infra.home import StoreAwayError
+from schemas.recipe import Recipe
+from tests.s3 import S3, Rule
+from workflows.launch import run_pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +44,28 @@ def test_a_bucket_holds_its_identity(bucket: str, monkeypatch: pytest.MonkeyPatc
     spelled = (bucket, f"{bucket}/", bucket.replace("/a store", "//a store"))
     assert [s for s in spelled if id_of(s, monkeypatch) != known] == []
     assert id_of(f"{bucket}/other", monkeypatch) != known
+
+
+@pytest.mark.parametrize(
+    ("store", "rule", "told"),
+    [
+        (
+            "s3://no-bucket-of-ours/store",
+            None,
+            "^K2_STORE=s3://no-bucket-of-ours/store cannot be used: there is no such bucket$",
+        ),
+        ("s3://denied/store", lambda _: "403", "may not write there$"),
+        ("s3://", None, "cannot be used: "),
+        ("ftp://somewhere/store", None, "cannot be used: "),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_told_before_any_work(
+    store: str, rule: Rule | None, told: str, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.spoil(rule)
+    monkeypatch.setenv("K2_STORE", store)
+    with pytest.raises(StoreAwayError, match=told):
+        run_pipeline(Recipe(name="none"))
 
 
 def test_a_relative_place_stays_where_it_was(
