@@ -5,7 +5,8 @@ r"""A function's tests by arguments and value, as data sets write them, as asser
 - `[{"testtype": "functional", "input": "2\n3", "output": "5"}]` (LiveCodeBench): arguments as
   JSON, a line each; the name is `metadata.func_name`.
 
-Where the starter code or the solution has a `class Solution`, the function is a method of it.
+Where the starter code or the solution has a `class Solution`, the function is a method of it, and
+what such solutions take for granted is imported before them, as the data sets' own judges do.
 """
 
 import ast
@@ -21,10 +22,14 @@ from k2core.problems.packed import unpacked
 from schemas.outside import NotJsonError, read_json
 
 _CLASS = "Solution"
+_GRANTED = "bisect collections functools heapq itertools math operator random re string typing"
+_IMPORTS = "".join(f"import {name}\nfrom {name} import *\n" for name in _GRANTED.split())
+_SETUP = f"{_IMPORTS}from builtins import *\n"
+"""What a star hides of the built-in functions comes back last: `pow`, `open`."""
 
 
 def read_call_tests(found: Mapping[str, JsonValue], solution: str) -> dict[str, JsonValue] | None:
-    """`tests`, `entry_points` and `starter_code` of a row that tests calls; None of another.
+    """`tests`, `entry_points`, `setup` and `starter_code` of a row that tests calls, or None.
 
     Args:
         found: what the row says.
@@ -47,6 +52,8 @@ def read_call_tests(found: Mapping[str, JsonValue], solution: str) -> dict[str, 
     in_class = f"class {_CLASS}" in f"{starter}\n{solution}"
     starter = starter or _starter(solution, name)
     told: dict[str, JsonValue] = {"starter_code": starter} if starter else {}
+    if in_class:
+        told["setup"] = f"{_SETUP}{found.get('setup') or ''}"
     called = f"{_CLASS}().{name}" if in_class else name
     tests: list[JsonValue] = [_assertion(called, *pair) for pair in pairs]
     return told | {"tests": tests, "entry_points": [_CLASS if in_class else name]}

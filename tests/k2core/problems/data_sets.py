@@ -39,8 +39,8 @@ MATH = (
 STUB = 'from typing import List\n\n\ndef total(xs: List[int]) -> int:\n    """Sum."""\n'
 CHECK = "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n"
 METHOD = """class Solution:
-    def count(self, s, k):
-        return [(c, s.count(c)) for c in sorted(set(s)) if s.count(c) > k]
+    def count(self, s: str, k: int) -> List[Tuple[str, int]]:
+        return [(c, n) for c, n in sorted(Counter(s).items()) if n > pow(k, 1)]
 """
 BOXED = (r"So $\boxed{\frac38}$.", "The answer is 3/8.", "#### 0.375", "<answer> $3/8$ </answer>")
 UNEQUAL = (r"\boxed{\frac{3}{8}+5}", "3", r"It was $\frac38$, so $\boxed{3}$.", "3/8 or 8/3", "")
@@ -231,8 +231,8 @@ SAMPLES: dict[str, list[Sample]] = {
                 "starter_code": "",
             },
             (METHOD,),
-            (METHOD.replace("class Solution", "class Other"), METHOD.replace(">", ">="), ""),
-            "class Solution:\n    def count(self, s, k):",
+            (METHOD.replace("class Solution", "class Other"), METHOD.replace(" > ", " >= "), ""),
+            "class Solution:\n    def count(self, s: str, k: int):",
         ),
         Sample(
             {
