@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -34,8 +34,8 @@ from schemas.placement import Placement
 T = TypeVar("T")
 _LENGTH, _ROWS_A_RANK, _STEPS = 64, 2, 3
 _RANKS = (1, 2, 4)
-_BUCKET_BYTES = 16 * 2**20
-"""Of weights on their way: small beside these models, as buckets are beside large ones."""
+_WINDOW_BYTES = 16 * 2**20
+"""Of weights on their way: small beside these models, as windows are beside large ones."""
 _CLUSTERS = (64, 512, 4096)
 
 
@@ -97,9 +97,11 @@ class Row(NamedTuple):
 
 def measure_rank(shape: ModelShape, placement: Placement, corpus: Path, folder: Path) -> Cost:
     """On each rank; rank 0 answers with the largest of each."""
-    from k2core.engines.buckets import pack
+    import torch
+
     from k2core.engines.learner import below
     from k2core.engines.megatron.trainer import Trainer
+    from k2core.engines.wire import pack_bucket, plan_buckets
     from k2core.model.digest import Receipt
     from k2core.pretrain.batches import read_batch
     from k2core.tokens import TokenStream
@@ -120,8 +122,10 @@ def measure_rank(shape: ModelShape, placement: Placement, corpus: Path, folder: 
     export, written = _timed(lambda: trainer.export_checkpoint(folder / "checkpoint"))
     weights, receipt = trainer.weights, Receipt()
     before = _resident("VmRSS", anew=True)
-    buckets = pack(receipt.note(weights.own()), _BUCKET_BYTES)
-    seconds, sent = _timed(lambda: sum(len(cast("np.ndarray", b["data"])) for b in buckets))
+    plan = plan_buckets(weights.shapes, weights.owners, torch.float32, _WINDOW_BYTES)
+    share, named = [b for b in plan if b.owner == trainer.ranks.rank], weights.own()
+    packed = (pack_bucket(bucket, named, receipt, trainer.device) for bucket in share)
+    seconds, sent = _timed(lambda: sum(data.nbytes for data in packed))
     grown = _resident("VmHWM") - before
     state = sum(tensor.nbytes for tensor in snapshot.tensors.values())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -47,14 +47,15 @@ class Weights(Protocol):
         """Of all tensors."""
 
     @property
+    def owners(self) -> Mapping[str, int]:
+        """The rank that gives each tensor."""
+
+    @property
     def ranks(self) -> RanksOfModel:
         """Over which they are spread."""
 
     def own(self) -> Iterator[NamedTensor]:
         """What this rank gives, each tensor whole."""
-
-    def at_first(self) -> Iterator[NamedTensor]:
-        """All tensors on rank 0, to which their owners send them; nothing on the others."""
 
     def everywhere(self) -> Iterator[NamedTensor]:
         """All tensors on every rank."""
@@ -130,12 +131,6 @@ class Learner(Steps, Protocol):
 
     def save(self, writing: Writing) -> None:
         """Write the state, each rank its part; all of it is there when this returns."""
-
-
-def hand_over(weights: Weights) -> None:
-    """Send this rank's share to the first one."""
-    for _ in weights.at_first():
-        pass
 
 
 def below(folder: Path) -> Writing:

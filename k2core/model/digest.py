@@ -125,12 +125,16 @@ def checkpoint_digest(folder: Path, dtype: "torch.dtype | None" = None) -> str:
 
 
 def as_served(named: Iterable[NamedTensor], dtype: "torch.dtype") -> Iterator[NamedTensor]:
-    """Weights as an engine of this arithmetic takes them.
+    """Weights as an engine of this arithmetic takes them."""
+    for name, tensor in named:
+        yield name, tensor.to(served_dtype(name, dtype))
+
+
+def served_dtype(name: str, dtype: "torch.dtype") -> "torch.dtype":
+    """What a tensor is sent in to an engine of this arithmetic.
 
     The router's balancing bias stays fp32, as in the model: steps of 1e-3 are lost in bf16.
     """
     import torch
 
-    for name, tensor in named:
-        exact = name.endswith("e_score_correction_bias")
-        yield name, tensor.to(torch.float32 if exact else dtype)
+    return torch.float32 if name.endswith("e_score_correction_bias") else dtype

@@ -106,14 +106,13 @@ def _fit_trainer(
 
 
 def _transfer_seconds(size: float, placement: Placement) -> float:
-    """Gathered on the trainer's first rank, tensor by tensor, while it is sent on in a ring.
+    """All of the weights come to each device that needs them: nothing grows with their number.
 
-    Both pass through that rank's links: what does not grow with the number of devices.
+    Where engines have GPUs of their own each takes what some of the trainer's ranks send, too, and
+    passes it on in a ring.
     """
-    device = DEVICES[placement.gpu]
-    wanted = placement.serving.num_engines * placement.serving.devices
-    spread = placement.num_ranks > placement.ranks_per_node
-    gathered = size / (device.network if spread else device.fast_link)
-    apart = placement.serving.sleep or placement.num_ranks + wanted <= placement.ranks_per_node
-    sent = 0.0 if placement.serving.sleep else size
-    return gathered + sent / (device.fast_link if apart else device.network)
+    device, serving = DEVICES[placement.gpu], placement.serving
+    engines = serving.num_engines * serving.devices
+    together = placement.num_ranks + (0 if serving.sleep else engines)
+    link = device.fast_link if together <= placement.ranks_per_node else device.network
+    return size / link * (1 if serving.sleep else 1 + 1 / engines)

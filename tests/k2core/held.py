@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from k2core.engines.learner import T
+from k2core.engines.learner import T, Weights
 from k2core.model.digest import NamedTensor
 from k2core.model.tensors import TensorShape
 
@@ -19,6 +19,10 @@ class Alone:
 
     def collect(self, value: T) -> list[T]:
         return [value]
+
+
+def nobody_else(weights: Weights) -> None:
+    """What no other rank does."""
 
 
 class HeldWeights:
@@ -37,11 +41,12 @@ class HeldWeights:
     def shapes(self) -> Mapping[str, TensorShape]:
         return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
+    @property
+    def owners(self) -> Mapping[str, int]:
+        return dict.fromkeys(self._tensors, 0)
+
     def own(self) -> Iterator[NamedTensor]:
         return (pair for pair in self._tensors.items() if pair[0] != self._lost)
-
-    def at_first(self) -> Iterator[NamedTensor]:
-        return self.own()
 
     def everywhere(self) -> Iterator[NamedTensor]:
         return self.own()

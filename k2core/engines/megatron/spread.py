@@ -14,7 +14,7 @@ from torch import Tensor
 
 from k2core.engines.megatron.shards import TensorShard, list_shards
 from k2core.engines.torchrun.group import Ranks
-from k2core.model.digest import NamedTensor
+from k2core.model.digest import NamedTensor, served_dtype
 from k2core.model.names import NamePair, pair_names, split_tensor
 from k2core.model.tensors import tensor_shapes
 from schemas.model import ModelShape
@@ -127,15 +127,6 @@ class SpreadWeights:
                 dist.recv(whole := self._room_for(name), owner)
                 yield name, whole
 
-    def at_first(self) -> Iterator[NamedTensor]:
-        """All tensors on rank 0, nothing on the others; where each holds all, none travels."""
-        if self._all_here:
-            if self.ranks.rank == 0:
-                yield from ((name, self._all_here[name]) for name in self.shapes)
-            return
-        self.ranks.wait()  # rank 0 is here when somebody takes them
-        yield from self.to(lambda _: 0)
-
     def everywhere(self) -> Iterator[NamedTensor]:
         """All tensors on every rank; where each holds the whole model, none travels."""
         self.ranks.wait()
@@ -154,7 +145,7 @@ class SpreadWeights:
         return turn.tensor if turn.axis is None else _gather(turn.tensor, turn.axis, turn.maker)
 
     def _room_for(self, name: str) -> Tensor:
-        kind = torch.float32 if name.endswith("e_score_correction_bias") else self._dtype
+        kind = served_dtype(name, self._dtype)
         return torch.empty(self.shapes[name], dtype=kind, device=self._device)
 
 

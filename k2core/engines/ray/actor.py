@@ -14,11 +14,9 @@ from schemas.placement import Serving
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ray import ObjectRef
     from ray.actor import ActorHandle
 
-Bucket = dict[str, object]
-"""Some of the weights (`k2core.engines.buckets`)."""
+    from k2core.engines.vllm.transfer import Kept
 
 
 class EngineActor(TalkingActor, VllmEngine):
@@ -32,7 +30,6 @@ class EngineActor(TalkingActor, VllmEngine):
         import_vllm()
         TalkingActor.__init__(self)
         self._one_node = one_node
-        self._buckets: list[ObjectRef[Bucket]] = []
 
     def ready(self) -> bool:
         """Whether the process is there."""
@@ -43,25 +40,16 @@ class EngineActor(TalkingActor, VllmEngine):
         VllmEngine.__init__(self, model, serving, limits, one_node=self._one_node)
         return self.weights
 
-    def start_weight_update(self) -> None:
-        """As vLLM's client; nothing is kept of what a round that broke off brought."""
-        self._buckets = []
-        super().start_weight_update()
+    def take_again(self, kept: "list[Kept]") -> None:
+        """Weights that a trainer sent to another engine."""
+        self.start_weight_update()
+        self.update_weights({"again": kept})
+        self.finish_weight_update()
 
-    def take_bucket(self, told: "list[ObjectRef[Bucket]]") -> None:
-        """Some of the weights, which stay where they are as long as this is kept.
-
-        Args:
-            told: one reference; in a list, so that Ray hands on the reference itself.
-        """
-        (bucket,) = told
-        self._buckets.append(bucket)
-        self.update_weights(ray.get(bucket))
-
-    def give_buckets(self) -> "list[ObjectRef[Bucket]]":
-        """What was taken since this was last asked."""
-        given, self._buckets = self._buckets, []
-        return given
+    def give_kept(self) -> "list[Kept]":
+        """What the last round brought, if it was to be kept."""
+        kept: list[Kept] = self._llm.collective_rpc("give_kept")[0]
+        return kept
 
     def served(self) -> str:
         """Digest of the weights."""

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,19 +10,19 @@ import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from k2core.engines.deal import deal_dialogues
-from k2core.engines.learner import Peer, Weights, hand_over
+from k2core.engines.learner import Peer, Weights
 from k2core.engines.protocol import Arrival, Ask, Completion, Decoding, Model, find_folder
-from k2core.engines.ray.actor import Bucket, start_actor
+from k2core.engines.ray.actor import start_actor
 from k2core.engines.ray.actors import ActorGroup
 from k2core.engines.ray.resources import Grant, actor_options, grant, group_of, see_cluster
 from k2core.engines.ray.room import room_for
-from k2core.engines.ray.senders import StoreCourier
+from k2core.engines.ray.senders import WireCourier, send_share
 from k2core.engines.ray.spare import leave_spare, reuse_spare
 from k2core.engines.ray.talk import ServedTalk
 from k2core.engines.vllm.arguments import EngineLimits, arithmetic_of, transfer_of
-from k2core.model.digest import Receipt, as_served
+from k2core.model.digest import Receipt, as_served, served_dtype
 from k2core.model.shards import CheckpointReader
-from k2core.model.tensors import TensorShape, check_shapes
+from k2core.model.tensors import check_shapes
 from schemas.placement import Serving
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
     from ray.util.placement_group import PlacementGroup
 
-    from k2core.engines.vllm.couriers import IpcCourier, NcclCourier
+    from k2core.engines.vllm.couriers import IpcCourier
+    from k2core.engines.vllm.transfer import Kept
 
 _MOST_LOST = 3
 """Engines that are replaced; one more is no accident."""
@@ -65,10 +66,11 @@ class ServedEngines(ActorGroup):
         self._lost, self._lock = 0, threading.Lock()
         self._restore: Callable[[ActorHandle], str] | None = None
         """Gives an engine that serves the model what the others serve; None if nothing can."""
-        self._buckets: list[ObjectRef[Bucket]] = []
         self._shapes = CheckpointReader(find_folder(model)).shapes
+        self._received: list[str] = []
+        """The engines' receipts of a round."""
         self._asleep = False
-        self._courier: NcclCourier | IpcCourier | None = None
+        self._courier: WireCourier | IpcCourier | None = None
         with reuse_spare(serving.num_engines if serving.devices == 1 else 0) as spare:
             launch = partial(self._launch, spare)
             count = serving.num_engines * serving.devices
@@ -82,7 +84,13 @@ class ServedEngines(ActorGroup):
 
     @property
     def weights(self) -> str:
-        """Digest of the weights that all engines serve."""
+        """Digest of the weights that all engines serve.
+
+        Raises:
+            RuntimeError: a round of weights broke off: they are neither the old ones nor the new.
+        """
+        if not self._weights:
+            raise RuntimeError("the engines have a part of the trainer's last weights")
         return self._weights
 
     def generate(
@@ -143,6 +151,7 @@ class ServedEngines(ActorGroup):
                 f"an engine died, and those on GPUs are not replaced: {error}; the same command "
                 "again goes on after the last whole iteration"
             ) from error
+        self._close_courier()  # whose engines were others
         ray.kill(self._actors[place])
         actor = self._start_actor(place)
         self._actors = (*self._actors[:place], actor, *self._actors[place + 1 :])
@@ -157,7 +166,7 @@ class ServedEngines(ActorGroup):
 
     def _heal(self) -> None:
         """Replace those that died since; whatever is served comes after this."""
-        self._restore, self._buckets = None, []
+        self._restore = None
         for place, pulse in enumerate([actor.pulse.remote() for actor in self.actors]):
             try:
                 ray.get(pulse, timeout=_START_S)
@@ -179,38 +188,44 @@ class ServedEngines(ActorGroup):
     @property
     def peer(self) -> Peer:
         """What the trainer's other ranks do while its first one sends."""
-        if not self._granted.gpu:
-            return self._store_courier().peer
-        if transfer_of(self._serving, gpu=True) == "k2_ipc":
+        if self._lent:
             from k2core.engines.vllm.couriers import lend_weights
 
             return partial(lend_weights, self._arithmetic)
-        return hand_over
+        return partial(send_share, self._arithmetic)
 
     def receive_weights(self, weights: Weights) -> str:
         """Serve a trainer's weights, in the engines' arithmetic.
 
-        On CPU cores buckets stay in the object store until the next weights come: for an engine
-        that takes another's place.
+        On CPU cores they stay in the object store until the next weights come: for an engine that
+        takes another's place.
 
         Returns:
             The digest of what was sent.
 
         Raises:
             ValueError: a tensor lacks, is unknown or has another shape.
+            WireError: a tensor did not arrive; names it and the rank that owns it.
             RuntimeError: an engine was given something else.
         """
         check_shapes(weights.shapes, self._shapes, "the trainer", "the served model")
         self._heal()
         self._wake("weights")
-        sent = self._send_on_gpus(weights) if self._granted.gpu else self._send(weights)
+        self._weights, self._received = "", []
+        try:
+            sent = self._send(weights)
+        except BaseException:
+            self._close_courier()
+            raise
         self._wake("kv_cache")
         self._asleep = False
         if missing := sent.lacking(self._shapes):
             raise ValueError(f"{len(missing)} tensors have not come, e.g. {missing[0]}")
-        if self._weights != sent.digest:
-            raise RuntimeError(f"the engines serve {self._weights} after {sent.digest} was sent")
-        self._restore = partial(_send_again, tuple(self._buckets))
+        if (received := _agreed(self._received)) != sent.digest:
+            raise RuntimeError(f"the engines serve {received} after {sent.digest} was sent")
+        self._weights = received
+        if not self._granted.gpu:
+            self._restore = partial(_send_again, self.actors[0].give_kept.remote())
         return sent.digest
 
     def sleep(self) -> None:
@@ -220,15 +235,8 @@ class ServedEngines(ActorGroup):
             self._asleep = True
 
     def init_weight_transfer_engine(self, init_info: dict[str, object]) -> None:
-        """As vLLM's client; each engine's workers have numbers of their own in the group."""
-        first = init_info.get("rank_offset")
-        infos = [
-            init_info | ({"rank_offset": first + i * self._serving.devices} if first else {})
-            for i in range(len(self.actors))
-            if first is None or isinstance(first, int)
-        ]
-        pairs = zip(self.actors, infos, strict=True)
-        ray.get([a.init_weight_transfer_engine.remote(info) for a, info in pairs])
+        """As vLLM's client."""
+        self.ask_all("init_weight_transfer_engine", init_info)
 
     def start_weight_update(self) -> None:
         """As vLLM's client."""
@@ -239,13 +247,12 @@ class ServedEngines(ActorGroup):
         self.ask_all("update_weights", update_info)
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """As vLLM's client."""
-        self._weights = _agreed(self.ask_all("finish_weight_update", weight_version))
+        """As vLLM's client; what they have received is to be compared with what was sent."""
+        self._received = self.ask_all("finish_weight_update", weight_version)
 
     def close(self) -> None:
         """End the engines, and give back their room."""
-        if self._courier is not None:
-            self._courier.close()
+        self._close_courier()
         for group in self._groups:
             ray.util.remove_placement_group(group)
         self._groups = []
@@ -255,38 +262,38 @@ class ServedEngines(ActorGroup):
     def _arithmetic(self) -> str:
         return arithmetic_of(self._serving, gpu=self._granted.gpu)
 
-    def _store_courier(self) -> StoreCourier:
-        return StoreCourier(self._arithmetic, all_send=self._room is not None)
+    @property
+    def _lent(self) -> bool:
+        """Weights stay on the GPUs that engines share with the trainer."""
+        return transfer_of(self._serving, gpu=self._granted.gpu) == "k2_ipc"
 
     def _send(self, weights: Weights) -> Receipt:
+        if self._lent:
+            return self._lend(weights)
+        if not isinstance(self._courier, WireCourier):
+            size, gpu = self._serving.devices, self._granted.gpu
+            self._courier = WireCourier(self.actors, size, self._arithmetic, gpu=gpu)
         self.start_weight_update()
-        sent = self._store_courier().send(weights, list(self.actors))
+        sent = self._courier.send(weights)
         self.finish_weight_update()
-        self._buckets, *_ = self.ask_all("give_buckets")
         return sent
 
-    def _send_on_gpus(self, weights: Weights) -> Receipt:
+    def _lend(self, weights: Weights) -> Receipt:
         import torch
 
-        if self._courier is None:
-            self._courier = self._open_courier(weights.shapes)
-        lent = transfer_of(self._serving, gpu=True) == "k2_ipc"
-        named, sent = weights.everywhere() if lent else weights.at_first(), Receipt()
-        self._courier.send(sent.note(as_served(named, getattr(torch, self._arithmetic))))
+        from k2core.engines.vllm.couriers import IpcCourier, stream_source
+
+        dtype, sent = getattr(torch, self._arithmetic), Receipt()
+        if not isinstance(self._courier, IpcCourier):
+            dtypes = {name: served_dtype(name, dtype) for name in weights.shapes}
+            self._courier = IpcCourier(self, stream_source(weights.shapes, dtypes), 0)
+        self._courier.send(sent.note(as_served(weights.everywhere(), dtype)))
         return sent
 
-    def _open_courier(self, shapes: Mapping[str, TensorShape]) -> "NcclCourier | IpcCourier":
-        import torch
-
-        from k2core.engines.vllm.couriers import IpcCourier, NcclCourier, stream_source
-
-        dtype = getattr(torch, self._arithmetic)
-        like = ((name, torch.empty(0)) for name in shapes)
-        dtypes = {name: tensor.dtype for name, tensor in as_served(like, dtype)}
-        source = stream_source(shapes, dtypes)
-        if transfer_of(self._serving, gpu=True) == "k2_ipc":
-            return IpcCourier(self, source, 0)
-        return NcclCourier(self, self._serving.num_engines * self._serving.devices, source)
+    def _close_courier(self) -> None:
+        if self._courier is not None:
+            self._courier.close()
+            self._courier = None
 
     def _wake(self, tag: str) -> None:
         if self._asleep:
@@ -332,12 +339,9 @@ def _load(model: Model, actor: "ActorHandle") -> str:
     return str(ray.get(actor.load.remote(model), timeout=_START_S))
 
 
-def _send_again(buckets: "Sequence[ObjectRef[Bucket]]", actor: "ActorHandle") -> str:
-    calls = [actor.start_weight_update.remote()]
-    calls += [actor.take_bucket.remote([bucket]) for bucket in buckets]
-    calls += [actor.give_buckets.remote(), actor.finish_weight_update.remote()]
-    *_, served = ray.get(calls, timeout=_START_S)
-    return str(served)
+def _send_again(kept: "ObjectRef[list[Kept]]", actor: "ActorHandle") -> str:
+    ray.get(actor.take_again.remote(kept), timeout=_START_S)
+    return _as_opened(actor)
 
 
 def _agreed(digests: list[str]) -> str:

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 from schemas.placement import Serving
 
 Arithmetic = Literal["float32", "bfloat16"]
-Transfer = Literal["k2_buckets", "k2_nccl", "k2_ipc"]
-"""How weights come from a trainer: by Ray's object store, over NCCL, or within a GPU's memory."""
+Transfer = Literal["k2_gloo", "k2_nccl", "k2_ipc"]
+"""How weights come from a trainer: from its ranks' CPU cores, from their GPUs, or within a GPU."""
 
 EXTENSION = "k2core.engines.vllm.worker.WeightUpdates"
 GRAMMARS: dict[str, object] = {
@@ -54,7 +54,7 @@ def arithmetic_of(serving: Serving, *, gpu: bool) -> Arithmetic:
 def transfer_of(serving: Serving, *, gpu: bool) -> Transfer:
     """How its weights come."""
     if not gpu:
-        return "k2_buckets"
+        return "k2_gloo"
     return "k2_ipc" if serving.sleep else "k2_nccl"
 
 

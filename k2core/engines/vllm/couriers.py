@@ -1,7 +1,7 @@
-"""How weights leave a trainer on GPUs: by vLLM's own trainer engines, from memory to memory.
+"""How weights leave a trainer whose GPUs engines share: by vLLM's own trainer engine of CUDA IPC.
 
-Never run: no GPU was at hand. What can be checked without, the tests check: that what is announced
-is what is sent, and each field that vLLM is told.
+Never run: no GPU was at hand. What can be checked without, a test checks: that what is announced is
+what is sent.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,6 @@ from k2core.model.tensors import TensorShape
 if TYPE_CHECKING:
     import torch
     from vllm.distributed.weight_transfer import VLLMWeightSyncClient, WeightSource
-    from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
 BUCKET_BYTES = 512 * 2**20
 
@@ -44,49 +43,6 @@ def stream_source(
             return self.named
 
     return Stream()
-
-
-class NcclCourier:
-    """The trainer's first rank sends to all workers of all engines, which join it in a group.
-
-    Args:
-        client: the engines.
-        workers: of all engines together.
-        source: what is sent.
-    """
-
-    def __init__(
-        self, client: "VLLMWeightSyncClient", workers: int, source: "WeightSource"
-    ) -> None:
-        from vllm.distributed.weight_transfer import WeightTransferTrainerFactory
-        from vllm.utils.network_utils import get_ip, get_open_port
-
-        info = nccl_info(get_ip(), get_open_port(), workers)
-        self._source = cast("_Rounds", source)
-        self._engine = WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
-
-    def send(self, named: Iterator[NamedTensor]) -> None:
-        """One round."""
-        self._source.named = named
-        self._engine.send_weights()
-
-    def close(self) -> None:
-        """Leave the group."""
-        self._engine.shutdown()
-
-
-def nccl_info(address: str, port: int, workers: int) -> "NCCLTrainerInitInfo":
-    """What both sides must agree on; the trainer is the group's rank 0."""
-    from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
-
-    return NCCLTrainerInitInfo(
-        master_address=address,
-        master_port=port,
-        world_size=1 + workers,
-        packed=True,
-        packed_buffer_size_bytes=BUCKET_BYTES,
-        rank=0,
-    )
 
 
 class IpcCourier:

@@ -121,8 +121,16 @@ class VllmEngine:
         self._llm.collective_rpc("start_weight_update")
 
     def update_weights(self, update_info: dict[str, object]) -> None:
-        """Some of them, or where they are."""
+        """All of them, or where some are.
+
+        Raises:
+            WireError: a round broke off.
+        """
+        from k2core.engines.wire import WireError
+
         self._llm.collective_rpc("update_weights", args=(update_info,))
+        if faults := [fault for fault in self._llm.collective_rpc("weights_fault") if fault]:
+            raise WireError(faults[0])
 
     def finish_weight_update(self, weight_version: str | None = None) -> str:
         """Serve them from now on; returns the receipt."""

@@ -1,6 +1,7 @@
 """What runs inside vLLM's workers: weights that really take effect, with a receipt for them."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ from k2core.model.shards import CheckpointReader
 if TYPE_CHECKING:
     import torch
 
+    from k2core.engines.vllm.transfer import Kept
+
 TRANSFERS = {
-    "k2_buckets": "BucketTransfer",
+    "k2_gloo": "GlooTransfer",
     "k2_nccl": "NcclTransfer",
     "k2_ipc": "IpcTransfer",
 }
@@ -59,6 +62,7 @@ class WeightUpdates:
     model_runner: Any
     model_config: Any
     weight_transfer_engine: Any
+    finish_weight_update: Callable[[], None]
 
     def run_lean(self) -> bool:
         """Make tokens in few calls, on CPU cores; whether the model can (`lean`)."""
@@ -80,6 +84,19 @@ class WeightUpdates:
         """For the tensors of the last transfer, as this worker was given them."""
         digest: str = self.weight_transfer_engine.receipt.digest
         return digest
+
+    def weights_fault(self) -> str:
+        """Why the last round of a transfer broke off, if it did; another may begin then."""
+        fault: str = getattr(self.weight_transfer_engine, "fault", "")
+        if fault:
+            self.finish_weight_update()
+        return fault
+
+    def give_kept(self) -> "list[Kept]":
+        """What the last round brought, if it was to be kept; from now on it is not."""
+        kept: list[Kept] = self.weight_transfer_engine.kept
+        self.weight_transfer_engine.kept = []
+        return kept
 
 
 def _register_transfers() -> None:

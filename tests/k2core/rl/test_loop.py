@@ -15,7 +15,7 @@ from torch import Tensor
 
 from k2core.agents import Dialogue, Segment
 from k2core.chat import EncodedDialogue
-from k2core.engines.learner import Fetch, Peer, Weights, Writing, hand_over
+from k2core.engines.learner import Fetch, Peer, Weights, Writing
 from k2core.engines.megatron.batch import Batch, NonFiniteError, Objective, StepStats, Totals
 from k2core.engines.protocol import Usage
 from k2core.model.digest import tensors_digest
@@ -31,7 +31,7 @@ from k2core.store import Store, Workspace
 from schemas.chat import Message, Problem
 from schemas.objective import ObjectiveConfig
 from schemas.rl import RlConfig
-from tests.k2core.held import HeldWeights
+from tests.k2core.held import HeldWeights, nobody_else
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class ToyLearner:
             torch.save(self.table.detach(), path)
 
     def send_weights(self, send: Callable[[Weights], T], peer: Peer) -> T:
-        assert peer is hand_over
+        assert peer is nobody_else
         return send(HeldWeights({"table": self.table.detach()}))
 
     def save(self, writing: Writing) -> None:
@@ -123,13 +123,13 @@ class ToyEngine:
 
     @property
     def peer(self) -> Peer:
-        return hand_over
+        return nobody_else
 
     def sleep(self) -> None:
         self.awake = False
 
     def receive_weights(self, weights: Weights) -> str:
-        self.tensors = {name: tensor.clone() for name, tensor in weights.at_first()}
+        self.tensors = {name: tensor.clone() for name, tensor in weights.own()}
         self.awake = True
         return self.weights
 

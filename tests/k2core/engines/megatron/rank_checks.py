@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from k2core.engines.learner import Learner, Weights, below, hand_over
+from k2core.engines.learner import Learner, Weights, below
 from k2core.engines.megatron.batch import PADDING, Batch, ObjectiveValue, StepStats
 from k2core.engines.megatron.lead import lead
 from k2core.engines.megatron.trainer import Trainer
@@ -94,12 +94,16 @@ class Course(NamedTuple):
 
 
 def own_weights(learner: Trains) -> dict[str, Tensor]:
-    """All weights as copies, handed over to rank 0."""
+    """All weights as copies, on rank 0."""
+    return learner.send_weights(copy_all, help_copy)
 
-    def copy(weights: Weights) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in weights.at_first()}
 
-    return learner.send_weights(copy, hand_over)
+def copy_all(weights: Weights) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in weights.everywhere()}
+
+
+def help_copy(weights: Weights) -> None:
+    copy_all(weights)
 
 
 def spread_rows(learner: Trains, folder: Path) -> dict[str, object]:

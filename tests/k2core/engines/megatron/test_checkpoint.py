@@ -1,9 +1,9 @@
-"""Weights to and from the Hugging Face layout, by every kind of layout over four ranks."""
+"""Weights to files and engines, and from files, by every kind of layout over four ranks."""
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 import torch
@@ -12,13 +12,15 @@ from k2core.engines.megatron.checkpoint import export_checkpoint
 from k2core.engines.megatron.spread import SpreadWeights
 from k2core.engines.megatron.trainer import Trainer
 from k2core.engines.torchrun import run_ranks
-from k2core.model.digest import Receipt, checkpoint_digest, tensors_digest
+from k2core.engines.wire import MeetingPoint, WeightSender, open_meeting, plan_buckets
+from k2core.model.digest import Receipt, as_served, checkpoint_digest, tensors_digest
 from k2core.model.hf import load_weights
 from k2core.model.shards import CheckpointWriter
 from k2core.model.tensors import tensor_shapes
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 from schemas.placement import Placement
+from tests.k2core.engines.wire import ends
 
 SHAPE = ModelShape(
     vocab_size=320,
@@ -49,6 +51,7 @@ LAYOUTS: tuple[dict[str, int], ...] = (
     {"cp": 2},
 )
 FILE_BYTES = 30_000
+SERVED = torch.bfloat16
 TOKENS = torch.randint(0, 320, (2, 96), generator=torch.Generator().manual_seed(2))
 
 
@@ -67,6 +70,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Sent(NamedTuple):
+    """Two rounds, and the receipt of a rank's own tensors."""
+
+    num_bytes: int
+    planned: int
+    """Of all rounds."""
+    receipt: Receipt
+
+
 class Seen(NamedTuple):
     """What four ranks read and wrote in a layout, and what they computed."""
 
@@ -77,7 +89,9 @@ class Seen(NamedTuple):
     given: list[int]
     """Bytes of weights that each rank gives to whoever takes them."""
     receipts: list[str]
-    """Of what all ranks give together; of all tensors on rank 0, and on every rank."""
+    """Of what all ranks give together; of all tensors on every rank."""
+    wire: list[Sent]
+    """To engines' workers, by each rank."""
 
 
 def name(sizes: dict[str, int]) -> str:
@@ -96,20 +110,38 @@ def visit_layouts(start: Path, folder: Path) -> dict[str, Seen]:
         disk = folder / name(sizes) / str(trainer.ranks.rank)  # of its own
         written = collect(export_checkpoint(trainer.weights, disk, FILE_BYTES))
         given, receipts = give(trainer.weights)
+        wire = collect(send(trainer.weights, folder, name(sizes)))
         if trainer.ranks.rank == 0:
-            found[name(sizes)] = Seen(read, held, logits[-1], written, given, receipts)
+            found[name(sizes)] = Seen(read, held, logits[-1], written, given, receipts, wire)
     return found
 
 
 def give(weights: SpreadWeights) -> tuple[list[int], list[str]]:
-    """The three ways; on rank 0."""
+    """Both ways; on rank 0."""
     own, given = Receipt(), 0
     for _, tensor in own.note(weights.own()):
         given += tensor.nbytes
     found = [Receipt.join(weights.ranks.collect(own)).digest]
-    found.append(tensors_digest(dict(weights.at_first())))
     found += weights.ranks.collect(tensors_digest(dict(weights.everywhere())))
     return weights.ranks.collect(given), found
+
+
+def send(weights: SpreadWeights, folder: Path, layout: str) -> Sent:
+    """To workers that wait for it; in two rounds, which one meeting is enough for."""
+    owners = tuple(sorted(set(weights.owners.values())))
+    plan = plan_buckets(weights.shapes, weights.owners, SERVED, FILE_BYTES)
+    point = None
+    if weights.ranks.rank == 0:
+        meeting = open_meeting("127.0.0.1", owners, ends.NUM_WORKERS, gpu=False, patience_s=60)
+        ends.announce(folder, layout, ends.Announced(point := meeting.point, plan))
+    sender = WeightSender(
+        cast("MeetingPoint", weights.ranks.share(point)), plan, weights.ranks.rank
+    )
+    for _ in range(2):
+        receipt = sender.send(weights)
+    weights.ranks.wait()  # the store lasts until all have met
+    share = sum(bucket.nbytes for bucket in plan if bucket.owner == weights.ranks.rank)
+    return Sent(sender.sent_bytes, 2 * share, receipt)
 
 
 def _placement(sizes: dict[str, int]) -> Placement:
@@ -123,7 +155,8 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(start: Path, exports: Path) -> dict[str, Seen]:
-    return run_ranks(visit_layouts, start, exports, placement=Placement(num_ranks=4))
+    with ends.workers(exports, [name(sizes) for sizes in LAYOUTS]):
+        return run_ranks(visit_layouts, start, exports, placement=Placement(num_ranks=4))
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +191,27 @@ def test_each_rank_reads_its_slices_and_all_write_one_checkpoint(
         assert path.read_bytes() == (start / file).read_bytes()
     assert max(found.written) < 0.4 * sum(found.written)  # the work is dealt
 
-    assert len(found.receipts) == 6
+    assert len(found.receipts) == 5
     assert set(found.receipts) == {checkpoint_digest(start)}
     assert sum(found.given) == sum(found.written)  # no byte of a weight passes twice
     assert max(found.given) < 0.4 * sum(found.given)
+
+
+@pytest.mark.parametrize("sizes", LAYOUTS, ids=name)
+def test_each_rank_sends_its_own_to_all_engines(
+    seen: dict[str, Seen], start: Path, exports: Path, sizes: dict[str, int]
+) -> None:
+    wanted = dict(as_served(load_weights(start).items(), SERVED))
+    for worker in range(ends.NUM_WORKERS):
+        came = torch.load(ends.written(exports, name(sizes), worker))
+        assert came.keys() == wanted.keys()
+        assert all(torch.equal(tensor, wanted[name_]) for name_, tensor in came.items())
+    sent = seen[name(sizes)].wire
+    assert Receipt.join(one.receipt for one in sent).digest == tensors_digest(wanted)
+    assert [one.num_bytes for one in sent] == [one.planned for one in sent]
+    size = sum(tensor.nbytes for tensor in wanted.values())
+    assert sum(one.num_bytes for one in sent) < 2 * (size + 16 * len(wanted))
+    assert max(one.num_bytes for one in sent) < 0.4 * 2 * size  # of four ranks, rank 0 as well
 
 
 @pytest.mark.slow
@@ -169,10 +219,12 @@ def test_an_export_holds_a_tensor_at_a_time(tmp_path: Path) -> None:
     """The peak of resident memory, in a process of its own; weights are cast from bf16."""
     code = f"""
 from pathlib import Path
-from k2core.engines.buckets import pack
+import torch
 from k2core.engines.megatron.checkpoint import export_checkpoint
 from k2core.engines.megatron.spread import SpreadWeights
 from k2core.engines.megatron.trainer import Trainer
+from k2core.engines.wire import pack_bucket, plan_buckets
+from k2core.model.digest import Receipt
 from schemas.model import ModelShape
 from schemas.optim import OptimConfig
 
@@ -192,8 +244,11 @@ def growth(work):
 wrote, grown = growth(lambda: export_checkpoint(
     trainer.weights, Path({str(tmp_path)!r}), max_bytes=20_000_000
 ))
-BUCKET = 20_000_000
-_, sent = growth(lambda: sum(len(b["data"]) for b in pack(trainer.weights.own(), BUCKET)))
+weights = trainer.weights
+plan = plan_buckets(weights.shapes, weights.owners, torch.bfloat16, 20_000_000)
+named, receipt = weights.own(), Receipt()
+packed = (pack_bucket(bucket, named, receipt, trainer.device) for bucket in plan)
+_, sent = growth(lambda: sum(data.nbytes for data in packed))
 _, whole = growth(trainer.export_weights)
 print(wrote, grown, sent, whole)
 """

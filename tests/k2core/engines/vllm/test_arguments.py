@@ -26,7 +26,7 @@ ON_CPU = {
     "compilation_config": {"custom_ops": ["-rotary_embedding"]},
     "enable_chunked_prefill": False,
     "block_size": 32,
-    "weight_transfer_config": {"backend": "k2_buckets"},
+    "weight_transfer_config": {"backend": "k2_gloo"},
 }
 
 
