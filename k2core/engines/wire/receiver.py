@@ -29,13 +29,14 @@ class WeightReceiver:
         worker: int,
         device: torch.device,
     ) -> None:
-        self._point, self._plan, self._worker, self._device = point, plan, worker, device
+        self._plan, self._device = plan, device
+        self._entries = {owner: point.entry(owner) for owner in point.owners}
         me = f"worker {worker} of the engines"
         with blamed(me, "met no other"):
             self._workers = point.join_workers(worker)
         self._lanes = {}
-        for owner in point.owners:
-            if point.entry(owner) == worker:
+        for owner, entry in self._entries.items():
+            if entry == worker:
                 with blamed(me, f"did not meet rank {owner} of the trainer"):
                     self._lanes[owner] = point.join_lane(owner, 1)
 
@@ -71,7 +72,7 @@ class WeightReceiver:
             if lane := self._lanes.get(bucket.owner):
                 lane.broadcast(data, 0)
                 lane.wait()
-            self._workers.broadcast(data, self._point.entry(bucket.owner))
+            self._workers.broadcast(data, self._entries[bucket.owner])
         return data
 
     def _wait(self, bucket: WireBucket, data: Tensor) -> tuple[WireBucket, Tensor]:
