@@ -141,14 +141,14 @@ def judge(outcome: Outcome, planted: Planted, truth: Truth) -> str:
 def dedup_ours(folder: Path) -> Iterator[int]:
     """The stage's own steps: sign each shard, find shared keys, decide in order; keeps numbers."""
     from k2core.clean.duplicates import Deduplicator
-    from k2core.clean.signatures import open_signed, sign_shard
+    from k2core.clean.signatures import SignedShards, sign_shard
 
     config, scratch = CleanConfig(), folder / "ours"
     (scratch / "kept").mkdir(parents=True)
     shards = _list_shards(folder)
     for path in shards:
         sign_shard(path, scratch / "signed", config)
-    signed = [open_signed(scratch / "signed", path.stem) for path in shards]
+    signed = SignedShards([scratch / "signed" / path.stem for path in shards])
     deduplicator = Deduplicator(config.deduplication, signed, scratch / "groups")
     for path, twins in zip(shards, deduplicator.find(), strict=True):
         frame = pl.read_parquet(path).with_row_index()

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -134,20 +134,24 @@ def clean_here(num: int, folder: Path) -> dict[str, float]:
     judged = []
     for first in range(0, num, _SHARD):
         place = workspace.scratch / "judged" / f"{first // _SHARD:06d}"
-        place.mkdir(parents=True)
-        _draw_judged(first, min(num, first + _SHARD), place)
+        draw_judged(first, min(num, first + _SHARD), place)
         judged.append(Made(place, store))
     peaks: dict[str, float] = defaultdict(float)
-    with watching(peaks):
+    small = {"groups._AT_ONCE": 100_000, "groups._LINES": 50_000, "found._TOGETHER": 100_000}
+    with ExitStack() as stack:
+        for name, value in small.items():  # what is bounded anyway is not to be seen
+            stack.enter_context(patch(f"k2core.clean.{name}", value))
+        stack.enter_context(watching(peaks))
         plan_shards(config, judged, Crew(workspace, 0), workspace.scratch)
     return peaks
 
 
-def _draw_judged(first: int, stop: int, folder: Path) -> None:
+def draw_judged(first: int, stop: int, folder: Path) -> None:
     """Signatures of which one in ten is another's, in the whole corpus; half are exact copies."""
     from k2core.clean.signatures import make_bands, save_array
     from schemas.clean import Deduplication
 
+    folder.mkdir(parents=True, exist_ok=True)
     num, rng = stop - first, np.random.default_rng(first)
     names = np.arange(first, stop)
     repeats = (rng.random(num) < _REPEATED) & (names > 0)
@@ -157,7 +161,7 @@ def _draw_judged(first: int, stop: int, folder: Path) -> None:
     digests = [_mix(exact, 100 + part) for part in range(4)]
     ranks = _mix(names, 200) >> np.uint64(32)
     lines = [np.arange(num), _mix(names, 300), np.ones(num), *digests, ranks]
-    lines += make_bands(signatures, Deduplication(num_bands=4, num_rows=2))
+    lines += list(make_bands(signatures, Deduplication(num_bands=4, num_rows=2)))
     save_array(folder / "judged.keys.npy", np.stack([each.astype(np.uint64) for each in lines]))
     save_array(folder / "judged.signatures.npy", signatures)
     outline = {

@@ -4,29 +4,30 @@ Documents that share a digest or a band with another are found on disk (`groups`
 looked at one by one, the best first (`signatures.rank_copies`). A document is compared with kept
 ones alone, so that a second pass drops nothing more.
 
-An item is a document's number in that order, a place its number in the corpus'.
+A place is a document's number in the corpus' order, counted through all shards.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
+from k2core.clean.found import FoundTwins
+from k2core.clean.groups import GROUP, PLACE, RANK, SharedKeys
 from k2core.clean.outline import JUDGED
 from k2core.clean.semantic import add_semantic
-from k2core.clean.shingles import Hashes, Ints
-from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, RANK, ROW, SignedShard, open_signed
+from k2core.clean.shingles import Hashes
+from k2core.clean.signatures import BANDS, DIGEST, ID, NEAR, PREFERENCE, ROW, SignedShards
 from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.pieces import Crew, Made
 from schemas.clean import Deduplication
 
 _RULE = "deduplication"
-_AT_ONCE = 100_000
-"""Items whose groups are read together."""
+_EXACT = RuleVerdict(_RULE, "exact_duplicate", 1.0, 1.0)
 
 
 class ShardLine(NamedTuple):
@@ -39,7 +40,7 @@ class ShardLine(NamedTuple):
 class Deduplicator:
     """What was kept of the documents that share a key with one still to come."""
 
-    def __init__(self, config: Deduplication, shards: Sequence[SignedShard], folder: Path) -> None:
+    def __init__(self, config: Deduplication, shards: SignedShards, folder: Path) -> None:
         """Find shared keys.
 
         Args:
@@ -47,54 +48,51 @@ class Deduplicator:
             shards: all shards in the corpus' order.
             folder: for what is found, deleted with the stage's scratch folder.
         """
-        self._config = config
-        self._shards = shards
-        self._starts = np.cumsum([0, *(shard.num for shard in shards)])
-        ranks = [shard.keys_KN[RANK] for shard in shards]
-        self._order = (
-            np.argsort(np.concatenate(ranks), kind="stable") if ranks else np.empty(0, int)
-        )
-        """The place of each item."""
-        self._items = np.argsort(self._order)
-        """The item of each place."""
+        self._config, self._shards, self._folder = config, shards, folder
+        self._starts = np.cumsum([0, *shards.sizes])
         self._groups = SharedKeys(folder)
         for line in (DIGEST, *range(BANDS, BANDS + config.num_bands)):
             keys_of = functools.partial(self._keys, line=line)
-            self._groups.add(keys_of, len(shards), int(self._starts[-1]))
-        self._exact: dict[int, list[int]] = {}
-        self._near: dict[int, list[int]] = {}
+            self._groups.add(keys_of, len(shards.sizes), int(self._starts[-1]))
+        self._kept = self._groups.open_notes()
+        """Of each group how many of its documents are kept so far, and then their places."""
 
-    def find(self) -> list[dict[int, Twin]]:
+    def find(self) -> Iterator[dict[int, Twin]]:
         """Each shard's duplicates by row."""
-        found: list[dict[int, Twin]] = [{} for _ in self._shards]
-        for first in range(0, len(self._order), _AT_ONCE):
-            exact, *bands = self._groups.between(first, first + _AT_ONCE)
-            for item, equal, near in _by_item(exact, np.concatenate(bands, axis=1)):
-                twin = self._find_equal(item, equal) or self._find_near(item, near)
+        twins = FoundTwins(self._starts, self._folder)
+        for exact, *bands in self._groups.walk():
+            for place, equal, near in _by_place(exact, np.concatenate(bands, axis=1)):
+                twin = self._find_equal(place, equal) or self._find_near(place, near)
                 if twin:
-                    number, row = self._locate(item)
-                    found[number][int(self._shards[number].keys_KN[ROW, row])] = twin
-                else:
-                    _remember(self._exact, item, equal)
-                    _remember(self._near, item, near)
-                _forget(self._exact, item, equal)
-                _forget(self._near, item, near)
-        return found
+                    number, row = self._locate(place)
+                    twins.add(place, int(self._shards[number].keys_KN[ROW, row]), twin)
+                    continue
+                for rooms in (equal, near):
+                    counts = self._kept[rooms].astype(np.int64)
+                    self._kept[rooms + 1 + counts] = place
+                    self._kept[rooms] = counts + 1
+        return twins.by_shard()
 
-    def _find_equal(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
-        for group in groups[GROUP].tolist():
-            for other in self._exact.get(group, ()):
-                # Groups share 64 bits of the digest.
-                if self._digest(other) == self._digest(item):
-                    return Twin(RuleVerdict(_RULE, "exact_duplicate", 1.0, 1.0), self._name(other))
+    def _list_kept(self, rooms: NDArray[np.int64]) -> list[int]:
+        """Places of the kept documents of groups."""
+        rooms = rooms[self._kept[rooms] > 0]
+        ends = rooms + 1 + self._kept[rooms].astype(np.int64)
+        pairs = zip((rooms + 1).tolist(), ends.tolist(), strict=True)
+        return [place for a, b in pairs for place in self._kept[a:b].tolist()]
+
+    def _find_equal(self, place: int, rooms: NDArray[np.int64]) -> Twin | None:
+        for other in self._list_kept(rooms):
+            # Groups share 64 bits of the digest.
+            if self._digest(other) == self._digest(place):
+                return Twin(_EXACT, self._name(other))
         return None
 
-    def _find_near(self, item: int, groups: NDArray[np.int64]) -> Twin | None:
-        alike = {other for group in groups[GROUP].tolist() for other in self._near.get(group, ())}
+    def _find_near(self, place: int, rooms: NDArray[np.int64]) -> Twin | None:
+        alike = set(self._list_kept(rooms))
         if not alike:
             return None
-        others = sorted(alike)
-        own = self._signature(item)
+        others = sorted(alike, key=lambda other: (self._preference(other), other))
+        own = self._signature(place)
         equal = np.stack([self._signature(other) for other in others]) == own
         # Equal hashes at a position are an unbiased estimate of the Jaccard similarity; bands that
         # share no more than the 64 bits of their key are not equal.
@@ -107,33 +105,37 @@ class Deduplicator:
         verdict = RuleVerdict(_RULE, "near_duplicate", float(similarity[best]), threshold)
         return Twin(verdict, self._name(others[best]))
 
-    def _keys(self, number: int, line: int) -> tuple[Ints, Hashes]:
-        shard = self._shards[number]
-        rows = np.arange(shard.num) if line == DIGEST else np.flatnonzero(shard.keys_KN[NEAR])
-        return self._items[rows + self._starts[number]], shard.keys_KN[line, rows]
+    def _keys(self, number: int, line: int) -> Hashes:
+        keys_KN = self._shards[number].keys_KN
+        rows = np.flatnonzero(keys_KN[NEAR]) if line != DIGEST else np.arange(keys_KN.shape[1])
+        places = (rows + self._starts[number]).astype(np.uint64)
+        return np.stack([keys_KN[PREFERENCE, rows], places, keys_KN[line, rows]])
 
-    def _locate(self, item: int) -> ShardLine:
-        place = int(self._order[item])
+    def _locate(self, place: int) -> ShardLine:
         number = int(np.searchsorted(self._starts, place, "right")) - 1
         return ShardLine(number, place - int(self._starts[number]))
 
-    def _signature(self, item: int) -> NDArray[np.uint32]:
-        number, row = self._locate(item)
+    def _signature(self, place: int) -> NDArray[np.uint32]:
+        number, row = self._locate(place)
         signature_H: NDArray[np.uint32] = self._shards[number].signatures_NH[row]
         return signature_H
 
-    def _digest(self, item: int) -> bytes:
-        number, row = self._locate(item)
+    def _preference(self, place: int) -> int:
+        number, row = self._locate(place)
+        return int(self._shards[number].keys_KN[PREFERENCE, row])
+
+    def _digest(self, place: int) -> bytes:
+        number, row = self._locate(place)
         return self._shards[number].keys_KN[DIGEST : DIGEST + 4, row].tobytes()
 
-    def _name(self, item: int) -> str:
-        number, row = self._locate(item)
+    def _name(self, place: int) -> str:
+        number, row = self._locate(place)
         return f"{int(self._shards[number].keys_KN[ID, row]):016x}"
 
 
 def find_duplicates(
     config: Deduplication, judged: Sequence[Made], crew: Crew, scratch: Path
-) -> list[dict[int, Twin]]:
+) -> Iterator[dict[int, Twin]]:
     """Of each shard its duplicates by row, in the corpus' order.
 
     Args:
@@ -142,35 +144,25 @@ def find_duplicates(
         crew: who embeds texts, if their meaning counts.
         scratch: a folder of the run's own.
     """
-    shards = [open_signed(made.folder, Path(JUDGED).stem) for made in judged]
-    deduplicator = Deduplicator(config, shards, scratch / "groups")
-    twins = deduplicator.find()  # as many as there are duplicates
-    if config.semantic is not None:
-        add_semantic(config.semantic, judged, shards, twins, crew, scratch / "vectors")
-    return twins
+    shards = SignedShards([made.folder / Path(JUDGED).stem for made in judged])
+    twins = Deduplicator(config, shards, scratch / "groups").find()
+    if config.semantic is None:
+        return twins
+    every = list(twins)
+    add_semantic(config.semantic, judged, shards, every, crew, scratch / "vectors")
+    return iter(every)
 
 
-def _by_item(
-    exact: NDArray[np.int64], near: NDArray[np.int64]
+def _by_place(
+    exact: Hashes, near: Hashes
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-    """Each item with its lines of both kinds."""
-    near = near[:, np.argsort(near[ITEM], kind="stable")]
-    items = np.union1d(exact[ITEM], near[ITEM])
-    bounds = [
-        (np.searchsorted(g[ITEM], items), np.searchsorted(g[ITEM], items, "right"))
-        for g in (exact, near)
-    ]
-    for n, item in enumerate(items.tolist()):
-        (a, b), (c, d) = ((lo[n], hi[n]) for lo, hi in bounds)
-        yield item, exact[:, a:b], near[:, c:d]
-
-
-def _remember(kept: dict[int, list[int]], item: int, groups: NDArray[np.int64]) -> None:
-    for group in groups[GROUP].tolist():
-        kept.setdefault(group, []).append(item)
-
-
-def _forget(kept: dict[int, list[int]], item: int, groups: NDArray[np.int64]) -> None:
-    """Let go of the groups of which this is the last."""
-    for group in groups[GROUP, groups[LAST] == item].tolist():
-        kept.pop(group, None)
+    """Each document in order, with the rooms of its groups of both kinds."""
+    lines = np.concatenate([exact, near], axis=1)
+    is_near = np.arange(lines.shape[1]) >= exact.shape[1]
+    order = np.lexsort((is_near, lines[PLACE], lines[RANK]))
+    places, rooms = lines[PLACE, order].tolist(), lines[GROUP, order].astype(np.int64)
+    is_near = is_near[order]
+    starts = np.flatnonzero(np.diff(lines[PLACE, order], prepend=np.uint64(2**64 - 1)))
+    for first, last in pairwise([*starts.tolist(), len(places)]):
+        middle = first + int((~is_near[first:last]).sum())
+        yield places[first], rooms[first:middle], rooms[middle:last]

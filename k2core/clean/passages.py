@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
+from k2core.clean.groups import GROUP, PLACE, SharedKeys
+from k2core.clean.shingles import Hashes
 from k2core.clean.signatures import save_array
 from k2core.clean.verdict import RuleVerdict
 from schemas.clean import RepeatedPassages
@@ -106,22 +106,20 @@ class PassageCutter:
         """
         self._config, self._judged = config, judged
         self._min_characters = min_characters
-        self._shards = [np.load(each / _KEYS, mmap_mode="r") for each in judged]
-        self._starts = np.cumsum([0, *(shard.shape[1] for shard in self._shards)]).tolist()
+        sizes = (np.load(each / _KEYS, mmap_mode="r").shape[1] for each in judged)
+        self._starts = np.cumsum([0, *sizes]).tolist()
         self._groups = SharedKeys(folder)
         self._groups.add(self._keys, len(judged), self._starts[-1])
-        self._holders: dict[int, str] = {}
-        self._ending: list[int] = []
+        self._holders = self._groups.open_notes()
+        """Of each group the document that holds its passage, by its id; 0 if none does yet."""
         self._repeated: dict[int, list[tuple[int, int]]] = {}
 
     def open(self, number: int) -> list[int]:
         """Turn to the next shard; rows of its documents that hold repeated passages, ascending."""
         start, end = self._starts[number], self._starts[number + 1]
         (lines,) = self._groups.between(start, end)
-        places = self._shards[number][:, lines[ITEM] - start]
-        for group in self._ending:
-            self._holders.pop(group, None)
-        self._ending = lines[GROUP, lines[LAST] < end].tolist()
+        keys_3P = np.load(self._judged[number] / _KEYS, mmap_mode="r")
+        places = keys_3P[:, lines[PLACE].astype(np.int64) - start]
         self._repeated = defaultdict(list)
         for row, at, group in zip(*places[:2].tolist(), lines[GROUP].tolist(), strict=True):
             self._repeated[row].append((at, group))
@@ -131,20 +129,21 @@ class PassageCutter:
 
     def cut(self, row: int, name: str) -> Cut:
         """Cut a document of this id, that nothing else dropped; rows are asked for in order."""
-        own: dict[int, str] = {}
+        own = set[int]()
         removed: dict[int, str] = {}
         for at, group in self._repeated[row]:
-            holder = self._holders.get(group) or own.get(group)
-            if holder is None:
-                own[group] = name
+            if holder := int(self._holders[group]):
+                removed[at] = f"{holder:016x}"
+            elif group in own:
+                removed[at] = name
             else:
-                removed[at] = holder
+                own.add(group)
         lengths = self._lengths_of(row)
         whole = self._measure(lengths, {}, strip=False)
         left = self._measure(lengths, removed) if removed else whole
         verdict = self._weigh(whole.characters, left.characters) if removed else None
         if not verdict:
-            self._holders |= own
+            self._holders[list(own)] = int(name, 16)
         return Cut({} if verdict else removed, left.num_bytes, verdict)
 
     def _lengths_of(self, row: int) -> list[list[int]]:
@@ -178,9 +177,10 @@ class PassageCutter:
             return RuleVerdict("extraction", "no_text", float(left), float(self._min_characters))
         return None
 
-    def _keys(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        keys_P = self._shards[number][KEY]
-        return np.arange(len(keys_P)) + self._starts[number], keys_P
+    def _keys(self, number: int) -> Hashes:
+        keys_P = np.load(self._judged[number] / _KEYS)[KEY]
+        places_P = np.arange(len(keys_P), dtype=np.uint64) + np.uint64(self._starts[number])
+        return np.stack([np.zeros_like(keys_P), places_P, keys_P])
 
 
 def _normalise(text: pl.Expr) -> pl.Expr:

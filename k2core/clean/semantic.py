@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from k2core.clean.outline import JUDGED
-from k2core.clean.signatures import ID, NEAR, RANK, ROW, SignedShard
+from k2core.clean.signatures import ID, NEAR, PREFERENCE, ROW, SignedShard, SignedShards
 from k2core.clean.verdict import RuleVerdict, Twin
 from k2core.embeddings import DIMENSIONS, embed_all
 from k2core.pieces import Crew, Made, Piece
@@ -46,7 +46,7 @@ class Alike(NamedTuple):
 def add_semantic(
     config: SemanticDuplicates,
     judged: Sequence[Made],
-    shards: Sequence[SignedShard],
+    shards: SignedShards,
     twins: Sequence[dict[int, Twin]],
     crew: Crew,
     folder: Path,
@@ -158,7 +158,7 @@ def _list_left(shard: SignedShard, found: Mapping[int, Twin]) -> NDArray[np.uint
     """Rows, names and ranks, (3, N), of documents that ask and are not dropped yet."""
     asking = shard.keys_KN[:, shard.keys_KN[NEAR] > 0]
     left = [row not in found for row in asking[ROW].tolist()]
-    return np.stack([asking[line, left] for line in (ROW, ID, RANK)])
+    return np.stack([asking[line, left] for line in (ROW, ID, PREFERENCE)])
 
 
 def _draw_sample(shards: Sequence[Vectors], starts: NDArray[np.int64], seed: int) -> Vectors:

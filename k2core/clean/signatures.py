@@ -4,6 +4,9 @@ A pure function of one shard, so that it runs where the shard lies; the files ar
 search for duplicates reads. Shape suffixes: N documents that rules left, H hashes, K key columns.
 """
 
+import resource
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +27,13 @@ _LONGEST = 2**32 - 1
 _BATCH_BYTES = 1_000_000
 """Texts signed together: they stay near the caches. No signature depends on it."""
 _START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-ROW, ID, NEAR, DIGEST, RANK, BANDS = 0, 1, 2, 3, 7, 8
+ROW, ID, NEAR, DIGEST, PREFERENCE, BANDS = 0, 1, 2, 3, 7, 8
 """Lines of `SignedShard.keys_KN`: row in the shard, `doc_id`, whether near-duplicates are asked
 for, SHA-256 of the text in four, how much it is to be preferred to its copies (lower is better),
 then a key for each band."""
 
 
+_MOST_OPEN = 4096
 _COLUMNS = ["doc_id", "source", "domain", "dropped", "digest", "text", "measures"]
 
 
@@ -43,6 +47,32 @@ class SignedShard(NamedTuple):
     def num(self) -> int:
         """Documents that rules left."""
         return len(self.keys_KN[ROW])
+
+
+class SignedShards:
+    """Shards in the corpus' order, opened where they are looked at, and only so many at a time.
+
+    Args:
+        prefixes: of their files: the folder that `sign_shard` wrote in, and the shard's stem.
+    """
+
+    def __init__(self, prefixes: Sequence[Path]) -> None:
+        self._prefixes = prefixes
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(_MOST_OPEN, files // 8)  # each holds two files open
+        self._open = lru_cache(maxsize=most)(self._open_shard)
+        self.sizes = [shard.num for shard in self]
+        """Documents of each that rules left."""
+
+    def __getitem__(self, number: int) -> SignedShard:
+        return self._open(number)
+
+    def __iter__(self) -> Iterator[SignedShard]:
+        return map(self._open, range(len(self._prefixes)))
+
+    def _open_shard(self, number: int) -> SignedShard:
+        prefix = self._prefixes[number]
+        return open_signed(prefix.parent, prefix.name)
 
 
 def sign_shard(judged: Path, folder: Path, config: CleanConfig) -> None:

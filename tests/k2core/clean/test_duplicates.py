@@ -3,6 +3,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from rensa import RMinHash
 from bench.corpus import make_unspaced
 from bench.dedup import Truth, dedup_ours, plant_copies, write_shards
 from k2core.clean.duplicates import Deduplicator
-from k2core.clean.groups import GROUP, ITEM, LAST, SharedKeys
+from k2core.clean.groups import GROUP, PLACE, RANK, SharedKeys
 from k2core.clean.shingles import hash_shingles
-from k2core.clean.signatures import make_bands, open_signed, sign_shard, sign_texts
+from k2core.clean.signatures import SignedShards, make_bands, sign_shard, sign_texts
 from k2core.clean.verdict import Twin
 from schemas.clean import CleanConfig, Deduplication
 from tests.k2core.clean.corpora import document, prose
@@ -63,8 +64,8 @@ def find(
         part = part.with_columns(dropped=pl.col("domain") == "knowledge", measures=pl.lit("{}"))
         part.write_parquet(path)
         sign_shard(path, folder / "signed", clean)
-        shards.append(open_signed(folder / "signed", path.stem))
-    deduplicator = Deduplicator(config, shards, folder / "groups")
+        shards.append(folder / "signed" / path.stem)
+    deduplicator = Deduplicator(config, SignedShards(shards), folder / "groups")
     found: list[Twin | None] = []
     for start, twins in zip(range(0, len(rows), shard_documents), deduplicator.find(), strict=True):
         found += [twins.get(n) for n in range(len(rows[start : start + shard_documents]))]
@@ -147,24 +148,48 @@ def test_equal_bands_have_equal_keys_and_others_have_not() -> None:
 
 
 @pytest.mark.parametrize("at_once", [3, 1000])
-def test_groups_are_those_that_share_a_key(tmp_path: Path, at_once: int) -> None:
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_groups_are_those_that_share_a_key(tmp_path: Path, at_once: int, step: int) -> None:
     rng = np.random.default_rng(0)
-    keys = [rng.integers(0, 60, size).astype(np.uint64) << np.uint64(32) for size in (40, 0, 25)]
-    starts = (0, 40, 40)
-    groups = SharedKeys(tmp_path, at_once)
-    order = rng.permutation(65)  # items are numbered in any order
-    groups.add(lambda n: (order[starts[n] : starts[n] + len(keys[n])], keys[n]), 3, 65)
-    (lines,) = groups.between(0, 65)
-    every = np.concatenate(keys)[np.argsort(order)]
+    sizes, starts = (40, 0, 25), (0, 40, 40)
+    keys = [rng.integers(0, 60, size).astype(np.uint64) << np.uint64(32) for size in sizes]
+    ranks = [rng.integers(0, 9, size).astype(np.uint64) for size in sizes]
+    groups = SharedKeys(tmp_path, at_once, step)
+
+    def keys_of(shard: int) -> np.ndarray:
+        places = np.arange(starts[shard], starts[shard] + sizes[shard], dtype=np.uint64)
+        return np.stack([ranks[shard], places, keys[shard]])
+
+    groups.add(keys_of, 3, 65)
+    groups.add(lambda shard: keys_of(shard)[:, :5], 3, 10)
+    walked = list(groups.walk())
+    lines, few = (np.concatenate(each, axis=1) for each in zip(*walked, strict=True))
+    every, rank = np.concatenate(keys), np.concatenate(ranks)
     shared = [n for n in range(65) if (every == every[n]).sum() > 1]
-    assert lines[ITEM].tolist() == shared
-    for item, group, last in lines.T.tolist():
-        members = np.flatnonzero(every == every[item]).tolist()
-        assert lines[ITEM, lines[GROUP] == group].tolist() == members
-        assert last == members[-1]
-    (middle,) = groups.between(10, 50)
-    assert middle.tolist() == lines[:, (lines[ITEM] >= 10) & (lines[ITEM] < 50)].tolist()
-    assert LAST == 2
+    assert sorted(zip(lines[RANK].tolist(), lines[PLACE].tolist(), strict=True)) == sorted(
+        (int(rank[n]), n) for n in shared
+    )
+    for place, room in lines[PLACE : GROUP + 1].T.tolist():
+        members = set(np.flatnonzero(every == every[place]).tolist())
+        assert set(lines[PLACE, lines[GROUP] == room].tolist()) == members
+    assert not set(lines[GROUP].tolist()) & set(few[GROUP].tolist())
+    seen = [{*block[RANK].tolist()} for block, _ in walked if block.size]
+    assert all(max(one) <= min(other) for one, other in pairwise(seen))
+    rooms = {room: int((lines[GROUP] == room).sum()) + 1 for room in lines[GROUP].tolist()}
+    for room, other in pairwise(sorted(rooms)):
+        assert room + rooms[room] <= other
+    assert len(groups.open_notes()) >= sum(rooms.values())
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_lines_between_places_are_in_order(tmp_path: Path, at_once: int) -> None:
+    keys = np.random.default_rng(0).integers(0, 30, 60).astype(np.uint64) << np.uint64(32)
+    groups = SharedKeys(tmp_path, at_once)
+    groups.add(lambda _: np.stack([keys * 0, np.arange(60, dtype=np.uint64), keys]), 1, 60)
+    (lines,) = groups.between(10, 50)
+    wanted = [n for n in range(10, 50) if (keys == keys[n]).sum() > 1]
+    assert lines[PLACE].tolist() == wanted
+    assert groups.open_notes().sum() == 0
 
 
 def test_decisions_are_those_of_the_plain_loop_in_shards_of_any_size(tmp_path: Path) -> None:
@@ -228,8 +253,9 @@ def test_the_better_copy_stays(
         frame = pl.DataFrame(rows[start : start + size])
         frame.with_columns(dropped=pl.lit(value=False)).write_parquet(path)
         sign_shard(path, tmp_path / "signed", clean)
-        shards.append(open_signed(tmp_path / "signed", path.stem))
-    twins = Deduplicator(clean.deduplication, shards, tmp_path / "groups").find()
+        shards.append(tmp_path / "signed" / path.stem)
+    found_by = Deduplicator(clean.deduplication, SignedShards(shards), tmp_path / "groups")
+    twins = list(found_by.find())
     found = [twin for shard in twins for twin in shard.values()]
     assert {twin.kept_id for twin in found} == {rows[kept]["doc_id"]}
     assert len(found) == len(copies) - 1
