@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from k2core.ingest.batches import collect_files, number_shards
 from k2core.ingest.losses import Losses
-from k2core.ingest.shards import Collected, SourceTally, cut_shards, write_collected
+from k2core.ingest.packages import PACKAGES, collect_packages, forget_items, list_items
+from k2core.ingest.shards import SourceTally
 from k2core.ingest.source import Item, Source, SourceError
 from k2core.passes import Passes
-from k2core.pieces import Made, Names, gather_crew, take_made
+from k2core.pieces import Crew, Made, Names, gather_crew, take_made
 from k2core.store import Draft, Workspace
 from k2core.tables import write_shard
-from schemas.corpus import DocumentRow, Loss
+from schemas.corpus import Loss
 from schemas.ingest import FilesConfig, IngestConfig
 
-_PACKAGES = "packages"
 _PACKAGED_BYTES = 5_000
 """A document of an installed source, about: what is read of files is known in bytes."""
 
@@ -29,11 +29,12 @@ def collect_documents(
         config: the stage's.
         sources: installed ones.
         workspace: whose scratch keeps what was read of files.
-        num_workers: batches of files at a time that Ray Data reads; 0 reads in this process.
+        num_workers: pieces at a time that Ray Data reads; 0 reads in this process.
 
     Raises:
         SourceError: a source is missing, empty or unreadable.
     """
+    forget_items()
     chosen = [(source, choose_items(config, source)) for source in sources]
     total = sum(len(items) for _, items in chosen)
     losses = Losses()
@@ -42,15 +43,11 @@ def collect_documents(
         if files.name in tallies:
             raise SourceError(f"ingest.files: {files.name!r} is an installed source: name it else")
     tallies |= {files.name: SourceTally() for files in config.files}
-    passes = Passes(workspace.report, {_PACKAGES: total * _PACKAGED_BYTES})
-    number = done = 0
-    for number, shard in enumerate(cut_shards(_read_sources(chosen), config), 1):
-        write_collected(workspace.out, f"{number - 1:05d}.parquet", shard)
-        for each in shard:
-            tallies[each.document["source"]].add(each)
-        done += len(shard)
-        passes.tell(_PACKAGES, done, max(total, done), f"{done} documents")
-    taken = _collect_files(config, losses, tallies, number, workspace, num_workers, passes)
+    passes = Passes(workspace.report, {PACKAGES: total * _PACKAGED_BYTES})
+    with gather_crew(workspace, num_workers, passes) as crew:
+        taken = collect_packages(config, chosen, tallies, crew, workspace.scratch)
+        forget_items()
+        taken += _collect_files(config, losses, tallies, len(taken), workspace, crew)
     about = {source.name: describe(source, tallies[source.name]) for source in sources}
     about |= {f.name: _describe_files(f, tallies[f.name]) for f in config.files}
     if config.files:
@@ -73,19 +70,17 @@ def _collect_files(
     tallies: Mapping[str, SourceTally],
     number: int,
     workspace: Workspace,
-    num_workers: int,
-    passes: Passes,
+    crew: Crew,
 ) -> list[tuple[Made, Names]]:
     """Read all files; what was made of them, and its shards' places from this number on."""
     read, taken = workspace.scratch / "read", list[tuple[Made, Names]]()
-    with gather_crew(workspace, num_workers if config.files else 0, passes) as crew:
-        for place, files in enumerate(config.files):
-            for made in collect_files(config, files, losses, crew, read / f"{place}"):
-                names = number_shards(made, number, tallies[files.name])
-                number += len(names) // 2
-                taken.append((made, names))
-                if losses.num_pending >= config.shard_documents:
-                    _write_losses(losses, workspace)
+    for place, files in enumerate(config.files):
+        for made in collect_files(config, files, losses, crew, read / f"{place}"):
+            names = number_shards(made, number, tallies[files.name])
+            number += len(names) // 2
+            taken.append((made, names))
+            if losses.num_pending >= config.shard_documents:
+                _write_losses(losses, workspace)
     _write_losses(losses, workspace)
     return taken
 
@@ -100,33 +95,11 @@ def _write_losses(losses: Losses, workspace: Workspace) -> None:
 
 def choose_items(config: IngestConfig, source: Source) -> list[Item]:
     """A sample by the hash of seed and path: adding a document displaces at most one other."""
-    items = source.list_items(config)
-    if not items:
-        raise SourceError(f"{source.name} has no documents: reinstall {source.package}")
 
     def draw(item: Item) -> bytes:
         return hashlib.sha256(f"{config.seed}\0{source.name}\0{item.path}".encode()).digest()
 
-    return sorted(items, key=draw)[: source.num_wanted]
-
-
-def _read_sources(chosen: Sequence[tuple[Source, list[Item]]]) -> Iterator[Collected]:
-    """Their documents."""
-    for source, items in chosen:
-        for item in items:
-            text = item.read()
-            data, name = text.encode(), f"{source.name}\0{item.path}".encode()
-            row: DocumentRow = {
-                "doc_id": hashlib.sha256(name).hexdigest()[:16],
-                "source": source.name,
-                "path": item.path,
-                "domain": source.domain,
-                "format": source.format,
-                "license": source.license,
-                "digest": hashlib.sha256(data).hexdigest(),
-                "text": text,
-            }
-            yield Collected(row, None, len(data))
+    return sorted(list_items(source, config), key=draw)[: source.num_wanted]
 
 
 def describe(source: Source, tally: SourceTally) -> dict[str, object]:

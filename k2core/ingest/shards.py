@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
@@ -22,6 +22,17 @@ class Collected(NamedTuple):
     """Of its text."""
 
 
+class Sized(Protocol):
+    """What goes into shards."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of its text."""
+
+
+Row = TypeVar("Row", bound=Sized)
+
+
 class SourceTally:
     """What a source has given so far."""
 
@@ -30,12 +41,6 @@ class SourceTally:
         self.sha = hashlib.sha256()
         """Over the documents' digests in order."""
 
-    def add(self, found: Collected) -> None:
-        """Count a document."""
-        self.documents += 1
-        self.num_bytes += found.num_bytes
-        self.sha.update(found.document["digest"].encode())
-
     def add_all(self, documents: pl.DataFrame) -> None:
         """Count documents by `digest` and `num_bytes`."""
         self.documents += len(documents)
@@ -43,9 +48,9 @@ class SourceTally:
         self.sha.update("".join(documents["digest"]).encode())
 
 
-def cut_shards(rows: Iterable[Collected], config: IngestConfig) -> Iterator[list[Collected]]:
+def cut_shards(rows: Iterable[Row], config: IngestConfig) -> Iterator[list[Row]]:
     """Rows in lists that are bounded in documents and bytes."""
-    shard: list[Collected] = []
+    shard: list[Row] = []
     size = 0
     for row in rows:
         size_after = size + row.num_bytes
