@@ -18,6 +18,8 @@ _DIGITS = 3
 """That are counted at once: 4,096 hexadecimal prefixes."""
 _MOST = 100_000
 """Keys of a domain that are listed: a second count is for more than 400 M documents."""
+_LONGEST = 64
+"""Digits of a key, at least: what shares as many is one document's."""
 _COUNTS, _LISTED = "counts.parquet", "listed.parquet"
 
 Keyed = Callable[[Path], pl.DataFrame]
@@ -87,7 +89,7 @@ def find_cuts(
         searches = {name: _narrow(name, each, counted) for name, each in searches.items()}
         starts = {name: each.start for name, each in searches.items()}
         level += 1
-        if all(each.num <= _MOST for each in searches.values()):
+        if all(each.num <= _MOST or len(each.start) >= _LONGEST for each in searches.values()):
             place = folder.with_name(f"{folder.name}-listed")
             pieces = [each._replace(told=starts) for each in shards]
             listed = list(crew.make(partial(_list, keyed), pieces, place))

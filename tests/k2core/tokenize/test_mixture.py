@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2core.pieces import Crew, Made, made_file
+from k2core.pieces import Crew, Made, Piece, made_file
 from k2core.store import Store, StoredFile
 from k2core.tokenize import cuts
 from k2core.tokenize.encode import DomainTotals, EncodedShards
@@ -129,3 +129,18 @@ def test_the_driver_looks_at_few_documents(tmp_path: Path, monkeypatch: pytest.M
             assert len(pl.read_parquet(table)) <= 2 * 2 * 16  # domains, kinds, digits
     assert 0 < told["listed 3200"] <= 2 * 2 * 3  # searches, domains, keys
     assert 0 < told["listed 400"] <= 2 * 2 * 3
+
+
+def test_equal_keys_are_taken_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuts, "_MOST", 3)
+    key = hashlib.sha256(b"").hexdigest()
+    pl.DataFrame({"domain": "web", "key": [key] * 20, "amount": 1}).write_parquet(tmp_path / "keys")
+    workspace = Store(tmp_path).workspace("cuts")
+    found = cuts.find_cuts(
+        pl.read_parquet,
+        [Piece((made_file(tmp_path / "keys"),))],
+        lambda sizes: {"web": sizes["web"] // 10},
+        Crew(workspace, 0),
+        workspace.scratch / "equal",
+    )
+    assert found == {"web": cuts.DomainCut(key, 20)}
