@@ -98,6 +98,11 @@ class Receipt:
         """Those of these tensors that were not noted."""
         return [name for name in wanted if name not in self._lines]
 
+    def differing(self, other: "Receipt") -> list[str]:
+        """Tensors that one has and the other has not, or has otherwise."""
+        lines = self._lines.items() ^ other._lines.items()
+        return sorted({name for name, _ in lines})
+
     @property
     def digest(self) -> str:
         """SHA-256, with its `sha256:` prefix, over sorted names, dtypes, shapes, fingerprints."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from k2core.engines.vllm.transfer import Kept
+    from k2core.model.digest import Receipt
 
 
 class EngineActor(TalkingActor, VllmEngine):
@@ -45,6 +46,11 @@ class EngineActor(TalkingActor, VllmEngine):
         self.start_weight_update()
         self.update_weights({"again": kept})
         self.finish_weight_update()
+
+    def noted(self) -> "list[Receipt]":
+        """What each worker was given in the last round."""
+        receipts: list[Receipt] = self._llm.collective_rpc("weights_noted")
+        return receipts
 
     def give_kept(self) -> "list[Kept]":
         """What the last round brought, if it was to be kept."""

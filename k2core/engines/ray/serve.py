@@ -221,9 +221,9 @@ class ServedEngines(ActorGroup):
         self._asleep = False
         if missing := sent.lacking(self._shapes):
             raise ValueError(f"{len(missing)} tensors have not come, e.g. {missing[0]}")
-        if (received := _agreed(self._received)) != sent.digest:
-            raise RuntimeError(f"the engines serve {received} after {sent.digest} was sent")
-        self._weights = received
+        if set(self._received) != {sent.digest}:
+            raise RuntimeError(_explain(sent, self.ask_all("noted")))
+        self._weights = sent.digest
         if not self._granted.gpu:
             self._restore = partial(_send_again, self.actors[0].give_kept.remote())
         return sent.digest
@@ -342,6 +342,16 @@ def _load(model: Model, actor: "ActorHandle") -> str:
 def _send_again(kept: "ObjectRef[list[Kept]]", actor: "ActorHandle") -> str:
     ray.get(actor.take_again.remote(kept), timeout=_START_S)
     return _as_opened(actor)
+
+
+def _explain(sent: Receipt, noted: list[list[Receipt]]) -> str:
+    """Which engine has which tensor otherwise."""
+    for engine, receipts in enumerate(noted):
+        for worker, receipt in enumerate(receipts):
+            if names := sent.differing(receipt):
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                return f"worker {worker} of engine {engine} was given another {names[0]}{more}"
+    return "engines serve other weights than they were given"
 
 
 def _agreed(digests: list[str]) -> str:

@@ -82,8 +82,12 @@ class WeightUpdates:
 
     def weights_receipt(self) -> str:
         """For the tensors of the last transfer, as this worker was given them."""
-        digest: str = self.weight_transfer_engine.receipt.digest
-        return digest
+        return self.weights_noted().digest
+
+    def weights_noted(self) -> Receipt:
+        """The same, tensor by tensor."""
+        receipt: Receipt = self.weight_transfer_engine.receipt
+        return receipt
 
     def weights_fault(self) -> str:
         """Why the last round of a transfer broke off, if it did; another may begin then."""

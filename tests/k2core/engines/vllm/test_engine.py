@@ -99,6 +99,8 @@ def test_weights_from_folders_and_a_trainer_are_served(
         check(one)
         engines.receive_weights(held(two))
         check(two)
+        for receipts in engines.ask_all("noted"):
+            assert {receipt.digest for receipt in receipts} == {engines.weights}
         whole = dict(load_weights(one))
         with pytest.raises(ValueError, match=r"where lm_head\.weight was planned"):
             engines.receive_weights(HeldWeights(whole, lost="lm_head.weight"))
