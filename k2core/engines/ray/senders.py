@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-_WINDOW_BYTES, _ON_CORES = 2**30, 16 * 2**20
-"""Of weights that travel together, in all of the trainer's ranks; on CPU cores what caches hold."""
+_WINDOW_BYTES, _ON_CORES = 2**30, 2**28
+"""Of weights that travel together, from all of the trainer's ranks. On CPU cores, which processes
+take turns on, a small bucket costs more than the time in which the next is packed."""
 
 
 class WireCourier:
