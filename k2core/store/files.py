@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, in a folder or in a bucket."""
 
 import hashlib
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +40,13 @@ class FolderFiles:
         return path
 
     def names(self) -> list[str]:
-        """All files, sorted."""
-        found = (p.relative_to(self._folder) for p in self._folder.rglob("*") if p.is_file())
-        return sorted(path.as_posix() for path in found if path.parts[0] != ".writing")
+        """All files, sorted; others may write and delete meanwhile."""
+        found: list[str] = []
+        for folder, folders, files in os.walk(self._folder):  # one that vanishes has no files
+            place = Path(folder).relative_to(self._folder)
+            folders[:] = [name for name in folders if (place / name) != Path(".writing")]
+            found += [(place / name).as_posix() for name in files]
+        return sorted(found)
 
     def delete(self, name: str) -> None:
         """Delete a file and the folders that it leaves empty."""

@@ -3,8 +3,12 @@
 Nothing here decides what may go: who asks knows what is reached.
 """
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple
 
 from k2core.store.bucket import Bucket
@@ -90,11 +94,17 @@ def _place(bucket: Bucket, name: str) -> str:
 
 
 def _measure(*paths: Path) -> HeldBytes:
-    files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*"))]
-    stats = [file.stat() for file in files if file.exists()]
-    own = [path.stat().st_mtime for path in paths if path.exists()]
-    size = sum(stat.st_size for stat in stats)
-    return HeldBytes(size, max([stat.st_mtime for stat in stats] + own, default=0.0))
+    stats = [stat for path in paths for stat in _stats(path)]
+    size = sum(each.st_size for each in stats if not S_ISDIR(each.st_mode))
+    return HeldBytes(size, max((each.st_mtime for each in stats), default=0.0))
+
+
+def _stats(place: Path) -> Iterator[os.stat_result]:
+    """Of a file, or a folder and all below, as far as they are there: a run may be at work."""
+    below = (Path(at, n) for at, dirs, files in os.walk(place) for n in (*dirs, *files))
+    for path in (place, *below):
+        with suppress(FileNotFoundError):
+            yield path.stat()
 
 
 def _sum_up(entries: dict[str, tuple[int, float]]) -> dict[str, HeldBytes]:

@@ -1,10 +1,12 @@
 """States of unfinished work: whole or not there, on whatever machine."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from k2core.store import States, Store
+from k2core.store import Garbage, States, Store
 from tests.k2core.store.conftest import SERVERS, make_bucket
 from tests.s3 import S3
 
@@ -75,6 +77,26 @@ def test_states_go_when_the_work_is_done_and_no_other_works_do(root: str, tmp_pa
     assert store.states("key").sealed() == []
     assert store.states("key").names() == []
     assert store.workspace("key-2").states.sealed() == ["step-1"]
+
+
+def test_a_work_is_looked_at_while_others_write_and_delete(tmp_path: Path) -> None:
+    store, ended = Store(str(tmp_path / "store"), tmp_path / "disk"), threading.Event()
+
+    def work() -> None:
+        states, number = store.states("key"), 0
+        while not ended.is_set():
+            number += 1
+            write_set(states, f"step-{number:08d}", keep=1)
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            looked = [len(store.states("key").sealed()) <= 2 for _ in range(500)]
+            looked += [Garbage(store).works().keys() <= {"key"} for _ in range(100)]
+        finally:
+            ended.set()
+        working.result()
+    assert all(looked)
 
 
 def test_an_interrupted_fetch_of_a_state_goes_on(s3: S3, bucket: str, tmp_path: Path) -> None:
