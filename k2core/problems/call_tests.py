@@ -10,6 +10,7 @@ what such solutions take for granted is imported before them, as the data sets' 
 """
 
 import ast
+import keyword
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import cast
@@ -46,7 +47,7 @@ def read_call_tests(found: Mapping[str, JsonValue], solution: str) -> dict[str, 
         name, pairs = _named(found), [_from_texts(cast("dict[str, JsonValue]", c)) for c in given]
     else:
         return None
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise RowError(field, f"must name a function, not {shown(name)}")
     starter = str(found.get("starter_code") or "").rstrip()
     in_class = f"class {_CLASS}" in f"{starter}\n{solution}"
