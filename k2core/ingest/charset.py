@@ -36,11 +36,13 @@ _LABELS = {
     "utf8": "utf-8", "unicode-1-1-utf-8": "utf-8", "utf-16": "utf-16-le", "x-euc-jp": "euc-jp",
 }  # fmt: skip
 _TEXT_CODEC = re.compile(
-    r"(utf-?(8|16|32)|cp\d|windows-|iso-?8859|iso2022_jp|koi8|mac|gb18030|big5|euc|shift|johab|tis|hz)"
+    r"(utf-?(7|8|16|32)|cp\d|windows-|iso-?8859|iso2022_(jp|kr)|koi8|mac|gb18030|big5|euc|shift|johab|tis|hz)"
 )
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.I)
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{1,40})""")
 _COMMENT = re.compile(rb"<!--.*?-->", re.S)
+_SHIFTED = ((b"\x1b", "iso2022_jp"), (b"\x0e", "iso2022_kr"), (b"~{", "hz"), (b"+", "utf-7"))
+_JAPANESE = re.compile(rb"\x1b\$[@B][!-~]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _META_WITHIN = 4096
 _SAMPLE = 1 << 18
@@ -66,14 +68,16 @@ def decode(data: bytes, label: str = "") -> Decoded:
     for mark, codec in _BOMS:
         if data.startswith(mark):
             return _finish(data[len(mark) :], codec)
+    declared = codec_of(label)
+    if shifted := _find_shifted(data, declared):
+        return _finish(data, shifted)
     wide = _find_wide(data)
     if wide and not looks_binary(data.decode(wide, "replace").encode()):
         return _finish(data, wide)
     if looks_binary(data):
+        if declared.startswith(("utf-16", "utf-32")) and _fits(data[: 4 * _META_WITHIN], declared):
+            return _finish(data, declared)
         raise FileFaultError("it is binary, no text")
-    declared = codec_of(label)
-    if declared == "iso2022_jp" and b"\x1b" in data:
-        return _finish(data, declared)
     try:
         return _without_zeros(Decoded(data.decode("utf-8")))
     except UnicodeDecodeError:
@@ -138,6 +142,30 @@ def _declared_inside(data: bytes) -> str:
     label = (meta or xml)[1].decode("ascii", "ignore") if meta or xml else ""  # type: ignore[index]
     # A page whose declaration can be read is not in UTF-16.
     return "utf-8" if codec_of(label).startswith("utf-16") else label
+
+
+def _find_shifted(data: bytes, declared: str) -> str:
+    """A charset whose bytes are ASCII's between signs that shift out of it, if that is what it is.
+
+    Declared or not for ISO-2022-JP, in which old mails are.
+    """
+    for mark, codec in _SHIFTED:
+        if mark not in data:
+            continue
+        if declared == codec and (mark in b"\x1b\x0e" or _fits(data, codec)):
+            return codec
+        if codec == "iso2022_jp" and _JAPANESE.search(data) and _fits(data, codec):
+            return codec
+    return ""
+
+
+def _fits(data: bytes, codec: str) -> bool:
+    """Whether it is text of it throughout, but for a sign that is cut at the end."""
+    try:
+        text = codecs.getincrementaldecoder(codec)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return not looks_binary(text.encode("utf-8", "replace"))
 
 
 def _find_wide(data: bytes) -> str:

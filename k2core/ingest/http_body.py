@@ -7,16 +7,23 @@ from io import BytesIO
 from typing import NamedTuple
 
 import brotli
-import cramjam
-from warcio.bufferedreaders import ChunkedDataReader
+import zstandard
 from warcio.statusandheaders import StatusAndHeadersParser
 
+from k2core.ingest.charset import looks_binary
 from k2core.ingest.records import FileFaultError
 
 _PARSER = StatusAndHeadersParser(["HTTP/"], verify=False)
 _MIME = re.compile(r"\s*([\w.+-]+/[\w.+-]+)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+_CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+"""What begins a chunk: its size, and what some servers say beside it (RFC 9112, 7.1)."""
+_LINE_END = re.compile(rb"\r?\n")
+_INTERIM = re.compile(rb"(?:HTTP/[\d.]+ 1\d\d\b[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)+")
+_FED = 256
+"""Bytes of zstd at a time: they become 8 MB at most."""
 CUT = "a compressed page that is cut short"
+CUT_PAGE = "a page that is cut short"
 
 
 class Response(NamedTuple):
@@ -25,6 +32,11 @@ class Response(NamedTuple):
     content_type: str
     body: bytes
     repair: str = ""
+
+
+class _Plain(NamedTuple):
+    body: bytes
+    cut: bool = False
 
 
 class MediaType(NamedTuple):
@@ -46,13 +58,13 @@ def parse_response(block: bytes, limit: int) -> Response:
     Raises:
         FileFaultError: it is damaged, or encoded in an unknown way.
     """
-    stream = BytesIO(block)
+    stream = BytesIO(skip_interim(block))
     headers = _PARSER.parse(stream)
-    body = stream.read()
+    body, repair = stream.read(), ""
     if "chunked" in (headers.get_header("transfer-encoding") or "").lower():
-        body = ChunkedDataReader(BytesIO(body)).read()
+        body, cut = _undo_chunks(body)
+        repair = CUT_PAGE if cut else ""
     encodings = (headers.get_header("content-encoding") or "").lower().split(",")
-    repair = ""
     for encoding in reversed([name.strip().removeprefix("x-") for name in encodings]):
         if encoding not in ("", "identity", "none") and body:
             body, cut = _undo(encoding, body, limit)
@@ -62,9 +74,36 @@ def parse_response(block: bytes, limit: int) -> Response:
     return Response(headers.get_header("content-type") or "", body, repair)
 
 
-class _Plain(NamedTuple):
-    body: bytes
-    cut: bool = False
+def skip_interim(block: bytes) -> bytes:
+    """A response without those before it that say that it is to come, such as 100."""
+    found = _INTERIM.match(block)
+    return block[found.end() :] if found else block
+
+
+def _undo_chunks(body: bytes) -> _Plain:
+    """What lies in chunks; a body that does not begin with a whole one is kept as it is."""
+    parts: list[bytes] = []
+    at = 0
+    while found := _CHUNK.match(body, at):
+        start, at = found.end(), found.end() + int(found[1], 16)
+        if at == start:
+            return _Plain(b"".join(parts))
+        end = _LINE_END.match(body, at)
+        if not (end or parts or at > len(body)):
+            return _Plain(body)
+        parts.append(body[start:at])
+        if not end:
+            break
+        at = end.end()
+    return _Plain(b"".join(parts), cut=True) if parts else _Plain(body)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Many archives keep the header of a page that they have decoded; some name a charset in it."""
+    head = body[:1024]
+    if b"\0" in head or b"<" in head:
+        return b"\0" not in head
+    return not looks_binary(head) and "\ufffd" not in head.decode("utf-8", "replace")[:-1]
 
 
 def _undo(encoding: str, body: bytes, limit: int) -> _Plain:
@@ -72,12 +111,11 @@ def _undo(encoding: str, body: bytes, limit: int) -> _Plain:
     try:
         if undo:
             return undo(body, limit + 1)
-    except (zlib.error, brotli.error, cramjam.DecompressionError) as error:
-        # Many archives keep the header of a page that they have decoded.
-        if b"<" in body[:1024] and b"\0" not in body[:1024]:
+    except (zlib.error, brotli.error, zstandard.ZstdError) as error:
+        if _is_plain(body):
             return _Plain(body)
         raise FileFaultError(f"its {encoding} is damaged: {error}") from error
-    if b"<" in body[:1024]:
+    if _is_plain(body):
         return _Plain(body)
     raise FileFaultError(f"unknown content encoding {encoding!r}")
 
@@ -114,10 +152,12 @@ def _undo_brotli(body: bytes, most: int) -> _Plain:
 
 
 def _undo_zstd(body: bytes, most: int) -> _Plain:
-    stream = cramjam.zstd.Decompressor()
-    stream.decompress(body)
-    data = bytes(stream.finish())
-    return _Plain(data[:most])
+    member = zstandard.ZstdDecompressor().decompressobj()
+    parts, size, at = [], 0, 0
+    while at < len(body) and size < most and not member.eof:
+        parts.append(member.decompress(body[at : at + _FED]))
+        size, at = size + len(parts[-1]), at + _FED
+    return _Plain(b"".join(parts)[:most], cut=not member.eof and size < most)
 
 
 _DECODERS: Mapping[str, Callable[[bytes, int], _Plain]] = {

@@ -22,6 +22,7 @@ _ROW = re.compile(r"[^\s,\x1e]")
 """What begins a row. Between two of a line is nothing where the line's end was lost, and a comma
 where a list was cut up."""
 _DECODER, _LONG = json.JSONDecoder(), json.JSONDecoder(parse_int=str)
+NO_JSON = "no JSON"
 _MOST_SIGNS = 2_000
 """Of a kept field; more is no name or address."""
 
@@ -37,7 +38,7 @@ def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
             size = len(line) + feed.skip_line()
             yield too_large(place, size, config)
         elif line.strip():
-            yield from _read_values(place, line, config)
+            yield from read_values(place, line, config)
 
 
 def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -56,7 +57,7 @@ def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | Record
         if size > limit:
             yield too_large(place, size, config)
         elif any(map(bytes.strip, block)):
-            yield from _read_values(place, b"".join(block), config)
+            yield from read_values(place, b"".join(block), config)
 
 
 def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -65,7 +66,7 @@ def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | Record
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
     else:
-        yield from _read_values("", data, config)
+        yield from read_values("", data, config)
 
 
 def too_large(place: str, size: int, config: FilesConfig) -> RecordFault:
@@ -133,7 +134,7 @@ def _first(row: Mapping[str, object], names: list[str]) -> str:
     return ""
 
 
-def _read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Record | RecordFault]:
+def read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """The rows of a line or a block: one, or several where a line's end was lost."""
     number = 0
     try:
@@ -151,7 +152,7 @@ def _read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Recor
     except RecursionError:
         yield RecordFault(place, "nested too deep")
     except (ValueError, OverflowError) as error:
-        yield RecordFault(place, "no JSON", str(error)[:200])
+        yield RecordFault(place, NO_JSON, str(error)[:200])
 
 
 def _decode_line(line: bytes) -> Decoded:

@@ -5,12 +5,13 @@ its length says if a record or nothing follows there, and else before the next l
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from k2core.ingest.charset import decode, decode_html
 from k2core.ingest.feed import ByteFeed
-from k2core.ingest.http_body import parse_response, parse_type
+from k2core.ingest.http_body import CUT_PAGE, parse_response, parse_type, skip_interim
 from k2core.ingest.looks import looks_html
 from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
@@ -23,6 +24,7 @@ _HTML = ("text/html", "application/xhtml+xml")
 _HEADER_BYTES = 1 << 16
 _HEADER_LINES = 1000
 _HEAD = 1 << 16
+_OVERLAP = 16
 _MOST_ADDRESS = 8192
 
 
@@ -39,7 +41,7 @@ def read_warc(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
             continue
         number += 1
         place = f"record {number}"
-        if not line.startswith(b"WARC/"):
+        if not line.removeprefix(BOM_UTF8).startswith(b"WARC/"):
             found = feed.skip_to(b"\nWARC/")
             yield RecordFault(place, "bytes that are no WARC record", repr(line[:20]))
             if not found:
@@ -57,8 +59,7 @@ def read_warc(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
             )
             feed.skip_to(b"\nWARC/")
         elif kind not in _TYPES:
-            if feed.skip(length) < length and kind != "revisit":
-                return
+            _skip_block(feed, length)
         else:
             yield _read_block(feed, place, length, headers, config)
 
@@ -69,12 +70,13 @@ def _read_block(
     limit = config.max_document_bytes
     head = feed.peek(min(length, _HEAD))
     if refused := _refuse_early(place, head, headers):
-        feed.skip(length)
+        _skip_block(feed, length)
         return refused
-    if length > limit:
-        feed.skip(length)
+    ahead = feed.peek(limit + 1) if length > limit else b""
+    if len(ahead) > limit and not _NEXT.search(ahead):
+        _skip_block(feed, length)
         return RecordFault(place, "larger than max_document_bytes", f"{length} bytes of {limit}")
-    block = _take_block(feed, length, limit)
+    block = _take_block(feed, min(length, limit + 1), limit)
     if not block.whole:
         return RecordFault(
             place, "a WARC record is cut short", f"{len(block.data)} of {length} bytes"
@@ -85,6 +87,18 @@ def _read_block(
         return RecordFault(
             place, "a page that cannot be decoded", f"{type(error).__name__}: {error}"[:200]
         )
+
+
+def _skip_block(feed: ByteFeed, length: int) -> None:
+    """Go behind a block that is not read, or to a record that begins before it ends."""
+    left = length
+    while left and (part := feed.peek(min(left, _HEAD))):
+        found = _NEXT.search(part) if b"\nWARC/" in part else None
+        if found:
+            feed.skip(found.end())
+            return
+        # What begins the next may lie across two parts.
+        left -= feed.skip(max(1, len(part) - _OVERLAP) if left > len(part) else left)
 
 
 def _take_block(feed: ByteFeed, length: int, limit: int) -> _Block:
@@ -116,6 +130,7 @@ def _refuse_early(place: str, head: bytes, headers: Mapping[str, str]) -> Record
     """What a response's first bytes already refuse, whatever its size."""
     if headers.get("warc-type", "").lower() != "response":
         return _refuse_type(place, headers.get("content-type", "text/plain"))
+    head = skip_interim(head)
     http = re.match(rb"HTTP/[\d.]+\s+(\d+)", head)
     if http and not 200 <= int(http[1]) < 300:
         return RecordFault(place, "an HTTP status other than 2xx", http[1].decode(), by_rule=True)
@@ -145,6 +160,8 @@ def _read_record(
         return RecordFault(place, "larger than max_document_bytes", f"decoded, {limit}")
     if not body.strip():
         return RecordFault(place, "the page is empty", address, by_rule=True)
+    if "warc-truncated" in headers or "warc-segment-number" in headers:
+        repair = CUT_PAGE
     found = decode_html(body, label) if html else decode(body, label)
     about = About(url=address, date=headers.get("warc-date", ""))
     form = "html" if html else "text"

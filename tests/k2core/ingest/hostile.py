@@ -36,6 +36,7 @@ def typed(name: str) -> bytes:
 
 JA = "東京の水道局は三月に会議を開き、古いポンプが水の三分の一を失っていると報告した。" * 4
 ZH = "委员会于三月召开会议，审查本市的供水情况。发现旧水泵损失了三分之一的水。" * 4
+KO = "한국어 문서는 도시의 물 공급에 관한 것이다. " * 8
 RU = "Комитет собрался в марте, чтобы обсудить водоснабжение города и насосы. " * 6
 PL = "Zażółć gęślą jaźń, a potem wróć do domu przed nocą. " * 8
 CS = "Příliš žluťoučký kůň úpěl ďábelské ódy. " * 20
@@ -92,7 +93,13 @@ NO_ZIP = "a format without a reader: a ZIP archive, or a document of an office p
 BROKEN = "a page that cannot be decoded"
 UNDECODABLE = "undecodable bytes replaced"
 SURROGATES = "lone surrogates replaced"
+CUT_PAGE = "a page that is cut short"
 CHUNKED = HTTP + b"\r\nTransfer-Encoding: chunked"
+
+
+def _long(data: bytes) -> bytes:
+    """A record that says to be far longer than it is."""
+    return data.replace(b"Content-Length: ", b"Content-Length: 99")
 
 
 WEB: Mapping[str, Case] = {
@@ -244,6 +251,69 @@ WEB: Mapping[str, Case] = {
         response(1) + response(2, HTTP, html(JA, meta("Shift_JIS")).encode("cp932")) + response(3),
         [P[1], html(JA, meta("Shift_JIS")), P[3]],
     ),
+    "warc_chunked_oddly": Case(
+        "a.warc",
+        response(1, CHUNKED, chunked(page(1)).replace(b"14\r\n", b"0014 ;a=b\r\n"))
+        + response(2, CHUNKED, chunked(page(2)).replace(b"\r\n", b"\n")),
+        P[1:3],
+    ),
+    "warc_chunked_cut": Case(
+        "a.warc",
+        response(1, CHUNKED, chunked(page(1))[:50])
+        + response(2, CHUNKED, chunked(page(2)).replace(b"\r\n14\r\n", b"\r\nzz\r\n", 1)),
+        [P[1][:40], P[2][:20]],
+        repaired=[CUT_PAGE, CUT_PAGE],
+    ),
+    "warc_said_to_be_cut": Case(
+        "a.warc",
+        record(HTTP + b"\r\n\r\n" + page(1), extra="WARC-Truncated: length\r\n"),
+        [P[1]],
+        repaired=[CUT_PAGE],
+    ),
+    "warc_lengths_too_large": Case(
+        "a.warc",
+        _long(record(b"GET / HTTP/1.1\r\n\r\n", "request"))
+        + _long(response(1))
+        + _long(response(0, IMAGE, b"\x89PNG"))
+        + _long(record(HTTP + b"\r\n\r\n", "revisit"))
+        + response(2),
+        P[1:3],
+        left_out={NO_TEXT: 1},
+    ),
+    "warc_zstd_bomb": Case(
+        "a.warc",
+        response(1, encoded("zstd"), zstd(bytes(9_000_000))) + response(2),
+        [P[2]],
+        {LARGE: 1},
+    ),
+    "warc_zstd_cut": Case(
+        "a.warc",
+        response(1, encoded("zstd"), zstd(page(1))[:-9]) + response(2),
+        [P[2]],
+        {BROKEN: 1},
+    ),
+    "warc_plain_encoding_lies": Case(
+        "a.warc",
+        response(1, typed("text/plain") + b"\r\nContent-Encoding: utf-8", T[1].encode())
+        + response(2, typed("text/plain") + b"\r\nContent-Encoding: gzip", T[2].encode()),
+        T[1:3],
+    ),
+    "warc_continue": Case(
+        "a.warc", response(1, b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\n" + HTTP), [P[1]]
+    ),
+    "warc_http2": Case("a.warc", response(1, b"HTTP/2 200\r\ncontent-type: text/html"), [P[1]]),
+    "warc_marked": Case("a.warc", b"\xef\xbb\xbf" + response(1), [P[1]]),
+    "warc_utf16_declared": Case(
+        "a.warc",
+        response(1, HTTP + b"; charset=utf-16le", html(JA).encode("utf-16-le")),
+        [html(JA)],
+    ),
+    "wat": Case(
+        "a.warc.wat",
+        record(b"{}", "metadata", "Content-Type: application/json\r\n"),
+        [],
+        left_out={"a file without any record": 1},
+    ),
     "warc_name_lies": Case("crawl.dat", response(1), [P[1]]),
     # Encodings
     "gb18030": Case(
@@ -276,8 +346,8 @@ WEB: Mapping[str, Case] = {
     "undeclared_sjis": Case("a.html", html(JA).encode("cp932"), [html(JA)]),
     "undeclared_euckr": Case(
         "a.txt",
-        ("한국어 문서는 도시의 물 공급에 관한 것이다. " * 8).encode("euc-kr"),
-        ["한국어 문서는 도시의 물 공급에 관한 것이다. " * 8],
+        KO.encode("euc-kr"),
+        [KO],
     ),
     "undeclared_1251": Case("a.txt", RU.encode("cp1251"), [RU]),
     "undeclared_1252": Case("a.txt", "naïve".encode("cp1252"), ["naïve"]),
@@ -285,6 +355,16 @@ WEB: Mapping[str, Case] = {
         "a.html",
         html(JA, meta("iso-2022-jp")).encode("iso2022_jp"),
         [html(JA, meta("iso-2022-jp"))],
+    ),
+    "iso2022jp_undeclared": Case("a.txt", JA.encode("iso2022_jp"), [JA]),
+    "iso2022kr": Case(
+        "a.html",
+        html(KO, meta("iso-2022-kr")).encode("iso2022_kr"),
+        [html(KO, meta("iso-2022-kr"))],
+    ),
+    "hz": Case("a.html", html(ZH, meta("hz-gb-2312")).encode("hz"), [html(ZH, meta("hz-gb-2312"))]),
+    "utf7": Case(
+        "a.eml", b"From: a\nContent-Type: text/plain; charset=utf-7\n\n" + RU.encode("utf-7"), [RU]
     ),
     "utf16_html": Case("a.html", P[1].encode("utf-16"), [P[1]]),
     "utf16_txt": Case("a.txt", T[1].encode("utf-16"), [T[1]]),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 
 from tests.k2core.ingest.files import rows
-from tests.k2core.ingest.hostile import LARGE, UNREADABLE, Case, T
+from tests.k2core.ingest.hostile import LARGE, SURROGATES, UNREADABLE, Case, T
 
 _TABLE = pa.table({"text": T[1:4], "url": ["https://a.example", None, "https://c.example"]})
 
@@ -79,6 +79,56 @@ ROWS: Mapping[str, Case] = {
     "text_sequence": Case("a.json", b"\x1e" + rows(1) + b"\x1e" + rows(2), T[1:3]),
     "words_after": Case("a.jsonl", rows(1).strip() + b" oh\n" + rows(2), T[1:3], {"no JSON": 1}),
     "comments": Case("a.jsonl", b"# rows\n" + rows(1, 2), T[1:3], {"no JSON": 1}),
+    # arrays whose rows are read as those of lines are
+    "array_nan": Case(
+        "a.json", b'[{"text": "one", "score": NaN}, {"text": "two"}]', ["one", "two"]
+    ),
+    "array_marked": Case("a.json", b'\xef\xbb\xbf\n[{"text": "one"}]', ["one"]),
+    "array_surrogate": Case(
+        "a.json", b'[{"text": "bad \\ud83d end"}]', ["bad \ufffd end"], repaired=[SURROGATES]
+    ),
+    "array_big_integer": Case(
+        "a.json", b'[{"id": ' + b"9" * 6000 + b', "text": "x"}, {"text": "y"}]', ["x", "y"]
+    ),
+    "array_cp1252": Case(
+        "a.json", '[{"text": "naïve"},\n{"text": "two"}]'.encode("cp1252"), ["naïve", "two"]
+    ),
+    "array_of_one_bad_row": Case(
+        "a.json",
+        b'[\n{"text": "one"},\n{"text": oh},\n{"text": "two"}\n{"text": "three"},]',
+        ["one", "two", "three"],
+        {"no JSON": 1},
+    ),
+    "array_quote_left_open": Case(
+        "a.json",
+        b'[{"text": "one"},\n{"text": "oh},\n{"text": "three"}\n]',
+        ["one", "three"],
+        {"no JSON": 1},
+    ),
+    "array_brace_left_open": Case(
+        "a.json",
+        json.dumps([{"text": "one", "m": {}}, {"text": "x", "m": {}}, {"text": "two"}], indent=1)
+        .replace('"x",\n  "m": {}\n }', '"x",\n  "m": {\n }')
+        .encode(),
+        ["one", "two"],
+        {"no JSON": 1},
+    ),
+    "array_large_row": Case(
+        "a.json",
+        json.dumps([{"text": "one"}, {"text": "x" * 300_000}, {"text": "two"}], indent=1).encode(),
+        ["one", "two"],
+        {LARGE: 1},
+    ),
+    "arrays": Case("a.jsonl", b'[{"text": "one"}]\n[{"text": "two"}]\n', ["one", "two"]),
+    "array_without_end": Case(
+        "a.json", b'[{"text": "one"},', ["one"], {"the rest of the file cannot be read": 1}
+    ),
+    "array_of_rows_that_do_not_end": Case(
+        "a.json",
+        b"[" + b'\n{"a": [' * 20_000,
+        [],
+        {"no JSON": 8, "the rest of the file cannot be read": 1},
+    ),
     # tables
     "csv_told": Case("a.csv", b"sep=;\r\nid;text\r\n1;a, b\r\n", ["a, b"]),
     "csv_told_marked": Case("a.csv", b"\xef\xbb\xbfsep=,\ntext,n\none,1\n", ["one"]),
