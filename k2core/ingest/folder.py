@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple, Protocol, TypedDict
 
-from k2core.ingest.compression import DECOMPRESSION_ERRORS, open_feed
+from k2core.ingest.compression import open_feed
 from k2core.ingest.formats import choose_reader
 from k2core.ingest.places import File
 from k2core.ingest.records import FileFaultError, Record, RecordFault, UnsupportedError
@@ -95,8 +95,8 @@ def read_file(file: File, config: FilesConfig) -> Iterator[Record | RecordFault]
         yield RecordFault("", f"a format without a reader: {error}")
     except FileFaultError as error:
         yield RecordFault(_after(last), _rest(last), str(error))
-    except DECOMPRESSION_ERRORS as error:
-        yield RecordFault(_after(last), "it cannot be read or decompressed", _say(error))
+    except OSError as error:
+        yield RecordFault(_after(last), "it cannot be read", _say(error))
     except Exception as error:
         yield RecordFault(_after(last), "a reader failed", _say(error))
 

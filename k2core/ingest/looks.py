@@ -22,7 +22,7 @@ BEFORE_ROWS = b"\xef\xbb\xbf\x1e \t\r\n"
 """Bytes that a JSON text may begin with; \\x1e stands between those of RFC 7464."""
 UNSUPPORTED: Mapping[bytes, str] = {
     b"PK\x03\x04": "a ZIP archive, or a document of an office program",
-    b"\xd0\xcf\x11\xe0": "a document of an older office program",
+    b"\xd0\xcf\x11\xe0": "a document of an older office program, or one with a password",
     b"{\\rtf": "an RTF document",
     b"7z\xbc\xaf'\x1c": "a 7z archive",
     b"Rar!": "a RAR archive",
@@ -35,6 +35,12 @@ UNSUPPORTED: Mapping[bytes, str] = {
     b"ORC": "an ORC file",
     b"Obj\x01": "an Avro file",
     b"\x04\x22\x4d\x18": "an LZ4 stream",
+    b"\x1f\x8b": "a gzip file inside another, or a damaged one",
+    b"BZh91AY&SY": "a bzip2 file inside another",
+    b"\xfd7zXZ": "an xz file inside another",
+    b"\x28\xb5\x2f\xfd": "a zstd file inside another",
+    b"\x1f\x9d": "a file of `compress`",
+    b"PARE": "an encrypted parquet file",
     b"\x60\xea": "an ARJ archive",
     b"filedesc://": "an ARC archive (the WARC before 1.0)",
 }

@@ -3,10 +3,12 @@
 import gzip
 import io
 import json
+import struct
 import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 HTTP = b"HTTP/1.1 200 OK\r\nContent-Type: text/html"
 
@@ -62,6 +64,20 @@ def flipped_parquet() -> bytes:
 
 def zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+def skippable(data: bytes, number: int = 0) -> bytes:
+    """A frame of zstd that holds nothing of its content."""
+    return struct.pack("<II", 0x184D2A50 + number, len(data)) + data
+
+
+def zstd_by_dictionary(*parts: bytes) -> bytes:
+    """A frame each, compressed with a dictionary that the file begins with."""
+    samples: list[bytes | bytearray | memoryview] = []
+    samples += [response(number) + str(number).encode() * 20 for number in range(300)]
+    words = zstandard.train_dictionary(2000, samples)
+    frames = zstandard.ZstdCompressor(dict_data=words)
+    return skippable(words.as_bytes(), 13) + b"".join(map(frames.compress, parts))
 
 
 def members(*parts: bytes) -> bytes:

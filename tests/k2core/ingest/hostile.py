@@ -211,7 +211,7 @@ WEB: Mapping[str, Case] = {
         "a.warc.gz",
         members(response(1)) + members(response(2))[:-20] + members(response(3), response(4)),
         [P[1], P[3], P[4]],
-        {"a gzip member is damaged": 1},
+        {"a member of gzip is damaged": 1},
     ),
     "warc_cut": Case(
         "a.warc", response(1) + response(2)[:-30], [P[1]], {"a WARC record is cut short": 1}

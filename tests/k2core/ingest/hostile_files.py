@@ -15,9 +15,12 @@ from tests.k2core.ingest.files import (
     office,
     page,
     parquet,
+    response,
     rows,
+    skippable,
     text,
     zstd,
+    zstd_by_dictionary,
 )
 from tests.k2core.ingest.hostile import (
     CUT,
@@ -135,6 +138,53 @@ FILES: Mapping[str, Case] = {
         gzip.compress(rows(1) + (b" " * 9999 + b"\n") * 4_000),
         [T[1]],
         {"the rest of the file cannot be read": 1},
+    ),
+    "bz2_bad_stream": Case(
+        "a.jsonl.bz2",
+        bz2.compress(rows(1)) + bz2.compress(rows(2))[:-9] + bz2.compress(rows(3)),
+        [T[1], T[3]],
+        {"a member of bzip2 is damaged": 1},
+    ),
+    "bz2_cut": Case(
+        "a.jsonl.bz2", bz2.compress(rows(1)) + bz2.compress(rows(2))[:-9], T[1:3], {CUT: 1}
+    ),
+    "xz_bad_stream": Case(
+        "a.jsonl.xz",
+        lzma.compress(rows(1)) + lzma.compress(rows(2))[:-30] + lzma.compress(rows(3)),
+        [T[1], T[3]],
+        {"a member of xz is damaged": 1},
+    ),
+    "xz_cut": Case(
+        "a.jsonl.xz",
+        lzma.compress(rows(1)) + bytes(4) + lzma.compress(rows(2))[:-9],
+        T[1:3],
+        {CUT: 1},
+    ),
+    "zstd_bad_frame": Case(
+        "a.jsonl.zst",
+        zstd(rows(1)) + zstd(rows(2))[:-8] + b"\xff" * 8 + zstd(rows(3)),
+        [T[1], T[3]],
+        {"a member of zstd is damaged": 1},
+    ),
+    "zstd_cut": Case("a.jsonl.zst", zstd(rows(1)) + zstd(rows(2))[:-8], [T[1]], {CUT: 1}),
+    "zstd_skipped": Case(
+        "a.jsonl.zst", skippable(b"abcd") + zstd(rows(1)) + skippable(b"") + zstd(rows(2)), T[1:3]
+    ),
+    "zstd_dictionary": Case("a.warc.zst", zstd_by_dictionary(*map(response, range(1, 4))), P[1:4]),
+    "zstd_magic": Case(
+        "a.zst",
+        b"\x28\xb5\x2f\xfd" * 10_000,
+        [],
+        {"a member of zstd is damaged": 1, CUT: 1, "the file is empty": 1},
+    ),
+    "bz2_then_garbage": Case(
+        "a.jsonl.bz2", bz2.compress(rows(1)) + b"oh", [T[1]], {"bytes between bzip2 members": 1}
+    ),
+    "gzip_in_gzip": Case(
+        "a.jsonl.gz",
+        gzip.compress(gzip.compress(rows(1))),
+        [],
+        {"a format without a reader: a gzip file inside another, or a damaged one": 1},
     ),
     "not_gzip": Case("a.txt.gz", b"plain", [], {UNREADABLE: 1}),
     # Parquet
