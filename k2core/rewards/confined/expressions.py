@@ -7,6 +7,7 @@ product of four letters. What it reads so is rewritten here, or compared by what
 
 import logging
 import re
+import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -49,8 +50,16 @@ _PLAIN_ROOT = re.compile(r"\\sqrt \(([^()]*)\)")
 _PERCENT = re.compile(r"(?<!\\)%")
 _SIGNS = re.compile(r"[\\^_=+*/<>$|{}()\[\]\d]")
 # The library reads up to what it cannot, and no further: `10|11` would be 10.
-_STRAY = re.compile(r"\||\\\\|['\u2019;&~](?! *\\)|[-+*/^_=](?=\W*$)")
-_TWO = re.compile(r"\d *\\(?:text|mathrm|mbox)\{[^{}]*\} *\d")
+_STRAY = re.compile(
+    r"\||\\\\|['\u2019;&~](?! *\\)|[-+*/^_=](?=\W*$)"
+    r"|\?|\.\.|\\(?:[cl]?dots|to|rightarrow)(?![A-Za-z])"
+)
+_TWO = re.compile(
+    r"\d *(?:\\(?:text|mathrm|mbox)\{[^{}]*\}|(?<= )(?!sqrt|log|exp|mod|(?:arc)?(?:sin|cos|tan))"
+    r"[A-Za-z]{3,}[A-Za-z ]*) *\d"
+)
+_DENIED = re.compile(r"(?:\bnot|n['\u2019]t|\bnever|\bnor)\s*(?:\$|\\[(\[])?\s*$", re.IGNORECASE)
+_MOST_SIGNS = 50
 _LONG_WORD = re.compile(r"[A-Za-z]{3,}")
 _ASSIGNED = re.compile(r"(?:^|(?<=,))\s*([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*([^,=]+)(?=,|$)")
 
@@ -66,21 +75,57 @@ def _repeating(match: re.Match[str]) -> str:
     return rf"{sign}\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
+_SIGNS_LATEX = str.maketrans(
+    {
+        **{"\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u22c5": r"\cdot ", "\u00f7": r"\div "},
+        **{"\u03c0": r"\pi ", "\u221e": r"\infty ", "\u222a": r"\cup ", "\u2229": r"\cap "},
+        **{"\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ", "\u00b1": r"\pm "},
+        **{"\u2205": r"\emptyset ", "\u2208": r"\in ", "\u03b8": r"\theta "},
+    }
+)
+"""Signs of Unicode, as LaTeX has them."""
+_ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
+_RAISED = {0x2070 + n: str(n) for n in range(10)} | {0xB9: "1", 0xB2: "2", 0xB3: "3", 0x207B: "-"}
+_POWER = re.compile(f"[{''.join(map(chr, _RAISED))}]+")
 _FULL_WIDTH = {0xFF00 + low: 0x20 + low for low in range(1, 0x5F)}
+_VULGAR = {
+    chr(code): f" {unicodedata.normalize('NFKC', chr(code)).replace(chr(0x2044), '/')}"
+    for code in (0xBC, 0xBD, 0xBE, *range(0x2150, 0x215F))
+}
+_BEFORE = str.maketrans(
+    {
+        **{chr(code): chr(as_ascii) for code, as_ascii in _FULL_WIDTH.items()},
+        **_VULGAR,
+        "\uffe5": "\u00a5",
+        **dict.fromkeys("\u00a0\u2007\u2009\u202f", " "),
+    }
+)
 _TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
         (r"\\\$", ""),
+        *((pair, sign) for pair, sign in (("<=", "\u2264"), (">=", "\u2265"), ("!=", "\u2260"))),
+        (r"\\langle(?![A-Za-z])", "("),
+        (r"\\rangle(?![A-Za-z])", ")"),
         (r"(?<=\d)(?:\{,\}|\\[,!;: ](?=\d{3}(?!\d)))(?=\d)", ","),
         (r"\u2212|\u2013", "-"),
         (r"\\varnothing", r"\\emptyset"),
+        (r"(?<=[(\[,]) *\+ *(?=\\infty|\u221e|inf)", ""),
+        (r"(?<![A-Za-z\\])inf(?![A-Za-z])", "\u221e"),
+        (r"\\([dt]?)frac +([A-Za-z]) *([A-Za-z\d])(?![A-Za-z{])", r"\\\1frac{\2}{\3}"),
+        (r"(?<![\d.])(\d+) *(\\[dt]?frac\{\d+\}\{\d+\})(?= *\\?%)", r"(\1+\2)"),
         (r"\\[dt]?binom *(\d) *(\d)", r"\\binom{\1}{\2}"),
         (r"(-?)(?<![\d.])(\d{0,20})\.(\d{0,20})\\(?:overline|bar|dot) *\{(\d{1,20})\}", _repeating),
         (r"(?<![\w.])(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?!\w)", r"\1\\cdot10^{\2}"),
         (r"(?<![\w.,/] )(?<![\w.,/])(-?)(\d+) +(\d+)/(\d+)(?![\d/])", r"\1(\2+\\frac{\3}{\4})"),
         (
+            r"(?<![\w.,/])[1-9]\d{0,2}(?:[ '\u2019]\d{3})+(?![\w/])",
+            lambda match: re.sub(r"\D", "", match[0]),
+        ),
+        (r"(?<=\d) ?[x\u00d7] ?(?=10 ?[\^\u2070\u00b9\u00b2\u00b3\u2074-\u207b])", r"\\cdot "),
+        (
             r"(?:,\s*)?\\(?:text|mathrm|mbox)\{\s{0,3},?\s{0,3}(?:or|and)\s{0,3},?\s{0,3}\}"
-            r"|(?<=\d) *,? (?:or|and) ",
+            r"|(?<=[\d)\]}]) *,? (?:or|and) ",
             ",",
         ),
     )
@@ -90,6 +135,8 @@ _TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
 def score(given: dict[str, Any]) -> dict[str, Any]:
     """`gold`: whether the expected text is mathematics; `score`: 1 if the answer equals it."""
     gold = tidy(given["gold"].strip().strip("$").strip())
+    if (wrapped := _WRAPPED.fullmatch(gold)) and wrapped[1][:1].isdecimal():
+        gold = wrapped[1]
     found = extract(tidy(given["answer"]), gold)
     told = _tell_otherwise(gold, found)
     if told is not None:
@@ -104,7 +151,7 @@ def score(given: dict[str, Any]) -> dict[str, Any]:
 
 def tidy(text: str) -> str:
     """What the library misreads, in forms that it reads."""
-    text = text.translate(_FULL_WIDTH)
+    text = text.translate(_BEFORE)
     for pattern, put in _TIDY:
         text = pattern.sub(put, text)
     return text
@@ -114,7 +161,7 @@ def _tell_otherwise(gold: str, found: str) -> bool | None:
     """Equality of what is no mathematics; None of what is."""
     if word := _word(gold):
         return _bare(found) == word
-    if clock := _CLOCK.fullmatch(gold):
+    if clock := _CLOCK.fullmatch(_WRAPPED.sub(r"\1", gold)):
         other = _CLOCK.fullmatch(_WRAPPED.sub(r"\1", found[:100]).strip())
         return other is not None and _same_time(clock, other)
     if other := _BASED.fullmatch(_bare(found, fold=False)):
@@ -128,6 +175,8 @@ def _tell_otherwise(gold: str, found: str) -> bool | None:
 
 def _word(gold: str) -> str:
     """The words of a gold answer that is only words; empty of mathematics."""
+    if _TWO.search(gold):
+        return _bare(gold)
     wrapped = _WRAPPED.fullmatch(gold.strip())
     inner = (wrapped[1] if wrapped else gold).strip(" .()")
     is_word = bool(re.match(r"[^\W\d]", inner)) if wrapped else _is_words(inner)
@@ -192,7 +241,34 @@ def _equals(gold: list[Any], text: str, letters: str) -> bool:
     if "%" in text and "%" not in letters:  # asked for a percentage, data sets state the number
         forms.append(forms[0].replace("\\%", ""))
     read = (_parse(f"${form}$") for form in forms if form)
-    return any(math_verify.verify(gold, found, strict=True, timeout_seconds=None) for found in read)
+    return any(
+        math_verify.verify(gold, found, strict=True, timeout_seconds=None)
+        and not _differ(gold[0], found[0])
+        for found in read
+    )
+
+
+def _differ(gold: Any, found: Any) -> bool:
+    """Whether two numbers differ that the library rounds to one: it takes 0.0000001 for 0.
+
+    Decimals that end are exact; one that stands for what does not end has six right digits.
+    """
+    if not any(isinstance(v, sympy.Expr) and v.atoms(sympy.Float) for v in (gold, found)):
+        return False
+    one, other = (_rational(value) for value in (gold, found))
+    if one is None or other is None:
+        return False
+    ends = all(set(sympy.primefactors(value.q)) <= {2, 5} for value in (one, other))
+    return bool(one != other if ends else abs(one - other) * 10**6 > abs(one))
+
+
+def _rational(value: Any) -> Any:
+    """The value of what is written with decimals, exactly; None of anything else."""
+    if not isinstance(value, sympy.Expr) or not value.is_number or value.count_ops() > _MOST_SIGNS:
+        return None
+    as_written = {part: sympy.Rational(str(part)) for part in value.atoms(sympy.Float)}
+    exact = value.xreplace(as_written).doit()
+    return exact if exact.is_Rational else None
 
 
 def _as_latex(text: str, letters: str) -> str:
@@ -222,8 +298,9 @@ def extract(text: str, gold: str = "") -> str:
     """
     if _BOXED in text:
         return _balanced(text.rpartition(_BOXED)[2]).strip()
-    if formulas := _MATHS.findall(text):
-        return str(next(part for part in formulas[-1] if part)).strip()
+    if formulas := list(_MATHS.finditer(text)):
+        denied = _DENIED.search(text[: formulas[-1].start()])
+        return "" if denied else str(formulas[-1][formulas[-1].lastindex or 0]).strip()
     text = _HOPE.sub("", text.strip())
     lines, said = text.splitlines() or [""], _SAID.findall(text)
     last = (str(said[-1]).strip() if said else "") or lines[-1].strip()
@@ -232,7 +309,9 @@ def extract(text: str, gold: str = "") -> str:
     value = re.split(rf"[{names}]|\bis\b" if names else r"\bis\b", last)[-1]
     value = value.strip().rstrip(".!").strip("* ")
     alone = _ALONE.findall(value)
-    return alone[0] if len(alone) == 1 and re.match(r"[A-Za-z]{2,} ", value) else value
+    if not re.match(r"[A-Za-z]{2,},? ", value) or len(alone) != 1:
+        return value
+    return "" if _DENIED.search(value.partition(alone[0])[0]) else alone[0]
 
 
 def _balanced(text: str) -> str:
@@ -245,7 +324,9 @@ def _balanced(text: str) -> str:
 
 
 def _parse(text: str) -> list[Any]:
-    return list(math_verify.parse(text, parsing_timeout=None))
+    text = _ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", text)
+    text = _POWER.sub(lambda power: f"^{{{power[0].translate(_RAISED)}}}", text)
+    return list(math_verify.parse(text.translate(_SIGNS_LATEX), parsing_timeout=None))
 
 
 # What the libraries import only when it is needed has to be there before a job loses its files.
