@@ -104,7 +104,9 @@ _TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
         (r"\\\$", ""),
-        *((pair, sign) for pair, sign in (("<=", "\u2264"), (">=", "\u2265"), ("!=", "\u2260"))),
+        ("<=", "\u2264"),
+        (">=", "\u2265"),
+        ("!=", "\u2260"),
         (r"\\langle(?![A-Za-z])", "("),
         (r"\\rangle(?![A-Za-z])", ")"),
         (r"(?<=\d)(?:\{,\}|\\[,!;: ](?=\d{3}(?!\d)))(?=\d)", ","),
