@@ -197,7 +197,7 @@ def judge_sample(
     """
     doubts, num_right, num_wrong = list[str](), 0, 0
     for problem in problems:
-        place = _place(problem, rows)
+        place, num_doubts = _place(problem, rows), len(doubts)
         right, wrong = gold_outcome(problem), answered(problem, wrong_answer(problem))
         for answer in (right, wrong):
             if answer is None:
@@ -213,8 +213,8 @@ def judge_sample(
             if verdict.is_faulty or passed is (answer is wrong):
                 said = verdict.reason or "it is right"
                 doubts.append(f"{place}: of {_told(answer)[:60]!r} it says: {said}")
-            elif answer is right and (doubt := find_doubt(problem, sandbox)):
-                doubts.append(f"{place}: {doubt}")
+        if len(doubts) == num_doubts and (doubt := find_doubt(problem, sandbox)):
+            doubts.append(f"{place}: {doubt}")
     return CheckedVerifier(len(problems), num_right, num_wrong, doubts)
 
 

@@ -2,6 +2,7 @@ r"""A function's tests by arguments and value, as data sets write them, as asser
 
 - `{"fn_name": "f", "inputs": [[2, 3]], "outputs": [[5]]}` (APPS, TACO): arguments, and the value or
   a list of it alone, as their own judge takes either.
+- `[{"fn_name": "f", "input": [2, 3], "output": 5}]` (PrimeIntellect): the same, one by one.
 - `[{"testtype": "functional", "input": "2\n3", "output": "5"}]` (LiveCodeBench): arguments as
   JSON, a line each; the name is `metadata.func_name`.
 
@@ -45,6 +46,14 @@ def read_call_tests(found: Mapping[str, JsonValue], solution: str) -> dict[str, 
         name, pairs = str(given["fn_name"]), _from_lists(given, field)
     elif isinstance(given, list) and given and all(map(_is_functional, given)):
         name, pairs = _named(found), [_from_texts(cast("dict[str, JsonValue]", c)) for c in given]
+    elif isinstance(given, list) and given and all(isinstance(c, dict) for c in given):
+        listed = cast("list[dict[str, JsonValue]]", given)
+        named = {str(case.get("fn_name") or "") for case in listed}
+        if named == {""}:
+            return None
+        if len(named) > 1:
+            raise RowError(field, f"must test one function, not {', '.join(sorted(named))}")
+        (name,), pairs = named, [_from_values(case) for case in listed]
     else:
         return None
     if not name.isidentifier() or keyword.iskeyword(name):
@@ -89,6 +98,12 @@ def _from_lists(given: Mapping[str, JsonValue], field: str) -> list[tuple[list[J
 
 def _either(output: JsonValue) -> list[JsonValue]:
     return [output, output[0]] if isinstance(output, list) and output else [output]
+
+
+def _from_values(case: Mapping[str, JsonValue]) -> tuple[list[JsonValue], str]:
+    arguments = from_json(case.get("input"))
+    listed = arguments if isinstance(arguments, list) else [arguments]
+    return listed, f"in {_either(from_json(case.get('output')))!r}"
 
 
 def _from_texts(case: Mapping[str, JsonValue]) -> tuple[list[JsonValue], str]:

@@ -3,7 +3,8 @@
 - Pairs: `[{"stdin": ..., "stdout": ...}]`, `[{"input": ..., "output": ...}]` (LiveCodeBench,
   Codeforces), `{"inputs": [...], "outputs": [...]}` (APPS, TACO, verl), `{"input": [...], "output":
   [...]}` (CodeContests), or any of these as JSON in a text, plain or packed (`packed`).
-- Assertions: `["assert f(1) == 2"]` (MBPP), or a text with a `check(candidate)` (HumanEval).
+- Assertions: `["assert f(1) == 2"]` (MBPP), a text with a `check(candidate)` (HumanEval), or with
+  functions and classes as pytest and unittest collect them (KodCode, BigCodeBench).
 """
 
 import ast
@@ -17,6 +18,7 @@ from pydantic import JsonValue
 from k2core.problems.declared import from_json
 from k2core.problems.faults import RowError, shown
 from k2core.problems.packed import unpacked
+from k2core.problems.unit_tests import call_definitions, imported_names
 
 _PAIRS = (("stdin", "stdout"), ("input", "output"), ("inputs", "outputs"))
 _NAMED = frozenset(dir(builtins))
@@ -63,6 +65,9 @@ def read_tests(row: dict[str, JsonValue], prompt: str) -> dict[str, JsonValue]:
         raise RowError("entry_points", "state the names of the functions that the tests call")
     if len(texts) == 1 and "def check(" in texts[0] and f"check({names[0]})" not in texts[0]:
         texts = [f"{texts[0]}\ncheck({names[0]})\n"]
+    names = [str(name).partition("(")[0] for name in names]  # of `Solution().solve` the class
+    with suppress(SyntaxError, ValueError):
+        texts = list(map(call_definitions, texts))
     setup = "\n".join(part for part in (setup, _before(prompt, str(names[0]))) if part)
     # Each test has names of its own, so that it begins with what it needs.
     texts = [f"{setup}\n{text}" if setup else text for text in texts]
@@ -88,6 +93,8 @@ def find_entry_points(tests: Sequence[str], solution: str, setup: str) -> list[s
     called: dict[str, None] = {}
     known = set(_NAMED)
     try:
+        if imported := imported_names(tests):
+            return list(dict.fromkeys(imported))
         trees = [ast.parse(text) for text in (*tests, setup)]
         defined = {getattr(node, "name", "") for node in ast.parse(solution).body}
     except (SyntaxError, ValueError) as error:

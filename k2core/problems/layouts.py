@@ -25,6 +25,7 @@ _INTEGER = re.compile(r"[$\u20ac\u00a3\u00a5]? ?([-+]?) ?[$]?(\d{1,3}(?:,\d{3})+
 _UNIT = re.compile(r"(?:\\(?:text|mathrm|mbox)\{[^{}\d]*\}|[A-Za-z\u00b0% /]|\\%|\^?\\circ)+\W*$")
 _LONGEST, _LONGEST_ANSWER, _MOST_WORDS = 200, 1000, 20
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_LABELLED = re.compile(r"\(?([A-Za-z])\s?[).:]\s*(?=\S)")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(
     r"\W*(?:\\(?:text|textbf|mathrm)\{)?\W*([A-Z])(?![\w'])(?:[).:\]}].*)?\W*", re.DOTALL
@@ -68,6 +69,10 @@ def only_text(given: JsonValue, field: str = "answer") -> JsonValue:
     if isinstance(given, list | dict | bool):
         raise RowError(field, f"must be a text or a number, not {shown(given)}")
     return given
+
+
+def _is_scalar(value: JsonValue) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _is_wrapped(listed: JsonValue) -> bool:
@@ -114,14 +119,21 @@ def whole_number(given: JsonValue) -> int:
 
 
 def _text(found: Fields) -> Fields:
-    """A text, or several of which any will do (`["Paris", "paris"]`, `{"target": [...]}`)."""
+    """A text, or several of which any will do.
+
+    `["Paris", "paris"]`, `{"target": [...]}`, SQuAD's `{"text": [...]}`, TriviaQA's `aliases`.
+    """
     if "answer" not in found:
         return found
     answer = found["answer"]
-    if isinstance(answer, dict) and isinstance(answer.get("target"), list):
-        answer = answer["target"]
-    if isinstance(answer, list) and len(answer) > 1 and all(isinstance(a, str) for a in answer):
-        return found | {"answer": answer}
+    if isinstance(answer, dict):
+        listed = (answer.get(name) for name in ("target", "text", "aliases", "spans"))
+        several = next((one for one in listed if isinstance(one, list)), None)
+        if several is not None:
+            first = answer.get("value")
+            answer = [*([first] if isinstance(first, str) else []), *several]
+    if isinstance(answer, list) and len(answer) > 1 and all(map(_is_scalar, answer)):
+        return found | {"answer": list(dict.fromkeys(map(str, answer)))}
     answer = only_text(answer)
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)
@@ -151,6 +163,8 @@ def _choice(found: Fields) -> Fields:
             letter = LETTERS[labels.index(said)]
         elif said in texts:
             letter = LETTERS[texts.index(said)]
+        elif said.isdecimal() and int(said) < len(texts):  # from 0 on, as HellaSwag counts
+            letter = LETTERS[int(said)]
         elif match := _LETTER.fullmatch(said):
             letter = match[1]
     if not letter or (texts and letter not in LETTERS[: len(texts)]):
@@ -178,8 +192,13 @@ def read_choices(given: JsonValue) -> tuple[list[str], list[str]]:
         return [], []
     if not isinstance(texts, list) or not 2 <= len(texts) <= len(LETTERS):
         raise RowError("choices", f"must be a list of 2 to 26 texts, not {shown(given)}")
-    labels = labels if isinstance(labels, list) else list(LETTERS[: len(texts)])
-    return [str(label) for label in labels], [str(text) for text in texts]
+    named = list(LETTERS[: len(texts)])
+    labels = [str(label) for label in labels] if isinstance(labels, list) else named
+    said = [str(text) for text in texts]
+    own = [_LABELLED.match(text) for text in said]
+    if [match and match[1].upper() for match in own] == named:  # `A) 21`, as AQuA-RAT has them
+        said = [text[match.end() :] for text, match in zip(said, own, strict=True) if match]
+    return labels, said
 
 
 def _program(found: Fields, asked: str) -> Fields:

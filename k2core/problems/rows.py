@@ -9,7 +9,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from k2core.environments import CALLED
 from k2core.problems.asked import complete_prompt, split_reference
-from k2core.problems.declared import first_fault, read_tools, without_nulls
+from k2core.problems.declared import first_fault, from_json, read_tools, without_nulls
 from k2core.problems.faults import RowError, shown
 from k2core.problems.layouts import read_layout
 from schemas.chat import Message, Problem, ToolSpec
@@ -92,7 +92,7 @@ def rename_fields(
     Args:
         row: as it was read.
         names: a problem's field -> the file's; `a.b` lies within `a`, unless one is so called, and
-            `a.0` is the first of a list.
+            `a.0` is the first of a list; what lies in JSON in a text is found as well.
     """
     left = {name: value for name, value in row.items() if name not in names.values()}
     if (asked := _ASKED & names.keys()) and len(asked) == 1:  # not by the other field then
@@ -106,6 +106,7 @@ def _within(row: Mapping[str, JsonValue], path: str) -> JsonValue:
         return row[path]
     found: JsonValue = dict(row)
     for name in path.split("."):
+        found = from_json(found)
         if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
             found = found[int(name)]
         elif isinstance(found, dict):

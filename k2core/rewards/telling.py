@@ -7,7 +7,7 @@ from k2core.problems import ProblemSourceError, own_families
 from k2core.problems.bank import SourceFamily
 from k2core.rewards.gold import answered, gold_answer, gold_outcome, wrong_answer
 from k2core.rewards.verifiable import verify, with_setup
-from k2core.sandbox import CodeRunner, IoCase, Verdict, check_problem, check_program
+from k2core.sandbox import CodeRunner, IoCase, Verdict, check_idle, check_problem, check_program
 from schemas.chat import Problem
 from schemas.problems import FileSource, ProblemsConfig
 
@@ -19,22 +19,27 @@ _JUDGED = ("python_function", "program", "expression")
 def find_doubt(problem: Problem, runner: CodeRunner) -> str:
     """What is wrong with how a problem is judged; empty where nothing is, or nothing tells.
 
-    A row of code that states its `solution` can be judged: the solution must pass, and what does
-    no work must not, nor every mutant of the solution. So can mathematics: the reference answer
-    must pass.
+    Of code what does no work must not pass; where a row states its `solution`, this must, and not
+    every mutant of it. Of mathematics the reference answer must pass.
 
     Raises:
         SandboxError: the sandbox failed, which says nothing about the problem.
     """
     solution, expected = gold_answer(problem), problem.expected
     try:
-        if solution is not None and problem.verifier == "python_function":
+        if problem.verifier == "python_function":
             tests, names = (cast("list[str]", expected[k]) for k in ("tests", "entry_points"))
-            check_problem(runner, with_setup(expected, solution), tests, tuple(names))
-        elif solution is not None and problem.verifier == "program":
+            if solution is None:
+                check_idle(runner, tests, tuple(names))
+            else:
+                check_problem(runner, with_setup(expected, solution), tests, tuple(names))
+        elif problem.verifier == "program":
             given = cast("list[dict[str, str]]", expected["cases"])
             cases = [IoCase(str(case["stdin"]), str(case["stdout"])) for case in given]
-            check_program(runner, solution, cases, str(expected.get("language", "python")))
+            if solution is None:
+                check_idle(runner, cases)
+            else:
+                check_program(runner, solution, cases, str(expected.get("language", "python")))
         elif (right := gold_outcome(problem)) and problem.verifier == "expression":
             verdict = verify(problem, right, runner)
             if verdict.reward < 1.0:
@@ -71,8 +76,8 @@ def check_own_tests(problems: ProblemsConfig, runner: CodeRunner) -> int:
         ]
         if len(doubts) > source.max_faulty_frac * len(chosen):
             raise ProblemSourceError(
-                f"{source.name}: of the first {len(chosen)} problems of {source.path} with a "
-                f"solution, {len(doubts)} cannot be judged, more than max_faulty_frac="
+                f"{source.name}: of the first {len(chosen)} problems of {source.path}, "
+                f"{len(doubts)} cannot be judged, more than max_faulty_frac="
                 f"{source.max_faulty_frac:g} allows. {'; '.join(doubts[:_SHOWN])}. "
                 "`k2 problems check --all` shows all"
             )
@@ -101,4 +106,6 @@ def _check_function(source: FileSource, family: SourceFamily, runner: CodeRunner
 
 
 def _is_judgeable(problem: Problem) -> bool:
-    return problem.verifier in _JUDGED and gold_answer(problem) is not None
+    if problem.verifier not in _JUDGED:
+        return False
+    return problem.verifier != "expression" or gold_answer(problem) is not None

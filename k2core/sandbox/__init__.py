@@ -1,6 +1,6 @@
 """A sandbox for model-written code: fail-closed isolation and verdicts that cannot be forged."""
 
-from k2core.sandbox.check import check_problem, check_program
+from k2core.sandbox.check import check_idle, check_problem, check_program
 from k2core.sandbox.jobs import RunResult
 from k2core.sandbox.own import OwnCodeError, read_own, run_own
 from k2core.sandbox.protocol import CodeRunner
@@ -19,6 +19,7 @@ __all__ = [
     "SandboxError",
     "SandboxUnavailableError",
     "Verdict",
+    "check_idle",
     "check_problem",
     "check_program",
     "read_own",

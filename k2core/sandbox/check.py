@@ -9,6 +9,7 @@ from k2core.sandbox.verdict import IoCase, SandboxError, Verdict
 from k2core.sandbox.zygote import DEFAULT_LIMITS, Limits
 
 _NUM_MUTANTS = 5
+_ECHO = "import sys; print(sys.stdin.read())"
 
 
 class Telling(NamedTuple):
@@ -78,8 +79,42 @@ def check_program(
     if language != "python":
         return _tell(judge, gold, (), ())
     said = cases[0].stdout if cases else ""
-    idle = ("", "import sys; print(sys.stdin.read())", f"print({said!r}, end='')")
+    idle = ("", _ECHO, f"print({said!r}, end='')")
     return _tell(judge, gold, idle, None)
+
+
+def check_idle(
+    runner: CodeRunner,
+    tests: Sequence[str] | Sequence[IoCase],
+    entry_points: tuple[str, ...] = (),
+    limits: Limits = DEFAULT_LIMITS,
+) -> None:
+    """Judge what does no work, where nobody states a right solution.
+
+    Args:
+        runner: where to judge.
+        tests: the hidden tests of functions, or the cases of a program.
+        entry_points: names that tests may call.
+        limits: of each verdict.
+
+    Raises:
+        ValueError: it passes.
+        SandboxError: the sandbox failed, which says nothing about the problem.
+    """
+    cases = [case for case in tests if isinstance(case, IoCase)]
+    texts = [test for test in tests if isinstance(test, str)]
+    if cases:
+        _refuse_idle(lambda program: runner.judge_io(program, cases, limits), ("", _ECHO))
+    else:
+        _refuse_idle(
+            lambda code: runner.judge_calls(code, texts, entry_points, limits), stubs(entry_points)
+        )
+
+
+def _refuse_idle(judge: Callable[[str], Verdict], idle: Sequence[str]) -> None:
+    for stub in idle:
+        if _verdict(judge, stub).reward == 1.0:
+            raise ValueError(f"tests: a solution that does no work passes them: {stub!r}")
 
 
 def _tell(
@@ -88,9 +123,7 @@ def _tell(
     right = _verdict(judge, gold)
     if right.reward != 1.0:
         raise ValueError(f"tests: the right solution fails them: {right.reason}")
-    for stub in idle:
-        if _verdict(judge, stub).reward == 1.0:
-            raise ValueError(f"tests: a solution that does no work passes them: {stub!r}")
+    _refuse_idle(judge, idle)
     wrong = mutants(gold, _NUM_MUTANTS) if wrong is None else wrong
     verdicts = [_verdict(judge, each) for each in wrong]
     missed = tuple(w for w, v in zip(wrong, verdicts, strict=True) if v.reward == 1.0)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from k2core.sandbox.languages import find_language
+from k2core.sandbox.outputs import same_output
 from k2core.sandbox.programs import Ran, check_solution, describe, printable, run_program
 from k2core.sandbox.tiers import Tier
 from k2core.sandbox.verdict import IoCase, SandboxError, SandboxUnavailableError, Verdict
@@ -113,7 +114,7 @@ class IoJob(NamedTuple):
             ran = _run(on, built, case.stdin, self.limits)
             if ran.end.exit_code:
                 failures.append(describe(ran.end, self.limits))
-            elif ran.stdout.decode(errors="replace").split() != case.stdout.split():
+            elif not same_output(ran.stdout.decode(errors="replace"), case.stdout):
                 failures.append("wrong output")
         passed = len(self.cases) - len(failures)
         return Verdict(passed / len(self.cases), failures[0] if failures else "")

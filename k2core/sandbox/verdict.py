@@ -33,7 +33,7 @@ class IoCase(NamedTuple):
 
     stdin: str
     stdout: str
-    """Expected output; white space at either end and of any width between words is ignored."""
+    """Expected output; `k2core.sandbox.outputs` says what equals it."""
 
 
 class SandboxError(RuntimeError):

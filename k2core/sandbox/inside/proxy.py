@@ -24,7 +24,7 @@ class Questions:
         self.link = link
         self._pending: list[tuple[object, object]] = []
 
-    def ask(self, what: str, *args: object, made: bool = False, **kwargs: object) -> object:
+    def ask(self, what: str, made: bool, /, *args: object, **kwargs: object) -> object:
         """The answer as a value; a reference becomes a proxy."""
         crossed: list[Json] = [encode(a, _refer) for a in args]
         named: dict[str, Json] = {name: encode(a, _refer) for name, a in kwargs.items()}
@@ -73,8 +73,8 @@ class Proxy:
         object.__setattr__(self, "_ref", ref)
         object.__setattr__(self, "_made", made)
 
-    def _ask(self, what: str, *args: object, **kwargs: object) -> object:
-        return self._asked.ask(what, *args, made=self._made, **kwargs)
+    def _ask(self, what: str, /, *args: object, **kwargs: object) -> object:
+        return self._asked.ask(what, self._made, *args, **kwargs)
 
     def _of(self, kind: type[_T], what: str, *args: object) -> _T:
         value = self._ask(what, self, *args)
@@ -82,7 +82,7 @@ class Proxy:
             raise TypeError(f"{what}() gave no {kind.__name__}")
         return value
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
+    def __call__(self, /, *args: object, **kwargs: object) -> object:
         """Call the object in the solver."""
         return self._ask("call", self, *args, **kwargs)
 

@@ -17,7 +17,7 @@ MAX_ITEMS = 100_000
 _MUTABLE = (list, dict, set, bytearray)
 
 
-def _call(target: Callable[..., object], *arguments: object, **keywords: object) -> object:
+def _call(target: Callable[..., object], /, *arguments: object, **keywords: object) -> object:
     return target(*arguments, **keywords)
 
 

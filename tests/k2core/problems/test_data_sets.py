@@ -20,16 +20,18 @@ from k2core.sandbox import Sandbox
 from schemas.chat import Message, Problem, ToolCall
 from schemas.problems import FileSource, ProblemsConfig, Sources
 from tests.k2core.problems.data_sets import ASKED, GSM8K, SAMPLES, packed
+from tests.k2core.problems.more_data_sets import MORE
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-problems.md"
 LINE = re.compile(r"^\| ([^|]+) \| `(--[^`]+)` \|$", re.MULTILINE)
 TABLE = dict(LINE.findall(PAGE.read_text()))
 FUNCTIONAL, NAMED = {"input": "1", "output": "1", "testtype": "functional"}, {"func_name": "f"}
-EACH = [(name, number) for name, samples in SAMPLES.items() for number in range(len(samples))]
+BOTH = SAMPLES | MORE
+EACH = [(name, number) for name, samples in BOTH.items() for number in range(len(samples))]
 
 
 def test_the_page_names_each_once() -> None:
-    assert TABLE.keys() == SAMPLES.keys()
+    assert TABLE.keys() == BOTH.keys()
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def answered(problem: Problem, text: str) -> Outcome:
 def test_a_data_set_is_read_and_judged_in_its_own_form(
     tmp_path: Path, sandbox: Sandbox, name: str, number: int
 ) -> None:
-    sample, path = SAMPLES[name][number], tmp_path / "rows.jsonl"
+    sample, path = BOTH[name][number], tmp_path / "rows.jsonl"
     path.write_text(json.dumps(sample.row))
     problem = read(stated(path, TABLE[name]))
     assert sample.asked in problem.messages[-1].content
@@ -121,6 +123,7 @@ def test_verls_parquet_is_read_as_its_rows_are(tmp_path: Path) -> None:
         ("program", {"cases": packed(7)}, "hold no text: it has BININT1"),
         ("program", {"cases": packed(["a", "b"])}, "hold no text: it has EMPTY_LIST"),
         ("program", {"cases": "eJ3"}, "a list of stdin"),
+        ("program", {"cases": [{"fn_name": "f"}, {"fn_name": "g"}]}, "one function, not f, g"),
         ("program", {"cases": "3"}, "a list of stdin with stdout"),
         ("python_function", {"tests": ["assert f(1) =="]}, "no Python"),
         ("python_function", {"tests": ["assert 1 == 1"]}, "state the names of the functions"),

@@ -47,10 +47,11 @@ def test_tests_that_tell_pass(tmp_path: Path, sandbox: Sandbox) -> None:
     rows: list[Mapping[str, object]] = [
         function(SQUARE, "assert f(2) == 4", "assert f(3) == 9"),
         program(DOUBLE, CASES),
-        {"tests": ["assert f(2) == 5"], "entry_points": ["f"]},  # no solution: nothing tells
+        {"tests": ["assert f(2) == 5"], "entry_points": ["f"]},  # no solution, and no stub passes
+        {"verifier": "program", "cases": CASES},
         {"verifier": "integer_answer", "answer": 3},
     ]
-    assert judge(tmp_path, sandbox, rows) == 2
+    assert judge(tmp_path, sandbox, rows) == 4
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,9 @@ def test_tests_that_tell_pass(tmp_path: Path, sandbox: Sandbox) -> None:
         (function("def g(x):\n    return x", "assert f(2) == 4"), "the right solution fails them"),
         (program("print(4)", CASES), "the right solution fails them"),
         (program("print(4)", CASES[:1]), "does no work passes them"),
+        ({"tests": ["f(2)"], "entry_points": ["f"]}, "does no work passes them"),
+        ({"tests": ["def check(g):\n    f"], "entry_points": ["f"]}, "does no work passes them"),
+        ({"verifier": "program", "cases": [{"stdin": "2", "stdout": ""}]}, "does no work passes"),
         (program("print(input())", [{"stdin": "a", "stdout": "a"}]), "does no work passes them"),
     ],
 )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from k2core.sandbox import IoCase, Limits, Sandbox
+from k2core.sandbox.outputs import same_output
 
 LIMITS = Limits(cpu_s=2, wall_s=20.0, memory_mb=512)
 ADD = "def f(x):\n    return x + 1\n"
@@ -44,6 +45,38 @@ FAILURES = [
     ("an argument refused", ADD, ["f(object())"], "a test passes a object"),
 ]
 # fmt: on
+
+
+def test_a_function_may_call_its_parameters_as_ours_are_called(sandbox: Sandbox) -> None:
+    names = ("self", "what", "made", "target", "name", "args", "kwargs")
+    solution = "".join(f"def f_{name}(*, {name}): return {name}\n" for name in names)
+    tests = [f"assert f_{name}({name}=2) == 2" for name in names]
+    entry_points = tuple(f"f_{name}" for name in names)
+    assert sandbox.judge_calls(solution, tests, entry_points, LIMITS) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "right"),
+    [
+        ("0.333333", "0.3333333333333333", True),
+        ("0.3333333333333333", "0.333333", True),
+        ("1e-7 2.50", "1e-7\n2.5", True),
+        ("1234567.25", "1234567.2500001", True),
+        ("-0.0", "0", True),
+        ("0.3333", "0.33", False),
+        ("0.0000001", "0", False),
+        ("3.14", "3.14159", False),
+        ("3", "3.0", False),
+        ("2.5", "nan", False),
+        ("2.5", "inf", False),
+        ("2.5", "2.5 2.5", False),
+        ("nan", "nan", True),
+        ("2.5", "2,5", False),
+        ("2.5", "9" * 400, False),
+    ],
+)
+def test_what_is_printed_may_differ_by_rounding(wanted: str, said: str, right: bool) -> None:
+    assert same_output(said, wanted) is right
 
 
 @pytest.mark.parametrize(
