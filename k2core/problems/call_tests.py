@@ -102,7 +102,7 @@ def _either(output: JsonValue) -> list[JsonValue]:
 
 def _from_values(case: Mapping[str, JsonValue]) -> tuple[list[JsonValue], str]:
     arguments = from_json(case.get("input"))
-    listed = arguments if isinstance(arguments, list) else [arguments]
+    listed: list[JsonValue] = arguments if isinstance(arguments, list) else [arguments]
     return listed, f"in {_either(from_json(case.get('output')))!r}"
 
 

@@ -193,12 +193,12 @@ def read_choices(given: JsonValue) -> tuple[list[str], list[str]]:
     if not isinstance(texts, list) or not 2 <= len(texts) <= len(LETTERS):
         raise RowError("choices", f"must be a list of 2 to 26 texts, not {shown(given)}")
     named = list(LETTERS[: len(texts)])
-    labels = [str(label) for label in labels] if isinstance(labels, list) else named
+    stated = list(map(str, labels)) if isinstance(labels, list) else named
     said = [str(text) for text in texts]
     own = [_LABELLED.match(text) for text in said]
     if [match and match[1].upper() for match in own] == named:  # `A) 21`, as AQuA-RAT has them
         said = [text[match.end() :] for text, match in zip(said, own, strict=True) if match]
-    return labels, said
+    return stated, said
 
 
 def _program(found: Fields, asked: str) -> Fields:

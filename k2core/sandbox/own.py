@@ -100,13 +100,14 @@ def set_up(code: Code) -> str:
 
 
 def list_imports(text: str) -> Sequence[str]:
-    """Modules that a source imports anywhere, sorted."""
+    """What a source imports anywhere, `module` or `module:name`, sorted."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
+            found |= {f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*"}
     return sorted(found)
 
 

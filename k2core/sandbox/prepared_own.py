@@ -17,11 +17,14 @@ MOST_BEGUN = 50_000
 
 
 def prepare(modules: list[str], path: list[str]) -> None:
-    """Import what the function will, while files can still be read."""
+    """Import what the function will, `module` or `module:name`, while files can still be read."""
     sys.path[:0] = path
     for name in modules:
+        module, _, part = name.partition(":")
         try:
-            importlib.import_module(name)
+            found = importlib.import_module(module)
+            if part and not hasattr(found, part):  # which loads what is loaded late
+                importlib.import_module(f"{module}.{part}")
         except Exception as error:  # the function says so itself, where it needs it
             print(f"{name}: {error}", file=sys.stderr)
 
@@ -143,9 +146,13 @@ def hear(said: Any, action: Any) -> str | None:
 def call(function: Any, about: dict[str, Any]) -> Any:
     """Give the function the parameters that it names; an asynchronous one is run to its end.
 
+    A class whose instances can be called is made one of.
+
     One that names `completions` scores a batch, as those of the library TRL do: it is given a
     batch of this one, every value in a list, and returns a list of one.
     """
+    if inspect.isclass(function) and any("__call__" in vars(kind) for kind in function.__mro__):
+        function = function()
     parameters = inspect.signature(function).parameters.values()
     wild = any(p.kind is p.VAR_KEYWORD for p in parameters)
     wanted = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
@@ -180,7 +187,12 @@ def finish(running: Coroutine[object, None, object]) -> object:
 
 
 def check(value: Any) -> float:
-    """The reward; True is 1, and a scalar of numpy or torch is what it holds."""
+    """The reward; True is 1, and a scalar of numpy or torch is what it holds.
+
+    Of a dictionary, as functions for verl return, it is the `score`.
+    """
+    if isinstance(value, dict) and "score" in value:
+        value = value["score"]
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         value = value.item()
     if not isinstance(value, numbers.Real | decimal.Decimal):

@@ -250,27 +250,28 @@ def _equals(gold: list[Any], text: str, letters: str) -> bool:
     )
 
 
-def _differ(gold: Any, found: Any) -> bool:
+def _differ(gold: object, found: object) -> bool:
     """Whether two numbers differ that the library rounds to one: it takes 0.0000001 for 0.
 
     Decimals that end are exact; one that stands for what does not end has six right digits.
     """
     if not any(isinstance(v, sympy.Expr) and v.atoms(sympy.Float) for v in (gold, found)):
         return False
-    one, other = (_rational(value) for value in (gold, found))
+    one, other = _fraction(gold), _fraction(found)
     if one is None or other is None:
         return False
-    ends = all(set(sympy.primefactors(value.q)) <= {2, 5} for value in (one, other))
-    return bool(one != other if ends else abs(one - other) * 10**6 > abs(one))
+    parts = (one.denominator, other.denominator)
+    ends = all(pow(10, part.bit_length(), part) == 0 for part in parts)
+    return one != other if ends else abs(one - other) * 10**6 > abs(one)
 
 
-def _rational(value: Any) -> Any:
+def _fraction(value: object) -> Fraction | None:
     """The value of what is written with decimals, exactly; None of anything else."""
     if not isinstance(value, sympy.Expr) or not value.is_number or value.count_ops() > _MOST_SIGNS:
         return None
     as_written = {part: sympy.Rational(str(part)) for part in value.atoms(sympy.Float)}
     exact = value.xreplace(as_written).doit()
-    return exact if exact.is_Rational else None
+    return Fraction(int(exact.p), int(exact.q)) if exact.is_Rational else None
 
 
 def _as_latex(text: str, letters: str) -> str:
