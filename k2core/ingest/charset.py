@@ -11,6 +11,7 @@ from typing import NamedTuple
 from chardetng_py import EncodingDetector
 
 from k2core.ingest.records import FileFaultError
+from k2core.ingest.wide import find_wide
 
 UNDECODABLE = "undecodable bytes replaced"
 SURROGATES = "lone surrogates replaced"
@@ -71,7 +72,7 @@ def decode(data: bytes, label: str = "") -> Decoded:
     declared = codec_of(label)
     if shifted := _find_shifted(data, declared):
         return _finish(data, shifted)
-    wide = _find_wide(data)
+    wide = find_wide(data)
     if wide and not looks_binary(data.decode(wide, "replace").encode()):
         return _finish(data, wide)
     if looks_binary(data):
@@ -89,6 +90,16 @@ def decode(data: bytes, label: str = "") -> Decoded:
         if found.text.count("\ufffd") <= _FEW * len(found.text):
             return found
     return _finish(data, detect(data))
+
+
+def guess_charset(sample: bytes, label: str) -> str:
+    """What rows that are no UTF-8 are in: as declared, else as their first ones look together.
+
+    One alone has too few signs to tell.
+    """
+    if label or sample.isascii() or "\ufffd" not in sample.decode("utf-8", "replace")[:-1]:
+        return label
+    return detect(sample)
 
 
 def decode_html(data: bytes, label: str = "") -> Decoded:
@@ -166,17 +177,6 @@ def _fits(data: bytes, codec: str) -> bool:
     except UnicodeDecodeError:
         return False
     return not looks_binary(text.encode("utf-8", "replace"))
-
-
-def _find_wide(data: bytes) -> str:
-    """UTF-16 without a mark: every other byte of Latin letters, signs and spaces is zero."""
-    head = data[:_META_WITHIN]
-    if b"\0" not in head:
-        return ""
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if min(even, odd) > max(even, odd) / 10 or max(even, odd) < len(head) / 8:
-        return ""
-    return "utf-16-be" if even > odd else "utf-16-le"
 
 
 def _is_nearly_utf8(data: bytes, declared: str) -> bool:

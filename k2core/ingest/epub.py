@@ -14,6 +14,7 @@ from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _PAGES = (".xhtml", ".html", ".htm")
+_XHTML = "application/xhtml+xml"
 _ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -31,7 +32,11 @@ def read_epub(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
         book = zipfile.ZipFile(feed.seekable())
     except _ERRORS as error:
         raise FileFaultError(f"no EPUB: {error}") from error
+    names = frozenset(book.namelist())
     for name in _order(book):
+        if name not in names:
+            yield RecordFault(name, "a chapter that is not in the book")
+            continue
         try:
             size = book.getinfo(name).file_size
             if size > config.max_document_bytes:
@@ -40,7 +45,10 @@ def read_epub(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
             with book.open(name) as stream:
                 data = stream.read(config.max_document_bytes + 1)
             text, repair = decode_html(data)
-            yield Record(name, "html", text, repair=repair)
+            if text.strip():
+                yield Record(name, "html", text, repair=repair)
+            else:
+                yield RecordFault(name, "an empty chapter", by_rule=True)
         except (*_ERRORS, FileFaultError) as error:
             yield RecordFault(name, "a chapter is damaged", str(error)[:200])
 
@@ -56,7 +64,14 @@ def _order(book: zipfile.ZipFile) -> list[str]:
     except (*_ERRORS, ElementTree.ParseError, ValueError):
         return pages
     folder = posixpath.dirname(package)
-    hrefs = {item.get("id"): item.get("href", "") for item in root.iterfind("{*}manifest/{*}item")}
-    places = [hrefs.get(item.get("idref"), "") for item in root.iterfind("{*}spine/{*}itemref")]
-    spine = [posixpath.normpath(posixpath.join(folder, unquote(place))) for place in places]
-    return list(dict.fromkeys(name for name in spine if name in pages)) or pages
+    items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
+    asked = [items.get(each.get("idref")) for each in root.iterfind("{*}spine/{*}itemref")]
+    by_lower = {name.lower(): name for name in reversed(names)}
+    spine = []
+    for item in asked:
+        about = item.attrib if item is not None else {}
+        href = unquote(about.get("href", "").partition("#")[0])
+        place = posixpath.normpath(posixpath.join(folder, href))
+        if href and (place.lower().endswith(_PAGES) or about.get("media-type") == _XHTML):
+            spine.append(place if place in names else by_lower.get(place.lower(), place))
+    return list(dict.fromkeys(spine)) or pages

@@ -3,7 +3,10 @@
 import codecs
 import io
 import tempfile
+from collections.abc import Callable
 from typing import IO
+
+from k2core.ingest.wide import find_wide
 
 _STEP = 1 << 16
 
@@ -91,11 +94,11 @@ class ByteFeed:
         return copy
 
 
-class _AsUtf8(io.RawIOBase):
-    """UTF-16 or UTF-32 as UTF-8."""
+class _Converted(io.RawIOBase):
+    """A feed's bytes as a function makes others of them."""
 
-    def __init__(self, feed: ByteFeed, codec: str) -> None:
-        self._feed, self._decoder = feed, codecs.getincrementaldecoder(codec)("replace")
+    def __init__(self, feed: ByteFeed, convert: Callable[[bytes], bytes]) -> None:
+        self._feed, self._convert = feed, convert
         self._rest = b""
 
     def readable(self) -> bool:
@@ -103,19 +106,37 @@ class _AsUtf8(io.RawIOBase):
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
         while not self._rest and (part := self._feed.read(_STEP)):
-            self._rest = self._decoder.decode(part).encode("utf-8", "replace")
+            self._rest = self._convert(part)
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
 
 
 def in_utf8(feed: ByteFeed) -> ByteFeed:
-    """The same text with lines that can be told by their bytes: as UTF-8 if a mark says UTF-16."""
+    """The same text with lines that can be told by their bytes: as UTF-8 if it is UTF-16."""
     head = feed.peek(4)
-    wide = "utf-32" if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) else "utf-16"
-    if wide == "utf-16" and head[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        wide = "utf-32"
+    elif head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        wide = "utf-16"
+    else:
+        wide = find_wide(feed.peek(_STEP))
+    if not wide:
         return feed
-    return ByteFeed(raw_reader(_AsUtf8(feed, wide)), plain=False, name=feed.name)
+    decoder = codecs.getincrementaldecoder(wide)("replace")
+    return _convert(feed, lambda part: decoder.decode(part).encode("utf-8", "replace"))
+
+
+def with_line_feeds(feed: ByteFeed) -> ByteFeed:
+    """The same text with lines that end as usual, if carriage returns alone end its own."""
+    head = feed.peek(_STEP)
+    if b"\n" in head or b"\r" not in head[:-1]:
+        return feed
+    return _convert(feed, lambda part: part.replace(b"\r", b"\n"))
+
+
+def _convert(feed: ByteFeed, convert: Callable[[bytes], bytes]) -> ByteFeed:
+    return ByteFeed(raw_reader(_Converted(feed, convert)), plain=False, name=feed.name)
 
 
 def raw_reader(stream: io.RawIOBase) -> io.BufferedReader:

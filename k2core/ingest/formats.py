@@ -43,7 +43,8 @@ def choose_reader(feed: ByteFeed, config: FilesConfig) -> Reader:
         return read_parquet
     if head.startswith(b"WARC/") or name.endswith((".warc", ".wet")):
         return read_warc
-    if head.startswith(b"PK\x03\x04") and b"application/epub+zip" in head[:200]:
+    told = name.endswith(".epub") or b"application/epub+zip" in head[:200]
+    if head.startswith(b"PK\x03\x04") and told:
         return read_epub
     if not config.as_written and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
         return read_mbox

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from k2core.ingest.charset import guess_charset
 from k2core.ingest.feed import ByteFeed, in_utf8
 from k2core.ingest.jsonl import NO_JSON, read_values, too_large
 from k2core.ingest.looks import BEFORE_ROWS
@@ -29,7 +30,9 @@ _MOST_AGAIN = 8
 
 def read_array(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """The rows of an array, or of several one after another."""
-    window = _Window(in_utf8(feed))
+    feed = in_utf8(feed)
+    charset = guess_charset(feed.peek(_STEP), feed.charset)
+    window = _Window(feed)
     limit, number, inside, indent = _MOST_OF_ROW * config.max_document_bytes, 0, False, b""
     while sign := window.go_to(_BEGIN):
         if sign == b"]" or (sign == b"[" and not inside):
@@ -45,7 +48,7 @@ def read_array(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
                 raise FileFaultError(f"after item {number - 1}: a row that does not end")
             yield too_large(place, found, config) if found > limit else _no_end(place)
             continue
-        for each in read_values(place, found, config):
+        for each in read_values(place, found, config, charset):
             inner = next_row.search(found)
             if isinstance(each, RecordFault) and each.kind == NO_JSON and inner:
                 window.go_back(len(found) - inner.end() + 1)  # some brackets are the next one's

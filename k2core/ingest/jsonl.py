@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from k2core.ingest.charset import Decoded, decode, mend_surrogates
+from k2core.ingest.charset import Decoded, decode, guess_charset, mend_surrogates
 from k2core.ingest.feed import ByteFeed, in_utf8
 from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
@@ -22,6 +22,7 @@ _ROW = re.compile(r"[^\s,\x1e]")
 """What begins a row. Between two of a line is nothing where the line's end was lost, and a comma
 where a list was cut up."""
 _DECODER, _LONG = json.JSONDecoder(), json.JSONDecoder(parse_int=str)
+_LOOK = 1 << 16
 NO_JSON = "no JSON"
 _MOST_SIGNS = 2_000
 """Of a kept field; more is no name or address."""
@@ -30,6 +31,7 @@ _MOST_SIGNS = 2_000
 def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """A row a line."""
     feed = in_utf8(feed)
+    charset = guess_charset(feed.peek(_LOOK), feed.charset)
     number, limit = 0, config.max_document_bytes
     while line := feed.line(limit):
         number += 1
@@ -38,12 +40,13 @@ def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
             size = len(line) + feed.skip_line()
             yield too_large(place, size, config)
         elif line.strip():
-            yield from read_values(place, line, config)
+            yield from read_values(place, line, config, charset)
 
 
 def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Rows over several lines each, indented: one ends with a line that begins with its brace."""
     feed = in_utf8(feed)
+    charset = guess_charset(feed.peek(_LOOK), feed.charset)
     number, limit = 0, config.max_document_bytes
     while first := feed.line(limit):
         begun = number = number + 1
@@ -57,7 +60,7 @@ def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | Record
         if size > limit:
             yield too_large(place, size, config)
         elif any(map(bytes.strip, block)):
-            yield from read_values(place, b"".join(block), config)
+            yield from read_values(place, b"".join(block), config, charset)
 
 
 def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -66,7 +69,7 @@ def read_object(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | Record
     if len(data) > config.max_document_bytes:
         yield too_large("", len(data), config)
     else:
-        yield from read_values("", data, config)
+        yield from read_values("", data, config, feed.charset)
 
 
 def too_large(place: str, size: int, config: FilesConfig) -> RecordFault:
@@ -134,11 +137,13 @@ def _first(row: Mapping[str, object], names: list[str]) -> str:
     return ""
 
 
-def read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Record | RecordFault]:
+def read_values(
+    place: str, data: bytes, config: FilesConfig, charset: str
+) -> Iterator[Record | RecordFault]:
     """The rows of a line or a block: one, or several where a line's end was lost."""
     number = 0
     try:
-        text, repair = _decode_line(data)
+        text, repair = _decode_line(data, charset)
         at = _skip_between(text, 0)
         while at < len(text):
             row, at = _parse(text, at)
@@ -155,11 +160,11 @@ def read_values(place: str, data: bytes, config: FilesConfig) -> Iterator[Record
         yield RecordFault(place, NO_JSON, str(error)[:200])
 
 
-def _decode_line(line: bytes) -> Decoded:
+def _decode_line(line: bytes, charset: str) -> Decoded:
     try:
         return Decoded(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        return decode(line)
+        return decode(line, charset)
 
 
 def _skip_between(text: str, at: int) -> int:

@@ -16,7 +16,8 @@ _MAIL_HEADER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FIELD = re.compile(rb"[\w-]+:")
-_FROM = re.compile(rb"From \S+.{0,60}\d\d:\d\d")
+FROM_LINE = re.compile(rb"From +\S+.{0,60}\d\d:\d\d")
+"""The line before a mail of an mbox: a sender and a date."""
 _WITHIN = 4096
 BEFORE_ROWS = b"\xef\xbb\xbf\x1e \t\r\n"
 """Bytes that a JSON text may begin with; \\x1e stands between those of RFC 7464."""
@@ -68,8 +69,13 @@ def looks_html(data: bytes) -> bool:
 
 def looks_mbox(data: bytes) -> bool:
     """Whether it begins with a line `From sender date` and then headers."""
-    line, _, rest = data[:_WITHIN].partition(b"\n")
-    return bool(_FROM.match(line)) and _num_headers(rest) >= 2
+    line, _, rest = data.lstrip(BEFORE_ROWS)[:_WITHIN].partition(b"\n")
+    return bool(FROM_LINE.match(line)) and _num_headers(rest) >= 2
+
+
+def begins_mail(data: bytes) -> bool:
+    """Whether it begins with one of the usual headers."""
+    return _MAIL_HEADER.match(data) is not None
 
 
 def looks_mail(data: bytes) -> bool:

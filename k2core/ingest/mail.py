@@ -2,6 +2,8 @@
 
 import email
 import re
+from base64 import b64decode
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from email.message import Message
 from email.policy import Compat32
@@ -11,11 +13,18 @@ from typing import NamedTuple
 from k2core.ingest.charset import Decoded, decode, decode_html, mend_surrogates
 from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import too_large
-from k2core.ingest.looks import looks_html
+from k2core.ingest.looks import FROM_LINE, begins_mail, looks_html
 from k2core.ingest.records import About, FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
 _MOST_HEADER = 2000
+_MOST_HEADERS = 10_000
+_MOST_PARTS = 10_000
+_MOST_LOOKS = 3_000_000
+_LOOK = 200
+_STEP = 1 << 16
+_BOUNDARY = re.compile(rb"boundary\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,200})", re.IGNORECASE)
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -33,9 +42,13 @@ def read_mbox(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
     limit, number = config.max_document_bytes, 0
     parts: list[bytes] = []
     size, empty_before = 0, True
+    if feed.peek(3) == BOM_UTF8:
+        feed.skip(3)
+    while begun := len(head := feed.peek(_STEP)) - len(head.lstrip(b"\r\n")):
+        feed.skip(begun)
     while True:
         line = feed.line(limit)
-        starts = empty_before and line.startswith(b"From ")
+        starts = line.startswith(b"From ") and _starts_mail(line, feed, empty_before=empty_before)
         if (starts or not line) and parts:
             number += 1
             place = f"mail {number}"
@@ -54,9 +67,16 @@ def read_mbox(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
         empty_before = not line.strip()
 
 
+def _starts_mail(line: bytes, feed: ByteFeed, *, empty_before: bool) -> bool:
+    """Whether a line `From ` begins a mail: two of a blank line before, a date, headers after."""
+    told = FROM_LINE.match(line) is not None
+    return (told and empty_before) or ((told or empty_before) and begins_mail(feed.peek(_LOOK)))
+
+
 def _read_message(place: str, data: bytes) -> Record | RecordFault:
     try:
-        message = email.message_from_bytes(data, policy=_POLICY)
+        _check_size(data)
+        message = email.message_from_bytes(data.removeprefix(BOM_UTF8), policy=_POLICY)
         html, (text, repair) = _read_body(message)
         about = _about(message)
     except FileFaultError as error:
@@ -76,23 +96,69 @@ class _Body(NamedTuple):
 
 
 def _read_body(message: Message) -> _Body:
-    """The first plain text that is no attachment, else the first page."""
-    parts = [part for part in message.walk() if not part.is_multipart()]
-    shown = [part for part in parts if not _is_attached(part)]
-    plain = [part for part in shown if part.get_content_type() == "text/plain"]
-    pages = [part for part in shown if part.get_content_type() == "text/html"]
-    if not (plain or pages):
-        return _Body(html=False, decoded=Decoded(""))
-    part = (plain or pages)[0]
+    """The plain texts that are shown, one after another; without one the pages."""
+    shown = _shown(message)
+    parts = [part for part in shown if not part.html] or shown
+    html = any(part.html or (len(parts) == 1 and looks_html(part.data)) for part in parts)
+    undo = decode_html if html else decode
+    found = [undo(part.data, part.charset) for part in parts]
+    repairs = [part.repair for part in parts] + [each.repair for each in found]
+    repair = next(filter(None, repairs), "")
+    texts = [each.text for each in found] or [""]
+    text = texts[0] if len(texts) == 1 else "\n\n".join(each.strip("\r\n") for each in texts)
+    return _Body(html, Decoded(text, repair))
+
+
+class _Part(NamedTuple):
+    html: bool
+    data: bytes
+    charset: str
+    repair: str
+
+
+def _shown(part: Message) -> list[_Part]:
+    """What a reader is shown of it: of alternatives one, plain if there is; no attachments."""
+    if _is_attached(part):
+        return []
+    inside = part.get_payload()
+    if isinstance(inside, list):
+        found = [_shown(each) for each in inside if isinstance(each, Message)]
+        if part.get_content_subtype() != "alternative":
+            return [each for shown in found for each in shown]
+        return min(filter(None, found), key=lambda shown: shown[0].html, default=[])
+    if part.get_content_maintype() == "multipart":
+        raise FileFaultError("its parts do not begin where its headers say")
+    if part.get_content_type() not in ("text/plain", "text/html"):
+        return []
     raw = part.get_payload(decode=True)
-    data = raw if isinstance(raw, bytes) else b""
-    charset = str(part.get_content_charset(""))
-    html = not plain or looks_html(data)
-    return _Body(html, decode_html(data, charset) if html else decode(data, charset))
+    data, repair = raw if isinstance(raw, bytes) else b"", ""
+    if str(part.get("content-transfer-encoding", "")).strip().lower() == "base64":
+        signs = _NO_BASE64.sub(b"", str(inside).encode("ascii", "ignore"))
+        if len(signs) % 4 == 1:  # of which email decodes nothing
+            data, repair = b64decode(signs[:-1] + b"==="), "base64 that is cut short"
+    html = part.get_content_subtype() == "html"
+    return [_Part(html, data, str(part.get_content_charset("")), repair)] if data.strip() else []
+
+
+def _check_size(data: bytes) -> None:
+    """Refuse what takes the parser time beyond measure.
+
+    Raises:
+        FileFaultError: it looks at each line for each multipart around it, and takes long a part.
+    """
+    bounds = {found[1] for found in _BOUNDARY.finditer(data)}
+    head = re.split(rb"\r?\n\r?\n", data, maxsplit=1)[0]
+    if (
+        len(bounds) * data.count(b"\n") > _MOST_LOOKS
+        or head.count(b"\n") > _MOST_HEADERS
+        or any(data.count(b"\n--" + bound) > _MOST_PARTS for bound in bounds)
+    ):
+        raise FileFaultError("more headers or parts than a mail has")
 
 
 def _is_attached(part: Message) -> bool:
-    return str(part.get("content-disposition", "")).strip().lower().startswith("attachment")
+    said = str(part.get("content-disposition", "")).strip().lower()
+    return said.startswith("attachment") or bool(said and part.get_filename())
 
 
 class _ShortHeaders(Compat32):

@@ -11,6 +11,7 @@ from k2core.ingest.jsonl import about_row, column_names, record_of, too_large
 from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
+_NO_VALUE = (pa.ArrowException, ArithmeticError, ValueError, LookupError)
 _BATCH_BYTES = 4_000_000
 BATCH_ROWS = 256
 """Rows that are held as Python's values."""
@@ -53,7 +54,8 @@ def choose_columns(schema: pa.Schema, text_field: str) -> list[str]:
         FileFaultError: there is no column of text.
     """
     column = _find_column(schema, text_field)
-    return [name for name in column_names() if name in schema.names and name != column.name]
+    once = {name for name in schema.names if schema.names.count(name) == 1}
+    return [name for name in column_names() if name in once and name != column.name]
 
 
 def _find_column(schema: pa.Schema, name: str) -> pa.Field:
@@ -61,6 +63,8 @@ def _find_column(schema: pa.Schema, name: str) -> pa.Field:
     top, *inner = [name] if name in schema.names else name.split(".")
     if top not in schema.names:
         raise FileFaultError(f"no column {name!r}: it has {', '.join(_leaves(schema)[:20])}")
+    if schema.names.count(top) > 1:
+        raise FileFaultError(f"several columns {top!r}")
     field = schema.field(top)
     kind = field.type
     for part in inner:
@@ -97,7 +101,7 @@ def read_batch(
     batch: pa.RecordBatch, number: int, kept: Sequence[str], config: FilesConfig
 ) -> Iterator[Record | RecordFault]:
     """A document a row, the first of which has so many rows before it."""
-    columns = {name: _as_values(batch.column(batch.schema.get_field_index(name))) for name in kept}
+    columns = {name: _as_told(batch.column(batch.schema.get_field_index(name))) for name in kept}
     whole = config.text_field in batch.schema.names
     top, *inner = [config.text_field] if whole else config.text_field.split(".")
     texts = batch.column(batch.schema.get_field_index(top))
@@ -124,6 +128,22 @@ def _as_values(array: pa.Array) -> list[object]:
         large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
         array = array.cast(pa.large_binary() if large else pa.binary())
     found: list[object] = array.to_pylist()
+    return found
+
+
+def _as_told(array: pa.Array) -> list[object]:
+    """Values beside the text; None in place of what Python has no value for, such as far dates."""
+    try:
+        return _as_values(array)
+    except _NO_VALUE:
+        return [_value_of(each) for each in array]
+
+
+def _value_of(scalar: pa.Scalar) -> object:
+    try:
+        found: object = scalar.as_py()
+    except _NO_VALUE:
+        return None
     return found
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - signs that look alike are the matter here
 """Odd files of rows: indented, glued, cut up; tables by Arrow; notebooks; what has no reader."""
 
 import io
@@ -8,10 +9,13 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.feather as feather
 
-from tests.k2core.ingest.files import rows
+from tests.k2core.ingest.files import parquet, rows
 from tests.k2core.ingest.hostile import LARGE, SURROGATES, UNREADABLE, Case, T
 
 _TABLE = pa.table({"text": T[1:4], "url": ["https://a.example", None, "https://c.example"]})
+
+_DATES = pa.array([0, 2**60, None], pa.timestamp("us"))
+_WORDS = ["Вода", "Насос", "Комитет", "Город", "Река", "Озеро", "Мост", "Улица", "Дом", "Школа"]
 
 
 def _indented(*numbers: int) -> bytes:
@@ -79,6 +83,21 @@ ROWS: Mapping[str, Case] = {
     "text_sequence": Case("a.json", b"\x1e" + rows(1) + b"\x1e" + rows(2), T[1:3]),
     "words_after": Case("a.jsonl", rows(1).strip() + b" oh\n" + rows(2), T[1:3], {"no JSON": 1}),
     "comments": Case("a.jsonl", b"# rows\n" + rows(1, 2), T[1:3], {"no JSON": 1}),
+    "utf16_no_mark": Case("a.jsonl", rows(1, 2).decode().encode("utf-16-be"), T[1:3]),
+    "short_1251": Case(
+        "a.jsonl", "".join(f'{{"text": "{word}"}}\n' for word in _WORDS).encode("cp1251"), _WORDS
+    ),
+    # columns
+    "pq_far_date": Case("a.parquet", parquet(_TABLE.append_column("date", _DATES)), T[1:4]),
+    "pq_two_columns": Case(
+        "a.parquet",
+        parquet(pa.Table.from_arrays([T, T], names=["text", "text"])),
+        [],
+        {UNREADABLE: 1},
+    ),
+    "pq_encrypted": Case(
+        "a.bin", b"PARE" + bytes(9), [], {"a format without a reader: an encrypted parquet file": 1}
+    ),
     # arrays whose rows are read as those of lines are
     "array_nan": Case(
         "a.json", b'[{"text": "one", "score": NaN}, {"text": "two"}]', ["one", "two"]
@@ -131,6 +150,19 @@ ROWS: Mapping[str, Case] = {
     ),
     # tables
     "csv_told": Case("a.csv", b"sep=;\r\nid;text\r\n1;a, b\r\n", ["a, b"]),
+    "csv_bars": Case("a.csv", b"id|text\n1|a, b; c\n", ["a, b; c"]),
+    "csv_tabs": Case("a.csv", b'id\t"text"\n1\ta, b\n', ["a, b"]),
+    "csv_remarks": Case("a.csv", b"\n# from us\n,,\nid,text\n1,one\n", ["one"]),
+    "csv_ends": Case("a.csv", b"id,text,\n1,one,\n2,two\n3,three,,\n", ["one", "two", "three"]),
+    "csv_carriage_returns": Case("a.csv", b"id,text\r1,one\r2,two", ["one", "two"]),
+    "csv_backslashes": Case(
+        "a.csv", b'id,text\n1,"say \\"hi\\", now"\n2,"C:\\"\n', ['say "hi", now', "C:\\"]
+    ),
+    "csv_zero": Case("a.csv", b"id,text\n1,o\0ne\n", ["one"], repaired=["zero bytes removed"]),
+    "csv_utf16_no_mark": Case(
+        "a.csv", "id,text\n1,one\n2,two\n".encode("utf-16-le"), ["one", "two"]
+    ),
+    "csv_short_1251": Case("a.csv", ("text\n" + "\n".join(_WORDS)).encode("cp1251"), _WORDS),
     "csv_told_marked": Case("a.csv", b"\xef\xbb\xbfsep=,\ntext,n\none,1\n", ["one"]),
     "csv_spaced": Case("a.csv", b"id, text \n1,one\n", ["one"]),
     "csv_quote_left_open": Case(

@@ -11,9 +11,10 @@ from k2core.ingest.records import Record, RecordFault
 from schemas.ingest import FilesConfig
 from tests.k2core.ingest.hostile import WEB, Case
 from tests.k2core.ingest.hostile_files import FILES
+from tests.k2core.ingest.hostile_mails import MAILS
 from tests.k2core.ingest.hostile_rows import ROWS
 
-CASES = {**WEB, **FILES, **ROWS}
+CASES = {**WEB, **FILES, **MAILS, **ROWS}
 
 
 def read(case: Case) -> list[Record | RecordFault]:
