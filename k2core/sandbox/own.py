@@ -100,11 +100,20 @@ def set_up(code: Code) -> str:
 
 
 def list_imports(text: str) -> Sequence[str]:
-    """What a source imports anywhere, `module` or `module:name`, sorted."""
+    """What a source imports anywhere, `module` or `module:name`, sorted.
+
+    A name is one that it imports or takes of a module: packages load parts when they are named.
+    """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    nodes = list(ast.walk(ast.parse(text)))
+    imports = [node for node in nodes if isinstance(node, ast.Import)]
+    modules = {a.asname or a.name: a.name for node in imports for a in node.names}
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            found |= {f"{module}:{node.attr}"} if module else set()
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found |= {f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*"}

@@ -23,7 +23,8 @@ def command_of(tier: Tier, control: int, bundle: int, setup: str) -> list[str]:
     if setup:
         mode = "B" if tier == "A" else tier
         path = f"/proc/self/fd/{bundle}"
-        return [sys.executable, "-I", "-W", "ignore", path, str(control), mode, setup]
+        # Not `-I`: sets are to be gone through in one order in each process (`PYTHONHASHSEED`).
+        return [sys.executable, "-sP", "-W", "ignore", path, str(control), mode, setup]
     python = [_PYTHON, "-I", f"/proc/self/fd/{bundle}", str(control), tier]
     if tier != "A":
         return python

@@ -20,6 +20,10 @@ from k2core.sandbox.bundle import open_bundle
 from k2core.sandbox.tiers import Tier, command_of
 from k2core.sandbox.verdict import SandboxError
 
+_ENVIRONMENT = {
+    **{"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+    **{"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
+}
 _JOB_USER = 60_001
 _START_S = 20.0
 _IMPORT_S = 120.0
@@ -88,7 +92,7 @@ class Zygote:
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],
-                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"},
+                env=_ENVIRONMENT,
             )
         except (OSError, subprocess.SubprocessError) as error:
             ours.close()

@@ -54,6 +54,11 @@ def judged(source: str, folder: Path, sandbox: Sandbox, answer: str = "Paris") -
         ("from decimal import Decimal\ndef score(response): return Decimal('0.5')", 0.5),
         ("class score:\n  def __call__(self, response): return 1", 1.0),
         ("def score(response): return {'score': 0.5, 'acc': False}", 0.5),
+        (
+            "import numpy as np\ndef score(response): return np.random.default_rng(3).random() < 1",
+            1.0,
+        ),
+        ("import hashlib as h\ndef score(response): return h.nobody if 0 else 1", 1.0),
         ("from xml import dom\ndef score(response): return float(bool(dom.Node))", 1.0),
         ("def score(response, /, answer): return response == answer", 1.0),
         ("def score(data_source, solution_str, ground_truth, extra_info=None): return 1.0", 1.0),
@@ -135,6 +140,14 @@ def test_it_deletes_and_writes_nothing(tmp_path: Path, sandbox: Sandbox) -> None
 def test_one_judgement_leaves_nothing_to_the_next(tmp_path: Path, sandbox: Sandbox) -> None:
     source = "seen = []\ndef score(response):\n  seen.append(1)\n  return float(len(seen) == 1)"
     assert [judged(source, tmp_path, sandbox).reward for _ in range(2)] == [1.0, 1.0]
+
+
+def test_sets_are_gone_through_in_one_order_wherever_it_runs(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    source = "def score(response): return hash(response) % 997 / 997"
+    with Sandbox.start() as other:
+        assert judged(source, tmp_path, sandbox) == judged(source, tmp_path, other)
 
 
 def test_a_module_that_is_installed_may_judge(sandbox: Sandbox) -> None:
