@@ -2,6 +2,8 @@
 
 A server starts in a fresh copy of its folder, in a jail without network. A few run side by side; a
 dialogue whose server went to another one gets a new one, which is taken through its calls so far.
+So does one whose server ended or fell silent: that is the result of the call that it met, which
+does not count among these.
 """
 
 import shutil
@@ -9,15 +11,16 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from k2core.environments.simulator import result_text
-from k2core.tools.servers import McpServer, find_venv, open_server
+from k2core.problems.declared import plain_name
+from k2core.tools.servers import CallResult, McpServer, StatedTool, find_venv, open_server
 from schemas.chat import Problem, ToolSpec
 from schemas.problems import ServerSpec
 
@@ -31,6 +34,11 @@ class ServerChangedError(ValueError):
     """A server's program or folder is another here than the config was stated for."""
 
 
+class _Call(NamedTuple):
+    name: str
+    arguments: dict[str, Any]
+
+
 class _Running(NamedTuple):
     """A server in the middle of a dialogue."""
 
@@ -38,11 +46,11 @@ class _Running(NamedTuple):
     folder: Path
     stack: ExitStack
     num_calls: int
+    names: Mapping[str, str] = MappingProxyType({})
+    """A tool's name as it is declared -> the server's own."""
 
-
-class _Call(NamedTuple):
-    name: str
-    arguments: dict[str, Any]
+    def call(self, call: _Call) -> CallResult:
+        return self.server.call(self.names.get(call.name, call.name), call.arguments)
 
 
 class Servers:
@@ -70,17 +78,21 @@ class Servers:
             running.stack.close()
         self._idle.clear()
 
-    def call(self, world: "ServerWorld", call: _Call) -> str:
+    def call(self, world: "ServerWorld", call: _Call) -> CallResult:
         """Call a tool of a dialogue's own server, which first comes to where the dialogue is."""
         running, kept = self._take(world), None
         try:
             if running is None:
                 running = start_fresh(world.spec)
+                named = stated_tools(running.server)
+                names = {name: tool.name for name, tool in named.items()}
+                running = running._replace(names=names)
                 for earlier in world.calls:
-                    running.server.call(*earlier)
-            result = running.server.call(*call).text
-            world.state = {"files": read_files(running.folder)}
-            kept = running._replace(num_calls=len(world.calls) + 1)
+                    running.call(earlier)
+            result = running.call(call)
+            if not result.is_gone:
+                world.state = {"files": read_files(running.folder)}
+                kept = running._replace(num_calls=len(world.calls) + 1)
             return result
         finally:
             if running is not None and kept is None:  # nobody knows where it is now
@@ -115,7 +127,8 @@ class ServerWorld:
     def __init__(self, problem: Problem, servers: Servers) -> None:
         self.spec = ServerSpec.model_validate(problem.state["server"])
         self.calls: list[_Call] = []
-        self.state: Mapping[str, JsonValue] = {}
+        folder = self.spec.folder
+        self.state: Mapping[str, JsonValue] = {"files": read_files(Path(folder)) if folder else {}}
         """`files`: what lay in its folder after the last call, texts by path."""
         self._servers = servers
         self._names = {tool.name for tool in problem.tools}
@@ -126,8 +139,9 @@ class ServerWorld:
             return result_text({"error": f"unknown tool {name}"})
         call = _Call(name, arguments)
         result = self._servers.call(self, call)
-        self.calls.append(call)
-        return result
+        if not result.is_gone:
+            self.calls.append(call)
+        return result.text
 
 
 def start_fresh(spec: ServerSpec) -> _Running:
@@ -165,14 +179,30 @@ def list_tools(spec: ServerSpec) -> tuple[ToolSpec, ...]:
     """
     running = start_fresh(spec)
     try:
-        stated = {tool.name: tool for tool in running.server.list_tools()}
+        stated = dict[str, ToolSpec]()
+        for name, tool in stated_tools(running.server).items():
+            with suppress(ValidationError):
+                stated[name] = ToolSpec.model_validate(tool._replace(name=name)._asdict())
     finally:
         running.stack.close()
     if not stated:
         raise ValueError(f"{' '.join(spec.command)} has no tool that can be called")
-    if missing := sorted(set(spec.tools) - stated.keys()):
+    wanted = [plain_name(name) for name in spec.tools]
+    if missing := sorted(set(wanted) - stated.keys()):
         raise ValueError(f"{spec.command[0]} has no {missing[0]!r}; it has {', '.join(stated)}")
-    return tuple(stated[name] for name in spec.tools or stated)
+    return tuple(stated[name] for name in wanted or stated)
+
+
+def stated_tools(server: McpServer) -> dict[str, StatedTool]:
+    """A server's tools by names that a call can have: `geo.find` is `geo_find`.
+
+    Raises:
+        ServersMissingError: it does not list them.
+    """
+    found: dict[str, StatedTool] = {}
+    for tool in server.list_stated():
+        found.setdefault(plain_name(tool.name), tool)
+    return found
 
 
 def read_files(folder: Path) -> dict[str, JsonValue]:

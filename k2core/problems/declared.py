@@ -51,7 +51,7 @@ def _declared(spec: JsonValue) -> JsonValue:
         return spec
     kept = {key: spec[key] for key in ("name", "description", "parameters") if key in spec}
     if isinstance(kept.get("name"), str) and "." in str(kept["name"]):
-        kept["name"] = _plain_name(str(kept["name"]))
+        kept["name"] = plain_name(str(kept["name"]))
     parameters = from_json(kept.get("parameters"))
     if isinstance(parameters, dict):
         kept["parameters"] = _schema_of(parameters)
@@ -119,7 +119,7 @@ def _read_call(call: JsonValue) -> JsonValue:
         call = call["function"]
     if isinstance(call, dict) and isinstance(call.get("name"), str):
         arguments = from_json(call.get("arguments", call.get("parameters", {})))
-        name = _plain_name(str(call["name"]))
+        name = plain_name(str(call["name"]))
         if isinstance(arguments, dict):
             return {"name": name, "arguments": without_nulls(arguments)}
         if isinstance(call.get("any_of"), dict):
@@ -127,11 +127,12 @@ def _read_call(call: JsonValue) -> JsonValue:
     if isinstance(call, dict) and len(call) == 1:
         ((name, values),) = call.items()
         if isinstance(values, dict) and all(isinstance(v, list) for v in values.values()):
-            return {"name": _plain_name(name), "any_of": values}
+            return {"name": plain_name(name), "any_of": values}
     raise RowError("calls", f"must have name and arguments, not {shown(call)}")
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A function's name with `_` for what no call of K2's can have in it."""
     return _ODD.sub("_", name)
 
 

@@ -10,9 +10,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from mcp.types import ContentBlock
 
 from k2core.tools import relay
 from schemas.chat import ToolSpec
@@ -26,6 +29,8 @@ _MOST_LINE_BYTES = 2**20
 """Of a message on the wire; what is longer is dropped before anybody holds it."""
 _MOST_SAID = 500
 _MOST_PAGES = 100
+_GONE = (-32000, -32001)
+"""Codes of a closed connection, and of an answer that did not come in time."""
 
 
 class ServersMissingError(RuntimeError):
@@ -41,6 +46,8 @@ class CallResult(NamedTuple):
 
     text: str
     is_error: bool
+    is_gone: bool = False
+    """Whether the server ended or fell silent, so that it answers nothing more."""
 
 
 class StatedTool(NamedTuple):
@@ -99,14 +106,27 @@ class McpServer:
         """Call a tool; whatever the server does is a result: its own error, nonsense, its end."""
         try:
             result = self._portal.call(self._client.call_tool, name, arguments)
-            text = "\n".join(part.text for part in result.content if part.type == "text")
+            text = "\n".join(map(_say_part, result.content))
+            if not result.content and result.structured_content is not None:
+                text = json.dumps(result.structured_content, ensure_ascii=False)
         except Exception as error:  # the client's way of saying it, of many kinds
             said = str(error) or type(error).__name__
-            return CallResult(said[:_MOST_SAID], is_error=True)
+            is_gone = getattr(error, "code", None) in _GONE
+            return CallResult(said[:_MOST_SAID], is_error=True, is_gone=is_gone)
         if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
             said = f"result too large: {size} bytes, at most {MOST_BYTES}; ask for less"
             return CallResult(json.dumps({"error": said}), is_error=True)
         return CallResult(text, bool(result.is_error))
+
+
+def _say_part(part: "ContentBlock") -> str:
+    """A part of a result as a text: what is none, a picture or a link, is named."""
+    if part.type == "text":
+        return part.text
+    if part.type == "resource" and (text := getattr(part.resource, "text", None)) is not None:
+        return str(text)
+    about = getattr(part, "uri", None) or getattr(part, "mime_type", None)
+    return f"[{part.type} {about}]" if about else f"[{part.type}]"
 
 
 @contextmanager

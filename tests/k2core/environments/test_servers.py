@@ -18,8 +18,8 @@ from k2core.environments.servers import list_tools
 from k2core.problems import ProblemSourceError, own_families, training_problem
 from k2core.rewards import judge_dialogue
 from k2core.sandbox import Sandbox
-from k2core.tools.servers import CallResult, McpServer
-from schemas.chat import Message, Problem, ToolCall, ToolSpec
+from k2core.tools.servers import CallResult, McpServer, StatedTool
+from schemas.chat import Message, Problem, ToolCall
 from schemas.problems import FileSource, ProblemsConfig, ServerSpec, Sources
 
 SPEAKS = """
@@ -35,8 +35,17 @@ for line in sys.stdin:
         print(json.dumps(said | {"result": told}), flush=True)
     elif asked["method"] == "tools/list":
         print(json.dumps(said | json.loads(sys.argv[1])), flush=True)
+    elif asked["method"] == "tools/call":
+        result = asked["params"]["arguments"]
+        if asked["params"]["name"] != "geo.look up" or "query" in result:
+            sys.exit()
+        print(json.dumps(said | {"result": result}), flush=True)
 """
-NO_NAME = '{"result": {"tools": [{"name": "a b", "inputSchema": {"type": "object"}}]}}'
+ODD = '{"result": {"tools": [{"name": "geo.look up", "inputSchema": {"type": "object"}}]}}'
+PICTURE = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
+INSIDE = {"type": "resource", "resource": {"uri": "file:///a.txt", "text": "inside"}}
+LINK = {"type": "resource_link", "uri": "file:///b.txt", "name": "b"}
+NO_NAME = '{"result": {"tools": [{"name": "9 b", "inputSchema": {"type": "object"}}]}}'
 SQLITE = ("mcp-server-sqlite", "--db-path", "stock.db")
 
 
@@ -136,6 +145,36 @@ def test_a_server_that_lists_no_tools_is_named(tmp_path: Path, listed: str, word
         own_families(asking(tmp_path, command=["python3", str(program), listed]))
 
 
+@pytest.mark.parametrize(
+    ("result", "heard"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, PICTURE]}, "a\n[image image/png]"),
+        ({"content": [INSIDE, LINK]}, "inside\n[resource_link file:///b.txt]"),
+        ({"content": [], "structuredContent": {"n": 1}}, '{"n": 1}'),
+        ({"content": [], "isError": True}, ""),
+        ({"content": [{"type": "hologram"}]}, "13 validation errors"),
+        ({"query": "end"}, "Connection closed"),
+    ],
+)
+def test_whatever_a_server_answers_is_told_and_the_next_call_meets_it_alive(
+    tmp_path: Path, opening: Opening, result: dict[str, object], heard: str
+) -> None:
+    program = tmp_path / "server.py"
+    program.write_text(SPEAKS)
+    problem = training_problem(asking(tmp_path, command=["python3", str(program), ODD]), 0)
+    assert [tool.name for tool in problem.tools] == ["geo_look_up"]
+    session = opening.open(problem)
+    assert session.state == {"files": {"notes.txt": "as it was"}}
+    for said, answer in ((result, heard), ({"content": [{"type": "text", "text": "on"}]}, "on")):
+        call = ToolCall(
+            id=f"functions.geo_look_up:{session.num_calls}",
+            name="geo_look_up",
+            arguments=json.dumps(said),
+        )
+        (told,) = session.reply(Message(role="assistant", tool_calls=(call,)))
+        assert told.content.startswith(answer)
+
+
 def test_calls_of_dialogues_run_side_by_side_as_many_as_servers_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,8 +185,8 @@ def test_calls_of_dialogues_run_side_by_side_as_many_as_servers_may(
         def __init__(self) -> None:
             self.calls = 0
 
-        def list_tools(self) -> list[ToolSpec]:
-            return [ToolSpec(name="read_query", description="", parameters={"type": "object"})]
+        def list_stated(self) -> list[StatedTool]:
+            return [StatedTool("read_query", "", {"type": "object"})]
 
         def call(self, name: str, arguments: dict[str, JsonValue]) -> CallResult:
             nonlocal busy, most
