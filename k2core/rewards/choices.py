@@ -1,6 +1,7 @@
 """Multiple choice: which letter an answer commits itself to."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from k2core.problems.marked import marked_answer
@@ -11,12 +12,17 @@ from schemas.chat import Problem
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARKUP = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]{0,200})\}|[*`$]|\\[ ()\[\],;]?")
 _SAID = re.compile(
-    r"\b(?:answer|option|choice)\b(?: would)?[^\S\n]*(?:is|be|:|=)[: \t]*([^\n]{0,400})",
+    r"(?:\b(?:answer|option|choice)\b\"?(?: would| must| should)?[^\S\n]*(?:is|be|:|=)"
+    r"|\b(?:must be|choose|pick|select|go with)\b|\u7b54\u6848(?:[\u662f\u4e3a:]))"
+    r"[:\s]*(?=([^\n]{0,400}))",
     re.IGNORECASE,
 )
 _LETTER = re.compile(
-    r"(?:(?:the )?(?:option|choice|answer)\W{1,3})?(?:[(\[]([A-Z])[)\]]|([A-Z])(?=\W*$|[.):,\]]))"
+    r"(?:(?i:so|thus|hence|therefore)\W{1,2})?(?i:(?:the )?(?:option|choice|answer)\W{1,3})?\"?"
+    r"(?:[(\[]([A-Z])[)\]](?!\s*\?)|([A-Z])"
+    r"(?=[^\w?]*$|[.):,\]](?!\s*\?)| is (?:the )?(?:correct|right|best)\b))"
 )
+_ANY = re.compile(r"\b[A-Z]\b")
 _LOWER = re.compile(r"[(\[]?([a-z])[)\].]*")
 _OTHER = re.compile(r"(?:,|/|&|;|\b(?:or|and)\b)[^\S\n]*[(\[]?([A-Z])(?!\w)")
 
@@ -46,13 +52,15 @@ def find_choice(text: str, choices: Sequence[str] = ()) -> str | None:
     if marked is not None:
         return _read(marked, choices)
     plain = _plain(text[-20_000:])
-    if said := _SAID.findall(plain):
-        return _read(str(said[-1]), choices)
+    for said in reversed(_SAID.findall(plain)):
+        if (letter := _read(str(said), choices)) or _ANY.search(str(said)):
+            return letter
     lines = [line for line in plain.splitlines() if line.strip()]
     return next((c for line in (lines[-1:] + lines[:1]) if (c := _read(line, choices))), None)
 
 
 def _plain(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text)
     return _MARKUP.sub(lambda match: match[1] or "", text)
 
 

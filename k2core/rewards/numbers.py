@@ -7,7 +7,7 @@
   half.
 - `-`, the minus sign and an en dash are signs where no word stands before them: in `40-37` none is.
 - What is part of an expression (`3/5`, `2*37`, `2^37`, `3:37`) is no number, nor is part of a word;
-  what is denied (`not 37`) or asked (`37?`) is not said.
+  what is denied (`not 37`), asked (`37?`) or a bound (`x > 37`) is not said.
 
 An answer is the last number said. A list of alternatives (`36 or 37`, `1, 2, 3`) answers nothing.
 """
@@ -25,7 +25,11 @@ _TOKEN = re.compile(
     rf"|\d+(?:[.,'\u2019]\d+)*)(?!\w)"
 )
 _BEFORE = re.compile(r"(?:[\d)\]}][ \t]*(?:\*\*?|[/^\u00d7\u00f7\u00b7\u2044\u2215])[ \t]*|\d:)-?$")
-_DENIED = re.compile(r"(?:\bnot|n't|\bnor|\bnever)[ \t*_`$]+-?$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:(?:\bnot|n['\u2019]t|\bnor|\bnever)[ \t*_`$]|<=|< |[\u2264\u2265\u2260]|\w >=?)"
+    r"[ \t*_`$]*-?$",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(r"[*_`$)]{0,4}\?")
 _GROUPS = re.compile(rf"[1-9]\d{{0,2}}([,.'\u2019{_SPACES}])\d{{3}}(?:\1\d{{3}})*")
 _MARKS = " \t*_`$()[]{}\\"

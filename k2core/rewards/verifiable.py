@@ -26,7 +26,8 @@ Expected = Mapping[str, JsonValue]
 Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 
 _OPENING = re.compile(r"```[\w+]*\n")
-_MARKUP = (("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("*", "*"))
+_MARKUP = (("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"))
+_MARKUP += (("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb"))
 _RIGHT = Verdict(1.0)
 _DECLINES = re.compile(
     r"\bno (?:\w+ )?(?:tool|function)|\b(?:cannot|can[\u2019']t|can not|unable|not able)\b"
@@ -82,7 +83,8 @@ def check_integer(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> V
 def check_text(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verdict:
     """`{"answer": "..."}`: the final text, but for white space, marks around it and a full stop.
 
-    Of several answers in a list any will do.
+    Where the text marks its answer (`k2core.problems.marked`), that; of several answers in a list
+    any will do.
     """
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
@@ -90,7 +92,9 @@ def check_text(problem: Problem, outcome: Outcome, _: CodeRunner | None) -> Verd
     if isinstance(given, dict) or given in (None, []):
         raise TypeError(f"answer {given!r} is no text, nor several")
     wanted = list(map(str, given if isinstance(given, list) else [given]))
-    right = any(answer == one.strip() or _bare(answer) == _bare(one) != "" for one in wanted)
+    marked = marked_answer(answer)
+    said = _bare(answer if marked is None else marked)
+    right = answer in map(str.strip, wanted) or said in {*map(_bare, wanted)} - {""}
     return _RIGHT if right else Verdict(0.0, "wrong_answer")
 
 

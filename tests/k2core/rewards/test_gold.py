@@ -83,8 +83,27 @@ def posed(verifier: str, expected: dict[str, Any]) -> Problem:
 
 
 CASES: dict[str, list[Case]] = {
-    "integer_answer": [Case({"answer": -12}, ("-12", "is **-12**."), ("12", "-1.2", "-12 or 3"))],
-    "text_answer": [Case({"answer": "Paris"}, ("Paris", " Paris\n"), ("Paris, Rome", "paris", ""))],
+    "integer_answer": [
+        Case({"answer": -12}, ("-12", "is **-12**."), ("12", "-1.2", "-12 or 3")),
+        Case(
+            {"answer": 42},
+            ("=> 42", "<b>42</b>"),
+            ("\u226542", "x > 42", "x <= 42", "isn\u2019t 42"),
+        ),
+    ],
+    "text_answer": [
+        Case(
+            {"answer": "Paris"},
+            (
+                "Paris",
+                " Paris\n",
+                "<answer>Paris</answer>",
+                r"So \boxed{Paris}.",
+                "\u00abParis\u00bb",
+            ),
+            ("Paris, Rome", "paris", "", "<answer>Rome</answer> Paris", r"Paris \boxed{}"),
+        )
+    ],
     "choice": [
         Case(
             {"answer": "B", "choices": ["Rome", "Paris"]},
@@ -98,7 +117,16 @@ CASES: dict[str, list[Case]] = {
                 r"$\boxed{\text{(B)}}$",
             ),
             ("A", "A or B", "Rome", "not B", "Because", "B or C", "<answer>A</answer> B", ""),
-        )
+        ),
+        Case(
+            {"answer": "B", "choices": ["Rome", "Paris"]},
+            (
+                *("Option B", "I choose B", "So, B.", "B is correct.", "It must be B", "\uff22"),
+                *("Answer:\nB", '{"answer": "B"}', "\u7b54\u6848\uff1aB", 'The answer is "B"'),
+                "The answer is B. Its answer is plain.",
+            ),
+            ("B?", "(B)?", "The answer is B. The answer is A.", "I choose A or B", "B is wrong"),
+        ),
     ],
     "function_calls": [
         Case(
