@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from k2core.clean.personal import KINDS, PersonalKind
 
-_PEM = re.compile(r"-----(BEGIN|END) (?:[A-Z]{1,20} ){0,3}PRIVATE KEY-----")
+_PEM = re.compile(r"-----(BEGIN|END) (?:[A-Z]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_HINT = "PRIVATE KEY"
 
 

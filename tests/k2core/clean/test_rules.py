@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - signs that look alike are the matter here
 import random
 from collections import Counter
 
@@ -268,19 +269,33 @@ PERSONAL = {
     "ssn": "SSN 536-22-1234 of hers",
 }
 FORMS = {
-    "ip": ("2606:4700:4700::1111", "2a00:1450:4001::", "8.8.4.4", "(8.8.4.4)", "addr=8.8.4.4"),
+    "ip": ("2606:4700:4700::1111", "2a00:1450:4001::", "8.8.4.4", "(8.8.4.4)", "addr=8.8.4.4",
+           "host 8.1.2.3",
+           "[8.1.2.3]", "http://8.1.2.3/x"),
     "phone": (
         "tel. 030 1234567", "Phone: 020 7946 0958", "+1 212 555 0199", "Tél : 01 42 23 45 67",
         "+33 1 42 23 45 67", "+81-3-3345-1384", "1-415-866-6237", "my number is 030 1234567",
+        "+49-30-1234567-0", "+1-555-123-4567x89", "+1\u00a0555\u00a0123\u00a04567",
+        "+1\u2011555\u2011123\u20114567", "电话：010-12345678", "電話 03-1234-5678",
+        "телефон: 8 (495) 123-45-67", "teléfono 912 345 678", "telefone: (11) 91234-5678",
     ),
-    "card": ("card 4111111111111111", "3782 822463 10005", "5555-5555-5555-4444"),
-    "iban": ("GB82WEST12345698765432", "FR14 2004 1010 0505 0001 3M02 606"),
-    "email": ("joe@notexample.com", "git.user@mail.org"),
+    "card": ("card 4111111111111111", "3782 822463 10005", "5555-5555-5555-4444",
+             "4111 1111 1111 1111 09/29", "4111\u00a01111\u00a01111\u00a01111"),
+    "iban": ("GB82WEST12345698765432", "FR14 2004 1010 0505 0001 3M02 606",
+             "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000"),
+    "ssn": ("SSN: 536221234", "social security number 536 22 1234"),
+    "email": (
+        "joe@notexample.com", "git.user@mail.org", "o'brien@mail.org", "joe@münchen.de",
+        "иван@почта.рф", "joe (at) mail (dot) org", "joe[at]mail.co.uk", "joe@163.com",
+    ),
     "key": (
         f"eyJ{'a1' * 10}.eyJ{'b2' * 10}.{'c3' * 10}", f"glpat-{'x1' * 10}", f"npm_{'a1' * 18}",
         f"sk_live_{'a1' * 12}", f"SG.{'a1' * 11}.{'b2' * 20}", "postgres://me:secret@db.org/x",
         f"GOCSPX-{'a1' * 14}", f"aws_secret_access_key = {'a+/B' * 10}",
         f"https://hooks.slack.com/services/T0AB12CD/B0AB12CD/{'a1' * 12}",
+        f"whsec_{'a1' * 16}", f"xapp-1-{'a1' * 12}", f"shpat_{'a1' * 16}", f"key-{'a1' * 16}",
+        f"123456789:AA{'a1b' * 11}", f"hvs.{'a1' * 16}", "redis://:secret@db.org:6379",
+        "-----BEGIN PGP PRIVATE KEY BLOCK----- x -----END PGP PRIVATE KEY BLOCK-----",
     ),
 }  # fmt: skip
 
@@ -309,7 +324,9 @@ def test_planted_personal_data_is_replaced(kind: str) -> None:
      "+12 345 678", "std::vector a::b", "DE89 3704 0044 0532 0130 01", "4111 1111 1111 1112",
      "x = 4111111111111111", "call 12 times", "dead::beef", "libfoo (= 5.19.17.16)",
      "bar >= 8.8.4.4", "Agent/9.8.7.6",
-     "the number is 12345678"],
+     "the number is 12345678", "python 3.11.7.1", "nginx 1.25.3.1 from 8.1.2.3", "(see 4.2.1.3)",
+     "assembly 4.0.0.0", "Kapitel 40.2.1.3", "lodash@4.17.21.tgz", "at noon (at) x. Then",
+     "sk-learn-contrib-something-long", "order 536221234", "x[at] y.b"],
 )  # fmt: skip
 def test_what_is_nobodys_stays(text: str) -> None:
     assert redact(text).text == text
