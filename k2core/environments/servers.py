@@ -78,7 +78,7 @@ class Servers:
             running.stack.close()
         self._idle.clear()
 
-    def call(self, world: "ServerWorld", call: _Call) -> CallResult:
+    def call(self, world: "ServerWorld", call: _Call) -> str:
         """Call a tool of a dialogue's own server, which first comes to where the dialogue is."""
         running, kept = self._take(world), None
         try:
@@ -90,10 +90,11 @@ class Servers:
                 for earlier in world.calls:
                     running.call(earlier)
             result = running.call(call)
-            if not result.is_gone:
+            if not running.server.is_gone:
+                world.calls.append(call)
                 world.state = {"files": read_files(running.folder)}
-                kept = running._replace(num_calls=len(world.calls) + 1)
-            return result
+                kept = running._replace(num_calls=len(world.calls))
+            return result.text
         finally:
             if running is not None and kept is None:  # nobody knows where it is now
                 running.stack.close()
@@ -138,10 +139,7 @@ class ServerWorld:
         if name not in self._names:
             return result_text({"error": f"unknown tool {name}"})
         call = _Call(name, arguments)
-        result = self._servers.call(self, call)
-        if not result.is_gone:
-            self.calls.append(call)
-        return result.text
+        return self._servers.call(self, call)
 
 
 def start_fresh(spec: ServerSpec) -> _Running:

@@ -26,8 +26,10 @@ Expected = Mapping[str, JsonValue]
 Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 
 _OPENING = re.compile(r"```[\w+]*\n")
-_MARKUP = (("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"))
-_MARKUP += (("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb"))
+_MARKUP = (
+    *(("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_")),
+    *(("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")),
+)
 _RIGHT = Verdict(1.0)
 _DECLINES = re.compile(
     r"\bno (?:\w+ )?(?:tool|function)|\b(?:cannot|can[\u2019']t|can not|unable|not able)\b"

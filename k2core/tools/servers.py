@@ -46,8 +46,6 @@ class CallResult(NamedTuple):
 
     text: str
     is_error: bool
-    is_gone: bool = False
-    """Whether the server ended or fell silent, so that it answers nothing more."""
 
 
 class StatedTool(NamedTuple):
@@ -64,6 +62,8 @@ class McpServer:
 
     def __init__(self, name: str, portal: Any, client: Any) -> None:
         self.name = name
+        self.is_gone = False
+        """Whether it ended or fell silent, so that it answers nothing more."""
         self._portal = portal
         self._client = client
 
@@ -111,8 +111,8 @@ class McpServer:
                 text = json.dumps(result.structured_content, ensure_ascii=False)
         except Exception as error:  # the client's way of saying it, of many kinds
             said = str(error) or type(error).__name__
-            is_gone = getattr(error, "code", None) in _GONE
-            return CallResult(said[:_MOST_SAID], is_error=True, is_gone=is_gone)
+            self.is_gone |= getattr(error, "code", None) in _GONE
+            return CallResult(said[:_MOST_SAID], is_error=True)
         if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
             said = f"result too large: {size} bytes, at most {MOST_BYTES}; ask for less"
             return CallResult(json.dumps({"error": said}), is_error=True)

@@ -183,7 +183,7 @@ def test_calls_of_dialogues_run_side_by_side_as_many_as_servers_may(
 
     class Slow:
         def __init__(self) -> None:
-            self.calls = 0
+            self.calls, self.is_gone = 0, False
 
         def list_stated(self) -> list[StatedTool]:
             return [StatedTool("read_query", "", {"type": "object"})]
