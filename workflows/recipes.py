@@ -30,6 +30,8 @@ def tiny() -> Recipe:
             writers=("model", "rules"), styles=("encyclopedia", "formal", "plain", "learning_note")
         ),
         rl=RlConfig(
+            num_iterations=28,
+            decay_iterations=28,
             problems_per_iteration=32,
             samples_per_problem=6,
             final_lr_frac=0.05,
