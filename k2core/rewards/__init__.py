@@ -1,8 +1,9 @@
 """Verifiable rewards: a problem's own checker holds an outcome against what was expected."""
 
+from k2core.rewards.code_blocks import extract_code
 from k2core.rewards.dialogues import MALFORMED, judge_dialogue, judge_dialogues, try_to_judge
 from k2core.rewards.outcome import OVER_BUDGET, Outcome
-from k2core.rewards.verifiable import CONFINED, VERIFIERS, extract_code, verify
+from k2core.rewards.verifiable import CONFINED, VERIFIERS, verify
 from k2core.sandbox import Verdict
 
 __all__ = [

@@ -11,6 +11,7 @@ from k2core.critic import find_breach, load_rubric, told
 from k2core.problems.marked import marked_answer, plain_number
 from k2core.rewards.calls import check_calls
 from k2core.rewards.choices import check_choice
+from k2core.rewards.code_blocks import extract_code
 from k2core.rewards.function_calls import check_function_calls
 from k2core.rewards.instructions import follows
 from k2core.rewards.numbers import Value, final_number
@@ -25,7 +26,6 @@ from schemas.rubrics import ANY, RUBRIC
 Expected = Mapping[str, JsonValue]
 Verifier = Callable[[Problem, Outcome, CodeRunner | None], Verdict]
 
-_OPENING = re.compile(r"```[\w+]*\n")
 _MARKUP = (
     *(("**", "**"), ("`", "`"), ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_")),
     *(("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")),
@@ -124,7 +124,7 @@ def check_function(problem: Problem, outcome: Outcome, sandbox: CodeRunner | Non
     tests, entry_points = _texts(expected, "tests"), _texts(expected, "entry_points")
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
-    code = with_setup(expected, extract_code(outcome.answer))
+    code = with_setup(expected, extract_code(outcome.answer, names=entry_points))
     verdict = sandbox.judge_calls(code, tests, tuple(entry_points))
     return _all_or_nothing(verdict, "tests")
 
@@ -138,7 +138,7 @@ def check_program(problem: Problem, outcome: Outcome, sandbox: CodeRunner | None
     if outcome.answer is None:
         return Verdict(0.0, "no_answer")
     language = str(problem.expected.get("language", "python"))
-    verdict = sandbox.judge_io(extract_code(outcome.answer), cases, language=language)
+    verdict = sandbox.judge_io(extract_code(outcome.answer, language), cases, language=language)
     return _all_or_nothing(verdict, "cases")
 
 
@@ -202,17 +202,6 @@ def with_setup(expected: Expected, code: str) -> str:
     """Code after what the problem runs before it."""
     setup = expected.get("setup")
     return f"{setup}\n{code}" if isinstance(setup, str) and setup else code
-
-
-def extract_code(text: str) -> str:
-    """The last closed fenced block, or all of a text that has none."""
-    block, at = None, 0
-    while opening := _OPENING.search(text, at):
-        end = text.find("```", opening.end())
-        if end < 0:
-            break
-        block, at = text[opening.end() : end], end + 3
-    return text if block is None else block
 
 
 def _bare(text: str) -> str:

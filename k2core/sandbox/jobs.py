@@ -110,8 +110,12 @@ class IoJob(NamedTuple):
             said = said or describe(built.end, _COMPILE)
             return Verdict(0.0, printable(f"does not compile: {said}", 200))
         failures = []
-        for case in self.cases:
+        for number, case in enumerate(self.cases):
             ran = _run(on, built, case.stdin, self.limits)
+            if ran.end.timed_out or ran.end.is_over_cpu(self.limits):
+                # What hung once would take the time of every other case as well.
+                failures += [describe(ran.end, self.limits)] * (len(self.cases) - number)
+                break
             if ran.end.exit_code:
                 failures.append(describe(ran.end, self.limits))
             elif not same_output(ran.stdout.decode(errors="replace"), case.stdout):

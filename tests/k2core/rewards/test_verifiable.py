@@ -148,6 +148,32 @@ def test_errors_name_problem_and_field() -> None:
         verify(problem("instruction", kind="num_words"), outcome("3"))
 
 
-def test_code_is_the_last_fenced_block() -> None:
-    assert extract_code("```python\na\n```\nor\n```\nb\n```") == "b\n"
-    assert extract_code("x = 1") == "x = 1"
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("x = 1", "x = 1"),
+        ("```python\na\n```\nor\n```py\nb\n```", "b\n"),
+        ("```\na\n```\nor\n```\nb\n```", "b\n"),
+        ("```python\na\n```\nIt prints:\n```\n6\n```", "a\n"),
+        ("```python\na\n```\nRun:\n```bash\npython a.py\n```", "a\n"),
+        ("```\na\n```\n```text\n6\n```", "a\n"),
+        ('``` Python title="a.py"\na\n```', "a\n"),
+        ("```python\r\na\r\n```", "a\r\n"),
+        ("1. So:\n   ```python\n   if a:\n     b\n   ```", "if a:\n  b\n"),
+        ("~~~python\na\n~~~", "a\n"),
+        ("````python\na\n````", "a\n"),
+        ("```python\na", "a"),
+        ("```python\na```", "a"),
+        ("```python\na\n```\nand ```", "a\n"),
+        ("```python\ndef f(): ...\n```\nTest:\n```python\nf()\n```", "def f(): ...\n"),
+        ("```python\nf = 1\n```\n```python\ndef f(): ...\n```", "def f(): ...\n"),
+        ("```", "```"),
+    ],
+)
+def test_code_is_the_last_block_of_its_language(text: str, code: str) -> None:
+    assert extract_code(text, names=["f"]) == code
+
+
+def test_a_shell_script_is_no_python() -> None:
+    text = "```python\na\n```\n```sh\nb\n```"
+    assert extract_code(text, "bash") == "b\n"
