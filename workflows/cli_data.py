@@ -114,7 +114,7 @@ def state_sources(
     """The sources as a config states them, each with a name of its own.
 
     Raises:
-        MendableError: a domain is no name.
+        MendableError: a domain is no name, or a place is empty.
     """
     from pydantic import ValidationError
 
@@ -129,6 +129,8 @@ def state_sources(
         folder = rest if named else place
         name = _name_after(folder)
         number = sum(each.partition("-")[0] == name for each in found)
+        if not folder:
+            raise MendableError(f"{place!r} names no place: a folder, a file or an address")
         try:
             files = FilesConfig(
                 folder=absolute(folder),

@@ -16,6 +16,7 @@ from k2core.ingest.looks import (
     looks_html,
     looks_mail,
     looks_mbox,
+    looks_pdf,
     name_unsupported,
 )
 from k2core.ingest.mail import read_mail, read_mbox
@@ -48,7 +49,7 @@ def choose_reader(feed: ByteFeed, config: FilesConfig) -> Reader:
         return read_epub
     if not config.as_written and (looks_mbox(head) or name.endswith((".mbox", ".mbx"))):
         return read_mbox
-    if head.startswith(b"%PDF-"):
+    if looks_pdf(head):
         return read_pdf
     if head.startswith(b"PK\x03\x04") and (name.endswith(".docx") or b"word/document" in head):
         return read_docx

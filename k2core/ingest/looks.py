@@ -18,6 +18,7 @@ _MAIL_HEADER = re.compile(
 _FIELD = re.compile(rb"[\w-]+:")
 FROM_LINE = re.compile(rb"From +\S+.{0,60}\d\d:\d\d")
 """The line before a mail of an mbox: a sender and a date."""
+_PDF = re.compile(rb"^%PDF-\d", re.MULTILINE)
 _WITHIN = 4096
 BEFORE_ROWS = b"\xef\xbb\xbf\x1e \t\r\n"
 """Bytes that a JSON text may begin with; \\x1e stands between those of RFC 7464."""
@@ -65,6 +66,12 @@ def looks_html(data: bytes) -> bool:
         head = head.replace(b"\0", b"")
     start = _LEADING.match(head)
     return bool(_PAGE.match(head, start.end() if start else 0))
+
+
+def looks_pdf(data: bytes) -> bool:
+    """Whether it begins as a PDF does, behind 1,024 bytes of something else at most."""
+    found = _PDF.search(data[:1024])
+    return found is not None and (found.start() == 0 or b" obj" in data)
 
 
 def looks_mbox(data: bytes) -> bool:

@@ -2,14 +2,23 @@
 
 import zipfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from k2core.ingest.feed import ByteFeed
 from k2core.ingest.jsonl import too_large
 from k2core.ingest.records import FileFaultError, Record, RecordFault
 from schemas.ingest import FilesConfig
 
+if TYPE_CHECKING:
+    from docx.document import Document as DocumentObject
+    from docx.oxml.xmlchemy import BaseOxmlElement
+    from docx.table import _Cell
+
 _MOST_PAGES = 5_000
+_MOST_OF_PAGE, _MOST_OF_PAGES = 4_000_000, 64_000_000
+"""Bytes of commands, of which pypdf reads some 200,000 a second."""
+_WRAPS = ("ins", "moveTo", "sdt", "sdtContent", "smartTag", "customXml")
+"""Around paragraphs and what they hold: tracked changes, controls of forms."""
 
 
 def read_pdf(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -25,10 +34,19 @@ def read_pdf(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFau
     if locked:
         raise FileFaultError("a PDF with a password")
     texts: list[str] = []
-    size = 0
+    size = commands = 0
     for number in range(1, min(num_pages, _MOST_PAGES) + 1):
         try:
-            text = book.pages[number - 1].extract_text()
+            page = book.pages[number - 1]
+            contents = page.get_contents()
+            length = len(contents.get_data()) if contents is not None else 0
+            if length > _MOST_OF_PAGE or commands + length > _MOST_OF_PAGES:
+                yield RecordFault(
+                    f"page {number}", "a page of too many commands", f"{length} bytes"
+                )
+                continue
+            commands += length
+            text = page.extract_text()
         except Exception as error:
             yield RecordFault(f"page {number}", "a page is damaged", type(error).__name__)
             continue
@@ -50,26 +68,17 @@ def read_pdf(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFau
 def read_docx(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
     """Paragraphs and tables in their order; headings as Markdown's."""
     from docx import Document
-    from docx.text.paragraph import Paragraph
 
     stream = feed.seekable()
     try:
         if (size := _unpacked(stream)) > config.max_document_bytes * 10:
             yield too_large("", size, config)
             return
-        parts = list(Document(stream).iter_inner_content())
+        document = Document(stream)
+        _unwrap(document.element.body)
+        blocks = _write_blocks(document)
     except Exception as error:  # the same
         raise FileFaultError(f"no DOCX that can be read: {type(error).__name__}") from error
-    blocks: list[str] = []
-    for part in parts:
-        if isinstance(part, Paragraph):
-            style = part.style.name if part.style is not None and part.style.name else ""
-            level = style.removeprefix("Heading ")
-            mark = "#" * int(level) + " " if level != style and level.isdigit() else ""
-            blocks.append(mark + part.text if part.text.strip() else "")
-        else:
-            rows = ("\t".join(cell.text.strip() for cell in row.cells) for row in part.rows)
-            blocks.append("\n".join(rows))
     text = "\n\n".join(filter(None, blocks))
     if len(text.encode()) > config.max_document_bytes:
         yield too_large("", len(text.encode()), config)
@@ -77,6 +86,37 @@ def read_docx(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFa
         yield Record("", "text", text)
     else:
         yield RecordFault("", "a document without text", by_rule=True)
+
+
+def _unwrap(body: "BaseOxmlElement") -> None:
+    """Take wraps from around what they hold, which python-docx passes over."""
+    from docx.oxml.ns import qn
+
+    for each in list(body.iter(*(qn(f"w:{name}") for name in _WRAPS))):
+        parent = each.getparent()
+        if parent is not None:
+            at = parent.index(each)
+            parent[at : at + 1] = list(each)
+
+
+def _write_blocks(holder: "DocumentObject | _Cell") -> list[str]:
+    from docx.text.paragraph import Paragraph
+
+    blocks: list[str] = []
+    for part in holder.iter_inner_content():
+        if isinstance(part, Paragraph):
+            style = part.style.name if part.style is not None and part.style.name else ""
+            level = style.removeprefix("Heading ")
+            mark = "#" * int(level) + " " if level != style and level.isdigit() else ""
+            blocks.append(mark + part.text if part.text.strip() else "")
+        else:
+            rows = ("\t".join(map(_write_cell, row.cells)) for row in part.rows)
+            blocks.append("\n".join(rows))
+    return blocks
+
+
+def _write_cell(cell: "_Cell") -> str:
+    return "\n".join(_write_blocks(cell)).strip()
 
 
 def _unpacked(stream: IO[bytes]) -> int:

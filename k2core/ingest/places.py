@@ -61,6 +61,8 @@ def list_files(config: FilesConfig, left_out: LeftOut) -> list[File]:
             found = _list_remote(config.folder)
     except (FileNotFoundError, NotADirectoryError, ImportError) as error:
         raise SourceError(f"{config.folder}: there is no such folder ({error})") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{config.folder}: it cannot be listed ({error})") from error
     wanted = [file for file in found if fnmatchcase(file.name, config.pattern)]
     kept = [file for file in wanted if not _is_excluded(file.name, config, left_out)]
     if not kept:
@@ -87,6 +89,8 @@ def _list_local(root: Path, config: FilesConfig, left_out: LeftOut) -> list[File
     if root.is_file():
         return [_local_file(root, show_name(root.name))]
     if not root.is_dir():
+        if os.path.lexists(root):
+            raise OSError("neither a folder nor a file: a pipe, a device, or a link to nothing")
         raise FileNotFoundError(str(root))
     top = os.path.realpath(root)
     seen = {top}

@@ -124,6 +124,9 @@ def steps_of(recipe: Path) -> int:
 def test_what_is_wrong_is_said_in_a_line(texts: Path) -> None:
     for arguments, words in {
         (): "name at least one folder",
+        ("",): "'' names no place",
+        ("mails=",): "'mails=' names no place",
+        ("foo://x",): "foo://x: it cannot be listed (Protocol not known: foo)",
         ("nowhere",): "nowhere: there is no such folder",
         (str(texts / "notes" / "german.txt"),): "no document is left (not_en: 1): relax",
         ("My Mails=x",): "String should match pattern",

@@ -239,6 +239,10 @@ def test_nothing_to_read_is_an_error_that_says_why(
     with pytest.raises(SourceError, match=said):
         collect(only(files(tmp_path / "in", **more)), tmp_path / "s")
     if not given:
+        (tmp_path / "link").symlink_to(tmp_path / "link")
+        for place, words in (("foo://x", "Protocol"), (tmp_path / "link", "neither a folder nor")):
+            with pytest.raises(SourceError, match=words):
+                read(files(place))
         with pytest.raises(SourceError, match=re.escape("memory://readers/none: there is no such")):
             read(files("memory://readers/none"))
 

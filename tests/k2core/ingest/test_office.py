@@ -1,6 +1,7 @@
 """PDF and DOCX: what is in them, what a damaged one says, and what is missing without the extra."""
 
 import io
+import zipfile
 
 import docx
 import pytest
@@ -32,6 +33,31 @@ def pdf(*texts: str, password: str = "") -> bytes:
     return out.getvalue()
 
 
+def edited() -> bytes:
+    """With a tracked change, a control of a form, and a table in a table."""
+    run = "<w:r><w:t>{}</w:t></w:r>"
+    paragraph = f"<w:p>{run}</w:p>"
+    inner = f"<w:tbl><w:tr><w:tc>{paragraph.format('c')}</w:tc></w:tr></w:tbl>"
+    changes = {
+        run.format(
+            "They dance."
+        ): f"{run.format('They')}<w:del><w:r><w:delText>no</w:delText></w:r>"
+        f"</w:del><w:ins>{run.format(' dance.')}</w:ins>",
+        "<w:tbl>": f"<w:sdt><w:sdtContent>{paragraph.format('So.')}</w:sdtContent></w:sdt><w:tbl>",
+        paragraph.format("b"): paragraph.format("b") + inner,
+    }
+    out, given = io.BytesIO(), zipfile.ZipFile(io.BytesIO(word()))
+    with zipfile.ZipFile(out, "w") as made:
+        for name in given.namelist():
+            data = given.read(name)
+            if name == "word/document.xml":
+                for old, new in changes.items():
+                    assert data.count(old.encode()) == 1
+                    data = data.replace(old.encode(), new.encode())
+            made.writestr(name, data)
+    return out.getvalue()
+
+
 def word() -> bytes:
     document = docx.Document()
     document.add_heading("On bees", 2)
@@ -52,7 +78,9 @@ def read(data: bytes, name: str = "a.bin") -> list[Record | RecordFault]:
     ("data", "text"),
     [
         (pdf("First page", "Second"), "First page\n\nSecond"),
+        (b"mail\r\n" + pdf("First page"), "First page"),
         (word(), "## On bees\n\nThey dance.\n\na\tb"),
+        (edited(), "## On bees\n\nThey dance.\n\nSo.\n\na\tb\nc"),
     ],
 )
 def test_documents_are_told_by_content_and_read(data: bytes, text: str) -> None:
@@ -74,6 +102,14 @@ def test_what_cannot_be_read_is_a_fault(data: bytes, detail: str) -> None:
     assert isinstance(found, RecordFault)
     assert not found.by_rule
     assert detail in found.detail
+
+
+def test_a_page_that_would_take_minutes_is_a_fault() -> None:
+    fault, record = read(pdf("x" * 4_100_000, "Second"))
+    assert isinstance(fault, RecordFault)
+    assert (fault.place, fault.kind) == ("page 1", "a page of too many commands")
+    assert isinstance(record, Record)
+    assert record.text == "Second"
 
 
 def test_a_scan_is_left_out_by_rule() -> None:
