@@ -89,6 +89,8 @@ def read_file(file: File, config: FilesConfig) -> Iterator[Record | RecordFault]
                 yield from opened.take_faults()
                 yield found
             yield from opened.take_faults()
+            if isinstance(stream, Download) and stream.fault:
+                yield RecordFault(_after(last), "a download that is cut short", stream.fault)
         if empty:
             yield RecordFault("", "a file without any record", by_rule=True)
     except UnsupportedError as error:

@@ -49,7 +49,7 @@ def list_files(config: FilesConfig, left_out: LeftOut) -> list[File]:
     Raises:
         SourceError: there is no such folder, or it holds none that is asked for.
     """
-    scheme = config.folder.partition("://")[0] if "://" in config.folder else ""
+    scheme = config.folder.partition("://")[0].lower() if "://" in config.folder else ""
     try:
         if scheme in ("", "file"):
             found = _list_local(Path(config.folder.removeprefix("file://")), config, left_out)

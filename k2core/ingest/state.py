@@ -1,11 +1,13 @@
 """What lies in a place now, as one short text: another where a file came, went or changed."""
 
 import hashlib
+import http.client
 import json
 import urllib.request
 
 from k2core.ingest.places import list_files
 from k2core.ingest.records import RecordFault
+from k2core.ingest.web import request_for
 from schemas.ingest import FilesConfig
 
 _TOLD = ("ETag", "Last-Modified", "Content-Length")
@@ -18,7 +20,7 @@ def state_of(config: FilesConfig) -> str:
         SourceError: there is no such folder, or it holds no file that is asked for.
     """
     found = [(file.name, file.size, file.changed) for file in list_files(config, _ignore)]
-    if config.folder.startswith(("http://", "https://")):
+    if config.folder.lower().startswith(("http://", "https://")):
         found += [(name, 0, value) for name, value in _ask(config.folder).items()]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
@@ -29,9 +31,8 @@ def _ignore(file: str, fault: RecordFault) -> None:
 
 def _ask(address: str) -> dict[str, str]:
     """What a server says of a file; nothing where it does not: then it is fetched and told."""
-    request = urllib.request.Request(address, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request_for(address, "HEAD"), timeout=20) as answer:
             return {name: value for name in _TOLD if (value := answer.headers.get(name))}
-    except OSError:
+    except (OSError, http.client.HTTPException, ValueError):
         return {}

@@ -62,6 +62,33 @@ class _Server(BaseHTTPRequestHandler):
                 status = 206 if start else 200
                 self.answer(ROWS[start:stop], status, length=len(ROWS) - start)
                 self.close_connection = True
+            case "long.jsonl":
+                self.answer(ROWS, length=len(ROWS) + 500)
+            case "chunks.jsonl":
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"ffff\r\n" + ROWS)
+                self.close_connection = True
+            case "elsewhere.jsonl" | "changed.jsonl" if self.headers.get("Range"):
+                rows = ROWS if self.path.startswith("/e") else ROWS.replace(b"Report", b"Rapport")
+                place = f"bytes 1000-{len(rows) - 1}/{len(rows)}"
+                self.answer(rows[1000:], 206, content_range=place, etag=self.path[:2])
+            case "elsewhere.jsonl" | "changed.jsonl":
+                self.cuts.append("")
+                whole = len(self.cuts) > 1
+                self.answer(ROWS if whole else ROWS[:1000], length=len(ROWS), etag="/e")
+                self.close_connection = True
+            case "no_length.jsonl":
+                self.send_response(200)
+                self.send_header("Content-Length", "some")
+                self.end_headers()
+                self.wfile.write(ROWS)
+                self.close_connection = True
+            case "%C3%BC%20x.jsonl":
+                self.answer(ROWS)
+            case "nowhere":
+                self.answer(b"", 302, location="http://[::1")
             case "slow":
                 self.send_response(200)
                 self.end_headers()
@@ -101,7 +128,15 @@ def texts(address: str, **more: object) -> list[str]:
 
 @pytest.mark.parametrize(
     ("path", "num"),
-    [("rows.jsonl", 200), ("moved", 200), ("cut.jsonl", 200), ("crawl.warc.gz", 2), ("page", 1)],
+    [
+        ("rows.jsonl", 200),
+        ("moved", 200),
+        ("cut.jsonl", 200),
+        ("crawl.warc.gz", 2),
+        ("page", 1),
+        ("no_length.jsonl", 200),
+        ("ü x.jsonl", 200),
+    ],
 )
 def test_an_address_is_a_file(address: str, path: str, num: int) -> None:
     assert len(texts(f"{address}/{path}")) == num
@@ -111,6 +146,21 @@ def test_what_was_cut_is_asked_for_from_there_on(address: str) -> None:
     _Server.cuts.clear()
     texts(f"{address}/cut.jsonl")
     assert _Server.cuts == ["", f"bytes={len(ROWS) // 2 + 1}-"]
+
+
+@pytest.mark.parametrize("path", ["long.jsonl", "chunks.jsonl"])
+def test_what_is_always_cut_is_read_as_far_as_it_goes(address: str, path: str) -> None:
+    config = FilesConfig(folder=f"{address}/{path}", license="MIT")
+    assert len(list(read_folder(config, losses := Losses()))) == 200
+    assert losses.as_json()["lost"] == {"a download that is cut short": 1}
+
+
+@pytest.mark.parametrize("path", ["elsewhere.jsonl", "changed.jsonl"])
+def test_parts_of_other_files_or_places_are_not_joined(address: str, path: str) -> None:
+    _Server.cuts.clear()
+    found = texts(f"{address}/{path}")
+    assert len(found) == len(set(found)) == 200
+    assert all(text.startswith("Report") for text in found)
 
 
 def test_the_header_says_the_charset(address: str) -> None:
@@ -123,6 +173,7 @@ def test_the_header_says_the_charset(address: str) -> None:
         ("gone", "HTTP status 404"),
         ("broken", "HTTP status 503"),
         ("loop", "infinite loop"),
+        ("nowhere", "Invalid IPv6 URL"),
         ("file", "a redirect to 'ftp://127.0.0.1/x' is refused"),
         ("slow", "not there within 0.3 s"),
         ("endless", "more than max_fetch_bytes"),
