@@ -6,16 +6,27 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from k2core.problems.code_tests import signature
+from k2core.problems.faults import RowError, shown
 from schemas.chat import Message
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_ROLES = {"human": "user", "gpt": "assistant", "function": "tool", "observation": "tool"}
+_ROLES = {
+    "developer": "system",
+    "human": "user",
+    "gpt": "assistant",
+    "function": "tool",
+    "observation": "tool",
+}
 
 
 def split_reference(row: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     """A row whose messages end with the user's; an assistant's at their end is the answer.
 
-    Messages may stand a list deeper (`[[{...}]]`), and be `{"from": "human", "value": ...}`.
+    Messages may stand a list deeper (`[[{...}]]`), be `{"from": "human", "value": ...}`, or have
+    their texts in parts.
+
+    Raises:
+        RowError: a part is no text.
     """
     name = next((n for n in ("messages", "prompt") if isinstance(row.get(n), list)), None)
     if name is None:
@@ -41,10 +52,24 @@ def _has_answer(row: Mapping[str, JsonValue]) -> bool:
 
 
 def _as_message(given: JsonValue) -> JsonValue:
-    if not isinstance(given, dict) or not {"from", "value"} <= given.keys():
+    if not isinstance(given, dict):
         return given
-    role = str(given["from"])
-    return {"role": _ROLES.get(role, role), "content": given["value"]}
+    if {"from", "value"} <= given.keys():
+        given = {"role": given["from"], "content": given["value"]}
+    role, content = given.get("role"), given.get("content")
+    if isinstance(role, str):
+        given = {**given, "role": _ROLES.get(role, role)}
+    return {**given, "content": _joined(content)} if isinstance(content, list) else given
+
+
+def _joined(parts: list[JsonValue]) -> str:
+    texts = list[str]()
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str):
+            raise RowError("messages", f"may hold texts alone, not {shown(part)}")
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def complete_prompt(

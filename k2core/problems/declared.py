@@ -20,6 +20,7 @@ _TYPES = {
     **dict.fromkeys(("dict", "object", "map"), "object"),
 }
 _JSON_TYPES = frozenset(("string", "integer", "number", "boolean", "array", "object", "null"))
+_MARKED = re.compile(r"<tool_call>((?:(?!<tool_call>).)*?)</tool_call>", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]+")
 _ODD = re.compile(r"[^A-Za-z0-9_\-]")
 
@@ -49,6 +50,9 @@ def read_tools(given: JsonValue) -> tuple[ToolSpec, ...]:
 def _declared(spec: JsonValue) -> JsonValue:
     if not isinstance(spec, dict):
         return spec
+    schema = next((spec[key] for key in _SCHEMAS if key in spec), None)
+    spec = {key: value for key, value in spec.items() if key not in _SCHEMAS}
+    spec |= {} if schema is None else {"parameters": schema}
     kept = {key: spec[key] for key in ("name", "description", "parameters") if key in spec}
     if isinstance(kept.get("name"), str) and "." in str(kept["name"]):
         kept["name"] = plain_name(str(kept["name"]))
@@ -59,6 +63,8 @@ def _declared(spec: JsonValue) -> JsonValue:
     return kept | {k: v for k, v in spec.items() if k not in kept and k not in _IGNORED}
 
 
+_SCHEMAS = ("parameters", "input_schema", "inputSchema")
+"""What OpenAI, Anthropic and MCP call the schema of a tool's arguments."""
 _IGNORED = frozenset(("strict", "response", "required", "type", "returns", "results"))
 
 
@@ -95,12 +101,14 @@ def _with_json_types(schema: JsonValue) -> JsonValue:
 def read_calls(given: JsonValue) -> list[JsonValue]:
     """`[{"name": ..., "arguments": {...}}]`, or with `any_of`: argument -> the values that will do.
 
-    Stated so, as OpenAI's `tool_calls` (alone or in a last message), or as the Berkeley
-    leaderboard's `[{"name": {"argument": [value, ...]}}]`.
+    Stated so, as texts in `<tool_call>`, as OpenAI's `tool_calls` (alone or in a last message), or
+    as the Berkeley leaderboard's `[{"name": {"argument": [value, ...]}}]`.
 
     Raises:
         RowError: they are no calls.
     """
+    if isinstance(given, str) and (marked := _MARKED.findall(given)):
+        given = list(marked)
     given = from_json(given)
     if isinstance(given, list) and given and isinstance(given[-1], dict) and "role" in given[-1]:
         given = given[-1]
@@ -114,11 +122,16 @@ def read_calls(given: JsonValue) -> list[JsonValue]:
     return [_read_call(from_json(call)) for call in listed]
 
 
+_ARGUMENTS = ("arguments", "parameters", "kwargs", "input", "args")
+"""What data sets call them."""
+
+
 def _read_call(call: JsonValue) -> JsonValue:
     if isinstance(call, dict) and isinstance(call.get("function"), dict):
         call = call["function"]
     if isinstance(call, dict) and isinstance(call.get("name"), str):
-        arguments = from_json(call.get("arguments", call.get("parameters", {})))
+        said = next((call[field] for field in _ARGUMENTS if call.get(field) is not None), {})
+        arguments = from_json(said)
         name = plain_name(str(call["name"]))
         if isinstance(arguments, dict):
             return {"name": name, "arguments": without_nulls(arguments)}

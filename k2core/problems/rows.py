@@ -142,14 +142,17 @@ def read_messages(row: Mapping[str, JsonValue], system: str) -> tuple[Message, .
             raise RowError("prompt", "must be a text that is not empty")
         messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
     else:
+        listed = given if isinstance(given, list) else []
+        if any(
+            isinstance(m, dict) and (m.get("role") == "tool" or m.get("tool_calls")) for m in listed
+        ):
+            raise RowError("messages", "must be of system, user and assistant, without calls")
         try:
             messages = _MESSAGES.validate_python(without_nulls(given))
         except ValidationError as error:
             raise RowError("messages", first_fault(error)) from None
         if not messages or messages[-1].role != "user" or not messages[-1].content.strip():
             raise RowError("messages", "must end with what a user says")
-        if any(m.role == "tool" or m.tool_calls for m in messages):
-            raise RowError("messages", "must be of system, user and assistant, without calls")
     if system and messages[0].role != "system":
         messages = (Message(role="system", content=system), *messages)
     return messages
@@ -184,7 +187,7 @@ def _identity(given: JsonValue, key: str) -> str:
 
 
 def _split(row: Mapping[str, JsonValue]) -> Split | None:
-    named = _text(row, "split")
+    named = _text(row, "split").lower()
     if named and named not in _SPLITS:
         raise RowError("split", f"{named[:40]!r} is none of {', '.join(_SPLITS)}")
     return _SPLITS[named] if named else None
@@ -208,6 +211,8 @@ def _count(row: Mapping[str, JsonValue], field: str, default: int) -> int:
     value = row.get(field)
     if value is None:
         return default
+    if isinstance(value, str) and value.isdecimal():  # as tables have it
+        value = int(value)
     if type(value) is not int or value < 1:
         raise RowError(field, f"must be a whole number from 1 on, not {shown(value)}")
     return value

@@ -206,7 +206,8 @@ def with_setup(expected: Expected, code: str) -> str:
 
 def _bare(text: str) -> str:
     """A text without how it is set: one form of each letter, no marks, no full stop at the end."""
-    text = " ".join(unicodedata.normalize("NFC", text).split()).removesuffix(".")
+    text = " ".join(unicodedata.normalize("NFC", text).split()).removesuffix("\u3002")
+    text = text.removesuffix(".")
     for opening, closing in _MARKUP:
         if text.startswith(opening) and text.endswith(closing) and len(text) > 2 * len(opening):
             text = text[len(opening) : -len(closing)].strip()

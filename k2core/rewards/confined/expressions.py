@@ -36,6 +36,7 @@ _NAMES = re.compile(
     r"(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|sqrt|log|ln|exp|infty|infinity|pi|theta|[ie]"
 )
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?\W*(?:([ap])\.?m)?\W*", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}")
 _BASED = re.compile(r"([0-9A-Z]+)_(?:\{(\d{1,2})\}|(\d))")
 _NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+"
 _WITH_UNIT = re.compile(
@@ -110,6 +111,10 @@ _TIDY: tuple[tuple[re.Pattern[str], _Put], ...] = tuple(
         (r"\\langle(?![A-Za-z])", "("),
         (r"\\rangle(?![A-Za-z])", ")"),
         (r"(?<=\d)(?:\{,\}|\\[,!;: ](?=\d{3}(?!\d)))(?=\d)", ","),
+        (
+            r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\w.,])",
+            lambda match: f"{match[1].replace('.', '')}.{match[2]}",
+        ),
         (r"\u2212|\u2013", "-"),
         (r"\\varnothing", r"\\emptyset"),
         (r"(?<=[(\[,]) *\+ *(?=\\infty|\u221e|inf)", ""),
@@ -177,7 +182,7 @@ def _tell_otherwise(gold: str, found: str) -> bool | None:
 
 def _word(gold: str) -> str:
     """The words of a gold answer that is only words; empty of mathematics."""
-    if _TWO.search(gold):
+    if _TWO.search(gold) or _DATE.fullmatch(gold):
         return _bare(gold)
     wrapped = _WRAPPED.fullmatch(gold.strip())
     inner = (wrapped[1] if wrapped else gold).strip(" .()")

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.k2core.problems.data_sets import Sample
+from tests.k2core.problems.data_sets import Sample, call
 
 ADD = "def add(a, b):\n    return a + b"
 NOT_ADD = ("def add(a, b):\n    return 3", "def add(a, b):\n    return None", "print(3)", "")
@@ -88,6 +88,31 @@ MORE: dict[str, list[Sample]] = {
             },
             (IN_CLASS,),
             (TWICE, IN_CLASS.replace("target * n", "n"), ""),
+        )
+    ],
+    "tau-bench, by its calls alone": [
+        Sample(
+            {"instruction": "Cancel it.", "actions": [{"name": "cancel", name: {"id": 1}}]},
+            (call("cancel", id=1),),
+            (call("cancel", id=2), call("cancel"), "[]"),
+        )
+        for name in ("arguments", "kwargs")
+    ],
+    "Hermes": [
+        Sample(
+            {
+                "conversations": [
+                    {"from": "human", "value": "The weather of Oslo?"},
+                    {
+                        "from": "gpt",
+                        "value": '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n'
+                        "</tool_call>",
+                    },
+                ],
+                "tools": [{"name": "weather", "input_schema": {"type": "object"}}],
+            },
+            (call("weather", city="Oslo"),),
+            (call("weather", city="Rome"), "[]"),
         )
     ],
     "DeepCoder": [

@@ -85,6 +85,16 @@ def asking(source: FileSource | PuzzleSource, **more: float) -> ProblemsConfig:
             "entry",
         ),
         ('{"prompt": "a", "verifier": "instruction", "kind": "x"}', "expected", "known kinds"),
+        (
+            '{"messages": [{"role": "tool", "content": "a"}], "answer": 1}',
+            "messages",
+            "without calls",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 1}',
+            "messages",
+            "may hold texts alone",
+        ),
         ('{"prompt": "a", "answer": 1, "tools": 3}', "tools", "list of functions"),
         ('{"prompt": "a", "answer": 1, "tools": [{"name": "a b"}]}', "tools", "0.name"),
         ('{"prompt": "a", "answer": 1, "expected": 3}', "expected", "must be an object"),
@@ -112,11 +122,15 @@ def test_what_is_odd_and_usable_is_used(tmp_path: Path) -> None:
         '{"prompt": "half a face \\ud83d", "answer": "3"}',
         '{"messages": [{"role": "user", "content": "a", "name": null}], "answer": 4.0}',
         '{"prompt": [{"role": "user", "content": "b"}], "expected": {"answer": 5}, "level": "x"}',
+        '{"prompt": [{"role": "developer", "content": "Be short."}, {"role": "user", "content": '
+        '[{"type": "text", "text": "c"}, "d"]}], "answer": 6, "max_tokens": "9", "split": "Train"}',
     ]
     source = written(tmp_path, lines)
     found = [own for own in look_through(asking(source), source) if not isinstance(own, RowFault)]
-    assert [own.problem.messages[0].content for own in found] == ["half a face \ufffd", "a", "b"]
-    assert [own.problem.expected["answer"] for own in found] == [3, 4, 5]
+    asked = [own.problem.messages[-1].content for own in found]
+    assert asked == ["half a face \ufffd", "a", "b", "c\nd"]
+    assert [own.problem.expected["answer"] for own in found] == [3, 4, 5, 6]
+    assert (found[3].problem.max_tokens, found[3].split) == (9, "train")
     assert found[2].problem.expected["level"] == "x"
 
 

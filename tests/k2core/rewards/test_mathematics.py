@@ -39,6 +39,8 @@ def sandbox() -> Iterator[Sandbox]:
         (r"\frac{a}{b}", (r"\dfrac ab",), (r"\dfrac ba",)),
         (r"3 \text{ apples and } 4 \text{ pears}", ("3 apples and 4 pears",), ("3", "4", "34")),
         ("3 hours 20 minutes", ("3 hours 20 minutes",), ("3", "3 hours 40 minutes", "60")),
+        ("2024-02-01", ("2024-02-01", r"\boxed{2024-02-01}"), ("2021", "2024", "2024-01-02")),
+        ("1.234,56", ("1234.56", "1,234.56", "1.234,56"), ("1.23456", "1.234")),
         ("50", ("\uffe550", "50 \u20ac"), ("$5 0",)),
         ("2", ("Therefore, 2.", "The answer is not 3, it is 2."), ("not 2", "x<=2", "2?")),
         ("2", ("It is not $3$ but $2$.",), ("It is not $2$.", "the answer is not 2", "1..2")),
