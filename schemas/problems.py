@@ -263,7 +263,8 @@ def _digest_file(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+        hint = ": a source is one file, several files are several sources" * path.is_dir()
+        raise ValueError(f"{path}: cannot be read: {error.strerror}{hint}") from None
 
 
 class ProblemsConfig(Config):

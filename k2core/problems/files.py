@@ -23,6 +23,7 @@ from schemas.outside import NotJsonError, make_plain, read_json
 from schemas.problems import FileSource
 
 _PARQUET = b"PAR1"
+_POINTER = b"version https://git-lfs"
 _COMPRESSED = {
     b"\x1f\x8b": (gzip.decompress, ".gz"),
     b"BZh": (bz2.decompress, ".bz2"),
@@ -85,6 +86,10 @@ def read_rows(content: bytes, source: FileSource) -> Iterator[NumberedRow]:
             except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
                 raise _unreadable(source, f"a whole {ending}", error) from None
     content = content.removeprefix(b"\xef\xbb\xbf")
+    if content.startswith(_POINTER):
+        raise _unreadable(
+            source, "here", "it is Git LFS's pointer to it; `git lfs pull` fetches it"
+        )
     if b"\0" in content[:_LOOKED_AT] and not content.startswith(_PARQUET):
         raise _unreadable(source, "JSON, CSV or parquet", "it is binary, or not in UTF-8")
     start = content.lstrip()
@@ -163,7 +168,7 @@ def _read_cell(cell: str) -> object:
 
 def _parquet_rows(content: bytes, source: FileSource) -> Iterator[NumberedRow]:
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
+        frame = pl.read_parquet(io.BytesIO(content)).fill_nan(None)  # as pandas writes no value
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(source, "whole parquet", error) from None
     for number, row in enumerate(frame.iter_rows(named=True), start=1):

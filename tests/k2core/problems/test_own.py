@@ -196,6 +196,7 @@ def test_parquet_is_read_as_json_lines_are(tmp_path: Path) -> None:
         {
             "prompt": ["a", "b", None],
             "answer": [1, 2, 3],
+            "level": [0.5, float("nan"), float("nan")],
             "messages": [None, None, [{"role": "user", "content": "c"}]],
         }
     )
@@ -244,6 +245,7 @@ def test_a_file_is_read_in_whatever_form_it_has(tmp_path: Path, name: str, conte
     [
         ("a.json", b'[{"prompt": "a"', "is not JSON"),
         ("a.json", b"[" * 99_999, "is not JSON"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1", "is not here: it is Git LFS"),
         ("a.jsonl.gz", PACKED[:-9], r"is not a whole \.gz"),
         ("a.csv", b'prompt,answer\na,1\n"b,2\n', "is not a table: after line 2"),
         ("a.csv", b"prompt,answer\nna\xefve,1\n", "is not a table"),
@@ -313,6 +315,7 @@ def test_other_bytes_and_other_code_are_another_config(tmp_path: Path) -> None:
     ("fields", "words"),
     [
         ({"path": "nowhere.jsonl"}, "nowhere.jsonl: cannot be read"),
+        ({"path": "."}, "cannot be read: Is a directory: a source is one file"),
         ({"path": "s3://bucket/q.jsonl"}, "state the file's SHA-256 in digest"),
         ({"verifier": "nowhere.py:score"}, "nowhere.py: cannot be read"),
         ({"verifier": "no_such_module:score"}, "no module 'no_such_module'"),
