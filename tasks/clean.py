@@ -8,7 +8,7 @@ from schemas.placement import Placement
 from schemas.problems import ProblemsConfig
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.29.2"
+VERSION = "2026.11.29.3"
 """Bump when equal inputs would give other bytes."""
 
 

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 import polars as pl
 
-_CONTROL = r"[\x00-\x08\x0b\x0e-\x1f\x7f\u00ad\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff]"
+_CONTROL = r"[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff]"
 _MARKS = r"(\p{M}{30})\p{M}+"
 """At most 30 combining marks in a row (UAX #15, section 13): normalisation sorts them, slowly."""
+_LINE = r"[\x0b\x1c-\x1e\x85\u2028]"
+"""Ends of lines of other times: of word processors, of terminals, Unicode's own."""
 _REPLACED = (
     pl.col("text")
     .str.replace_all("\r\n", "\n", literal=True)
     .str.replace_all("\r", "\n", literal=True)
-    .str.replace_all("\f", "\n\n", literal=True)
+    .str.replace_all("[\f\u2029]", "\n\n")
+    .str.replace_all(_LINE, "\n")
+    .str.replace_all("\x1f", " ", literal=True)
     .str.replace_all(_CONTROL, "")
     .str.replace_all(_MARKS, "$1")
 )
-_ODD = re.compile(rf"{_CONTROL[:-1]}\r\f]")
+_ODD = re.compile(rf"{_CONTROL[:-1]}{_LINE[1:-1]}\r\f\x1f\u2029]")
 _MAYBE_MARKS = re.compile("[\u0300-\U0010ffff]{31}")
 """No text without them has too many marks."""
 

@@ -58,11 +58,22 @@ def test_only_what_is_too_deep_is_flattened() -> None:
 def test_marks_without_end_are_thinned_and_unseen_signs_go() -> None:
     assert len(normalise("a" + "\u0316\u0300" * 5000)) <= 31
     assert normalise("sum\u00admer\u200b\x0cChapter\ufeff") == "summer\n\nChapter"
+    assert normalise("a.\x0bb\u2028c\x85d\u2029e\x1ff") == "a.\nb\nc\nd\n\ne f"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["a \r\nb\rc", "a\fb", "a\x7fb", "e\u0301" * 40, "e" + "\u0301" * 31, "\u4e00" * 40, " a \n\n"],
+    [
+        "a \r\nb\rc",
+        "a\fb",
+        "a\x7fb",
+        "a\u2028b",
+        "a\x0bb",
+        "e\u0301" * 40,
+        "e" + "\u0301" * 31,
+        "\u4e00" * 40,
+        " a \n\n",
+    ],
 )
 def test_a_text_alone_takes_the_form_that_it_has_among_many(text: str) -> None:
     assert normalise(text) == normalise_all(["x", text])[1]
