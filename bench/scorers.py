@@ -135,7 +135,8 @@ def list_scorers(sandbox: Sandbox) -> Iterator[Scorer]:
 def list_parsers() -> Iterator[Scorer]:
     """What reads calls, results, answers of endpoints, users' questions and pages."""
     yield Scorer("extract_code", "```a\n", extract_code)
-    yield Scorer("extract_code", "```a", extract_code)
+    for piece in ("```a", "~", "~~~ "):
+        yield Scorer("extract_code", piece, extract_code)
     yield Scorer("final_number", "1 or ", final_number)
     for piece in _MARKS:
         yield Scorer("final_answer", piece, final_answer)

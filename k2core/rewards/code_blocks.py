@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_FENCE = re.compile(r"(`{3,}|~{3,})([^\n`]*)(?:\n|\Z)")
+# In linear time: no run is tried from its middle, and what follows it is short.
+_FENCE = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)([^\n`]{0,200}+)(?:\n|\Z)")
 _LABELS = {
     "python": ("python", "py", "python3"),
     "bash": ("bash", "sh", "shell"),

@@ -56,8 +56,8 @@ _STRAY = re.compile(
     r"|\?|\.\.|\\(?:[cl]?dots|to|rightarrow)(?![A-Za-z])"
 )
 _TWO = re.compile(
-    r"\d *(?:\\(?:text|mathrm|mbox)\{[^{}]*\}|(?<= )(?!sqrt|log|exp|mod|(?:arc)?(?:sin|cos|tan))"
-    r"[A-Za-z]{3,}[A-Za-z ]*) *\d"
+    r"\d *(?:\\(?:text|mathrm|mbox)\{[^{}]*\} *|(?<= )(?!sqrt|log|exp|mod|(?:arc)?(?:sin|cos|tan))"
+    r"[A-Za-z]{3,}[A-Za-z ]*+)\d"
 )
 _DENIED = re.compile(r"(?:\bnot|n['\u2019]t|\bnever|\bnor)\s*(?:\$|\\[(\[])?\s*$", re.IGNORECASE)
 _MOST_SIGNS = 50
@@ -307,7 +307,7 @@ def extract(text: str, gold: str = "") -> str:
     if _BOXED in text:
         return _balanced(text.rpartition(_BOXED)[2]).strip()
     if formulas := list(_MATHS.finditer(text)):
-        denied = _DENIED.search(text[: formulas[-1].start()])
+        denied = _DENIED.search(text[: formulas[-1].start()][-40:])
         return "" if denied else str(formulas[-1][formulas[-1].lastindex or 0]).strip()
     text = _HOPE.sub("", text.strip())
     lines, said = text.splitlines() or [""], _SAID.findall(text)
@@ -319,7 +319,7 @@ def extract(text: str, gold: str = "") -> str:
     alone = _ALONE.findall(value)
     if not re.match(r"[A-Za-z]{2,},? ", value) or len(alone) != 1:
         return value
-    return "" if _DENIED.search(value.partition(alone[0])[0]) else alone[0]
+    return "" if _DENIED.search(value.partition(alone[0])[0][-40:]) else alone[0]
 
 
 def _balanced(text: str) -> str:
