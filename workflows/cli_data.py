@@ -68,7 +68,7 @@ def data(
     Example: `k2 data ~/notes mails=~/mail.mbox --license CC0-1.0 --tokenize --out corpus`
     """
     sizes = [f"{stage}.vocab_size={vocab_size}" for stage in ("tokenize", "model") if vocab_size]
-    of_language = [f"clean.languages=[{language}]"] if language else []
+    of_language = [] if language is None else [f"clean.languages={state_languages(language)}"]
     changes = [*sizes, *of_language, *(settings or [])]
     sources = state_sources(places or [], domain, license, pattern, column)
     through: Through = "pretrain" if train else "tokenize" if tokenize else "clean"
@@ -141,9 +141,29 @@ def state_sources(
                 text_field=column,
             )
         except ValidationError as error:
-            raise MendableError(f"{place}: {error.errors()[0]['msg']}") from None
+            first = error.errors()[0]
+            wrong = ".".join(map(str, first["loc"]))
+            raise MendableError(f"{place}: {wrong}: {first['msg']}") from None
         found[files.name] = files
     return tuple(found.values())
+
+
+def state_languages(language: str) -> str:
+    """Codes between commas as a setting.
+
+    Raises:
+        MendableError: there is none, or no text is ever found to be in it.
+    """
+    from k2core.clean.language import known_languages
+    from workflows.errors import MendableError
+
+    codes = [code for each in language.split(",") if (code := each.strip().lower())]
+    known = known_languages()
+    unknown = [code for code in codes if code not in known]
+    if unknown or not codes:
+        wrong = f"nobody tells texts in {unknown[0]!r}" if unknown else "it names none"
+        raise MendableError(f"--language {language}: {wrong}; there are {', '.join(known)}")
+    return f"[{', '.join(map(repr, codes))}]"
 
 
 def _name_after(place: str) -> str:

@@ -57,6 +57,11 @@ def _detector() -> "LangDetector":
     return LangDetector(config)
 
 
+def known_languages() -> list[str]:
+    """Codes of the languages that can be told, in the order of the alphabet."""
+    return sorted(str(each["lang"]) for each in _detector().detect("a", k=1000, threshold=-1.0))
+
+
 def reason_of(languages: Sequence[str]) -> str:
     """What the check of these languages is called."""
     return f"not_{'_or_'.join(languages)}"

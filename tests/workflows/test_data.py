@@ -16,7 +16,7 @@ from schemas.recipe import Recipe
 from tasks.store import open_store
 from tests.k2core.clean.corpora import prose
 from workflows.cli import app
-from workflows.cli_data import state_sources
+from workflows.cli_data import state_languages, state_sources
 from workflows.corpus import fit_steps
 from workflows.errors import MendableError
 from workflows.runs import list_pipelines
@@ -124,6 +124,9 @@ def steps_of(recipe: Path) -> int:
 def test_what_is_wrong_is_said_in_a_line(texts: Path) -> None:
     for arguments, words in {
         (): "name at least one folder",
+        ("x", "--language", "xx"): "nobody tells texts in 'xx'; there are af, als, am",
+        ("x", "--language", ","): "--language ,: it names none",
+        ("x", "--license", ""): "x: license: String should have at least 1 character",
         ("",): "'' names no place",
         ("mails=",): "'mails=' names no place",
         ("foo://x",): "foo://x: it cannot be listed (Protocol not known: foo)",
@@ -159,6 +162,11 @@ def test_sources_are_named_apart_and_whole(tmp_path: Path, monkeypatch: pytest.M
     ]
     with pytest.raises(MendableError, match="String should match"):
         state_sources(["A B=x"], "web", "MIT", "*", "text")
+
+
+def test_languages_are_stated_whatever_stands_between() -> None:
+    assert state_languages("fr") == "['fr']"
+    assert state_languages(" EN,,no ,") == "['en', 'no']"
 
 
 def test_steps_are_as_many_as_the_tokens_give() -> None:
