@@ -33,15 +33,15 @@ def read_array(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
     feed = in_utf8(feed)
     charset = guess_charset(feed.peek(_STEP), feed.charset)
     window = _Window(feed)
-    limit, number, inside, indent = _MOST_OF_ROW * config.max_document_bytes, 0, False, b""
+    limit, number, inside = _MOST_OF_ROW * config.max_document_bytes, 0, False
+    next_row: re.Pattern[bytes] | None = None
     while sign := window.go_to(_BEGIN):
         if sign == b"]" or (sign == b"[" and not inside):
             inside = sign == b"["
             window.at += 1
             continue
         number += 1
-        indent = indent or window.indent()
-        next_row = re.compile(indent + rb"\{")
+        next_row = next_row or re.compile(window.indent() + rb"\{")
         found, place = window.take(limit), f"item {number}"
         if isinstance(found, int):
             if not window.skip_to(next_row):
@@ -49,8 +49,8 @@ def read_array(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
             yield too_large(place, found, config) if found > limit else _no_end(place)
             continue
         for each in read_values(place, found, config, charset):
-            inner = next_row.search(found)
-            if isinstance(each, RecordFault) and each.kind == NO_JSON and inner:
+            failed = isinstance(each, RecordFault) and each.kind == NO_JSON
+            if failed and (inner := next_row.search(found)):
                 window.go_back(len(found) - inner.end() + 1)  # some brackets are the next one's
             yield each
     if inside:
