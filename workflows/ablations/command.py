@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from k2core.rephrase.start import Rephraser
-    from workflows.ablations.configs import TrainingArm
+    from workflows.ablations.configs import PracticeAblation, TrainingArm
     from workflows.ablations.kept import Result
+    from workflows.ablations.policies import CommonStart
 
 app = typer.Typer(
     help="Experiments in miniature: a choice of the recipe against its alternatives, with seeds.",
@@ -167,29 +168,56 @@ def practice(
     runs: Runs = 99,
 ) -> None:
     """RL's objectives, budgets, partial rollouts at equal tokens (a minute an arm; resumes)."""
-    from workflows.ablations import practice as work
     from workflows.ablations.configs import PracticeAblation
-    from workflows.ablations.kept import keep_result, read_result
-    from workflows.ablations.policies import find_start, name_arm
+    from workflows.ablations.policies import find_start
 
-    config, kept = PracticeAblation(seeds=seeds), home() / "ablations" / "practice"
-    start, arms = work.ask_few(find_start(run), config), work.draw_arms(config)
+    _practise(PracticeAblation(seeds=seeds), find_start(run), runs, "practice")
+
+
+@app.command()
+def brevity(
+    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    seeds: Seeds = 3,
+    runs: Runs = 99,
+) -> None:
+    """Budgets where answers can be shorter: tokens at equal accuracy (ten minutes; resumes)."""
+    from workflows.ablations.brevity import learn_remarks
+    from workflows.ablations.configs import BrevityAblation
+    from workflows.ablations.policies import find_start
+
+    config = BrevityAblation(seeds=seeds)
+    start = learn_remarks(find_start(run), config, home() / "ablations" / "brevity")
+    _practise(config, start, runs, "brevity")
+
+
+def _practise(config: "PracticeAblation", start: "CommonStart", runs: int, name: str) -> None:
+    """All arms of all seeds, then the page.
+
+    Raises:
+        typer.Exit: as many arms were trained as may be, and some are still missing.
+    """
+    from workflows.ablations import practice as work
+    from workflows.ablations.kept import keep_result, read_result
+    from workflows.ablations.policies import name_arm
+
+    kept = home() / "ablations" / name
+    start, arms = work.ask_few(start, config), work.draw_arms(config)
     paths = {
-        name: [kept / f"{name_arm(start, rl)}.json" for rl in some] for name, some in arms.items()
+        arm: [kept / f"{name_arm(start, rl)}.json" for rl in some] for arm, some in arms.items()
     }
     missing = [  # seed by seed: what is cut short has whole seeds to show
-        (name, seed) for seed in range(seeds) for name in arms if not paths[name][seed].exists()
+        (arm, seed) for seed in range(config.seeds) for arm in arms if not paths[arm][seed].exists()
     ]
-    for name, seed in missing[:runs]:
-        result = work.run_arm(start, arms[name][seed])
-        keep_result(paths[name][seed], result)
+    for arm, seed in missing[:runs]:
+        result = work.run_arm(start, arms[arm][seed])
+        keep_result(paths[arm][seed], result)
         passed = " -> ".join(f"{rate:.3f}" for rate in result["validation"])
-        typer.echo(f"{name}, seed {seed}: {passed} in {sum(result['tokens']):,.0f} tokens")
+        typer.echo(f"{arm}, seed {seed}: {passed} in {sum(result['tokens']):,.0f} tokens")
     if len(missing) > runs:
         raise typer.Exit
-    results = {name: [read_result(path) for path in some] for name, some in paths.items()}
+    results = {arm: [read_result(path) for path in some] for arm, some in paths.items()}
     table, figure = work.tabulate(config, results), work.draw(results)
-    _publish(ROOT / "docs" / "rl.md", "practice", table, figure, "rl-practice")
+    _publish(ROOT / "docs" / "rl.md", name, table, figure, f"rl-{name}")
 
 
 class Left:

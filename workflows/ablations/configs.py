@@ -1,5 +1,7 @@
 """Experiments beside the pipeline: what a choice of the recipe is worth."""
 
+import hashlib
+
 from pydantic import Field
 
 from schemas.base import Config
@@ -9,6 +11,7 @@ from schemas.placement import Serving
 from schemas.rephrase import RephraseConfig
 from schemas.rl import RlConfig
 from schemas.rubrics import CriticConfig
+from schemas.sft import SftConfig
 
 _KNOWLEDGE_STYLES = (
     "bullet_list child dialogue encyclopedia formal lecture newspaper plain summary_first teacher"
@@ -258,3 +261,25 @@ class PracticeAblation(Config):
     """Iterations that a reward is the mean of."""
     seeds: int = Field(3, ge=2)
     """Orders of problems and samples; the weights at the start are the run's."""
+
+
+_BREVITY_ARMS = {name: _PRACTICE_ARMS[name] for name in ("K2", "K2, budgets")}
+
+
+class BrevityAblation(PracticeAblation):
+    """Budgets from weights that learned to say more than is asked."""
+
+    families: tuple[str, ...] = ("sum_with_tool", "product_with_tool", "lookup", "lookup_chain")
+    """Whose answers are numbers, with words around them or not."""
+    arms: dict[str, dict[str, object]] = _BREVITY_ARMS
+    remark: str = ". I hope that this helps you."
+    """Behind every other answer of the dialogues that the weights learn it from."""
+    sft: SftConfig = SftConfig(
+        optim=OptimConfig(lr=3e-3), schedule=Schedule(num_steps=60, decay_frac=0.5)
+    )
+    """Of the run's finetuned weights, on these dialogues."""
+
+    def name_talkative(self, digest: str) -> str:
+        """A name that equal weights share, tuned from those of this digest."""
+        said = [digest, self.remark, self.sft.model_dump_json()]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
