@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Seeds = Annotated[int, typer.Option(min=2, help="Initial weights and orders of the text.")]
+Run = Annotated[str, typer.Option(help="A finished run: its finetuned weights.")]
 Runs = Annotated[int, typer.Option(help="At most so many arms now; the rest on a later call.")]
 _MUONCLIP = ROOT / "docs" / "muonclip.md"
 
@@ -135,7 +136,7 @@ def learning(seeds: Seeds = 3, runs: Runs = 99) -> None:
 
 @app.command()
 def critic(
-    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    run: Run = "latest",
     seeds: Seeds = 3,
     runs: Runs = 99,
 ) -> None:
@@ -163,7 +164,7 @@ def critic(
 
 @app.command()
 def practice(
-    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    run: Run = "latest",
     seeds: Seeds = 3,
     runs: Runs = 99,
 ) -> None:
@@ -176,7 +177,7 @@ def practice(
 
 @app.command()
 def brevity(
-    run: Annotated[str, typer.Option(help="A finished run: its finetuned weights.")] = "latest",
+    run: Run = "latest",
     seeds: Seeds = 3,
     runs: Runs = 99,
 ) -> None:
