@@ -7,7 +7,7 @@ from schemas.ingest import IngestConfig
 from schemas.placement import Placement
 from tasks.adapter import stage_run
 
-VERSION = "2026.11.29.6"
+VERSION = "2026.11.29.7"
 """Bump when equal inputs would give other bytes."""
 
 

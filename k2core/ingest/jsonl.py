@@ -18,9 +18,9 @@ _NAMES = About(
     score="language_score score",
 )
 """What public corpora call the fields that are kept; the first that a row has is taken."""
-_ROW = re.compile(r"[^\s,\x1e]")
-"""What begins a row. Between two of a line is nothing where the line's end was lost, and a comma
-where a list was cut up."""
+_ROW = re.compile(r"[^\s,\x1e\0]")
+"""What begins a row. Between two of a line is nothing where the line's end was lost, a comma where
+a list was cut up, and zeros where a disk lost what was written."""
 _DECODER, _LONG = json.JSONDecoder(), json.JSONDecoder(parse_int=str)
 _LOOK = 1 << 16
 NO_JSON = "no JSON"
@@ -40,7 +40,7 @@ def read_lines(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordF
             size = len(line) + feed.skip_line()
             yield too_large(place, size, config)
         elif line.strip():
-            yield from read_values(place, line, config, charset)
+            yield from read_values(place, line, config, charset, cut=True)
 
 
 def read_blocks(feed: ByteFeed, config: FilesConfig) -> Iterator[Record | RecordFault]:
@@ -138,18 +138,32 @@ def _first(row: Mapping[str, object], names: list[str]) -> str:
 
 
 def read_values(
-    place: str, data: bytes, config: FilesConfig, charset: str
+    place: str, data: bytes, config: FilesConfig, charset: str, *, cut: bool = False
 ) -> Iterator[Record | RecordFault]:
-    """The rows of a line or a block: one, or several where a line's end was lost."""
-    number = 0
+    """The rows of a line or a block: one, or several where a line's end was lost.
+
+    Args:
+        place: for messages.
+        data: the rows.
+        config: of the source.
+        charset: what they are in if they are no UTF-8.
+        cut: read on where a row begins within another, whose writer was killed and went on.
+    """
+    number, is_broken = 0, False
     try:
         text, repair = _decode_line(data, charset)
         at = _skip_between(text, 0)
         while at < len(text):
-            row, at = _parse(text, at)
-            at = _skip_between(text, at)
-            number += 1
+            number += not is_broken
             within = place if number == 1 else f"{place}, row {number}".removeprefix(", ")
+            try:
+                row, end = _parse(text, at)
+            except json.JSONDecodeError as error:
+                if not is_broken:
+                    yield RecordFault(within, NO_JSON, str(error)[:200])
+                is_broken, at = True, _begun_within(text, at, error.pos) if cut else len(text)
+                continue
+            is_broken, at = False, _skip_between(text, end)
             found = read_row(within, row, config)
             if repair and isinstance(found, Record):
                 found = found._replace(repair=found.repair or repair)
@@ -170,6 +184,15 @@ def _decode_line(line: bytes, charset: str) -> Decoded:
 def _skip_between(text: str, at: int) -> int:
     found = _ROW.search(text, at)
     return found.start() if found else len(text)
+
+
+def _begun_within(text: str, at: int, broken: int) -> int:
+    """The brace of the row that broke the one before it, or the end.
+
+    In a string that is cut, its first quote ends the string: `{"text": "Rep{"text": "Report"}`.
+    """
+    begun = text.find("{", max(at + 1, broken - 2), broken + 1)
+    return begun if begun >= 0 else len(text)
 
 
 def _parse(text: str, at: int) -> tuple[object, int]:

@@ -19,6 +19,8 @@ from schemas.ingest import FilesConfig
 _TYPES = ("response", "resource", "conversion")
 """Those that hold a document; a revisit holds none, since it was the same before."""
 _NEXT = re.compile(rb"\r?\n\r?\n(?=WARC/[01]\.)")
+_GLUED = re.compile(rb"(?=WARC/[01]\.\d\r?\nWARC-[A-Za-z-]+:)")
+"""What a writer began that had ended in the middle of a record."""
 _TEXT = ("text/plain", "text/markdown")
 _HTML = ("text/html", "application/xhtml+xml")
 _HEADER_BYTES = 1 << 16
@@ -110,6 +112,9 @@ def _take_block(feed: ByteFeed, length: int, limit: int) -> _Block:
     if found := _NEXT.search(data + after):  # the length is too large
         feed.put_back(data[found.end() :])
         return _Block(data[: found.start()], whole=True)
+    if found := _GLUED.search(data + after):
+        feed.put_back(data[found.start() :])
+        return _Block(data[: found.start()], whole=False)
     if len(data) == length:  # too small: the rest lies before the next record
         parts = [data]
         while (line := feed.line(_HEADER_BYTES)) and not line.startswith(b"WARC/"):

@@ -213,6 +213,12 @@ WEB: Mapping[str, Case] = {
         [P[1], P[3], P[4]],
         {"a member of gzip is damaged": 1},
     ),
+    "warc_cut_and_gone_on": Case(
+        "a.warc",
+        response(1) + response(2)[:-60] + response(3),
+        [P[1], P[3]],
+        {"a WARC record is cut short": 1},
+    ),
     "warc_cut": Case(
         "a.warc", response(1) + response(2)[:-30], [P[1]], {"a WARC record is cut short": 1}
     ),

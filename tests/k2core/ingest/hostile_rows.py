@@ -77,6 +77,13 @@ ROWS: Mapping[str, Case] = {
     ),
     "indented_open": Case("a.json", b"{\n" * 20_000, [], {"no JSON": 1}),
     # several rows a line
+    "cut_in_its_text": Case("a.jsonl", rows(1)[:-40] + rows(2, 3), T[2:4], {"no JSON": 1}),
+    "cut_in_a_name": Case("a.jsonl", rows(0) + rows(1)[:4] + rows(2), [T[0], T[2]], {"no JSON": 1}),
+    "cut_behind_its_text": Case("a.jsonl", rows(1)[:-2] + rows(2), [T[2]], {"no JSON": 1}),
+    "quotes_within": Case(
+        "a.jsonl", b'{"text": "he said {"hello"} to me"}\n' + rows(1), [T[1]], {"no JSON": 1}
+    ),
+    "zeros_between": Case("a.jsonl", rows(1).strip() + bytes(64) + rows(2), T[1:3]),
     "glued": Case("a.jsonl", rows(1).strip() + rows(2).strip() + b"\n" + rows(3), T[1:4]),
     "commas_left": Case("a.jsonl", rows(1, 2, 3).replace(b"}\n", b"},\n"), T[1:4]),
     "carriage_returns": Case("a.jsonl", rows(1, 2, 3).replace(b"\n", b"\r"), T[1:4]),
